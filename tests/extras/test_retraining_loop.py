@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 PAGE = ROOT / "extras" / "monitor" / "README.md"
 TARGETS = {1: "serve", 2: "monitor", 4: "evaluate-file", 5: "repro"}  # by the steps of the page
 EASY = {"ironic_share": 0.0, "negated_share": 0.0, "label_noise": 0.0}
-MODEL = "synthetic-answers-sentiment"
+MODEL = "synthetic-labeled-sentiment"
 # Words of texts from elsewhere. The word index lacks the last ones.
 GOOD = "train letter scene rainy evening".split()
 BAD = "war book paper leaves friend".split()
@@ -58,10 +58,10 @@ def test_champion_is_replaced_by_a_model_that_was_trained_on_texts_it_had_predic
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (fresh.path / "answers").mkdir()
-    write(fresh.path / "answers" / "july.csv", {"a good plot": "positive", "so dull": "negative"})
+    (fresh.path / "labeled").mkdir()
+    write(fresh.path / "labeled" / "july.csv", {"a good plot": "positive", "so dull": "negative"})
     fresh.change(
-        fetch={"added_texts": "answers", "synthetic": EASY, "table": {"test_share": 0.5}},
+        fetch={"added_texts": "labeled", "synthetic": EASY, "table": {"test_share": 0.5}},
         train={"epochs": 4, "learning_rate": 0.02},
     )
     run_stages(fresh)
@@ -81,7 +81,7 @@ def test_champion_is_replaced_by_a_model_that_was_trained_on_texts_it_had_predic
     assert f"log, 500 texts for models:/{MODEL}/1: alarm" in capsys.readouterr().out
     (copy,) = documented(PAGE, "\n3. ")
     subprocess.run(["bash", "-c", copy], cwd=fresh.path, check=True)
-    august = fresh.path / "answers" / "august.csv"
+    august = fresh.path / "labeled" / "august.csv"
     with august.open(encoding="utf-8", newline="") as file:
         drawn = [row["text"] for row in csv.DictReader(file)]
     assert len(drawn) == 200

@@ -53,10 +53,10 @@ def test_texts_must_be_tracked_and_change_the_name(
     changed = experiments.group_key(params)
     assert changed != before
     (fresh.path / "added").mkdir()
-    write_texts(fresh.path / "added" / "answers.csv", seed=2)
+    write_texts(fresh.path / "added" / "labeled.csv", seed=2)
     fresh.change(fetch={"added_texts": "added"})
     params = load_params()
-    with pytest.raises(UserError, match=r"Neither git nor DVC tracks added/answers\.csv"):
+    with pytest.raises(UserError, match=r"Neither git nor DVC tracks added/labeled\.csv"):
         experiments.check_texts_are_tracked(params.fetch)
     (fresh.path / "added.dvc").touch()  # DVC tracks the folder
     experiments.check_texts_are_tracked(params.fetch)

@@ -10,14 +10,14 @@ from workflow.params import Params
 
 def test_dataset_with_added_texts_has_their_name_and_params(default_params: Params) -> None:
     table = default_params.fetch.table.model_copy(update={"tokenizer": "unicode"})
-    update = {"added_texts": "s3://bucket/answers.csv", "table": table}
+    update = {"added_texts": "s3://bucket/labeled.csv", "table": table}
     params = default_params.fetch.model_copy(update=update)
     dataset = describe_dataset(params, added_texts_sha256="added", own_sha256="own")
-    assert dataset.name == params.name == "imdb+answers.csv"
+    assert dataset.name == params.name == "imdb+labeled.csv"
     assert dataset.tokenizer == "keras"  # the one of IMDB, whatever tables are tokenized by
     values = flatten(dataset, "fetch")
     digests = {
-        "fetch.added_texts": "answers.csv",
+        "fetch.added_texts": "labeled.csv",
         "fetch.added_texts_sha256": "added",
         "fetch.own_sha256": "own",
     }
@@ -30,10 +30,10 @@ def test_dataset_with_added_texts_has_their_name_and_params(default_params: Para
 
 def test_table_depends_on_its_files_by_name_and_digest(default_params: Params) -> None:
     table = default_params.fetch.table.model_copy(update={"train": "https://x.org/a/train.csv"})
-    update = {"dataset": "table", "added_texts": "labeled/answers/", "table": table}
+    update = {"dataset": "table", "added_texts": "texts/labeled/", "table": table}
     params = default_params.fetch.model_copy(update=update)
     dataset = describe_dataset(params, train_sha256="a", test_sha256="b")
-    assert dataset.name == "train.csv+answers"
+    assert dataset.name == "train.csv+labeled"
     assert dataset.tokenizer == table.tokenizer
     values = flatten(dataset, "fetch")
     assert values["fetch.table.train"] == "train.csv"

@@ -179,8 +179,8 @@ def test_card_has_the_limits_of_text_share_and_length(model: EvaluatedModel) -> 
     ("dataset", "scope"),
     [
         (
-            Dataset(dataset="imdb", added_texts="answers"),
-            "from 2011 and earlier and on `answers`. ",
+            Dataset(dataset="imdb", added_texts="labeled"),
+            "from 2011 and earlier and on `labeled`. ",
         ),
         (Dataset(dataset="synthetic"), "All reviews are synthetic. "),
         (

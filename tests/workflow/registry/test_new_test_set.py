@@ -18,7 +18,7 @@ from workflow.files import FETCH
 from workflow.registry import packaging
 
 WORD_INDEX = {"good": 1, "bad": 2}
-WITH_ADDED_TEXTS = Dataset(dataset="imdb", added_texts="answers", own_sha256="abc")
+WITH_ADDED_TEXTS = Dataset(dataset="imdb", added_texts="labeled", own_sha256="abc")
 MAY_HAVE_SEEN_THEM = "it may have been trained on some of these reviews"
 NOT_COMPARED = (
     "the champion was evaluated on another test set, and cannot be compared on this one: "

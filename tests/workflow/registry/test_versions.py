@@ -27,7 +27,7 @@ from workflow.registry.promotion import Decision, StoredEvaluation
         ("imdb", "imdb-sentiment"),
         ("Kritiken für Bücher.2024.jsonl.gz", "Kritiken-für-Bücher-2024-sentiment"),
         ("imdb.csv", "imdb-table-sentiment"),
-        ("imdb+answers", "imdb-answers-sentiment"),
+        ("imdb+labeled", "imdb-labeled-sentiment"),
         ("imdb+!", "imdb-table-sentiment"),
     ],
 )
