@@ -48,7 +48,7 @@ verify: venv  ## pipeline: run this commit's pipeline again in a clone, and comp
 	@$(ACTIVATED) python -m tools.verify
 
 test: venv $(EXTRAS)  ## contribute: run all tests, or those of an extra: PART=sweep
-	@$(ACTIVATED) python -m pytest --numprocesses 4 --dist loadgroup $${PART:+"tests/extras/$$PART"}
+	@$(ACTIVATED) python -m pytest --numprocesses 4 --dist loadfile $${PART:+"tests/extras/$$PART"}
 
 test-fast: venv $(EXTRAS)  ## contribute: run the tests that start no command and train nothing, within a minute
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal -m "not slow"

@@ -22,7 +22,7 @@ from workflow import files
 from workflow.files import EVALUATE
 from workflow.registry import versions
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("metric")]
+pytestmark = pytest.mark.slow
 
 
 def errors(predictions: Predictions) -> tuple[int, int]:

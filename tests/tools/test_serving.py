@@ -21,7 +21,7 @@ from tests.project import MODEL, Project, free_port, wait_for, wait_until
 from tools import demote, predict, promote, serve
 from workflow.registry.champion import champion_version, model_uri_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serving")]
+pytestmark = pytest.mark.slow
 REVIEWS = 1000
 
 

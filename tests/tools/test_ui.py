@@ -52,7 +52,7 @@ def ui(moved_project: Project) -> Iterator[Ui]:
         process.communicate(timeout=300)
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
+pytestmark = pytest.mark.slow
 
 NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic · six")
 

@@ -17,7 +17,7 @@ from tests.extras.team.servers import Team
 from tests.project import Project, free_port
 from workflow import store
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("team")]
+pytestmark = pytest.mark.slow
 KILLED = """
 import os
 from extras.team import database, migrate

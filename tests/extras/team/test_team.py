@@ -31,7 +31,7 @@ from workflow.params import load_params
 from workflow.store import EXPERIMENT
 from workflow.tracking import TRAINING_ID
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("team")]
+pytestmark = pytest.mark.slow
 RAN = "Running stage"
 REPRO = ("python", "-m", "tools.repro")
 SYNC = ("python", "-m", "tools.sync")
