@@ -68,5 +68,7 @@ def test_uncommitted_code_is_refused_for_workers_elsewhere(repository: Project) 
     assert cluster.commit() == repository.read("git", "rev-parse", "HEAD").strip()
     cluster.commit.cache_clear()
     (repository.path / "stages" / "new.py").touch()
-    with pytest.raises(UserError, match=r"uncommitted changes:\n.*stages/new\.py\n.*Commit the code"):
+    with pytest.raises(
+        UserError, match=r"uncommitted changes:\n.*stages/new\.py\n.*Commit the code"
+    ):
         cluster.commit()
