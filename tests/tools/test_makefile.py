@@ -119,7 +119,7 @@ def test_part_of_the_tests_is_one_folder(project: Path) -> None:
         in json.loads(run_make(project, "test", "PART=sweep").stdout)["arguments"]
     )
     arguments = json.loads(run_make(project, "test").stdout)["arguments"]
-    assert arguments[-1] == "loadgroup"
+    assert arguments[-1] == "loadfile"
 
 
 def test_lock_without_uv_is_one_line(project: Path) -> None:

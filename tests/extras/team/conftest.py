@@ -61,7 +61,7 @@ def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFac
         stand_in(project.path, patch)
         add_runs()
     environment = server.backends.environment
-    names = documented_variables("## A laptop's history") - {"TO", "DATABASE"}
+    names = documented_variables("## Copy a laptop's runs to the server") - {"TO", "DATABASE"}
     variables = {**environment, **server.user("admin")}
     project.environment |= {name: variables[name] for name in (*names, "PGPORT")}
     return project
