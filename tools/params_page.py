@@ -18,7 +18,7 @@ INTRODUCTION = """\
 # Params
 
 This page lists every param of [params.yaml](../params.yaml). `make docs` writes it from the
-classes of the params. The defaults are those of
+classes of the params. The defaults come from
 [presets/default.yaml](../presets/default.yaml).
 
 An unknown key, a wrong type or a value that is not allowed stops the pipeline with a message before

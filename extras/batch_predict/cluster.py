@@ -1,4 +1,4 @@
-"""Dask workers: processes on this machine, or those of a scheduler elsewhere.
+"""Dask workers: processes on this machine, or workers of a scheduler elsewhere.
 
 Workers on this machine run in this folder, those on other machines in clones at the same commit.
 """

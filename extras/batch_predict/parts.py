@@ -74,7 +74,7 @@ class Counts(NamedTuple):
 
 
 class PartRecord(BaseModel):
-    """The metadata of a part file. `inputs` are those of its job."""
+    """The metadata of a part file, with the `inputs` of its job."""
 
     inputs: dict[str, Any]
     counts: Counts

@@ -84,7 +84,7 @@ def connect(url: str) -> optuna.storages.RDBStorage:
 
 
 def _open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Open a database, whose tables are created if there are none.
+    """Open a database, and create its tables if it has none.
 
     Optuna fails if another process creates the tables in the same moment, so this tries again.
 

@@ -59,7 +59,7 @@ class LinearParams(Section):
         lt=1,
         description="Weight of the linear component in the mean of its log-odds and the "
         "network's ([Cheng et al. 2016](https://arxiv.org/abs/1606.07792)). 0: no linear "
-        "component. Metrics of the training set are those of the network alone.",
+        "component. Metrics of the training set describe the network alone.",
     )
 
 

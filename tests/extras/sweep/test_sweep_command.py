@@ -57,7 +57,7 @@ def children(store: str | None = None) -> list[Run]:
 
 
 def trials(ending: str = "", key: str | None = None, url: str = "") -> list[FrozenTrial]:
-    """Return the trials that count of a sweep, or those of its confirmation."""
+    """Return the trials that count of a sweep, or the trials of its confirmation."""
     name = f"sweep-{key or parent().data.tags['sweep.key']}{ending}"
     url = url or "sqlite:///sweeps.db"
     return study.counted_trials(optuna.load_study(study_name=name, storage=url))
@@ -92,7 +92,7 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
         assert not (run.outputs and run.outputs.model_outputs)
     assert project.contents("data") == finished.contents("data")
     assert project.read("git", "status", "--porcelain") == ""  # neither params.yaml nor a lock
-    assert states(project) == states(finished)  # those of trials are removed
+    assert states(project) == states(finished)  # a trial's is removed
 
 
 @pytest.mark.usefixtures("project")
@@ -141,7 +141,7 @@ def test_interrupted_sweep_has_exactly_the_trials_that_were_asked_for_with_each_
     start: Starter,
     call: Caller,
 ) -> None:
-    """By SIGKILL to a worker and then to the command, and by Ctrl-C to everything.
+    """Send SIGKILL to a worker and then to the command, and Ctrl-C to everything.
 
     The trials have a linear component, which a resumed trial restores and does not train.
     """
