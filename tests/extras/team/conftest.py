@@ -1,7 +1,4 @@
-"""A team's server, and a laptop whose runs are copied to it.
-
-Tests of `make migrate` come first, because some need a server without a run.
-"""
+"""A team's server, and a laptop whose runs are copied to it. Each file of tests has its own."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +18,7 @@ STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")
 DATABASE = "postgresql:///mlflow"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with team(tmp_path_factory.mktemp("team")) as started:
         yield started
@@ -53,7 +50,7 @@ def add_runs() -> None:
     client.delete_model_version(MODEL, "2")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with `RUNS` runs, one of them its training, and the administrator's environment."""
     project = finished.copy(tmp_path_factory.mktemp("laptop") / "project")
@@ -76,7 +73,7 @@ def stand_as_administrator(laptop: Project, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # the command sets it; monkeypatch sets it back
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def migrated(laptop: Project, server: Team) -> Any:
     """The JSON that `make migrate` prints if everything was copied before."""
     with pytest.MonkeyPatch.context() as patch:

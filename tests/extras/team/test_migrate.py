@@ -1,4 +1,7 @@
-"""`make migrate`: a laptop's runs on the team's server, complete, once and unchanged."""
+"""`make migrate`: a laptop's runs on the team's server, complete, once and unchanged.
+
+The first four tests need a server without a run; the fourth copies the laptop's runs to it.
+"""
 
 import sqlite3
 import subprocess
