@@ -97,7 +97,7 @@ def render_page(rows: Sequence[Row], confidence: float) -> str:
 
 Written by `python -m benchmarks.accuracy` on {datetime.now():%Y-%m-%d}, about the test set.
 Intervals are at {100 * confidence:g}%: of the mean over seeds or, of a single model, Wilson's.
-Minutes of training and milliseconds a review are those of the machine that trained the model.
+Minutes of training and milliseconds a review were measured on the machine that trained the model.
 
 {render_table(rows)}
 """

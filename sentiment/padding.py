@@ -24,8 +24,8 @@ class PadParams(Section):
     num_words: int = Field(
         ge=INDEX_FROM + 2,
         le=1_000_000,
-        description="Size of the vocabulary: all token ids are below it, including those of the "
-        "special tokens. Rarer words become the unknown token.",
+        description="Size of the vocabulary, including the special tokens. All token ids are "
+        "below it. Rarer words become the unknown token.",
     )
     max_length: int = Field(
         ge=1,

@@ -248,7 +248,7 @@ def merge_other_words(totals: NDArray[np.integer], ranks: NDArray[np.integer]) -
 def resample_distances(
     counts: scipy.sparse.csr_array, ranks: NDArray[np.integer]
 ) -> MeanAndDeviation:
-    """Measure how far the words of random samples are from those of the other texts.
+    """Measure the distance between the words of random samples and of the other texts.
 
     Texts are drawn, not words: a word that occurs in a text is likely to occur there again, so the
     words of a text vary together. The distance of samples of n and m texts is then proportional to

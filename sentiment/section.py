@@ -15,7 +15,7 @@ class Section(BaseModel):
 
 
 def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
-    """Return a section's values by dotted names that start with `prefix`, without those of None."""
+    """Return a section's values by dotted names that start with `prefix`. None is left out."""
     flat: dict[str, Any] = {}
     for key, value in section:
         name = f"{prefix}.{key}"

@@ -141,6 +141,6 @@ def is_evaluation_current() -> bool:
     path = EVALUATE / files.ABOUT_FILE
     if not path.exists():
         return False
-    # Until `evaluate` runs again, the other keys may be those of another commit.
+    # Until `evaluate` runs again, the other keys may have another commit's values.
     about = files.read_json(path)
     return isinstance(about, dict) and about.get("digests") == current_digests()

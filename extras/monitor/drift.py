@@ -101,7 +101,7 @@ def measure_effects(
         config: the content of `monitor.yaml`.
 
     Returns:
-        The effect of each quantity, in its unit. That of `word_use` is left out without words.
+        The effect of each quantity, in its unit. Without words, `word_use` is left out.
     """
     values: dict[str, Any] = {
         "words": texts["words"],

@@ -77,7 +77,7 @@ def group_key(params: Params) -> str:
 
 
 def text_digest(path_or_url: str) -> str | None:
-    """Return the SHA-256 of a file with texts. At a URL, it is that of the last `fetch`.
+    """Return the SHA-256 of a file with texts. For a URL, the last `fetch` has recorded it.
 
     Raises:
         UserError: it is a URL, and `fetch` has not run yet.

@@ -196,9 +196,9 @@ class FetchParams(Section):
     added_texts: PathOrUrl = Field(
         min_length=1,
         description="Table with labeled texts that are added to the dataset, or a folder of "
-        "such tables. Each text stays in the training set or in the test set for good. Columns, "
-        "labels and `test_share` are those of `fetch.table`. The empty `data/none.csv` adds "
-        "nothing.",
+        "such tables. Each text stays in the training set or in the test set for good. Its "
+        "columns, labels and `test_share` are set in `fetch.table`. The empty `data/none.csv` "
+        "adds nothing.",
     )
     synthetic: SyntheticParams = Field(description="Read only with `dataset: synthetic`.")
     table: TableParams = Field(description="Read only with `dataset: table`, and for added texts.")

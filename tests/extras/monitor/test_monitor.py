@@ -95,7 +95,7 @@ def test_report_is_a_run_and_a_tag_of_the_version(client: mlflow.MlflowClient) -
 
 def test_first_report_of_a_day_is_its_point(client: mlflow.MlflowClient) -> None:
     _, first = report("--file", write_log(*[log_line()] * 120))
-    day = 20455  # from 1970 to that of the log
+    day = 20455  # of the log, counted from 1970
     assert daily_points(client, "monitor/texts") == [(day, 120)]
     assert client.get_run(first["run_id"]).data.metrics["monitor/unknown"] == pytest.approx(0.9)
     report("--file", write_log(*[log_line()] * 150))

@@ -29,7 +29,7 @@ def drawn(count: int, values: Mapping[str, ParamSpace]) -> list[dict[str, Any]]:
 
 
 def test_values_are_of_the_parameter_s_type_and_within_its_range() -> None:
-    """Those of a logarithmic range are even in the logarithm."""
+    """The values of a logarithmic range are distributed evenly in the logarithm."""
     trials = drawn(200, SPACE)
     assert {values["train.units"] for values in trials} == set(range(8, 65, 8))
     assert all(type(values["train.units"]) is int for values in trials)

@@ -44,7 +44,7 @@ def written(project: Project) -> set[tuple[str, int]]:
 
 
 def parent(store: str | None = None) -> Run:
-    """Return the parent run of the only sweep in a store, by default in that of the test."""
+    """Return the parent run of the only sweep in a store, by default in the test's own."""
     client = mlflow.MlflowClient(store)
     (run,) = client.search_runs(["1"], "tags.`sweep.key` LIKE '%'")
     return run

@@ -70,7 +70,7 @@ def test_encoder_blocks_compute_as_in_the_paper() -> None:
     )
     rng = np.random.default_rng(0)
     tokens = np.array([7, 8, 9, 7, 1])
-    for weight in model.trainable_weights:  # those of positions are not trainable
+    for weight in model.trainable_weights:  # without the positions, which are not trainable
         weight.assign(rng.normal(0, 0.3, weight.shape))
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     norms = [weights[name] for name in weights if name.startswith("layer_normalization")]

@@ -88,7 +88,7 @@ def test_text_is_predicted_by_all_members(members: list[KerasClassifier], tmp_pa
     served = SentimentModel()
     artifacts = packaging.write_artifacts(tmp_path, package)
     served.load({name: Path(path) for name, path in artifacts.items()})
-    assert served.limits == (16, 5)  # those of the member that reads more
+    assert served.limits == (16, 5)  # the limits of the member that reads more
     table = served.predict(None, pd.DataFrame({"text": ["A good film", "dull"]}))
     gru, lstm = (member.predict_probability([[1, 3], [2]]) for member in members)
     expected = mean_log_odds(gru, lstm)
