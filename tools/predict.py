@@ -16,7 +16,6 @@ from workflow.commands import (
     stdout_to_stderr,
 )
 from workflow.registry.champion import load_model, model_uri_of, resolve_version
-from workflow.terminal import replace_control_characters
 
 if TYPE_CHECKING:
     from sentiment.serving.pyfunc_model import SentimentModel
@@ -46,11 +45,11 @@ def explain_prediction(model: "SentimentModel", text: str) -> dict[str, Any]:
 
 def format_prediction(prediction: dict[str, Any]) -> str:
     """Return a table with the prediction, and each word's attribution in log-odds of positive."""
-    text = replace_control_characters(" ".join(prediction["text"].split()))
+    text = " ".join(prediction["text"].split())
     if len(text) > MAX_TEXT_WIDTH:
         text = f"{text[: MAX_TEXT_WIDTH - 1]}…"
     attributions = ("{word} {log_odds:+.2f}".format(**word) for word in prediction["words"])
-    words = replace_control_characters(", ".join(attributions))
+    words = ", ".join(attributions)
     header = f"{'label':9}{'probability':>11}  {'text':{MAX_TEXT_WIDTH}}  words that matter most"
     prediction_columns = f"{prediction['label']:9}{prediction['probability']:11.4f}"
     row = f"{prediction_columns}  {text:{MAX_TEXT_WIDTH}}  {words}".rstrip()

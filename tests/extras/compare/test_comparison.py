@@ -192,4 +192,4 @@ def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     assert single == "0.2500"
     assert group.startswith("mean 0.0700 (standard deviation 0.0200, range 0.05")
     assert rows["seconds of training"][0] == "4.0"
-    assert text.as_one_line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"
+    assert text.as_one_line("a <b> & c\n d") == "a <b> & c d"
