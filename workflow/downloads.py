@@ -130,7 +130,7 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
     with tempfile.TemporaryDirectory() as folder:
         name_for_messages = redact(re.split("[?#]", path_or_url)[0])  # a query may be a signature
         source = Source(Path(folder, file_name(path_or_url)), name_for_messages)
-        assert source.extension  # raises UserError before anything is copied
+        source.check_extension()  # before anything is copied
         _download(path_or_url, source)
         yield source
 
