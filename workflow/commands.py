@@ -104,7 +104,7 @@ def run_command(name: str, main: click.Command) -> NoReturn:
 
 
 def command(documentation: str | None) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function a command with its module's docstring as help."""
+    """Return a decorator that turns a function into a command with this help text."""
     return click.command(help=documentation, context_settings=CONTEXT_SETTINGS)
 
 

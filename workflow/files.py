@@ -107,7 +107,7 @@ def hidden_sibling(path: Path, suffix: str) -> Path:
 
 
 def fsync(path: Path) -> None:
-    """Have the system write a file, or the entries of a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
