@@ -6,6 +6,7 @@ To predict a file of texts, use `make batch-predict`.
 from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import UserError
+from sentiment.explanation import explain
 from workflow.commands import (
     command,
     json_option,
@@ -15,7 +16,8 @@ from workflow.commands import (
     run_command,
     stdout_to_stderr,
 )
-from workflow.registry.champion import load_model, model_uri_of, resolve_version
+from workflow.registry.champion import model_uri_of, resolve_version
+from workflow.registry.packaging import load_model
 
 if TYPE_CHECKING:
     from sentiment.serving.pyfunc_model import SentimentModel
@@ -26,8 +28,6 @@ MAX_WORDS = 5  # words with the largest attributions
 
 def explain_prediction(model: "SentimentModel", text: str) -> dict[str, Any]:
     """Return the prediction for a text and its largest attributions, as `--json` prints them."""
-    from sentiment.explanation import explain  # imports MLflow, which takes seconds
-
     explanation = explain(model, text)
     largest = sorted(explanation.words, key=lambda word: abs(word.log_odds), reverse=True)
     words = [

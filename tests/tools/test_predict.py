@@ -2,7 +2,6 @@
 
 import pytest
 
-from sentiment import explanation
 from sentiment.explanation import Explanation, WordAttribution
 from tools import predict
 
@@ -21,7 +20,7 @@ EXPLANATION = Explanation(
 
 def explain_test_text(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Explain the text as by a model with the attributions above."""
-    monkeypatch.setattr(explanation, "explain", lambda *_: EXPLANATION)
+    monkeypatch.setattr(predict, "explain", lambda *_: EXPLANATION)
     return predict.explain_prediction(None, TEXT)  # type: ignore[arg-type]
 
 
