@@ -238,12 +238,10 @@ def _decide_against(
     if champion is None:
         return Decision(True, "there was none before")
     try:
-        evaluation = _download_evaluation(champion)
+        evaluation = load_evaluation(champion)
     except files.DamagedError as error:  # name the file only: its temporary folder is removed
         cause = f"{error.path.name} {error.problem}"
         return Decision(False, f"the champion's evaluation cannot be read: {cause}")
-    except UserError as error:
-        return Decision(False, f"the champion's evaluation cannot be read: {first_line(error)}")
     if evaluation.test_digest == candidate.test_digest:
         return decide_promotion(candidate, evaluation, params, number)
     try:
@@ -298,10 +296,6 @@ def load_evaluation(version: "ModelVersion") -> StoredEvaluation:
         DamagedError: a file was changed.
         StoreError: the files cannot be downloaded.
     """
-    return _download_evaluation(version)
-
-
-def _download_evaluation(version: "ModelVersion") -> StoredEvaluation:
     import mlflow
 
     artifact_path = _artifact_path(version)
