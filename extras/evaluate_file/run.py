@@ -32,7 +32,7 @@ from workflow.about import About, write_about
 from workflow.files import FETCH, array_names
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
 from workflow.params import load_params
-from workflow.registry import champion, versions
+from workflow.registry import champion, packaging, versions
 
 REPORTS = Path("reports")
 MAX_NAME_BYTES = 150  # of a folder; file systems allow 255, which its hidden copy also needs
@@ -144,7 +144,7 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     table = request.table
     labels = BinaryLabels(table.positive, table.label)
     texts = rows.read_valid_rows(source, Columns(table.text, table.label), table.max_characters)
-    model = champion.load_model(request.model_uri)
+    model = packaging.load_model(request.model_uri)
     if log:
         labels_by_id: dict[str, bool] = {}
         for row in texts:
