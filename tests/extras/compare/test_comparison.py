@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from extras.common.evaluated_runs import EvaluatedRun, RunGroup
-from extras.common.significance import Interval
 from extras.compare import comparison, text, verdict
 from extras.compare.comparable import ReviewTexts, check_comparable
 from extras.compare.verdict import CompareConfig, Difference
 from sentiment.errors import UserError
+from sentiment.evaluation.metrics import Interval
 from sentiment.tokenizer import Reviews
 
 CONFIG = CompareConfig(confidence=0.95, examples=3)

@@ -8,8 +8,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from extras.common.significance import newcombe_interval, wilson_interval
+from extras.common.significance import newcombe_interval
 from extras.evaluate_file import __main__ as evaluate_file
+from sentiment.evaluation.metrics import wilson_interval
 from stages import fetch
 from tests.conftest import Caller, own_copy, runs
 from tests.own_texts import MODEL, NAME, write_texts
