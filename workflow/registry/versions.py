@@ -210,7 +210,7 @@ def promote_by_rule(
         number = tests.setdefault(test, max(tests.values(), default=0) + 1)
         decision = _decide_against(champion, candidate, params, number)
         current_champion = find_champion(client, version.name)
-        if (current_champion and current_champion.version) == (champion and champion.version):
+        if _version_number(current_champion) == _version_number(champion):
             break
     verdict = PROMOTED if decision.promoted else NOT_PROMOTED
     outcome = "is now the champion" if decision.promoted else "is not promoted"
@@ -229,6 +229,10 @@ def promote_by_rule(
     else:
         set_version_tags(client, version, tags)
     print(f"{version_title(version)} {outcome}: {decision.reason}")
+
+
+def _version_number(version: "ModelVersion | None") -> str | None:
+    return None if version is None else str(version.version)
 
 
 def _decide_against(
