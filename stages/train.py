@@ -21,7 +21,6 @@ from sentiment.network.progress import TrainingResult
 from sentiment.network.training import Training, training_metrics
 from workflow import checkpoints, files, outputs, provenance, tracking
 from workflow.about import AboutPad, AboutTrain, read_about, write_about
-from workflow.checkpoints import TrainingStart
 from workflow.commands import run_stage
 from workflow.files import PAD, TRAIN
 from workflow.outputs import DatasetRecord, RunRecord
@@ -60,33 +59,6 @@ def describe_splits(dataset: str, train_split: Split, val_split: Split) -> list[
     ]
 
 
-def describe_run(
-    about: AboutTrain,
-    start: TrainingStart,
-    tags: dict[str, str],
-    datasets: list[DatasetRecord],
-    uncommitted: str,
-) -> RunRecord:
-    """Describe a training for MLflow.
-
-    Args:
-        about: the params of the training.
-        start: its id and start.
-        tags: tags of the run.
-        datasets: see `describe_splits`.
-        uncommitted: the uncommitted changes of code and params.
-    """
-    experiment = tags.get("dvc.experiment")
-    return RunRecord(
-        training_id=start.training_id,
-        name=provenance.run_name(about.train, about.pad, about.dataset, experiment),
-        started=start.time,
-        tags=tags,
-        datasets=datasets,
-        uncommitted=uncommitted,
-    )
-
-
 def write_training(
     folder: Path, training: Training, result: TrainingResult, gradients: pd.DataFrame
 ) -> None:
@@ -122,9 +94,15 @@ def main() -> None:
             "data.x_train.sha256": digests["x_train.npy"],
             "data.y_train.sha256": digests["y_train.npy"],
         }
-        datasets = describe_splits(about.dataset.name, train_split, val_split)
-        uncommitted = provenance.uncommitted_diff()
-        record = describe_run(about, checkpoint.start, tags, datasets, uncommitted)
+        experiment = tags.get("dvc.experiment")
+        record = RunRecord(
+            training_id=checkpoint.start.training_id,
+            name=provenance.run_name(params, about.pad, about.dataset, experiment),
+            started=checkpoint.start.time,
+            tags=tags,
+            datasets=describe_splits(about.dataset.name, train_split, val_split),
+            uncommitted=provenance.uncommitted_diff(),
+        )
         with tracking.live_run(record, about.flat_params()) as run:
             # Before the first epoch, on reviews that are never trained on.
             gradients = measure_gradients(training.model, val_split.x)

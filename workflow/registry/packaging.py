@@ -169,14 +169,13 @@ def load_model(model_uri: str) -> "SentimentModel":
     except Exception as error:  # each kind of artifact store has exceptions of its own
         raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from error
     try:
-        model: Any = loaded.unwrap_python_model()
+        model: SentimentModel | None = loaded.unwrap_python_model()
     except MlflowException:  # a model of another flavor
         model = None
-    if not hasattr(model, "predict_texts"):
+    if model is None or not hasattr(model, "predict_texts"):
         raise UserError(
             f"{model_uri} does not take raw texts as this project's models do. Name a version of "
             "its registered model, such as models:/imdb-sentiment/1, or, if version 0.x registered "
             "it, train it again with `dvc repro`."
         )
-    registered: SentimentModel = model
-    return registered
+    return model
