@@ -18,10 +18,6 @@ class StoreError(UserError):
     """A store of runs or trials cannot be used now. It may work again later."""
 
 
-class NotAllowedError(StoreError):
-    """A store works, but the user lacks the permission."""
-
-
 class AlreadyRunningError(UserError):
     """Another process is doing the same. The command works once that process has stopped."""
 

@@ -1,9 +1,11 @@
-"""Explain a served model's prediction by the attribution of each word and by prefixes."""
+"""Explain a registered model's prediction by the attribution of each word and by prefixes."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.serving.text_classifier import log_odds
+
+if TYPE_CHECKING:
+    from sentiment.serving.pyfunc_model import SentimentModel
 
 
 class WordAttribution(NamedTuple):
@@ -37,7 +39,7 @@ class PrefixPrediction(NamedTuple):
     probability: float
 
 
-def explain(model: SentimentModel, text: str) -> Explanation:
+def explain(model: "SentimentModel", text: str) -> Explanation:
     """Attribute a prediction to words by occlusion: compare it with predictions without each word.
 
     Source: Zeiler and Fergus 2014, *Visualizing and Understanding Convolutional Networks*.
@@ -52,7 +54,7 @@ def explain(model: SentimentModel, text: str) -> Explanation:
     return Explanation(model.label_of(probabilities[0]), float(probabilities[0]), attributions)
 
 
-def prefix_predictions(model: SentimentModel, text: str) -> list[PrefixPrediction]:
+def prefix_predictions(model: "SentimentModel", text: str) -> list[PrefixPrediction]:
     """Return the prediction after each word that the model reads."""
     words = model.tokenize(text)
     positions = model.classifier.positions_read(words)

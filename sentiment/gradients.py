@@ -26,7 +26,8 @@ MAX_REVIEWS = 256  # more reviews reduce the error of the means, and take longer
 BATCH_SIZE = 64  # reviews in a batch
 VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
-LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
+LOWER_QUANTILE = 0.1  # over the reviews
+UPPER_QUANTILE = 0.9
 
 
 def measure_gradients(model: "keras.Model", x: NDArray[Any]) -> pd.DataFrame:
@@ -56,17 +57,16 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     Returns:
         Shape (reviews, length).
     """
+    import keras
     import tensorflow as tf
 
     head = model.get_layer("probability")
-    read, network = split_at_vectors(model, head.input)
+    outputs = keras.Model(model.input, [vector_output(model), head.input])
 
     def batch_norms(tokens: Any) -> Any:
-        vectors = tf.identity(read(tokens))  # drops Keras' mask, which the network computes
         with tf.GradientTape() as tape:
-            tape.watch(vectors)
-            summary = network([tokens, vectors], training=False)
-            logits = summary @ head.kernel + head.bias
+            vectors, features = outputs(tokens, training=False)
+            logits = features @ head.kernel + head.bias
         return tf.norm(tape.gradient(logits, vectors), axis=2)
 
     compiled = tf.function(batch_norms, reduce_retracing=True)
@@ -81,21 +81,6 @@ def vector_output(model: "keras.Model") -> Any:
     """
     names = {layer.name for layer in model.layers}
     return model.get_layer(next(name for name in VECTOR_LAYERS if name in names)).output
-
-
-def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, keras.Model]":
-    """Split a model in two: from tokens to word vectors, and from tokens and vectors to `output`.
-
-    The second model needs the tokens for its masks.
-    """
-    import keras
-
-    between = vector_output(model)
-    tokens = model.input
-    history = tokens._keras_history
-    rest = keras.Model([tokens, between], output)
-    tokens._keras_history = history  # Keras replaced it, and could then not save the model
-    return keras.Model(tokens, between), rest
 
 
 def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:

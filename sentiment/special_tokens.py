@@ -1,6 +1,6 @@
 """Special tokens: token ids that are not words, as in `keras.datasets.imdb.load_data`.
 
-This module travels with each served model.
+This module travels with each registered model.
 """
 
 PADDING_TOKEN = 0  # the token id that Keras' layers mask

@@ -1,7 +1,7 @@
 """Turn texts into token ids: tokenize them, look up the words' ranks, and pad the rows.
 
-This module travels with each served model. Served texts are therefore encoded by the same code as
-the training data.
+This module travels with each registered model. Texts are therefore encoded by the same code as the
+training data when the model is served.
 
 The tokenizer `keras` follows the rules by which Keras' IMDB files were made: applied to the raw
 reviews of Maas et al. 2011, it gives exactly these files. It lower-cases ASCII letters and no
@@ -37,7 +37,8 @@ LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 SPACED = bytes.maketrans(
     (SEPARATORS + ascii_uppercase).encode(), (" " * len(SEPARATORS) + ascii_lowercase).encode()
 )
-KERAS, UNICODE = "keras", "unicode"
+KERAS = "keras"
+UNICODE = "unicode"
 
 
 class Word(NamedTuple):

@@ -9,9 +9,6 @@ and `gradients.png`. Then logs them to the training's run and registers the mode
 The training's curves are drawn here, so that restyling a plot does not retrain.
 """
 
-import sys
-
-from sentiment.errors import StoreError, first_line
 from sentiment.evaluation.evaluate import evaluate_model, predict_and_time
 from sentiment.gradients import measure_gradients
 from sentiment.serving.keras_classifier import load_keras_model
@@ -20,7 +17,7 @@ from workflow.about import AboutEvaluate, AboutTrain, read_about, write_about
 from workflow.commands import run_stage
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import load_params
-from workflow.publish import publish
+from workflow.publish import publish_or_explain
 
 
 def main() -> None:
@@ -51,15 +48,7 @@ def main() -> None:
         outputs.write_evaluation(folder, evaluation)
         files.write_json(folder / "cost.json", cost)
         write_about(folder, about)
-    try:
-        publish()
-    except (StoreError, OSError) as error:
-        print(
-            f"{EVALUATE} is complete but not logged to MLflow. Run `make sync` later to log it. "
-            f"({first_line(error)})",
-            file=sys.stderr,
-            flush=True,
-        )
+    publish_or_explain(EVALUATE)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 

@@ -30,9 +30,12 @@ def load_dataset(params: FetchParams, scratch: Path) -> tuple[EncodedDataset, Da
     labels = BinaryLabels(params.table.positive, params.table.label)
     digests: dict[str, str] = {}
     if params.dataset == "imdb":
-        encoded = EncodedDataset(*imdb.parse(*downloads.fetch_imdb()), 0)
+        archive, word_index_file = downloads.fetch_imdb()
+        train, test, word_index = imdb.parse(archive, word_index_file)
+        encoded = EncodedDataset(train, test, word_index, rows_skipped=0)
     elif params.dataset == "synthetic":
-        encoded = EncodedDataset(*synthetic.generate(params.synthetic), 0)
+        train, test, word_index = synthetic.generate(params.synthetic)
+        encoded = EncodedDataset(train, test, word_index, rows_skipped=0)
     else:
         with downloads.local_tables(params.table) as (sources, table_digests):
             encoded = table.load_table(params.table, sources, scratch, labels)
@@ -42,11 +45,9 @@ def load_dataset(params: FetchParams, scratch: Path) -> tuple[EncodedDataset, Da
         hashes = (review_hashes(split).tobytes() for split in (encoded.train, encoded.test))
         digests["own_sha256"] = hashlib.sha256(b"".join(hashes)).hexdigest()
         tokenizer = describe_dataset(params).tokenizer
-        with downloads.local_added_tables(params.added_texts) as (
-            sources,
-            digests["added_texts_sha256"],
-        ):
+        with downloads.local_added_tables(params.added_texts) as (sources, added_digest):
             encoded = table.add_texts(encoded, params.table, tokenizer, sources, labels)
+        digests["added_texts_sha256"] = added_digest
     return encoded, describe_dataset(params, **digests)
 
 

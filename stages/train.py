@@ -21,10 +21,9 @@ from sentiment.network.progress import TrainingResult
 from sentiment.network.training import Training, training_metrics
 from workflow import checkpoints, files, outputs, provenance, tracking
 from workflow.about import AboutPad, AboutTrain, read_about, write_about
-from workflow.checkpoints import TrainingStart
 from workflow.commands import run_stage
 from workflow.files import PAD, TRAIN
-from workflow.outputs import RunRecord
+from workflow.outputs import DatasetRecord, RunRecord
 from workflow.params import load_params
 from workflow.publish import publish
 from workflow.resume import train_or_resume
@@ -43,41 +42,21 @@ def checkpoint_key(about: AboutTrain, machine_tags: dict[str, str]) -> str:
     )
 
 
-def describe_run(
-    about: AboutTrain, key: str, start: TrainingStart, tags: dict[str, str], splits: list[Split]
-) -> RunRecord:
-    """Describe a training for MLflow."""
-    dataset = about.dataset.name
-    train_split, val_split = splits
+def describe_splits(dataset: str, train_split: Split, val_split: Split) -> list[DatasetRecord]:
+    """Describe the training set and the validation set for MLflow."""
+    arrays = ["x_train", "y_train"]
     boundary = len(train_split.y)
-    split_rows = {
-        "training": (train_split, slice(0, boundary)),
-        "validation": (val_split, slice(boundary, boundary + len(val_split.y))),
-    }
-    digests = files.read_digests(PAD)
-    return RunRecord(
-        training_id=start.training_id,
-        name=provenance.run_name(about.train, about.pad, about.dataset, tags.get("dvc.experiment")),
-        started=start.time,
-        tags={
-            "dataset": dataset,
-            outputs.TRAINING_KEY: key,
-            **tags,
-            **{f"data.{name}.sha256": digests[f"{name}.npy"] for name in ("x_train", "y_train")},
-        },
-        datasets=[
-            tracking.describe_arrays(
-                f"{dataset}-{context}",
-                context,
-                split.x,
-                split.y,
-                PAD,
-                files.short_digest(PAD, ["x_train", "y_train"], rows),
-            )
-            for context, (split, rows) in split_rows.items()
-        ],
-        uncommitted=provenance.uncommitted_diff(),
-    )
+    training_digest = files.short_digest(PAD, arrays, slice(0, boundary))
+    validation_rows = slice(boundary, boundary + len(val_split.y))
+    validation_digest = files.short_digest(PAD, arrays, validation_rows)
+    return [
+        tracking.describe_arrays(
+            f"{dataset}-training", "training", train_split.x, train_split.y, PAD, training_digest
+        ),
+        tracking.describe_arrays(
+            f"{dataset}-validation", "validation", val_split.x, val_split.y, PAD, validation_digest
+        ),
+    ]
 
 
 def write_training(
@@ -105,12 +84,25 @@ def main() -> None:
         will_restore = checkpoint.arrays is not None
         training = Training(params, inputs, train_split, val_split, will_restore)
         print(f"Training with {training.implementation}", flush=True)
+        digests = files.read_digests(PAD)
         tags = {
+            "dataset": about.dataset.name,
+            outputs.TRAINING_KEY: key,
             **provenance.provenance_tags(),
             **machine_tags,
             "train.path": training.implementation,
+            "data.x_train.sha256": digests["x_train.npy"],
+            "data.y_train.sha256": digests["y_train.npy"],
         }
-        record = describe_run(about, key, checkpoint.start, tags, [train_split, val_split])
+        experiment = tags.get("dvc.experiment")
+        record = RunRecord(
+            training_id=checkpoint.start.training_id,
+            name=provenance.run_name(params, about.pad, about.dataset, experiment),
+            started=checkpoint.start.time,
+            tags=tags,
+            datasets=describe_splits(about.dataset.name, train_split, val_split),
+            uncommitted=provenance.uncommitted_diff(),
+        )
         with tracking.live_run(record, about.flat_params()) as run:
             # Before the first epoch, on reviews that are never trained on.
             gradients = measure_gradients(training.model, val_split.x)

@@ -6,6 +6,7 @@ To predict a file of texts, use `make batch-predict`.
 from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import UserError
+from sentiment.explanation import explain
 from workflow.commands import (
     command,
     json_option,
@@ -15,8 +16,8 @@ from workflow.commands import (
     run_command,
     stdout_to_stderr,
 )
-from workflow.registry.champion import load_model, model_uri_of, resolve_version
-from workflow.terminal import replace_control_characters
+from workflow.registry.champion import model_uri_of, resolve_version
+from workflow.registry.packaging import load_model
 
 if TYPE_CHECKING:
     from sentiment.serving.pyfunc_model import SentimentModel
@@ -27,8 +28,6 @@ MAX_WORDS = 5  # words with the largest attributions
 
 def explain_prediction(model: "SentimentModel", text: str) -> dict[str, Any]:
     """Return the prediction for a text and its largest attributions, as `--json` prints them."""
-    from sentiment.explanation import explain  # imports MLflow, which takes seconds
-
     explanation = explain(model, text)
     largest = sorted(explanation.words, key=lambda word: abs(word.log_odds), reverse=True)
     words = [
@@ -46,11 +45,11 @@ def explain_prediction(model: "SentimentModel", text: str) -> dict[str, Any]:
 
 def format_prediction(prediction: dict[str, Any]) -> str:
     """Return a table with the prediction, and each word's attribution in log-odds of positive."""
-    text = replace_control_characters(" ".join(prediction["text"].split()))
+    text = " ".join(prediction["text"].split())
     if len(text) > MAX_TEXT_WIDTH:
         text = f"{text[: MAX_TEXT_WIDTH - 1]}…"
     attributions = ("{word} {log_odds:+.2f}".format(**word) for word in prediction["words"])
-    words = replace_control_characters(", ".join(attributions))
+    words = ", ".join(attributions)
     header = f"{'label':9}{'probability':>11}  {'text':{MAX_TEXT_WIDTH}}  words that matter most"
     prediction_columns = f"{prediction['label']:9}{prediction['probability']:11.4f}"
     row = f"{prediction_columns}  {text:{MAX_TEXT_WIDTH}}  {words}".rstrip()

@@ -2,7 +2,8 @@
 
 A preset is a file in `presets/`. It lists only what differs from `presets/default.yaml`. All other
 params of `pad` and `train` get their defaults, so two presets never mix. NAME=default restores all
-defaults of `pad` and `train`. Other sections do not change. `dvc repro` then trains with them.
+defaults of `pad` and `train`. Other sections do not change. Afterwards, `dvc repro` trains with the
+new params.
 """
 
 from pathlib import Path
@@ -46,19 +47,14 @@ def read_defaults() -> dict[str, Any]:
 
 
 def flatten_mapping(mapping: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of nested mappings by their dotted names.
-
-    Raises:
-        ValueError: two values have the same dotted name.
-    """
+    """Return the values of nested mappings by their dotted names."""
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
         name = f"{prefix}{key}"
-        values = flatten_mapping(value, f"{name}.") if isinstance(value, dict) else {name: value}
-        duplicates = flat.keys() & values.keys()
-        if duplicates:
-            raise ValueError(f"duplicated {', '.join(sorted(duplicates))}")
-        flat |= values
+        if isinstance(value, dict):
+            flat |= flatten_mapping(value, f"{name}.")
+        else:
+            flat[name] = value
     return flat
 
 

@@ -4,16 +4,13 @@ If DVC has a default remote, outputs are pulled from it instead of being compute
 everything that MLflow lacks is logged.
 """
 
-import sys
-
 from sentiment.data.params import FetchParams
-from sentiment.errors import StoreError, UserError, first_line
-from tools.sync import format_run
+from sentiment.errors import UserError
 from workflow import downloads, dvc_commands, files, params_file
 from workflow.about import AboutFetch, read_about
 from workflow.commands import command, run_command
 from workflow.params import PARAMS_FILE, load_params
-from workflow.publish import publish
+from workflow.publish import publish_or_explain
 
 SYNTHETIC_NOTE = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
 FALLBACK_NOTE = f"""
@@ -32,7 +29,9 @@ def main() -> int:
         use_synthetic_if_unavailable()
         status = run_pipeline()
     if not status:
-        publish_or_explain()
+        run = publish_or_explain(files.DATA)
+        if run:
+            print(run.describe())
     if load_params().fetch.dataset == "synthetic":
         print(SYNTHETIC_NOTE)
     return status
@@ -71,18 +70,6 @@ def use_synthetic_if_unavailable() -> None:
     except downloads.ImdbUnavailableError:
         params_file.update_params_file(PARAMS_FILE, {"fetch.dataset": "synthetic"})
         print(FALLBACK_NOTE, flush=True)
-
-
-def publish_or_explain() -> None:
-    """Bring MLflow up to date and print the run; a store that fails does not fail the pipeline."""
-    try:
-        print(format_run(publish()))
-    except (StoreError, OSError) as error:
-        print(
-            f"{files.DATA} is complete but not logged to MLflow. Run `make sync` later to log it. "
-            f"({first_line(error)})",
-            file=sys.stderr,
-        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from pathlib import Path
 from sentiment.errors import UserError
 from workflow.commands import command, model_option, option, port_option, run_command
 from workflow.processes import LOOPBACK, check_port_is_free
-from workflow.registry.champion import champion_version, load_model, model_uri_of, resolve_version
+from workflow.registry.champion import champion_version, model_uri_of, resolve_version
+from workflow.registry.packaging import load_model
 from workflow.serving.current_model import ServedModel
 from workflow.serving.prediction_log import PredictionLog
 
@@ -51,7 +52,6 @@ class VersionLoader:
                 self._reported = ""
                 return None
             served = self.load_version(champion_uri)
-            served.model.predict_texts([""])  # compile now, so that no request waits for it
         except UserError as error:
             if str(error) != self._reported:
                 print(f"{served_uri} is still served. {error}", file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ and a store that failed during a training has an incomplete run. The run is foun
 
 from workflow.commands import command, json_option, print_result, run_command, stdout_to_stderr
 from workflow.publish import publish
-from workflow.tracking import Run
 
 
 @command(__doc__)
@@ -16,12 +15,7 @@ def main(as_json: bool) -> None:
     with stdout_to_stderr(as_json):
         run = publish()
     document = {"run_id": run.run_id, "name": run.name, "url": run.url}
-    print_result(document, format_run(run), as_json)
-
-
-def format_run(run: Run) -> str:
-    """Format a run's id, name and page as two lines."""
-    return f"Run {run.run_id}: {run.name}\n{run.url}"
+    print_result(document, run.describe(), as_json)
 
 
 if __name__ == "__main__":

@@ -55,10 +55,9 @@ class Checkpoint:
         self.start = self._read_or_make_start()
 
     def write(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Replace the arrays by those after another epoch."""
+        """Save the arrays of another epoch in place of the previous ones."""
         with files.atomic_file(self.folder / STATE_FILE) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
 
     def _read_arrays(self) -> dict[str, NDArray[Any]] | None:
         path = self.folder / STATE_FILE

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from workflow.terminal import user_message
+from workflow.terminal import replace_control_characters, user_message
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -104,7 +104,7 @@ def run_command(name: str, main: click.Command) -> NoReturn:
 
 
 def command(documentation: str | None) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function a command with its module's docstring as help."""
+    """Return a decorator that turns a function into a command with this help text."""
     return click.command(help=documentation, context_settings=CONTEXT_SETTINGS)
 
 
@@ -155,5 +155,11 @@ def stdout_to_stderr(enabled: bool) -> Iterator[None]:
 
 
 def print_result(document: Any, text: str, as_json: bool) -> None:
-    """Print the result of a command: one line of JSON for a script, or a text for a reader."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False) if as_json else text)
+    """Print the result of a command: one line of JSON for a script, or a text for a reader.
+
+    Control characters of the text are replaced.
+    """
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    else:
+        print(replace_control_characters(text))

@@ -96,7 +96,7 @@ def local_added_tables(path_or_url: str) -> Iterator[tuple[list[Source], str]]:
     """Yield the tables of `fetch.added_texts`, and one SHA-256 of all of them.
 
     Raises:
-        UserError: a file cannot be read, see `local_copy`.
+        UserError: there is no file, or a file cannot be read, see `local_copy`.
     """
     with _local_copies(files.list_tables(path_or_url)) as (sources, digests):
         yield sources, hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -121,6 +121,8 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
     except UnicodeEncodeError:  # MLflow could not store the name
         raise UserError(f"The name {path_or_url!r} is not UTF-8. Rename the file.") from None
     if "://" not in path_or_url:
+        if Path(path_or_url).is_dir():
+            raise UserError(f"{path_or_url} is a folder. Name a file.")
         if not Path(path_or_url).is_file():
             raise UserError(f"There is no file {path_or_url}. Correct its path.")
         yield Source(Path(path_or_url), path_or_url)
@@ -128,7 +130,7 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
     with tempfile.TemporaryDirectory() as folder:
         name_for_messages = redact(re.split("[?#]", path_or_url)[0])  # a query may be a signature
         source = Source(Path(folder, file_name(path_or_url)), name_for_messages)
-        assert source.extension  # raises UserError before anything is copied
+        source.check_extension()  # before anything is copied
         _download(path_or_url, source)
         yield source
 

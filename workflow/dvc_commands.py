@@ -86,6 +86,6 @@ def project_table_files(params: FetchParams) -> list[str]:
         if "://" not in name and not Path(name).is_absolute()
     ]
     for name in inside:
-        if os.path.normpath(name).startswith(".."):
+        if Path(os.path.normpath(name)).parts[:1] == ("..",):
             raise UserError(f"{name} is outside the project. Use its absolute path.")
     return inside

@@ -107,7 +107,7 @@ def hidden_sibling(path: Path, suffix: str) -> Path:
 
 
 def fsync(path: Path) -> None:
-    """Have the system write a file, or the entries of a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -128,8 +128,18 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 
 def list_tables(path_or_url: str) -> list[str]:
-    """Return the path or URL of a table, or the paths of the visible files in a folder by name."""
-    return sorted(map(str, Path(path_or_url).glob("[!.]*"))) or [path_or_url]
+    """Return the path or URL of a table, or the paths of the visible files in a folder by name.
+
+    Raises:
+        UserError: the folder has no visible files.
+    """
+    folder = Path(path_or_url)
+    if "://" in path_or_url or not folder.is_dir():
+        return [path_or_url]
+    paths = sorted(str(path) for path in folder.glob("[!.]*"))
+    if not paths:
+        raise UserError(f"{path_or_url} is a folder without tables. Add one, or name a file.")
+    return paths
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -30,7 +30,7 @@ def processes_in_group(group: int) -> Iterator[psutil.Process]:
                 yield process
 
 
-def wait_for_group(group: int, seconds: float = float("inf")) -> bool:
+def wait_for_group(group: int, seconds: float) -> bool:
     """Wait until no process of a group runs. Return False if some still run after `seconds`."""
     deadline = time.monotonic() + seconds
     while any(processes_in_group(group)):

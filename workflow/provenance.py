@@ -44,7 +44,7 @@ DIFFED_PATHS = (
 
 
 def short_digest_of(document: Mapping[str, Any]) -> str:
-    """Return 16 characters that change with any value of a JSON document."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of a JSON document."""
     text = json.dumps(document, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

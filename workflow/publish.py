@@ -4,6 +4,7 @@ Stages call this after they have written their folders. `make sync` does only th
 changes nothing.
 """
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from sentiment.errors import StoreError, first_line
 from sentiment.padding import layout
 from sentiment.profile import build_profile
 from sentiment.tokenizer import ReadLimits
@@ -48,6 +50,27 @@ def publish() -> Run:
         if outputs.is_evaluation_current() and not tracking.has_all_outputs(run, EVALUATE):
             _publish_model_evaluation(run, record, model_id)
     return run
+
+
+def publish_or_explain(folder: Path) -> Run | None:
+    """Bring MLflow up to date, see `publish`, or print what to do if the store fails.
+
+    Args:
+        folder: the folder that is complete, for the message.
+
+    Returns:
+        The run of the training in `data/train`, or None if the store failed.
+    """
+    try:
+        return publish()
+    except (StoreError, OSError) as error:
+        print(
+            f"{folder} is complete but not logged to MLflow. Run `make sync` later to log it. "
+            f"({first_line(error)})",
+            file=sys.stderr,
+            flush=True,
+        )
+        return None
 
 
 def _publish_model_evaluation(run: Run, record: RunRecord, model_id: str) -> None:
@@ -101,7 +124,8 @@ def publish_evaluation(
     # Record the training set only if `data/fetch` still has the one that the model was trained on.
     if read_about(FETCH, AboutFetch).dataset == about.dataset:
         digests[TRAINING_DIGEST] = files.joint_digest(FETCH, array_names("train"))
-    profile = package_profile(package, folder)
+    evaluation = read_evaluation(folder)
+    profile = package_profile(package, evaluation.predictions)
     evaluated = EvaluatedModel(
         name=run.name,
         about=about,
@@ -110,7 +134,7 @@ def publish_evaluation(
         parameters=files.read_json(files.verified(folder / "cost.json"))["parameters"],
         sizes=sizes,
         metrics=metrics,
-        predictions=read_evaluation(folder).predictions,
+        predictions=evaluation.predictions,
         lengths=pd.read_csv(files.verified(folder / "lengths.csv")),
         profile=profile,
     )
@@ -123,7 +147,7 @@ def publish_evaluation(
         promote=load_params().promote,
     )
     versions.register_model(run, registration, folder)
-    tracking.mark_complete(run, EVALUATE.name, folder)
+    tracking.mark_complete(run, folder)
     return metrics
 
 
@@ -139,11 +163,12 @@ def model_package(about: AboutEvaluate) -> ModelPackage:
     )
 
 
-def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
+def package_profile(package: ModelPackage, predictions: pd.DataFrame) -> dict[str, Any]:
     """Return the profile of an evaluated model, from the texts in `data/fetch`.
 
     Args:
-        folder: the folder of the evaluation.
+        package: the evaluated model.
+        predictions: see `sentiment.evaluation.metrics`.
     """
     limits = ReadLimits.from_layouts([model.config["layout"] for model in package.models])
     train = files.read_reviews(FETCH, "train")
@@ -153,7 +178,7 @@ def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
         train,
         test,
         dropped,
-        read_evaluation(folder).predictions,
+        predictions,
         limits,
         package.tokenizer,
         package.threshold,

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.errors import NotAllowedError, StoreError, UserError, first_line, redact
+from sentiment.errors import StoreError, UserError, first_line, redact
 from workflow import files, processes
 
 EXPERIMENT = "imdb-lstm"
@@ -67,9 +67,9 @@ def experiment_url(experiment_id: str, ui: str = DEFAULT_UI) -> str:
     return f"{_experiments_url(ui)}/{experiment_id}/runs?workflowType=machine_learning"
 
 
-def run_url(experiment_id: str, run_id: str, ui: str = DEFAULT_UI) -> str:
-    """Return the URL of a run's page, see `experiment_url`."""
-    return f"{_experiments_url(ui)}/{experiment_id}/runs/{run_id}"
+def run_url(experiment_id: str, run_id: str) -> str:
+    """Return the URL of a run's page, on the server or in the UI at its default port."""
+    return f"{_experiments_url(DEFAULT_UI)}/{experiment_id}/runs/{run_id}"
 
 
 def _experiments_url(ui: str) -> str:
@@ -83,8 +83,7 @@ def store_errors() -> Iterator[None]:
     """Turn errors of MLflow, its database and its artifact store into a `StoreError`.
 
     Raises:
-        StoreError: the store cannot be used.
-        NotAllowedError: the user lacks a permission on the server.
+        StoreError: the store cannot be used, or the user lacks a permission on the server.
     """
     try:
         yield
@@ -113,7 +112,7 @@ def _store_error(error: Exception) -> StoreError:
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run the command again."
         )
     if status == HTTPStatus.FORBIDDEN and INVALID_HOST not in str(error):
-        return NotAllowedError(
+        return StoreError(
             f"The MLflow server at {store} does not let {user} do this. Ask its administrator for "
             "the right to change the experiment and the registered model."
         )
@@ -220,7 +219,7 @@ def _local_experiment() -> str:
         if not database.exists():
             with files.atomic_file(database) as partial:
                 partial.unlink(missing_ok=True)  # left by a process that was killed
-                _make_movable(partial, _experiment(f"{SQLITE}{partial}"))
+                _experiment(f"{SQLITE}{partial}")
         experiment_id = _experiment(f"{SQLITE}{database}")
         _make_movable(database, experiment_id)
     return experiment_id
@@ -236,9 +235,9 @@ def _link_artifacts() -> None:
 def _make_movable(database: Path, experiment_id: str) -> None:
     """Make the experiment's artifact location relative, so that the project can be moved.
 
-    MLflow makes a local artifact location absolute when it creates an experiment. It resolves a
-    relative one against the working directory, and runs and models inherit it. A location outside
-    the project was chosen by the user, and stays.
+    MLflow makes a local artifact location absolute when it creates an experiment, and its API
+    cannot change the location later. It resolves a relative one against the working directory, and
+    runs and models inherit it. A location outside the project was chosen by the user, and stays.
     """
     import mlflow
 

@@ -16,7 +16,7 @@ def replace_control_characters(text: str) -> str:
     return UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def user_message(error: BaseException, retry_command: str = "`dvc repro`") -> str | None:
+def user_message(error: BaseException, retry_command: str) -> str | None:
     """Return the message about an error for a user, or None if only a traceback would help.
 
     Passwords and queries are removed from URLs, and control characters are replaced.

@@ -66,6 +66,10 @@ class Run(NamedTuple):
     def url(self) -> str:
         return store.run_url(self.experiment_id, self.run_id)
 
+    def describe(self) -> str:
+        """Return the id, the name and the page as two lines."""
+        return f"Run {self.run_id}: {self.name}\n{self.url}"
+
 
 @cache
 def _store_thread() -> ThreadPoolExecutor:
@@ -296,15 +300,13 @@ def live_run(
 
 
 @contextmanager
-def plain_run(
-    name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None
-) -> Iterator[Run]:
+def plain_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
     """Create a run that trains nothing, and end it with the block.
 
     Raises:
         StoreError: the tracking store cannot be used.
     """
-    run = _create_plain_run(name, params, tags or {})
+    run = _create_plain_run(name, params, tags)
     try:
         yield run
     except BaseException as error:
@@ -403,7 +405,7 @@ def complete_training(record: RunRecord, about: AboutTrain) -> tuple[Run, str]:
         _client().log_text(run.run_id, f"{record.uncommitted}\n", DIFF_FILE)
     log_tags(run, {MODEL_DIGEST: digest})
     end_run(run, "FINISHED", record.ended)
-    mark_complete(run, TRAIN.name, TRAIN)
+    mark_complete(run, TRAIN)
     return run, model_id
 
 
@@ -457,15 +459,14 @@ def has_all_outputs(run: Run, folder: Path) -> bool:
 
 
 @calls_store
-def mark_complete(run: Run, stage: str, folder: Path) -> None:
+def mark_complete(run: Run, folder: Path) -> None:
     """Tag a run that has everything in a folder as it is now.
 
     Args:
         run: the run.
-        stage: the stage that writes such a folder.
-        folder: the folder.
+        folder: the folder, whose name is that of the stage that writes it.
     """
-    log_tags(run, {COMPLETE.format(stage): files.sha256(folder / files.ABOUT_FILE)})
+    log_tags(run, {COMPLETE.format(folder.name): files.sha256(folder / files.ABOUT_FILE)})
 
 
 # Points, tags, datasets, files and models
@@ -536,11 +537,11 @@ def log_metrics(
     client = _client()
     now = now_ms()
     points = []
+    dataset_reference = (dataset.name, dataset.digest) if dataset else (None, None)
     for name, value in values.items():
         logged = client.get_metric_history(run.run_id, name)
         latest = max(logged, key=lambda point: point.timestamp, default=None)
         moment = latest.timestamp if latest and latest.value == value else now
-        dataset_reference = (dataset.name, dataset.digest) if dataset else (None, None)
         points.append(Metric(name, value, moment, 0, model_id, *dataset_reference))
     log_points(run, points)
 
@@ -639,12 +640,6 @@ def log_files(run: Run, folder: Path, names: Sequence[str], artifact_path: str) 
         if name != files.ABOUT_FILE:
             files.verified(folder / name)
         client.log_artifact(run.run_id, str(folder / name), artifact_path)
-
-
-@calls_store
-def log_folder(run: Run, folder: Path) -> None:
-    """Log all files of a folder without an `about.json` as artifacts of a run."""
-    _client().log_artifacts(run.run_id, str(folder))
 
 
 @calls_store

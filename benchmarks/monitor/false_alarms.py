@@ -19,10 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from extras.common.significance import CONFIDENCE, wilson_interval
+from extras.common.significance import CONFIDENCE
 from extras.monitor import drift
 from extras.monitor.drift import WORD_USE, Effect, MonitorConfig
 from extras.monitor.run import CONFIG_FILE
+from sentiment.evaluation.metrics import wilson_interval
 from sentiment.padding import layout
 from sentiment.profile import ReferenceProfile, build_profile, count_words, text_statistics
 from sentiment.tokenizer import ReadLimits, Reviews

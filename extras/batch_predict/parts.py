@@ -23,7 +23,7 @@ from sentiment.data.rows import InvalidRow, Row
 from sentiment.errors import UserError
 from sentiment.serving.pyfunc_model import Prediction, SentimentModel
 from workflow import files, store
-from workflow.registry import champion
+from workflow.registry import packaging
 
 PARTS = "parts"  # a separate folder, so that a reader finds only predictions in it
 PART_ROWS = 10_000  # at most
@@ -190,7 +190,7 @@ def load_model(model_uri: str, tracking_uri: str) -> SentimentModel:
     """Load a version from the tracking store of the command."""
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     store.connect()
-    return champion.load_model(model_uri)
+    return packaging.load_model(model_uri)
 
 
 def write_part(job: BatchJob, part: int, predictions: pd.DataFrame, counts: Counts) -> None:

@@ -21,7 +21,6 @@ from workflow import downloads, files, store, tracking
 from workflow.params import load_params
 from workflow.registry import champion
 from workflow.registry.versions import PACKAGE_TAG
-from workflow.terminal import replace_control_characters
 from workflow.tracking import Run
 
 if TYPE_CHECKING:
@@ -227,7 +226,7 @@ def log_counts(
 
 def format_manifest(manifest: Mapping[str, Any], folder: Path) -> str:
     """Return the manifest as a text for a reader."""
-    return replace_control_characters(
+    return (
         f"{manifest['rows']:,} rows of {manifest['file']} by {manifest['model']}: "
         f"{manifest['positive']:,} positive, {manifest['errors']:,} without a prediction\n"
         f"Run {manifest['run_id']}; predictions and {MANIFEST} in {folder}"

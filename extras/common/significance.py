@@ -1,38 +1,21 @@
 """Compute confidence intervals and p-values, with SciPy."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sentiment.evaluation.metrics import Metric, Predictions
+from sentiment.evaluation.metrics import Interval, Metric, Predictions, wilson_interval
 from workflow.registry.promotion import count_discordant_pairs
 
 CONFIDENCE = 0.95  # level of the intervals of a single model
-
-
-class Interval(NamedTuple):
-    """A confidence interval."""
-
-    low: float
-    high: float
 
 
 def metric_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
     """Return Wilson's interval of a metric, or None if it is not a proportion or has no reviews."""
     correct, reviews = metric.proportion(predictions) if metric.proportion else (0, 0)
     return wilson_interval(correct, reviews, confidence) if reviews else None
-
-
-def wilson_interval(correct: int, reviews: int, confidence: float) -> Interval:
-    """Return the confidence interval of an accuracy.
-
-    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference.
-    """
-    ends = stats.binomtest(correct, reviews).proportion_ci(confidence, method="wilson")
-    return Interval(float(ends.low), float(ends.high))
 
 
 def newcombe_interval(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from extras.common.evaluated_runs import RunGroup
-from extras.common.significance import Interval, metric_interval
+from extras.common.significance import metric_interval
 from extras.compare import verdict
 from extras.compare.comparable import ReviewTexts, group_predictions, predictions_by_review
 from extras.compare.disagreement import Example, LengthGroup, differences_by_length, examples
 from extras.compare.verdict import CompareConfig, Difference
-from sentiment.evaluation.metrics import Metric, Predictions, metrics_for, reliability
+from sentiment.evaluation.metrics import Interval, Metric, Predictions, metrics_for, reliability
 from workflow.registry.promotion import DiscordantPairs, count_discordant_pairs
 
 ABSENT = "–"  # in place of the value of a param that one group does not have

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from extras.compare.comparison import Comparison, MetricSummary
 from sentiment.evaluation.metrics import metrics_for
-from workflow.terminal import replace_control_characters
 
 Row = Sequence[str]
 COSTS = {  # label and format
@@ -76,5 +75,5 @@ def format_table(titles: Row, rows: Iterable[Row]) -> str:
 
 
 def as_one_line(text: str) -> str:
-    """Return a text as one line, without control characters."""
-    return " ".join(replace_control_characters(text).split())
+    """Return a text as one line."""
+    return " ".join(text.split())

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from extras.common import significance
 from extras.common.evaluated_runs import RunGroup
-from extras.common.significance import Interval
+from sentiment.evaluation.metrics import Interval
 from sentiment.section import Section
 from workflow.registry.promotion import count_discordant_pairs, mcnemar_p_value
 

@@ -18,7 +18,7 @@ from sentiment.evaluation.metrics import metrics_for
 from sentiment.explanation import WordAttribution, explain, prefix_predictions
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Word
-from workflow.registry import champion, versions
+from workflow.registry import champion, packaging, versions
 from workflow.terminal import replace_control_characters
 
 EXAMPLE = (
@@ -64,7 +64,7 @@ def highlight_words(text: str, words: list[WordAttribution]) -> str:
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
 def load_version(name: str, version: str) -> LoadedModel:
     """Load a model version, once for all visitors."""
-    model = champion.load_model(f"models:/{name}/{version}")
+    model = packaging.load_model(f"models:/{name}/{version}")
     return LoadedModel(model, gates_by_word(model.classifier))
 
 

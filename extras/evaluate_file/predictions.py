@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from extras.common.significance import CONFIDENCE, Interval, metric_interval, newcombe_interval
+from extras.common.significance import CONFIDENCE, metric_interval, newcombe_interval
 from sentiment.data.rows import Row
 from sentiment.errors import UserError
 from sentiment.evaluation.evaluate import EvalDataset, predictions_table
-from sentiment.evaluation.metrics import METRICS, Predictions, class_names, metrics_for
+from sentiment.evaluation.metrics import METRICS, Interval, Predictions, class_names, metrics_for
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Reviews, encode, review_hashes
 from workflow.serving.prediction_log import LogLine, parse_line

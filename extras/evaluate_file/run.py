@@ -32,8 +32,7 @@ from workflow.about import About, write_about
 from workflow.files import FETCH, array_names
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
 from workflow.params import load_params
-from workflow.registry import champion, versions
-from workflow.terminal import replace_control_characters
+from workflow.registry import champion, packaging, versions
 
 REPORTS = Path("reports")
 MAX_NAME_BYTES = 150  # of a folder; file systems allow 255, which its hidden copy also needs
@@ -145,7 +144,7 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     table = request.table
     labels = BinaryLabels(table.positive, table.label)
     texts = rows.read_valid_rows(source, Columns(table.text, table.label), table.max_characters)
-    model = champion.load_model(request.model_uri)
+    model = packaging.load_model(request.model_uri)
     if log:
         labels_by_id: dict[str, bool] = {}
         for row in texts:
@@ -216,7 +215,7 @@ def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str,
 
 def format_result(result: Mapping[str, Any]) -> str:
     """Return the result of `evaluate_file` as a text for a reader."""
-    return replace_control_characters(
+    return (
         f"{result['model']} on {result['file']}\n{result['reviews']:,} texts, "
         f"{result['also_in_training']:,} of them also in the training set\n{result['table']}\n"
         f"Run {result['run_id']}; tables and plots in {result['folder']}"

@@ -12,7 +12,6 @@ from matplotlib.ticker import PercentFormatter, ScalarFormatter
 from extras.common import html_page
 from sentiment.evaluation.plots import NEUTRAL, TRAINING, new_axes
 from sentiment.profile import Histogram, ReferenceProfile, count_in_bins
-from workflow.terminal import replace_control_characters
 
 TEMPLATE = Path(__file__).with_name("templates") / "monitor.html"
 NAMES = {
@@ -106,4 +105,4 @@ def render_text(report: Mapping[str, Any]) -> str:
     if report["label_file"]:
         command = f"make evaluate-file FILE={report['label_file']} MODEL={report['model']}"
         lines.append(f"Fill in the labels there, then: {command}")
-    return replace_control_characters("\n".join(lines))
+    return "\n".join(lines)

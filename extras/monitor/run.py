@@ -28,7 +28,7 @@ from workflow import files, tracking
 from workflow.about import About, write_about
 from workflow.outputs import FORMULA_START
 from workflow.params import load_params, load_yaml
-from workflow.registry import champion, versions
+from workflow.registry import champion, packaging, versions
 from workflow.tracking import Run, calls_store
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def create_report(
             time *= 1000
     else:
         table = params.fetch.table
-        served = champion.load_model(model)
+        served = packaging.load_model(model)
         window.read_file(file, text_column or table.text, table.max_characters, served, current)
     check_window(current, file, model, label_sample)
     texts = current.to_table()

@@ -210,7 +210,7 @@ class FetchParams(Section):
 
 
 class DatasetTable(Section):
-    """The params and digests of the tables of a dataset. None: it does not matter.
+    """The params and digests of the tables of a dataset. None: the dataset does not depend on it.
 
     Attributes:
         train: name of the file, without its folder. `test` likewise.
@@ -250,8 +250,9 @@ class Dataset(Section):
     @property
     def name(self) -> str:
         """The dataset's name in MLflow. Tables and added texts have the names of their files."""
-        is_table = self.dataset == "table" and self.table is not None
-        name = str(self.table.train) if is_table and self.table else self.dataset
+        name: str = self.dataset
+        if self.dataset == "table" and self.table is not None:
+            name = str(self.table.train)
         return f"{name}+{self.added_texts}" if self.added_texts is not None else name
 
     @property

@@ -61,23 +61,25 @@ class Source(NamedTuple):
 
     @property
     def extension(self) -> str:
-        """The file's extension in lower case, one of `EXTENSIONS`.
-
-        Raises:
-            UserError: the extension is not supported.
-        """
+        """The file's extension in lower case, without that of its compression."""
         plain = self.path.with_suffix("") if self.is_compressed else self.path
-        extension = plain.suffix.lower()
-        if extension not in EXTENSIONS:
-            raise UserError(
-                f"{self.name} has an unsupported extension. Use {', '.join(EXTENSIONS)}, all but "
-                ".parquet optionally followed by .gz."
-            )
-        return extension
+        return plain.suffix.lower()
 
     @property
     def is_compressed(self) -> bool:
         return self.path.suffix.lower() == ".gz"
+
+    def check_extension(self) -> None:
+        """Check that the file's extension is one of `EXTENSIONS`.
+
+        Raises:
+            UserError: the extension is not supported.
+        """
+        if self.extension not in EXTENSIONS:
+            raise UserError(
+                f"{self.name} has an unsupported extension. Use {', '.join(EXTENSIONS)}, all but "
+                ".parquet optionally followed by .gz."
+            )
 
 
 class Row(NamedTuple):
@@ -186,8 +188,9 @@ def read_rows(source: Source, columns: Columns, max_characters: int) -> Iterator
         max_characters: the longest text that is allowed.
 
     Raises:
-        UserError: the rest of the file cannot be read.
+        UserError: the extension is not supported, or the rest of the file cannot be read.
     """
+    source.check_extension()
     max_field_size = UNCLOSED_QUOTE_FACTOR * max_characters
     csv.field_size_limit(max(MIN_FIELD_SIZE_LIMIT, max_field_size))
     model = _row_model(columns, max_characters)

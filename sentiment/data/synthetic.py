@@ -23,7 +23,8 @@ PRAISE = "good great wonderful superb moving brilliant charming fresh funny grip
 BLAME = "bad awful terrible dull boring weak clumsy tedious poor shallow".split()
 NEGATIONS = "not never hardly".split()
 SUBJECTS = "plot acting story cast music ending script camera dialogue pace".split()
-SINCERE, IRONIC = "honestly", "supposedly"
+SINCERE = "honestly"
+IRONIC = "supposedly"
 FILLER = [
     clause.split()
     for clause in (
@@ -87,8 +88,11 @@ def _opinions(
     filler_words = params.cue_distance - sum(map(len, clauses))
     cuts = np.sort(rng.integers(0, filler_words, params.opinions, endpoint=True))
     gaps = np.diff(np.concatenate([[0], cuts, [filler_words]]))
-    fillers = [_filler(int(gap), names, rng) for gap in gaps]
-    return list(chain(*chain(*zip(fillers, clauses, strict=False)), fillers[-1]))
+    words = _filler(int(gaps[0]), names, rng)
+    for clause, gap in zip(clauses, gaps[1:], strict=True):
+        words += clause
+        words += _filler(int(gap), names, rng)
+    return words
 
 
 def _opinion(is_positive: bool, params: SyntheticParams, rng: np.random.Generator) -> list[str]:

@@ -7,7 +7,7 @@ are read. Once the frequency of each word in the training set is known, ranks re
 import hmac
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,7 +176,7 @@ def _read(encoder: RowEncoder, sources: Sequence[Source], path: Path) -> NDArray
             f"{params.group!r}). Remove each shared group from one of the two files."
         )
     encoder.labels.check_both_present(labels[is_test], f"{params.test}, test set")
-    encoder.labels.check_both_present(labels[~is_test], f"{params.test}, training set")
+    encoder.labels.check_both_present(labels[~is_test], f"{params.train}, training set")
     return is_test
 
 
@@ -333,21 +333,26 @@ def add_texts(
     is_test = np.array(hashed_to_test, bool)
     test_dropped = np.broadcast_to(dataset.words_dropped, len(dataset.test))
     return EncodedDataset(
-        train=_extend(dataset.train, reviews, added.labels, is_new & ~is_test),
-        test=_extend(dataset.test, reviews, added.labels, is_new & is_test),
+        train=_extend(dataset.train, added, is_new & ~is_test),
+        test=_extend(dataset.test, added, is_new & is_test),
         word_index=word_index,
         rows_skipped=dataset.rows_skipped + rows_skipped + int(np.count_nonzero(~is_new)),
         words_dropped=np.append(test_dropped, np.array(dropped)[is_new & is_test]),
     )
 
 
-def _extend(
-    split: Reviews,
-    reviews: Sequence["array[int]"],
-    labels: NDArray[np.uint8],
-    chosen: NDArray[np.bool_],
-) -> Reviews:
-    """Return a set with the chosen reviews added."""
-    return Reviews.from_lists(
-        [*split, *compress(reviews, chosen)], np.append(split.labels, labels[chosen])
+def _extend(split: Reviews, added: Reviews, chosen: NDArray[np.bool_]) -> Reviews:
+    """Return a set with the chosen reviews added.
+
+    Args:
+        split: the set.
+        added: the reviews to choose from.
+        chosen: whether to add each review, shape (reviews,).
+    """
+    tokens = added.tokens[np.repeat(chosen, added.lengths)]
+    ends = split.offsets[-1] + np.cumsum(added.lengths[chosen])
+    return Reviews(
+        tokens=np.concatenate([split.tokens, tokens]),
+        offsets=np.concatenate([split.offsets, ends]),
+        labels=np.concatenate([split.labels, added.labels[chosen]]),
     )

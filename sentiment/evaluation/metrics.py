@@ -13,14 +13,23 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import sklearn.metrics
 from numpy.typing import NDArray
-from sklearn import metrics
 
-NEGATIVE, POSITIVE = CLASSES = ["negative", "positive"]
+NEGATIVE = "negative"
+POSITIVE = "positive"
+CLASSES = [NEGATIVE, POSITIVE]
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 
 Report = Literal["test", "comparison", "groups", "demo", "file"]
 ALL_REPORTS: Set[Report] = {"test", "comparison", "groups", "demo", "file"}
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
 
 
 class Predictions(NamedTuple):
@@ -40,7 +49,7 @@ class Metric(NamedTuple):
 
     Attributes:
         label: its name in reports.
-        compute: computes it. NaN if it is not defined.
+        compute: returns its value, or NaN if it is not defined.
         reports: where it is reported. `test`: in `metrics.json`, and therefore in DVC, MLflow's run
             and the version's tags, from which `groups` (of seeds) and `demo` take it.
             `comparison`: by `make compare`. `file`: by `make evaluate-file`.
@@ -85,12 +94,12 @@ METRICS: dict[str, Metric] = {
     "accuracy": accuracy_among("accuracy", lambda table: table, ALL_REPORTS),
     "balanced_accuracy": Metric(
         "balanced accuracy",
-        sklearn_metric("predicted", metrics.balanced_accuracy_score),
+        sklearn_metric("predicted", sklearn.metrics.balanced_accuracy_score),
         {"test", "file"},
     ),
     "loss": Metric(
         "loss",
-        sklearn_metric("probability", metrics.log_loss, labels=CLASSES),
+        sklearn_metric("probability", sklearn.metrics.log_loss, labels=CLASSES),
         ALL_REPORTS - {"demo"},
     ),
     "precision": accuracy_among(
@@ -104,22 +113,24 @@ METRICS: dict[str, Metric] = {
     ),
     "f1": Metric(
         "F1",
-        sklearn_metric("predicted", metrics.f1_score, pos_label=POSITIVE, zero_division=0.0),
+        sklearn_metric(
+            "predicted", sklearn.metrics.f1_score, pos_label=POSITIVE, zero_division=0.0
+        ),
         {"test", "groups", "file"},
     ),
     "roc_auc": Metric(
         "ROC AUC",
-        sklearn_metric("probability", metrics.roc_auc_score),
+        sklearn_metric("probability", sklearn.metrics.roc_auc_score),
         ALL_REPORTS,
     ),
     "average_precision": Metric(  # area under the precision-recall curve
         "average precision",
-        sklearn_metric("probability", metrics.average_precision_score, pos_label=POSITIVE),
+        sklearn_metric("probability", sklearn.metrics.average_precision_score, pos_label=POSITIVE),
         {"test", "file"},
     ),
     "brier": Metric(
         "Brier score",
-        sklearn_metric("probability", metrics.brier_score_loss, pos_label=POSITIVE),
+        sklearn_metric("probability", sklearn.metrics.brier_score_loss, pos_label=POSITIVE),
         ALL_REPORTS - {"demo"},
     ),
     "accuracy_unseen": accuracy_among(
@@ -136,6 +147,17 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
+    """Return Wilson's confidence interval of a proportion.
+
+    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference.
+    """
+    from scipy.stats import binomtest
+
+    ends = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Interval(float(ends.low), float(ends.high))
+
+
 def metrics_for(report: Report) -> dict[str, Metric]:
     """Return the metrics of a report by name, in the order of `METRICS`."""
     return {name: metric for name, metric in METRICS.items() if report in metric.reports}
@@ -148,7 +170,7 @@ def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the number of `reviews` for each combination of `actual` and `predicted`."""
-    matrix = metrics.confusion_matrix(
+    matrix = sklearn.metrics.confusion_matrix(
         predictions["actual"], predictions["predicted"], labels=CLASSES
     )
     cells = pd.MultiIndex.from_product([CLASSES, CLASSES], names=["actual", "predicted"])
@@ -161,7 +183,7 @@ def roc_curve(predictions: pd.DataFrame, max_points: int = MAX_ROC_POINTS) -> pd
     The curve may have thousands of corners. At most `max_points` of them are kept, evenly spaced
     along the curve, including both ends.
     """
-    false_positive, true_positive, _ = metrics.roc_curve(
+    false_positive, true_positive, _ = sklearn.metrics.roc_curve(
         predictions["actual"], predictions["probability"], pos_label=POSITIVE
     )
     curve = pd.DataFrame(

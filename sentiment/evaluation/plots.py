@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 SIZE = (7.0, 4.5)  # inches
 DPI = 120  # dots per inch
-TRAINING, VALIDATION, NEUTRAL = "tab:blue", "tab:orange", "0.6"
+# Colors.
+TRAINING = "tab:blue"
+VALIDATION = "tab:orange"
+NEUTRAL = "0.6"
 
 
 def new_axes(title: str, x: str, y: str) -> tuple[Figure, "Axes"]:

@@ -1,4 +1,4 @@
-"""Describe what a model reads."""
+"""The inputs of a model."""
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Inputs(NamedTuple):
-    """The inputs of a model.
+    """The sizes of a model's inputs, and of an epoch of its training.
 
     Attributes:
         num_words: token ids run from 0 to num_words - 1.

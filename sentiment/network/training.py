@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     import keras
 
 VALIDATION_BATCH_SIZE = 256  # faster than the batches of a training, with the same metrics
-VARIABLE, BEST, COUNTER, EPOCHS = "variable", "best", "counter", "epochs"  # names of saved arrays
+# Names of saved arrays.
+VARIABLE = "variable"
+BEST = "best"
+COUNTER = "counter"
+EPOCHS = "epochs"
 
 
 class Training:
@@ -219,8 +223,10 @@ def _progress_callback(
     epoch_start = 0.0
 
     def resume(_: Any) -> None:
-        if progress.counters:  # Keras has just reset them
-            vars(stopping).update(progress.counters, best_weights=progress.best)
+        if stopping and progress.counters:  # Keras has just reset them
+            for name, value in progress.counters.items():
+                setattr(stopping, name, value)
+            stopping.best_weights = progress.best
 
     def begin(*_: Any) -> None:
         nonlocal epoch_start

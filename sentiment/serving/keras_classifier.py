@@ -2,9 +2,9 @@
 
 All batches have the same shape. Matrix products of another shape may be summed in another order, so
 a review's probability could otherwise depend, in its last bits, on the batch that it is in. The
-evaluation and the served model both predict like this, so that their probabilities are equal, not
-just close. Larger batches are used only after a test that they are summed in the same order, which
-depends on the shape and never on the values.
+evaluation and the registered model both predict like this, so that their probabilities are equal,
+not just close. Larger batches are used only after a test that they are summed in the same order,
+which depends on the shape and never on the values.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from tests.project import TRANSFORMER, Project
 from tools import promote
 from workflow import files
 from workflow.files import FETCH, read_reviews
-from workflow.registry import champion
+from workflow.registry import packaging
 
 
 def predictions(run_id: str) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def predictions(run_id: str) -> pd.DataFrame:
 def load_as_evaluated(run_id: str) -> SentimentModel:
     """Load a run's registered model, and check that it predicts the bits of the evaluation."""
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
-    model = champion.load_model(f"models:/{version.name}/{version.version}")
+    model = packaging.load_model(f"models:/{version.name}/{version.version}")
     evaluated = predictions(run_id)
     word_index = files.read_json(FETCH / "word_index.json")
     words = {rank: word for word, rank in word_index.items()}

@@ -14,7 +14,7 @@ from sentiment.explanation import prefix_predictions
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.project import MODEL, Project
 from tools import predict
-from workflow.registry import champion
+from workflow.registry import packaging
 
 pytestmark = pytest.mark.slow
 TEXT = "the plot was not good"
@@ -28,7 +28,7 @@ def standing(transformed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_transformer_is_loaded_explained_and_shown(call: Caller) -> None:
     rows = pd.read_csv("data/evaluate/mistakes.csv", dtype={"probability": np.float32})
-    served = champion.load_model(f"models:/{MODEL}@champion")
+    served = packaging.load_model(f"models:/{MODEL}@champion")
     predicted = served.predict(None, rows[["text"]])
     np.testing.assert_array_equal(predicted["probability"], rows["probability"])
     prediction = call.json(predict.main, "--text", TEXT)

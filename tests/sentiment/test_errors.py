@@ -23,7 +23,7 @@ def test_password_and_query_of_a_url_are_removed(text: str, shown: str) -> None:
 
 def test_message_has_no_password_or_query() -> None:
     error = UserError("http://me:secret@host does not answer.\nStart it.")
-    assert user_message(error) == "http://host does not answer.\nStart it."
+    assert user_message(error, "`dvc repro`") == "http://host does not answer.\nStart it."
     assert first_line(error) == "http://host does not answer."
     gone = FileNotFoundError(2, "No such file", "s3://me:secret@host/key")
-    assert "secret" not in str(user_message(gone))
+    assert "secret" not in str(user_message(gone, "`dvc repro`"))

@@ -7,7 +7,7 @@ import pytest
 from sentiment.explanation import explain, prefix_predictions
 from tests.conftest import curve, run_stages, runs
 from tests.project import Project
-from workflow.registry import champion
+from workflow.registry import champion, packaging
 
 pytestmark = pytest.mark.slow
 TEXT = "the plot was not good"
@@ -23,7 +23,7 @@ def test_linear_model_is_trained_evaluated_registered_served_and_explained(
     assert [epoch for epoch, _ in curve(run.info.run_id, "val_accuracy")] == [1, 2]
     assert {"test_accuracy", "gradient_reach"} <= run.data.metrics.keys()
     version = champion.evaluated_version(run.info.run_id)
-    served = champion.load_model(champion.model_uri_of(version))
+    served = packaging.load_model(champion.model_uri_of(version))
     rows = pd.read_csv("data/evaluate/mistakes.csv", dtype={"probability": np.float32})
     predictions = served.predict(None, rows[["text"]])
     np.testing.assert_array_equal(predictions["probability"], rows["probability"])

@@ -73,7 +73,7 @@ def test_unknown_preset_is_one_message_with_the_names_that_exist(call: Caller) -
         ("- units", "presets/mine.yaml is not a mapping of params to values"),
         ("", "presets/mine.yaml is not a mapping of params to values"),
         ("1: 2", "presets/mine.yaml: 1 is not a param"),
-        ("train: {units: 9}\ntrain.units: 8", "presets/mine.yaml is not valid YAML: duplicated"),
+        ("train: {units: 9, units: 8}", "presets/mine.yaml is not valid YAML"),
         ("train: [", "presets/mine.yaml is not valid YAML"),
         ("train: {units: 0}", "train.units: 0 is not allowed"),
     ],

@@ -123,6 +123,11 @@ commands.print_result({"count": 3}, "three", as_json)
     assert done.stderr == "by Python\nby a child\n"
 
 
+def test_text_cannot_control_the_terminal_but_has_lines_and_columns() -> None:
+    done = run_command(r"commands.print_result({}, 'a\x1b[2J\n\tb', as_json)")
+    assert done.stdout == "a\N{REPLACEMENT CHARACTER}[2J\n\tb\n"
+
+
 def test_closed_standard_output_stops_a_command_without_a_message() -> None:
     ours, its = os.pipe()
     os.close(ours)

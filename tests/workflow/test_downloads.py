@@ -185,6 +185,18 @@ def test_file_that_cannot_be_used_is_named_without_the_query_of_its_url(
         assert "secret" not in refused
 
 
+def test_folder_without_tables_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").touch()
+    with pytest.raises(UserError) as raised, downloads.local_added_tables(str(tmp_path)):
+        pass
+    assert str(raised.value) == (f"{tmp_path} is a folder without tables. Add one, or name a file.")
+
+
+def test_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    write_file(tmp_path / "a.csv", "text,label\n")
+    assert refusal(str(tmp_path)) == f"{tmp_path} is a folder. Name a file."
+
+
 def test_file_with_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.csv"))
     write_file(path, "text,label\n")

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from sentiment.data.params import FetchParams
 from sentiment.errors import UserError
 from tests.project import Project
 from workflow import dvc_commands
+from workflow.params import Params
 
 pytestmark = pytest.mark.slow
 
@@ -63,3 +65,19 @@ def test_lock_file_with_a_merge_conflict_is_left_to_the_user(repository: Project
     assert dvc_commands.run_dvc("repro") != 0
     assert (repository.path / "dvc.lock").read_bytes() == conflict
     assert not (repository.path / "result").exists()
+
+
+def tables_of(default_params: Params, train: str) -> FetchParams:
+    table = default_params.fetch.table.model_copy(update={"train": train, "test": train})
+    return default_params.fetch.model_copy(update={"dataset": "table", "table": table})
+
+
+def test_table_in_the_project_may_have_a_name_that_begins_with_dots(default_params: Params) -> None:
+    params = tables_of(default_params, "..data/a.csv")
+    assert dvc_commands.project_table_files(params) == ["..data/a.csv"]
+
+
+@pytest.mark.parametrize("path", ["../a.csv", "data/../../a.csv"])
+def test_relative_path_out_of_the_project_is_refused(default_params: Params, path: str) -> None:
+    with pytest.raises(UserError, match=r"a\.csv is outside the project\. Use its absolute path"):
+        dvc_commands.project_table_files(tables_of(default_params, path))

@@ -231,14 +231,14 @@ def test_plain_run_ends_with_its_block() -> None:
 
 
 def test_plain_run_fails_with_its_block() -> None:
-    with pytest.raises(ZeroDivisionError), plain_run("ensemble", {}):
+    with pytest.raises(ZeroDivisionError), plain_run("ensemble", {}, {}):
         raise ZeroDivisionError
     assert info().status == "FAILED"
 
 
 def test_plain_run_needs_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9/")
-    with pytest.raises(StoreError, match="does not answer"), plain_run("ensemble", {}):
+    with pytest.raises(StoreError, match="does not answer"), plain_run("ensemble", {}, {}):
         pass
 
 
@@ -292,7 +292,7 @@ def test_run_lacks_the_outputs_of_a_folder_that_was_written_again(
     run = new_run()
     folder = write_evaluation(tmp_path / "before" / "evaluate", default_params, correct=1)
     assert not tracking.has_all_outputs(run, folder)
-    tracking.mark_complete(run, "evaluate", folder)
+    tracking.mark_complete(run, folder)
     assert tracking.has_all_outputs(run, folder)
     again = write_evaluation(tmp_path / "after" / "evaluate", default_params, correct=2)
     assert not tracking.has_all_outputs(run, again)

@@ -1,4 +1,4 @@
-"""The champion for commands: find it, load it, and promote or demote a version by hand."""
+"""The champion for commands: find it, and promote or demote a version by hand."""
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sentiment.errors import UserError, first_line
 from workflow import files, provenance, store, tracking
 from workflow.params import load_params
-from workflow.registry import packaging, versions
+from workflow.registry import versions
 from workflow.tracking import calls_store
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
 DEMOTED = "demoted"  # value of `DECISION_TAG`
-load_model = packaging.load_model
 
 
 class ChampionChange(NamedTuple):

@@ -213,13 +213,13 @@ def _scope(dataset: Dataset) -> str:
 
 
 def _interval(successes: int, trials: int) -> str:
-    """Return Wilson's 95% confidence interval of a proportion. Source: Wilson 1927."""
-    from scipy.stats import binomtest
+    """Return the 95% confidence interval of a proportion, or "" without trials."""
+    from sentiment.evaluation.metrics import wilson_interval  # imports scikit-learn
 
     if not trials:
         return ""
-    low, high = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    return f"{low:.4f} to {high:.4f}"
+    interval = wilson_interval(successes, trials, confidence=0.95)
+    return f"{interval.low:.4f} to {interval.high:.4f}"
 
 
 def _count(number: int, noun: str) -> str:

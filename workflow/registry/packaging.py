@@ -159,7 +159,7 @@ def load_model(model_uri: str) -> "SentimentModel":
     """Load a registered model with its own code.
 
     Raises:
-        UserError: the model cannot be loaded, or does not take raw texts.
+        UserError: the model cannot be loaded, or is not one that this project registers.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -169,15 +169,13 @@ def load_model(model_uri: str) -> "SentimentModel":
     except Exception as error:  # each kind of artifact store has exceptions of its own
         raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from error
     try:
-        model: SentimentModel = loaded.unwrap_python_model()
-    except MlflowException:
+        model: SentimentModel | None = loaded.unwrap_python_model()
+    except MlflowException:  # a model of another flavor
+        model = None
+    if model is None or not hasattr(model, "predict_texts"):
         raise UserError(
-            f"{model_uri} does not take raw texts. Name a version of a registered model, such as "
-            "models:/imdb-sentiment/1."
-        ) from None
-    if not hasattr(model, "predict_texts"):
-        raise UserError(
-            f"{model_uri} was registered by version 0.x. Train it again with `dvc repro`, which "
-            "registers it again."
+            f"{model_uri} does not take raw texts as this project's models do. Name a version of "
+            "its registered model, such as models:/imdb-sentiment/1, or, if version 0.x registered "
+            "it, train it again with `dvc repro`."
         )
     return model

@@ -55,7 +55,7 @@ class DiscordantPairs(NamedTuple):
 
 
 def significance_level(alpha: float, number: int) -> float:
-    """Return the significance level of the test of this number, from 1, against a champion.
+    """Return the significance level of the n-th test against a champion.
 
     Whoever tries many candidates finds a better one by luck. Over all numbers, these levels add up
     to alpha. The chance of any false promotion therefore stays below alpha, however many are tried.
@@ -67,11 +67,14 @@ def significance_level(alpha: float, number: int) -> float:
 
 
 def decide_promotion(
-    candidate: StoredEvaluation, champion: StoredEvaluation, params: PromoteParams, number: int = 1
+    candidate: StoredEvaluation, champion: StoredEvaluation, params: PromoteParams, number: int
 ) -> Decision:
     """Compare a candidate with the champion. Both are evaluated on the same reviews.
 
     Args:
+        candidate: evaluation of the candidate.
+        champion: evaluation of the champion.
+        params: the section `promote`.
         number: number of the test against this champion, from 1.
     """
     from sentiment.evaluation import metrics  # imports scikit-learn, which takes a second

@@ -210,7 +210,7 @@ def promote_by_rule(
         number = tests.setdefault(test, max(tests.values(), default=0) + 1)
         decision = _decide_against(champion, candidate, params, number)
         current_champion = find_champion(client, version.name)
-        if (current_champion and current_champion.version) == (champion and champion.version):
+        if _version_number(current_champion) == _version_number(champion):
             break
     verdict = PROMOTED if decision.promoted else NOT_PROMOTED
     outcome = "is now the champion" if decision.promoted else "is not promoted"
@@ -231,6 +231,10 @@ def promote_by_rule(
     print(f"{version_title(version)} {outcome}: {decision.reason}")
 
 
+def _version_number(version: "ModelVersion | None") -> str | None:
+    return None if version is None else str(version.version)
+
+
 def _decide_against(
     champion: "ModelVersion | None", candidate: StoredEvaluation, params: PromoteParams, number: int
 ) -> Decision:
@@ -238,12 +242,10 @@ def _decide_against(
     if champion is None:
         return Decision(True, "there was none before")
     try:
-        evaluation = _download_evaluation(champion)
+        evaluation = load_evaluation(champion)
     except files.DamagedError as error:  # name the file only: its temporary folder is removed
         cause = f"{error.path.name} {error.problem}"
         return Decision(False, f"the champion's evaluation cannot be read: {cause}")
-    except UserError as error:
-        return Decision(False, f"the champion's evaluation cannot be read: {first_line(error)}")
     if evaluation.test_digest == candidate.test_digest:
         return decide_promotion(candidate, evaluation, params, number)
     try:
@@ -298,10 +300,6 @@ def load_evaluation(version: "ModelVersion") -> StoredEvaluation:
         DamagedError: a file was changed.
         StoreError: the files cannot be downloaded.
     """
-    return _download_evaluation(version)
-
-
-def _download_evaluation(version: "ModelVersion") -> StoredEvaluation:
     import mlflow
 
     artifact_path = _artifact_path(version)

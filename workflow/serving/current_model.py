@@ -56,7 +56,7 @@ class CurrentModel:
             try:
                 served = await asyncio.to_thread(find_replacement, self.served.version)
             except Exception:
-                logging.getLogger(__name__).exception("No other version can be looked for.")
+                logging.getLogger(__name__).exception("Looking for another version failed.")
                 continue
             if served is not None:
                 self.replace(served)

@@ -45,7 +45,7 @@ class PredictionLog:
     If lines cannot be written, they are lost. This is reported once, until writing works again.
     """
 
-    def __init__(self, folder: Path, version: str, with_texts: bool = False) -> None:
+    def __init__(self, folder: Path, version: str, with_texts: bool) -> None:
         self.folder = folder
         self.version = version
         self.with_texts = with_texts

@@ -23,7 +23,7 @@ from tests.own_texts import MODEL, write_texts
 from tests.project import Project, wait_until
 from tests.services import web
 from workflow import files, tracking
-from workflow.registry import champion
+from workflow.registry import champion, packaging
 
 pytestmark = pytest.mark.slow
 COUNT = 240  # texts
@@ -66,7 +66,7 @@ def test_each_text_has_its_prediction_in_the_order_of_the_file(
     predict(call, "--id-column", "stars")
     contents = texts_of(project)
     table = predictions(project.path / "out")
-    model = champion.load_model(f"models:/{MODEL}@champion")
+    model = packaging.load_model(f"models:/{MODEL}@champion")
     expected = model.predict(None, pd.DataFrame({"text": contents}))
     pd.testing.assert_frame_equal(table[["label", "probability"]], expected, check_dtype=False)
     assert table["row"].tolist() == [*range(1, COUNT + 1)]

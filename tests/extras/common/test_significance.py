@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from extras.common import significance
-from sentiment.evaluation.metrics import METRICS, Predictions, class_names
+from sentiment.evaluation.metrics import METRICS, Predictions, class_names, wilson_interval
 from workflow.registry.promotion import DiscordantPairs, mcnemar_p_value
 
 
@@ -23,8 +23,8 @@ def test_intervals_of_proportions_equal_published_ones() -> None:
     result = significance.newcombe_interval((48, 80), (56, 70), 0.95)
     assert result == pytest.approx((0.0524, 0.3339), abs=5e-5)
     # the same volume, 857, table I: 81 of 263 and 1 of 29
-    assert significance.wilson_interval(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert significance.wilson_interval(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert wilson_interval(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
 def test_only_proportions_of_some_reviews_have_an_interval() -> None:
@@ -32,9 +32,7 @@ def test_only_proportions_of_some_reviews_have_an_interval() -> None:
     actual = class_names(np.array([1, 1, 1, 0, 0]))
     table = pd.DataFrame({"actual": actual, "predicted": class_names(np.array([1, 1, 1, 1, 0]))})
     predictions = Predictions(table, 4)
-    assert significance.metric_interval(
-        precision, predictions, 0.95
-    ) == significance.wilson_interval(3, 4, 0.95)
+    assert significance.metric_interval(precision, predictions, 0.95) == wilson_interval(3, 4, 0.95)
     never = Predictions(table.assign(predicted="negative"), 4)
     assert significance.metric_interval(precision, never, 0.95) is None
     assert significance.metric_interval(METRICS["f1"], predictions, 0.95) is None

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from extras.common.evaluated_runs import EvaluatedRun, RunGroup
-from extras.common.significance import Interval
 from extras.compare import comparison, text, verdict
 from extras.compare.comparable import ReviewTexts, check_comparable
 from extras.compare.verdict import CompareConfig, Difference
 from sentiment.errors import UserError
+from sentiment.evaluation.metrics import Interval
 from sentiment.tokenizer import Reviews
 
 CONFIG = CompareConfig(confidence=0.95, examples=3)
@@ -192,4 +192,4 @@ def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     assert single == "0.2500"
     assert group.startswith("mean 0.0700 (standard deviation 0.0200, range 0.05")
     assert rows["seconds of training"][0] == "4.0"
-    assert text.as_one_line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"
+    assert text.as_one_line("a <b> & c\n d") == "a <b> & c d"

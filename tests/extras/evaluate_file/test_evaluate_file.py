@@ -8,15 +8,16 @@ import mlflow
 import pandas as pd
 import pytest
 
-from extras.common.significance import newcombe_interval, wilson_interval
+from extras.common.significance import newcombe_interval
 from extras.evaluate_file import __main__ as evaluate_file
+from sentiment.evaluation.metrics import wilson_interval
 from stages import fetch
 from tests.conftest import Caller, own_copy, runs
 from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
 from workflow import files, tracking
 from workflow.files import FETCH, array_names
-from workflow.registry import champion
+from workflow.registry import packaging
 from workflow.serving.prediction_log import PredictionLog
 
 pytestmark = pytest.mark.slow
@@ -139,7 +140,7 @@ def logged(project: Project) -> Callable[[bool], pd.DataFrame]:
         rows[["y"]].assign(request_id=ids).rename(columns={"y": "stars"}).to_csv("labels.csv")
         version = f"models:/{MODEL}/1"
         texts = rows["text"].tolist()
-        predictions = champion.load_model(version).predict_texts(texts)
+        predictions = packaging.load_model(version).predict_texts(texts)
         PredictionLog(Path("log"), version, with_texts).append("a", texts, predictions)
         return rows.assign(predicted=[prediction.label for prediction in predictions])
 

@@ -4,8 +4,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import mlflow
 import pytest
+from mlflow.pyfunc.model import PythonModel
 
 from sentiment.errors import UserError
 from workflow.registry import packaging
@@ -101,3 +104,33 @@ def test_two_packages_of_different_code_are_loaded_side_by_side(
 def test_model_that_cannot_be_loaded_is_one_message(uri: str) -> None:
     with pytest.raises(UserError, match=f"{uri} cannot be loaded: "):
         packaging.load_model(uri)
+
+
+class OtherModel(PythonModel):
+    """A model of another project, or as version 0.x registered it."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002
+        return model_input
+
+
+class OtherFlavor:
+    """A model that is not written as a `PythonModel`."""
+
+    def predict(self, model_input: Any) -> Any:
+        return model_input
+
+
+def _load_pyfunc(_: str) -> OtherFlavor:
+    return OtherFlavor()
+
+
+@pytest.mark.parametrize("arguments", [{"python_model": OtherModel()}, {"loader_module": __name__}])
+def test_model_of_another_kind_is_one_message(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    mlflow.pyfunc.save_model(tmp_path / "model", pip_requirements=[], **arguments)
+    with pytest.raises(UserError) as raised:
+        packaging.load_model(str(tmp_path / "model"))
+    assert str(raised.value) == (
+        f"{tmp_path}/model does not take raw texts as this project's models do. Name a version of "
+        "its registered model, such as models:/imdb-sentiment/1, or, if version 0.x registered it, "
+        "train it again with `dvc repro`."
+    )

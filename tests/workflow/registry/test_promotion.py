@@ -34,7 +34,9 @@ CHAMPION = new_evaluation([True] * 10 + [False] * 10)
 
 
 def test_version_that_is_better_beyond_chance_is_promoted(promote_params: PromoteParams) -> None:
-    decision = decide_promotion(new_evaluation([True] * 17 + [False] * 3), CHAMPION, promote_params)
+    decision = decide_promotion(
+        new_evaluation([True] * 17 + [False] * 3), CHAMPION, promote_params, 1
+    )
     assert decision.promoted
     assert decision.reason == (
         "better than the champion: McNemar's exact p = 0.016, +7 of 20 reviews, "
@@ -54,7 +56,7 @@ def test_version_that_is_better_beyond_chance_is_promoted(promote_params: Promot
 def test_version_that_is_not_shown_to_be_better_is_not_promoted(
     is_correct: list[bool], promote_params: PromoteParams
 ) -> None:
-    decision = decide_promotion(new_evaluation(is_correct), CHAMPION, promote_params)
+    decision = decide_promotion(new_evaluation(is_correct), CHAMPION, promote_params, 1)
     assert not decision.promoted
     assert decision.reason.startswith("not shown to be better than the champion")
 
@@ -62,16 +64,16 @@ def test_version_that_is_not_shown_to_be_better_is_not_promoted(
 def test_significance_level_is_that_of_the_params(promote_params: PromoteParams) -> None:
     lenient = promote_params.model_copy(update={"alpha": 0.2})
     candidate = new_evaluation([True] * 15 + [False] * 5)
-    assert decide_promotion(candidate, CHAMPION, lenient).promoted
+    assert decide_promotion(candidate, CHAMPION, lenient, 1).promoted
 
 
 def test_each_further_candidate_is_tested_at_a_lower_level(promote_params: PromoteParams) -> None:
     candidate = new_evaluation([True] * 17 + [False] * 3)  # p = 0.016
-    second = decide_promotion(candidate, CHAMPION, promote_params, number=2)
+    second = decide_promotion(candidate, CHAMPION, promote_params, 2)
     assert not second.promoted
     assert second.reason.endswith("test 2 against this champion, significance level 0.0083")
     stronger = new_evaluation([True] * 18 + [False] * 2)
-    assert decide_promotion(stronger, CHAMPION, promote_params, number=2).promoted
+    assert decide_promotion(stronger, CHAMPION, promote_params, 2).promoted
 
 
 def test_all_levels_together_are_alpha() -> None:
@@ -82,10 +84,12 @@ def test_all_levels_together_are_alpha() -> None:
 def test_version_with_a_worse_calibration_than_the_margin_is_not_promoted(
     promote_params: PromoteParams,
 ) -> None:
-    decision = decide_promotion(new_evaluation([True] * 20, error=0.0601), CHAMPION, promote_params)
+    decision = decide_promotion(
+        new_evaluation([True] * 20, error=0.0601), CHAMPION, promote_params, 1
+    )
     assert decision == Decision(False, "calibration error greater by 0.0101, more than 0.01")
     within = new_evaluation([True] * 20, error=0.0599)
-    assert decide_promotion(within, CHAMPION, promote_params).promoted
+    assert decide_promotion(within, CHAMPION, promote_params, 1).promoted
 
 
 def test_calibration_is_compared_with_the_same_bins(promote_params: PromoteParams) -> None:
@@ -96,7 +100,7 @@ def test_calibration_is_compared_with_the_same_bins(promote_params: PromoteParam
     champion = CHAMPION._replace(bins=1, predictions=table.assign(predicted="negative"))
     better = table.assign(predicted=table["actual"])
     candidate = champion._replace(bins=20, predictions=better)
-    assert decide_promotion(candidate, champion, promote_params).promoted
+    assert decide_promotion(candidate, champion, promote_params, 1).promoted
 
 
 def test_evaluation_is_read_in_the_order_of_the_reviews(

@@ -204,11 +204,11 @@ def test_store_that_fails_during_the_decision_leaves_it_open(
 ) -> None:
     submit(10)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise MlflowException("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(versions, "_download_evaluation", fail)
+        patch.setattr(mlflow.artifacts, "download_artifacts", fail)
         run = submit.new_run()
         with pytest.raises(StoreError, match="no answer"):
             submit.register(run, 20)

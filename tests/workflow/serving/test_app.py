@@ -39,7 +39,7 @@ def model() -> StubModel:
 
 @pytest.fixture
 def log(tmp_path: Path) -> PredictionLog:
-    return PredictionLog(tmp_path / "log", VERSION)
+    return PredictionLog(tmp_path / "log", VERSION, with_texts=False)
 
 
 @pytest.fixture
@@ -362,8 +362,8 @@ def test_applications_of_one_process_have_their_own_metrics(
 def test_new_version_predicts_once_it_is_found_and_logs_under_its_own_name(
     model: StubModel, tmp_path: Path
 ) -> None:
-    old_log = PredictionLog(tmp_path, VERSION)
-    new_log = PredictionLog(tmp_path, "models:/stub/4")
+    old_log = PredictionLog(tmp_path, VERSION, with_texts=False)
+    new_log = PredictionLog(tmp_path, "models:/stub/4", with_texts=False)
     new = served(StubModel(), "models:/stub/4", new_log)
     requested: list[str] = []
     is_found = threading.Event()

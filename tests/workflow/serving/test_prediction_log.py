@@ -26,7 +26,7 @@ def read_lines(log: PredictionLog) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def log(tmp_path: Path) -> PredictionLog:
-    return PredictionLog(tmp_path / "log", VERSION)
+    return PredictionLog(tmp_path / "log", VERSION, with_texts=False)
 
 
 def fail_to_write(*_: object) -> int:
