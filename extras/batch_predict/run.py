@@ -60,8 +60,8 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
         The manifest.
 
     Raises:
-        UserError: the file cannot be read, the folder has predictions of something else, or the
-            scheduler cannot be used.
+        UserError: the file, the version or the scheduler cannot be used, or the folder has
+            predictions of something else.
         StoreError: the tracking store cannot be used.
     """
     if (request.workers or request.scheduler) and find_spec("distributed") is None:
@@ -75,6 +75,11 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
             "MLFLOW_TRACKING_URI."
         )
     version = champion.resolve_version(request.model_uri)
+    if PACKAGE_TAG not in version.tags:
+        raise UserError(
+            f"{champion.model_uri_of(version)} was not registered by this project. Name a version "
+            "of its registered model in MODEL."
+        )
     folder = request.out
     with ExitStack() as stack:
         with downloads.local_copy(request.file) as source:
