@@ -73,7 +73,9 @@ def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, 
         "confirmed": [trial._asdict() for trial in ranked],
         "applied": changes,
     }
-    advice = "" if apply else "Write the first one into params.yaml: make sweep APPLY=1. "
+    advice = ""
+    if ranked and not apply:
+        advice = "Write the first one into params.yaml: make sweep APPLY=1. "
     return document, "\n".join([text, *changes, f"{advice}MLflow run {sweep.run_id}."])
 
 
