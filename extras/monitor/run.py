@@ -100,7 +100,8 @@ def create_report(
         window.read_file(file, text_column or table.text, table.max_characters, served, current)
     check_window(current, file, model, label_sample)
     texts = current.to_table()
-    effects, changed_words = compare_texts(texts, current.sample, model, profile, config)
+    word_index = versions.load_word_index(version) if current.sample else {}
+    effects, changed_words = compare_texts(texts, current.sample, word_index, profile, config)
     left_out = count_left_out(current, config)
     report = {
         # A name may hold bytes that are not UTF-8, which neither MLflow nor a page can hold.
@@ -144,6 +145,7 @@ def load_reference_profile(version: "ModelVersion") -> ReferenceProfile:
 
     Raises:
         UserError: the version has none, or one of an earlier release.
+        StoreError: the profile cannot be downloaded.
     """
     try:
         return ReferenceProfile.model_validate(versions.load_profile(version))
@@ -180,7 +182,7 @@ def check_window(current: Window, file: str, model: str, label_sample: int) -> N
 def compare_texts(
     texts: pd.DataFrame,
     sample: Sequence[str],
-    model: str,
+    word_index: Mapping[str, int],
     profile: ReferenceProfile,
     config: MonitorConfig,
 ) -> tuple[list[Effect], list[ChangedWord]]:
@@ -189,15 +191,12 @@ def compare_texts(
     Args:
         texts: see `Window.to_table`.
         sample: texts whose words are counted. May be empty.
-        model: URI of the model version.
+        word_index: the rank of each word that the model version knows.
         profile: its reference profile.
         config: the content of `monitor.yaml`.
     """
-    import mlflow
-
     if not sample:
         return drift.measure_effects(texts, None, profile, config), []
-    word_index = mlflow.artifacts.load_dict(f"{model}/artifacts/word_index.json")
     encoded = [encode(text, word_index, profile.tokenizer) for text in sample]
     word_counts = count_words(
         [text.ranks for text in encoded],
