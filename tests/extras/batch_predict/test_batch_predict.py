@@ -230,7 +230,7 @@ def test_version_of_another_project_is_refused_before_the_file_is_read(
 ) -> None:
     client = mlflow.MlflowClient()
     client.create_registered_model("other")
-    client.create_model_version("other", champion.champion_version().source)
+    client.create_model_version("other", f"models:/{MODEL}/1")
     message = call.fail(
         batch_predict.main, FILE="none.csv", OUT="out", TEXT_COLUMN="body", MODEL="models:/other/1"
     )
