@@ -5,10 +5,9 @@ Workers on this machine run in this folder, those on other machines in clones at
 
 import os
 import platform
-import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import distributed
 
 CONNECT_SECONDS = 10
-POLL_SECONDS = 2.0
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
 SCHEDULER_LOST = (
     "The connection to the Dask scheduler is lost. Restart the scheduler and its workers, then run "
@@ -110,22 +108,6 @@ def worker_urls(client: "distributed.Client") -> list[str]:
     if client.status != "running":
         raise UserError(SCHEDULER_LOST)
     return list(workers)
-
-
-def wait_for_any(futures: "set[distributed.Future]") -> "set[distributed.Future]":
-    """Wait until a task has finished or failed, but not longer than `POLL_SECONDS`.
-
-    Returns:
-        The tasks that have.
-    """
-    from distributed import wait
-
-    if not futures:
-        time.sleep(POLL_SECONDS)
-    # A lost scheduler cancels all tasks, which their status shows.
-    with suppress(TimeoutError, CancelledError, ValueError):
-        wait(futures, POLL_SECONDS, return_when="FIRST_COMPLETED")
-    return {future for future in futures if future.done()}
 
 
 def task_result(future: "distributed.Future") -> Any:

@@ -202,20 +202,20 @@ def predict_parts(job: BatchJob, missing: Sequence[int], request: BatchRequest) 
     if not (missing and (request.workers or request.scheduler)):
         yield from (parts.predict_part(job, part) for part in missing)
         return
-    workers = cluster.local_cluster(request.workers or 1)
+    from distributed import as_completed
+
     if request.scheduler:
         workers = cluster.remote_cluster(request.scheduler)
+    else:
+        workers = cluster.local_cluster(request.workers or 1)
     with workers as client:
-        futures = {client.submit(parts.predict_part, job, part, pure=False) for part in missing}
-        while futures:
-            finished = cluster.wait_for_any(futures)
-            futures -= finished
-            for future in finished:
-                if (counts := cluster.task_result(future)) is None:
-                    raise UserError(
-                        "A part killed each worker that tried it. Give the workers more memory."
-                    )
-                yield counts
+        futures = [client.submit(parts.predict_part, job, part, pure=False) for part in missing]
+        for future in as_completed(futures):
+            if (counts := cluster.task_result(future)) is None:
+                raise UserError(
+                    "A part killed each worker that tried it. Give the workers more memory."
+                )
+            yield counts
 
 
 def log_counts(
