@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentiment.backend import usable_cores
+from extras.common.threads import THREADS, threads_per_process
 from sentiment.errors import UserError, first_line
 from workflow.provenance import NUMERICAL_PACKAGES, git
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import distributed
 
 CONNECT_SECONDS = 10
-THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
 SCHEDULER_LOST = (
     "The connection to the Dask scheduler is lost. Restart the scheduler and its workers, then run "
     "this command again."
@@ -42,7 +41,7 @@ def local_cluster(workers: int) -> Iterator["distributed.Client"]:
     Args:
         workers: number of processes.
     """
-    os.environ.setdefault(THREADS, str(max(1, (usable_cores() or 1) // workers)))
+    os.environ.setdefault(THREADS, str(threads_per_process(workers)))
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # not each worker that stops
     import distributed
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from extras.common import evaluated_runs, html_page
+from extras.common.reports import REPORTS
 from extras.compare import comparable, comparison, text, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareConfig
@@ -19,7 +20,6 @@ from workflow.params import load_params, load_yaml
 from workflow.tracking import Run
 
 CONFIG_FILE = Path("extras", "compare", "compare.yaml")
-REPORTS = Path("reports")
 TEMPLATE = Path(__file__).with_name("templates") / "compare.html"
 PAGE = "report.html"
 ARTIFACTS = "compare"  # artifact path of reports, and start of the tags that have the sentence

@@ -1,6 +1,5 @@
 """Evaluate a model version on a file of labeled texts, as a run in MLflow."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from extras.common import run_groups
 from extras.common.evaluated_runs import damaged_as_user_error
+from extras.common.reports import report_folder
 from extras.evaluate_file.predictions import (
     REQUEST_ID,
     SEEN,
@@ -38,8 +38,6 @@ from workflow.params import load_params
 from workflow.registry import champion, versions
 from workflow.terminal import replace_control_characters
 
-REPORTS = Path("reports")
-MAX_NAME_BYTES = 150  # of a folder; file systems allow 255, which its hidden copy also needs
 MAX_IDS_SHOWN = 20  # in a message
 OF_TAG = "evaluation.of"  # the run that trained the evaluated model
 
@@ -230,9 +228,7 @@ def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str,
     with run_groups.run_with_versions(
         [request.version], request.name, about.flat_params(), tags
     ) as run:
-        name = re.sub(r"[^\w.-]+", "-", f"evaluate-{request.name}")
-        short_name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-        folder = REPORTS / f"{short_name}-{run.run_id[:8]}"
+        folder = report_folder(f"evaluate {request.name}", run.run_id)
         with files.atomic_folder(folder) as partial:
             outputs.write_evaluation(partial, evaluation)
             write_about(partial, about)

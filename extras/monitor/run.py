@@ -3,7 +3,6 @@
 import csv
 import os
 import random
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from extras.common import run_groups
+from extras.common.reports import report_folder
 from extras.monitor import drift, page, window
 from extras.monitor.drift import WORD_USE, ChangedWord, Effect, MonitorConfig
 from extras.monitor.window import Window
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CONFIG_FILE = Path("extras", "monitor", "monitor.yaml")
-REPORTS = Path("reports")
 PAGE = "report.html"
-MAX_NAME_BYTES = 100  # of the file's name in the folder of the report
 MIN_TEXTS = 100  # the means of fewer texts do not vary normally
 MAX_CHANGED_WORDS = 10
 ALARM = "alarm"
@@ -119,10 +117,8 @@ def create_report(
     title = f"monitor {report['file']}"
     tags = {STATUS_TAG: str(report["status"])}
     with run_groups.run_with_versions([version], title, about.flat_params(), tags) as run:
-        short_id = run.run_id[:8]
-        short_title = title.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-        folder = REPORTS / re.sub(r"[^\w.-]+", "-", f"{short_title}-{short_id}")
-        label_file = f"label-{short_id}.csv" if label_sample else ""
+        folder = report_folder(title, run.run_id)
+        label_file = f"label-{run.run_id[:8]}.csv" if label_sample else ""
         report |= {
             "run_id": run.run_id,
             "page": str(folder / PAGE),

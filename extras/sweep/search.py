@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from extras.common.threads import threads_per_process
 from extras.sweep.space import format_values
 from extras.sweep.study import (
     ERROR,
@@ -27,7 +28,6 @@ from extras.sweep.study import (
     values_of,
 )
 from extras.sweep.trial import Sweep, run_worker
-from sentiment.backend import usable_cores
 from sentiment.errors import UserError
 
 POLL_SECONDS = 1.0
@@ -53,7 +53,7 @@ def train_all(
     Raises:
         UserError: process after process failed.
     """
-    threads = max(1, (usable_cores() or 1) // workers)
+    threads = threads_per_process(workers)
     shown = {trial.number for trial in ended_trials(study)}
     seen: set[int] = set()
     failures = 0

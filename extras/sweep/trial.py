@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from extras.common.run_groups import PARENT
+from extras.common.threads import THREADS
 from extras.sweep import space
 from extras.sweep.config import SweepConfig
 from extras.sweep.study import (
@@ -51,7 +52,6 @@ from workflow.resume import train_or_resume
 from workflow.terminal import user_message
 from workflow.tracking import LiveRun, Run
 
-THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 CHECKPOINT_KEY = "key"  # attribute of a trial: the key of its checkpoint
 # Tags of a run: why its trial ended early.
