@@ -122,13 +122,13 @@ def read_workspace() -> RunGroup:
     run = tracking.find_run(outputs.read_run_record().training_id)
     if run is None:
         raise UserError("The tracking store does not have the run of data/train. Run `make sync`.")
-    training = read_evaluation(run, EVALUATE, outputs.read_training_record().history)
+    training = read_evaluated_run(run, EVALUATE, outputs.read_training_record().history)
     if not outputs.is_evaluation_current():
         raise UserError(f"{EVALUATE} is of another model or test set. Run `dvc repro`.")
     return RunGroup(WORKSPACE, run.run_id, run.name, [training])
 
 
-def read_evaluation(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedRun:
+def read_evaluated_run(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedRun:
     """Read a run from the folder of its evaluation.
 
     Args:
@@ -193,7 +193,7 @@ def download_run(run: Run, scratch: Path) -> EvaluatedRun:
         folder = Path(client.download_artifacts(run.run_id, artifact_path, str(scratch)))
         if not tracking.has_all_outputs(run, folder):
             raise UserError(f"Run {run.run_id} is incomplete. {LOG_AGAIN}")
-        return read_evaluation(run, folder, read_history(client, run.run_id))
+        return read_evaluated_run(run, folder, read_history(client, run.run_id))
 
 
 def read_history(client: MlflowClient, run_id: str) -> pd.DataFrame:

@@ -26,7 +26,7 @@ UNDECIDED = (
 )
 TWO_MODELS = (
     "This is about these two trained models and says nothing about other seeds: "
-    '"make seeds" trains params under several.'
+    '"make seeds" trains the same params with several seeds.'
 )
 
 
@@ -115,7 +115,10 @@ def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> 
     if a.single and b.single:
         return [*notes, TWO_MODELS]
     counted = f"{len(a.trainings)} and {len(b.trainings)}"
-    return [*notes, f"The sample is the trainings, {counted} of them, on this test set."]
+    sample = (
+        f"Each training is one observation: {counted} trainings, all evaluated on this test set."
+    )
+    return [*notes, sample]
 
 
 def format_interval(ends: Sequence[float], confidence: float) -> str:

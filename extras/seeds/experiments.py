@@ -42,7 +42,7 @@ class Experiment(NamedTuple):
 
 
 def train_group(count: int) -> SeedGroup:
-    """Train the current params under `count` seeds, unless they are trained already.
+    """Train the current params with `count` seeds, unless they are trained already.
 
     Raises:
         UserError: there is no git commit, the store cannot be used, or a training failed.
