@@ -54,24 +54,23 @@ class RunGroup(NamedTuple):
         label: the name that the user gave, such as `champion`.
         run_id: id of the run, or of the parent run.
         name: name of that run.
-        trainings: the run, or the runs of the seed group.
+        runs: the run, or the runs of the seed group.
     """
 
     label: str
     run_id: str
     name: str
-    trainings: list[EvaluatedRun]
+    runs: list[EvaluatedRun]
 
     @property
-    def single(self) -> bool:
-        return len(self.trainings) == 1
+    def is_single(self) -> bool:
+        return len(self.runs) == 1
 
     @property
     def cost(self) -> dict[str, float]:
         """Means over the runs: `training_seconds`, and the keys of `EvaluatedRun.cost`."""
         costs = [
-            {"training_seconds": training.history["seconds"].sum(), **training.cost}
-            for training in self.trainings
+            {"training_seconds": run.history["seconds"].sum(), **run.cost} for run in self.runs
         ]
         return {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
 
@@ -153,8 +152,8 @@ def read_from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
     run = tracking.find_run_by_id(run_id)
     if run is None:
         raise UserError(f"The tracking store has no run {run_id}.")
-    trainings = [download_run(member, scratch / member.run_id) for member in child_runs(run)]
-    return RunGroup(label, run.run_id, run.name, trainings)
+    runs = [download_run(member, scratch / member.run_id) for member in child_runs(run)]
+    return RunGroup(label, run.run_id, run.name, runs)
 
 
 def child_runs(run: Run) -> list[Run]:
