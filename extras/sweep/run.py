@@ -29,11 +29,11 @@ DEFAULT_TRIALS = 20
 TABLE_FILE = "table.txt"
 
 
-def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, Any], str]:
+def run_sweep(n_trials: int | None, workers: int, apply: bool) -> tuple[dict[str, Any], str]:
     """Search until the sweep has this many trials, confirm the best ones, and log the result.
 
     Args:
-        trials: by default, as many as were asked for last.
+        n_trials: number of trials. None: as many as were asked for last.
         workers: number of processes on this machine.
         apply: write the values of the winner into `params.yaml`.
 
@@ -48,14 +48,14 @@ def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, 
     config = load_yaml(SweepConfig, CONFIG_FILE)
     with storage_errors():
         sweep, searched, confirmed = open_sweep(params, config)
-        if trials is None:
-            trials = int(searched.user_attrs.get(TRIALS, DEFAULT_TRIALS))
-        searched.set_user_attr(TRIALS, trials)
+        if n_trials is None:
+            n_trials = int(searched.user_attrs.get(TRIALS, DEFAULT_TRIALS))
+        searched.set_user_attr(TRIALS, n_trials)
         print(
-            f"{sweep.name}: {len(ended_trials(searched))} of {trials} trials have ended",
+            f"{sweep.name}: {len(ended_trials(searched))} of {n_trials} trials have ended",
             flush=True,
         )
-        train_all(sweep, searched, workers, trials=trials)
+        train_all(sweep, searched, workers, n_trials=n_trials)
         wanted = values_to_confirm(searched, config, params.train.seed)
         if wanted:
             print(f"The best ones with {config.confirm.seeds} further seeds each:", flush=True)
