@@ -186,7 +186,7 @@ def predict_missing_parts(
     Raises:
         UserError: the scheduler cannot be used, or a part cannot be predicted.
     """
-    counts = [Counts(0, 0, 0), *filter(None, finished)]
+    counts = [*filter(None, finished)]
     missing = [part for part, done in enumerate(finished) if done is None]
     total = sum(parts.part_sizes(job))
     initial = sum(done.rows for done in counts)
@@ -194,7 +194,11 @@ def predict_missing_parts(
         for done in predict_parts(job, missing, request):
             counts.append(done)
             bar.update(done.rows)
-    return Counts(*map(sum, zip(*counts, strict=True)))
+    return Counts(
+        rows=sum(done.rows for done in counts),
+        errors=sum(done.errors for done in counts),
+        positive=sum(done.positive for done in counts),
+    )
 
 
 def predict_parts(job: BatchJob, missing: Sequence[int], request: BatchRequest) -> Iterator[Counts]:

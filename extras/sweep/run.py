@@ -101,16 +101,15 @@ def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study
     key = provenance.short_digest_of(
         {"params": fixed, "sweep": search_config, "code": code, "reviews": reviews}
     )
-    name = f"sweep-{key}"
-    with (
-        run_groups.parent_run_lock()
-    ):  # the tables of a database are created by one process at a time
+    study_name = f"sweep-{key}"
+    # One process at a time creates the tables of a database.
+    with run_groups.parent_run_lock():
         run = tracking.find_or_create_parent_run(SWEEP_KEY, key, f"sweep {key[:8]}")
-        searched = open_study(name, config)
-        confirmed = open_study(f"{name}{CONFIRMED}", config)
+        searched = open_study(study_name, config)
+        confirmed = open_study(f"{study_name}{CONFIRMED}", config)
     tracking.log_params(run, {f"sweep.{name}": value for name, value in search_config.items()})
     tags = {**provenance.provenance_tags(), "dataset": dataset.name}
-    sweep = Sweep(name, run.run_id, params, config, dataset, code, tags)
+    sweep = Sweep(study_name, run.run_id, params, config, dataset, code, tags)
     return sweep, searched, confirmed
 
 
