@@ -63,7 +63,7 @@ def remote_cluster(url: str) -> Iterator["distributed.Client"]:
     """Connect to a scheduler, check its workers, and yield its client.
 
     Args:
-        url: of the scheduler.
+        url: the scheduler's URL.
 
     Raises:
         UserError: the scheduler cannot be reached or has no workers, or the code or the packages
@@ -73,7 +73,8 @@ def remote_cluster(url: str) -> Iterator["distributed.Client"]:
 
     try:
         client = distributed.Client(url, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates
+    # TypeError and RuntimeError: a tls:// URL without certificates
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"The Dask scheduler at {url} does not answer: {first_line(error)}\n"
             "Start it with `python -m dask scheduler`, or leave SCHEDULER out."
@@ -153,7 +154,9 @@ def check_environment(required: Environment) -> None:
 
 @cache
 def commit() -> str:
-    """Return the commit that this process runs, which was current when it was first asked.
+    """Return the commit of the code in this process.
+
+    It is cached, because the clone may move on while the process runs.
 
     Raises:
         UserError: its code is not committed.

@@ -102,7 +102,7 @@ def damaged_as_user_error(owner: str, advice: str) -> Iterator[None]:
     """Turn a DamagedError of the block into a UserError, because its folder means nothing to users.
 
     Args:
-        owner: whose file it is, such as `Run 0123`.
+        owner: owner of the file, such as `Run 0123`.
         advice: a sentence that replaces the advice of the DamagedError.
     """
     try:
@@ -132,7 +132,7 @@ def read_evaluated_run(run: Run, folder: Path, history: pd.DataFrame) -> Evaluat
 
     Args:
         run: the run.
-        folder: has the files of the evaluation.
+        folder: the folder of the evaluation.
         history: see `EvaluatedRun`.
     """
     about = read_about(folder, AboutEvaluate)

@@ -51,13 +51,14 @@ class Comparison:
     """The result of comparing two groups.
 
     Attributes:
-        caveats: what the sentence does not say.
+        caveats: sentences about the limits of the result.
         confidence: level of all intervals.
         test: name of the test behind each p-value.
         reviews: number of reviews in the test set.
         changes: `param`, `a` and `b` of each param that differs.
-        discordant: of two single trainings; otherwise None.
-        reliability: for `a` and `b`, a table for each training, see `sentiment.evaluation.metrics`.
+        discordant: the discordant pairs of two single trainings; otherwise None.
+        reliability: tables of `a` and `b`, one for each training, see
+            `sentiment.evaluation.metrics.reliability`.
     """
 
     a: GroupSummary

@@ -39,9 +39,9 @@ class MetricComparison(NamedTuple):
     """A metric on the texts and on the model's own test set.
 
     Attributes:
-        value: on the texts.
+        value: the metric on the texts.
         interval: its confidence interval, if the metric is a proportion.
-        test_value: on the test set.
+        test_value: the metric on the test set.
         difference: the confidence interval of `value - test_value`, if the metric is a
             proportion.
     """
@@ -63,7 +63,7 @@ def predict_rows(
     Args:
         model: the model.
         rows: the texts.
-        is_positive: says whether a row has the positive label.
+        is_positive: a function that returns whether a row has the positive label.
         known: hashes of the reviews that the model was trained on, shape (reviews,). None if they
             are not known.
 

@@ -66,12 +66,12 @@ class Sweep(NamedTuple):
     """A sweep, without secrets.
 
     Attributes:
-        name: of the study that searches.
-        run_id: of the parent run.
-        params: that the sweep starts from.
-        dataset: what the reviews depend on.
+        name: name of the study that searches.
+        run_id: id of the parent run.
+        params: the params that the sweep starts from.
+        dataset: the dataset of the reviews.
         code: SHA-256 of the modules that a training depends on, by path.
-        tags: of every child run.
+        tags: tags of every child run.
     """
 
     name: str
@@ -91,7 +91,7 @@ def run_worker(sweep: Sweep, name: str, n_trials: int, threads: int) -> None:
     """Train trials of a study until enough have started. This is the main function of a process.
 
     Args:
-        name: of the study.
+        name: name of the study.
         n_trials: number of trials that the study is to have.
         threads: number of threads that TensorFlow uses for an operation.
     """
