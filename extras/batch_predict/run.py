@@ -14,6 +14,7 @@ from tqdm import tqdm
 from extras.batch_predict import cluster, parts
 from extras.batch_predict.parts import BatchJob, Counts
 from extras.common import run_groups
+from extras.common.model_versions import resolve_own_version
 from sentiment.data.params import file_name
 from sentiment.data.rows import Columns, Source, read_rows
 from sentiment.errors import UserError
@@ -74,12 +75,7 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
             "Workers on other machines cannot reach mlflow.db in this folder. Name a server in "
             "MLFLOW_TRACKING_URI."
         )
-    version = champion.resolve_version(request.model_uri)
-    if PACKAGE_TAG not in version.tags:
-        raise UserError(
-            f"{champion.model_uri_of(version)} was not registered by this project. Name a version "
-            "of its registered model in MODEL."
-        )
+    version = resolve_own_version(request.model_uri)
     folder = request.out
     with ExitStack() as stack:
         with downloads.local_copy(request.file) as source:

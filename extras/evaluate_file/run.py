@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from extras.common import run_groups
 from extras.common.evaluated_runs import damaged_as_user_error
+from extras.common.model_versions import resolve_own_version
 from extras.common.reports import report_folder
 from extras.evaluate_file.predictions import (
     REQUEST_ID,
@@ -118,7 +119,7 @@ def evaluate_file(
     table = TableParams.model_validate(params.fetch.table.model_dump() | columns | dict(changes))
     with downloads.local_copy(file) as source:
         digest = files.sha256(source.path)
-        version = champion.resolve_version(model_uri)
+        version = resolve_own_version(model_uri)
         with damaged_as_user_error(versions.version_title(version), "Evaluate its run again."):
             own = versions.load_evaluation(version).predictions
         request = FileRequest(version, file_name(file), digest, table, params.evaluate)

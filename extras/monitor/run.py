@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from extras.common import run_groups
+from extras.common.model_versions import resolve_own_version
 from extras.common.reports import report_folder
 from extras.monitor import drift, page, window
 from extras.monitor.drift import WORD_USE, ChangedWord, Effect, MonitorConfig
@@ -81,7 +82,7 @@ def create_report(
     """
     config = load_yaml(MonitorConfig, CONFIG_FILE)
     params = load_params()
-    version = champion.resolve_version(model_uri)
+    version = resolve_own_version(model_uri)
     model = champion.model_uri_of(version)
     profile = load_reference_profile(version)
     time = tracking.now_ms()

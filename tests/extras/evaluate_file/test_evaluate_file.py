@@ -217,6 +217,15 @@ def test_labels_without_a_prediction_in_the_log_are_refused(
     assert len(runs()) == 1
 
 
+@pytest.mark.usefixtures("project")
+def test_version_of_another_project_is_refused(call: Caller) -> None:
+    client = mlflow.MlflowClient()
+    client.create_registered_model("other")
+    client.create_model_version("other", f"models:/{MODEL}/1")
+    message = call.fail(evaluate_file.main, FILE=NAME, MODEL="models:/other/1")
+    assert "models:/other/1 was not registered by this project" in message
+
+
 def test_unfit_file_is_refused(call: Caller, project: Project) -> None:
     (project.path / "empty.csv").write_text("body,stars\n", encoding="utf-8")
     missing = f"models:/{MODEL}/7"
