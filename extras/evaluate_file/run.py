@@ -151,7 +151,7 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     labels = BinaryLabels(table.positive, table.label)
     texts = rows.read_valid_rows(source, Columns(table.text, table.label), table.max_characters)
     if log:
-        predictions = read_log(request, texts, labels, Path(log))
+        predictions = read_predictions(request, texts, labels, Path(log))
     else:
         model = champion.load_model(request.model_uri)
         known = training_hashes(request.version)
@@ -162,7 +162,7 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     return predictions
 
 
-def read_log(
+def read_predictions(
     request: FileRequest, ids: Iterable[Row], labels: BinaryLabels, log: Path
 ) -> pd.DataFrame:
     """Return the predictions in a log, and print which ids do not have exactly one.
