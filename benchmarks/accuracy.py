@@ -56,17 +56,17 @@ def make_row(group: RunGroup, bins: int, confidence: float) -> Row:
     """Return the row of a single run, or of the means of several."""
     accuracy = METRICS["accuracy"]
     calibration_error = METRICS["ece"]
-    tables = [Predictions(training.predictions, bins) for training in group.trainings]
+    tables = [Predictions(run.predictions, bins) for run in group.runs]
     accuracies = np.array([accuracy.compute(table) for table in tables])
-    runs = [mlflow.get_run(training.run_id) for training in group.trainings]
+    runs = [mlflow.get_run(run.run_id) for run in group.runs]
     reaches = [run.data.metrics["gradient_reach"] for run in runs]
     durations = [run.info.end_time - run.info.start_time for run in runs]
-    interval = metric_interval(accuracy, tables[0], confidence) if group.single else None
+    interval = metric_interval(accuracy, tables[0], confidence) if group.is_single else None
     return Row(
         name=group.name,
         accuracy=float(accuracies.mean()),
         interval=interval or t_interval(accuracies, confidence),
-        deviation=None if group.single else float(accuracies.std(ddof=1)),
+        deviation=None if group.is_single else float(accuracies.std(ddof=1)),
         ece=float(np.mean([calibration_error.compute(table) for table in tables])),
         reach=float(np.mean(reaches)),
         minutes=float(np.mean(durations)) / 60_000,
@@ -109,8 +109,8 @@ def check_same_reviews(groups: Sequence[RunGroup]) -> None:
     Raises:
         UserError: they were not.
     """
-    trainings = [training for group in groups for training in group.trainings]
-    if len({training.params[TEST_DIGEST] for training in trainings}) > 1:
+    runs = [run for group in groups for run in group.runs]
+    if len({run.params[TEST_DIGEST] for run in runs}) > 1:
         raise UserError(
             "The runs were evaluated on different test reviews. Name runs with the same test set."
         )

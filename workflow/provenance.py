@@ -135,14 +135,20 @@ def model_name(train: TrainParams) -> str:
 
 
 def run_name(
-    train: TrainParams, pad: PadParams, dataset: Dataset, experiment: str | None = None
+    train: TrainParams,
+    pad: PadParams,
+    dataset: Dataset,
+    experiment: str | None = None,
+    with_seed: bool = True,
 ) -> str:
     """Return a run's name, such as `lstm-64 · len 200 · seed 42`.
 
     The dataset is named unless it is IMDB, and the DVC experiment if there is one. All other params
     are columns of MLflow's table.
     """
-    parts = [model_name(train), f"len {pad.max_length}", f"seed {train.seed}"]
+    parts = [model_name(train), f"len {pad.max_length}"]
+    if with_seed:
+        parts.append(f"seed {train.seed}")
     if dataset.name != "imdb":
         parts.append(dataset.name)
     if experiment:

@@ -16,16 +16,25 @@ from workflow import commands
 
 
 @commands.command(__doc__)
-@commands.option("--file", envvar="FILE", required=True, help="The texts.")
+@commands.option("--file", envvar="FILE", required=True, help="Table of texts: a path or a URL.")
 @commands.option(
-    "--out", envvar="OUT", required=True, type=click.Path(path_type=Path), help="A folder."
+    "--out",
+    envvar="OUT",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the predictions.",
 )
 @commands.option(
     "--text-column", envvar="TEXT_COLUMN", default="text", help="The column of the texts."
 )
 @commands.option("--id-column", envvar="ID_COLUMN", help="A column to copy to the predictions.")
 @commands.model_option
-@commands.option("--workers", envvar="WORKERS", type=click.IntRange(min=1), help="Processes here.")
+@commands.option(
+    "--workers",
+    envvar="WORKERS",
+    type=click.IntRange(min=1),
+    help="Number of processes on this machine.",
+)
 @commands.option("--scheduler", envvar="SCHEDULER", help="URL of a Dask scheduler to use instead.")
 @commands.option(
     "--max-error-rate",

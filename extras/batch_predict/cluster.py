@@ -5,16 +5,15 @@ Workers on this machine run in this folder, those on other machines in clones at
 
 import os
 import platform
-import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentiment.backend import usable_cores
+from extras.common.threads import THREADS, threads_per_process
 from sentiment.errors import UserError, first_line
 from workflow.provenance import NUMERICAL_PACKAGES, git
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     import distributed
 
 CONNECT_SECONDS = 10
-POLL_SECONDS = 2.0
-THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
 SCHEDULER_LOST = (
     "The connection to the Dask scheduler is lost. Restart the scheduler and its workers, then run "
     "this command again."
@@ -44,7 +41,7 @@ def local_cluster(workers: int) -> Iterator["distributed.Client"]:
     Args:
         workers: number of processes.
     """
-    os.environ.setdefault(THREADS, str(max(1, (usable_cores() or 1) // workers)))
+    os.environ.setdefault(THREADS, str(threads_per_process(workers)))
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # not each worker that stops
     import distributed
 
@@ -66,7 +63,7 @@ def remote_cluster(url: str) -> Iterator["distributed.Client"]:
     """Connect to a scheduler, check its workers, and yield its client.
 
     Args:
-        url: of the scheduler.
+        url: the scheduler's URL.
 
     Raises:
         UserError: the scheduler cannot be reached or has no workers, or the code or the packages
@@ -76,7 +73,8 @@ def remote_cluster(url: str) -> Iterator["distributed.Client"]:
 
     try:
         client = distributed.Client(url, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates
+    # TypeError and RuntimeError: a tls:// URL without certificates
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"The Dask scheduler at {url} does not answer: {first_line(error)}\n"
             "Start it with `python -m dask scheduler`, or leave SCHEDULER out."
@@ -110,22 +108,6 @@ def worker_urls(client: "distributed.Client") -> list[str]:
     if client.status != "running":
         raise UserError(SCHEDULER_LOST)
     return list(workers)
-
-
-def wait_for_any(futures: "set[distributed.Future]") -> "set[distributed.Future]":
-    """Wait until a task has finished or failed, but not longer than `POLL_SECONDS`.
-
-    Returns:
-        The tasks that have.
-    """
-    from distributed import wait
-
-    if not futures:
-        time.sleep(POLL_SECONDS)
-    # A lost scheduler cancels all tasks, which their status shows.
-    with suppress(TimeoutError, CancelledError, ValueError):
-        wait(futures, POLL_SECONDS, return_when="FIRST_COMPLETED")
-    return {future for future in futures if future.done()}
 
 
 def task_result(future: "distributed.Future") -> Any:
@@ -172,7 +154,9 @@ def check_environment(required: Environment) -> None:
 
 @cache
 def commit() -> str:
-    """Return the commit that this process runs, which was current when it was first asked.
+    """Return the commit of the code in this process.
+
+    It is cached, because the clone may move on while the process runs.
 
     Raises:
         UserError: its code is not committed.

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from extras.batch_predict import cluster, parts
 from extras.batch_predict.parts import BatchJob, Counts
 from extras.common import run_groups
+from extras.common.model_versions import resolve_own_version
 from sentiment.data.params import file_name
 from sentiment.data.rows import Columns, Source, read_rows
 from sentiment.errors import UserError
@@ -59,8 +60,8 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
         The manifest.
 
     Raises:
-        UserError: the file cannot be read, the folder has predictions of something else, or the
-            scheduler cannot be used.
+        UserError: the file, the version or the scheduler cannot be used, or the folder has
+            predictions of something else.
         StoreError: the tracking store cannot be used.
     """
     if (request.workers or request.scheduler) and find_spec("distributed") is None:
@@ -73,7 +74,7 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
             "Workers on other machines cannot reach mlflow.db in this folder. Name a server in "
             "MLFLOW_TRACKING_URI."
         )
-    version = champion.resolve_version(request.model_uri)
+    version = resolve_own_version(request.model_uri)
     folder = request.out
     with ExitStack() as stack:
         with downloads.local_copy(request.file) as source:
@@ -180,7 +181,7 @@ def predict_missing_parts(
     Raises:
         UserError: the scheduler cannot be used, or a part cannot be predicted.
     """
-    counts = [Counts(0, 0, 0), *filter(None, finished)]
+    counts = [*filter(None, finished)]
     missing = [part for part, done in enumerate(finished) if done is None]
     total = sum(parts.part_sizes(job))
     initial = sum(done.rows for done in counts)
@@ -188,7 +189,11 @@ def predict_missing_parts(
         for done in predict_parts(job, missing, request):
             counts.append(done)
             bar.update(done.rows)
-    return Counts(*map(sum, zip(*counts, strict=True)))
+    return Counts(
+        rows=sum(done.rows for done in counts),
+        errors=sum(done.errors for done in counts),
+        positive=sum(done.positive for done in counts),
+    )
 
 
 def predict_parts(job: BatchJob, missing: Sequence[int], request: BatchRequest) -> Iterator[Counts]:
@@ -196,20 +201,20 @@ def predict_parts(job: BatchJob, missing: Sequence[int], request: BatchRequest) 
     if not (missing and (request.workers or request.scheduler)):
         yield from (parts.predict_part(job, part) for part in missing)
         return
-    workers = cluster.local_cluster(request.workers or 1)
+    from distributed import as_completed
+
     if request.scheduler:
         workers = cluster.remote_cluster(request.scheduler)
+    else:
+        workers = cluster.local_cluster(request.workers or 1)
     with workers as client:
-        futures = {client.submit(parts.predict_part, job, part, pure=False) for part in missing}
-        while futures:
-            finished = cluster.wait_for_any(futures)
-            futures -= finished
-            for future in finished:
-                if (counts := cluster.task_result(future)) is None:
-                    raise UserError(
-                        "A part killed each worker that tried it. Give the workers more memory."
-                    )
-                yield counts
+        futures = [client.submit(parts.predict_part, job, part, pure=False) for part in missing]
+        for future in as_completed(futures):
+            if (counts := cluster.task_result(future)) is None:
+                raise UserError(
+                    "A part killed each worker that tried it. Give the workers more memory."
+                )
+            yield counts
 
 
 def log_counts(

@@ -54,24 +54,23 @@ class RunGroup(NamedTuple):
         label: the name that the user gave, such as `champion`.
         run_id: id of the run, or of the parent run.
         name: name of that run.
-        trainings: the run, or the runs of the seed group.
+        runs: the run, or the runs of the seed group.
     """
 
     label: str
     run_id: str
     name: str
-    trainings: list[EvaluatedRun]
+    runs: list[EvaluatedRun]
 
     @property
-    def single(self) -> bool:
-        return len(self.trainings) == 1
+    def is_single(self) -> bool:
+        return len(self.runs) == 1
 
     @property
     def cost(self) -> dict[str, float]:
         """Means over the runs: `training_seconds`, and the keys of `EvaluatedRun.cost`."""
         costs = [
-            {"training_seconds": training.history["seconds"].sum(), **training.cost}
-            for training in self.trainings
+            {"training_seconds": run.history["seconds"].sum(), **run.cost} for run in self.runs
         ]
         return {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
 
@@ -103,7 +102,7 @@ def damaged_as_user_error(owner: str, advice: str) -> Iterator[None]:
     """Turn a DamagedError of the block into a UserError, because its folder means nothing to users.
 
     Args:
-        owner: whose file it is, such as `Run 0123`.
+        owner: owner of the file, such as `Run 0123`.
         advice: a sentence that replaces the advice of the DamagedError.
     """
     try:
@@ -122,18 +121,18 @@ def read_workspace() -> RunGroup:
     run = tracking.find_run(outputs.read_run_record().training_id)
     if run is None:
         raise UserError("The tracking store does not have the run of data/train. Run `make sync`.")
-    training = read_evaluation(run, EVALUATE, outputs.read_training_record().history)
+    training = read_evaluated_run(run, EVALUATE, outputs.read_training_record().history)
     if not outputs.is_evaluation_current():
         raise UserError(f"{EVALUATE} is of another model or test set. Run `dvc repro`.")
     return RunGroup(WORKSPACE, run.run_id, run.name, [training])
 
 
-def read_evaluation(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedRun:
+def read_evaluated_run(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedRun:
     """Read a run from the folder of its evaluation.
 
     Args:
         run: the run.
-        folder: has the files of the evaluation.
+        folder: the folder of the evaluation.
         history: see `EvaluatedRun`.
     """
     about = read_about(folder, AboutEvaluate)
@@ -153,8 +152,8 @@ def read_from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
     run = tracking.find_run_by_id(run_id)
     if run is None:
         raise UserError(f"The tracking store has no run {run_id}.")
-    trainings = [download_run(member, scratch / member.run_id) for member in child_runs(run)]
-    return RunGroup(label, run.run_id, run.name, trainings)
+    runs = [download_run(member, scratch / member.run_id) for member in child_runs(run)]
+    return RunGroup(label, run.run_id, run.name, runs)
 
 
 def child_runs(run: Run) -> list[Run]:
@@ -193,7 +192,7 @@ def download_run(run: Run, scratch: Path) -> EvaluatedRun:
         folder = Path(client.download_artifacts(run.run_id, artifact_path, str(scratch)))
         if not tracking.has_all_outputs(run, folder):
             raise UserError(f"Run {run.run_id} is incomplete. {LOG_AGAIN}")
-        return read_evaluation(run, folder, read_history(client, run.run_id))
+        return read_evaluated_run(run, folder, read_history(client, run.run_id))
 
 
 def read_history(client: MlflowClient, run_id: str) -> pd.DataFrame:

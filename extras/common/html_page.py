@@ -23,7 +23,7 @@ def draw_svg(figure: Figure, alt: str) -> markupsafe.Markup:
 
     Args:
         figure: the plot.
-        alt: describes the plot to people who do not see it. It must be unique on a page.
+        alt: a description for people who do not see the plot. It must be unique on a page.
     """
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):

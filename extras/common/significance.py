@@ -54,7 +54,7 @@ def paired_bootstrap_interval(
         b: whether model b is right, shape (reviews,).
         confidence: level of the interval.
         samples: number of resamples.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
     """
     counts = np.array([*count_discordant_pairs(a, b), 0])
     counts[2] = len(a) - counts.sum()

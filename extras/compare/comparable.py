@@ -46,14 +46,14 @@ def check_comparable(a: RunGroup, b: RunGroup) -> None:
     Raises:
         UserError: they cannot be compared.
     """
-    run_ids_a = {training.run_id for training in a.trainings}
-    run_ids_b = {training.run_id for training in b.trainings}
+    run_ids_a = {run.run_id for run in a.runs}
+    run_ids_b = {run.run_id for run in b.runs}
     if shared := run_ids_a & run_ids_b:
         raise UserError(
             f"{a.label} and {b.label} share trainings ({', '.join(sorted(shared))}). Name another "
             "with A=… or B=…, or change a param and run `make repro`."
         )
-    if len({training.params[TEST_DIGEST] for training in [*a.trainings, *b.trainings]}) > 1:
+    if len({run.params[TEST_DIGEST] for run in [*a.runs, *b.runs]}) > 1:
         raise UserError(
             f"{a.label} and {b.label} were evaluated on different test sets. Evaluate both on the "
             "same dataset."
@@ -66,7 +66,7 @@ def read_texts(group: RunGroup) -> ReviewTexts:
     Raises:
         UserError: it has other reviews.
     """
-    if group.trainings[0].params[TEST_DIGEST] != files.joint_digest(FETCH, array_names("test")):
+    if group.runs[0].params[TEST_DIGEST] != files.joint_digest(FETCH, array_names("test")):
         raise UserError(
             f"{FETCH} has other reviews than {group.label} was evaluated on. Set the params of "
             "fetch as they were then, and run `dvc repro fetch`."
@@ -81,10 +81,10 @@ def predictions_by_review(training: EvaluatedRun) -> pd.DataFrame:
 
 def group_predictions(group: RunGroup) -> GroupPredictions:
     """Collect the predictions of a group's trainings."""
-    tables = [predictions_by_review(training) for training in group.trainings]
+    tables = [predictions_by_review(run) for run in group.runs]
     correct = [(table["actual"] == table["predicted"]).to_numpy(bool) for table in tables]
     probabilities = [table["probability"].to_numpy(np.float32) for table in tables]
     mean = np.stack(probabilities).mean(axis=0)
     positive = (tables[0]["actual"] == POSITIVE).to_numpy(bool)
-    threshold = group.trainings[0].params["evaluate.threshold"]
+    threshold = group.runs[0].params["evaluate.threshold"]
     return GroupPredictions(np.stack(correct), mean, (mean > threshold) == positive)

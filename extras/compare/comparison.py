@@ -51,13 +51,14 @@ class Comparison:
     """The result of comparing two groups.
 
     Attributes:
-        caveats: what the sentence does not say.
+        caveats: sentences about the limits of the result.
         confidence: level of all intervals.
         test: name of the test behind each p-value.
         reviews: number of reviews in the test set.
         changes: `param`, `a` and `b` of each param that differs.
-        discordant: of two single trainings; otherwise None.
-        reliability: for `a` and `b`, a table for each training, see `sentiment.evaluation.metrics`.
+        discordant: the discordant pairs of two single trainings; otherwise None.
+        reliability: tables of `a` and `b`, one for each training, see
+            `sentiment.evaluation.metrics.reliability`.
     """
 
     a: GroupSummary
@@ -80,16 +81,16 @@ def compare_groups(
     a: RunGroup, b: RunGroup, texts: ReviewTexts, config: CompareConfig
 ) -> Comparison:
     """Compare two groups that `check_comparable` accepts. Groups of length and bins are B's."""
-    params = b.trainings[0].params
+    params = b.runs[0].params
     bins = params["evaluate.calibration_bins"]
     confidence = config.confidence
-    rows = predictions_by_review(b.trainings[0])
+    rows = predictions_by_review(b.runs[0])
     of_a = group_predictions(a)
     of_b = group_predictions(b)
     result = verdict.difference(of_a.correct, of_b.correct, confidence)
-    test = verdict.significance_test(len(a.trainings), len(b.trainings))
+    test = verdict.significance_test(len(a.runs), len(b.runs))
     pairs = None
-    if a.single and b.single:
+    if a.is_single and b.is_single:
         pairs = count_discordant_pairs(of_a.correct[0], of_b.correct[0])
     only_a = of_a.mean_correct & ~of_b.mean_correct
     only_b = of_b.mean_correct & ~of_a.mean_correct
@@ -115,19 +116,17 @@ def compare_groups(
 
 def reliability_tables(group: RunGroup, bins: int) -> list[Rows]:
     """Return the table behind the reliability plot, for each training."""
-    return [
-        reliability(training.predictions, bins).to_dict("records") for training in group.trainings
-    ]
+    return [reliability(run.predictions, bins).to_dict("records") for run in group.runs]
 
 
 def summarize_group(group: RunGroup, bins: int, confidence: float) -> GroupSummary:
     """Compute a group's metrics."""
-    tables = [Predictions(training.predictions, bins) for training in group.trainings]
+    tables = [Predictions(run.predictions, bins) for run in group.runs]
     return GroupSummary(
         label=group.label,
         run_id=group.run_id,
         name=group.name,
-        runs=[training.run_id for training in group.trainings],
+        runs=[run.run_id for run in group.runs],
         metrics={
             name: summarize_metric(metric, tables, confidence)
             for name, metric in metrics_for("comparison").items()
@@ -164,7 +163,7 @@ def changed_params(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
 
 def param_texts(group: RunGroup) -> dict[str, str]:
     """Return a group's params as texts. Different values, such as of seeds, are listed."""
-    flat_params = [training.params for training in group.trainings]
+    flat_params = [run.params for run in group.runs]
     return {
         name: ", ".join(dict.fromkeys(str(params.get(name)) for params in flat_params))
         for name in flat_params[0]

@@ -39,7 +39,7 @@ def differences_by_length(
     Args:
         rows: a row for each review, with the column `words`.
         buckets: see `evaluate.length_buckets`.
-        level: of the confidence intervals.
+        level: level of the confidence intervals.
     """
     lengths = length_groups(rows["words"], buckets)
     masks = {name: (lengths == name).to_numpy(bool) for name in lengths.cat.categories}
@@ -63,7 +63,7 @@ def examples(
     """Return up to `count` reviews of a mask, those first whose probabilities differ most.
 
     Args:
-        mask: which reviews to choose from, shape (reviews,).
+        mask: whether each review may be chosen, shape (reviews,).
         rows: a row for each review, with the column `actual`.
     """
     apart = np.where(mask, np.abs(a.probability - b.probability), -1)

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from extras.common import evaluated_runs, html_page
+from extras.common.reports import REPORTS
 from extras.compare import comparable, comparison, text, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareConfig
@@ -16,10 +17,8 @@ from sentiment.errors import StoreError, first_line
 from sentiment.evaluation.plots import NEUTRAL, new_axes
 from workflow import files, tracking
 from workflow.params import load_params, load_yaml
-from workflow.tracking import Run
 
 CONFIG_FILE = Path("extras", "compare", "compare.yaml")
-REPORTS = Path("reports")
 TEMPLATE = Path(__file__).with_name("templates") / "compare.html"
 PAGE = "report.html"
 ARTIFACTS = "compare"  # artifact path of reports, and start of the tags that have the sentence
@@ -81,15 +80,15 @@ def log_report(folder: Path, result: Comparison) -> None:
     """
     tag = f"{result.sentence} {'; '.join(text.format_groups(result))}"
     for own, other in ((result.a, result.b), (result.b, result.a)):
-        run = Run(own.run_id, own.name, experiment_id="")
         try:
+            run = tracking.get_run(own.run_id)
             for path in sorted(folder.iterdir()):
                 content = path.read_text(encoding="utf-8")
                 tracking.log_text(run, content, f"{ARTIFACTS}/{other.run_id}/{path.name}")
             tracking.log_tags(run, {f"{ARTIFACTS}.{other.run_id[:8]}": tag})
         except (StoreError, OSError) as error:
             print(
-                f"The report is not logged to run {run.run_id}: {first_line(error)}",
+                f"The report is not logged to run {own.run_id}: {first_line(error)}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -24,7 +24,7 @@ def format_groups(comparison: Comparison) -> list[str]:
 
 def param_rows(comparison: Comparison) -> list[Row]:
     """Return a row for each param that differs."""
-    return [[*change.values()] for change in comparison.changes]
+    return [[change["param"], change["a"], change["b"]] for change in comparison.changes]
 
 
 def metric_rows(comparison: Comparison) -> list[Row]:

@@ -1,7 +1,7 @@
 """Decide whether one of two groups is better, and put that into a sentence.
 
-Two single trainings are compared by review. If a group has several trainings, the trainings are the
-sample. All differences are B minus A.
+Two single trainings are compared by review. If a group has several trainings, each training is one
+observation. All differences are B minus A.
 """
 
 import warnings
@@ -26,7 +26,7 @@ UNDECIDED = (
 )
 TWO_MODELS = (
     "This is about these two trained models and says nothing about other seeds: "
-    '"make seeds" trains params under several.'
+    '"make seeds" trains the same params with several seeds.'
 )
 
 
@@ -112,10 +112,13 @@ def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> 
     """Return what the sentence does not say."""
     low, high = result.interval
     notes = [UNDECIDED] if (result.p < 1 - confidence) == (low <= 0 <= high) else []
-    if a.single and b.single:
+    if a.is_single and b.is_single:
         return [*notes, TWO_MODELS]
-    counted = f"{len(a.trainings)} and {len(b.trainings)}"
-    return [*notes, f"The sample is the trainings, {counted} of them, on this test set."]
+    counted = f"{len(a.runs)} and {len(b.runs)}"
+    sample = (
+        f"Each training is one observation: {counted} trainings, all evaluated on this test set."
+    )
+    return [*notes, sample]
 
 
 def format_interval(ends: Sequence[float], confidence: float) -> str:

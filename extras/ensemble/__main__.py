@@ -10,7 +10,9 @@ from workflow import commands
 
 
 @commands.command(__doc__)
-@commands.option("--runs", envvar="RUNS", required=True, help="Which models, separated by spaces.")
+@commands.option(
+    "--runs", envvar="RUNS", required=True, help="Ids of runs or seed groups, separated by spaces."
+)
 @commands.json_option
 def main(runs: str, as_json: bool) -> None:
     # This imports SciPy and Matplotlib, which would delay --help by seconds.

@@ -48,7 +48,7 @@ class EnsembleEvaluation(NamedTuple):
     """The evaluation of an ensemble.
 
     Attributes:
-        evaluation: of the test set.
+        evaluation: the evaluation on the test set.
         history: one row, with the columns of a training's history.
         cost: `parameters` of all members, and `milliseconds_per_review`.
     """
@@ -92,11 +92,11 @@ def evaluate_ensemble(
 
     Args:
         predict: the ensemble.
-        members: its members.
+        members: the members.
         dataset: their reviews.
         words: the words by rank.
         dataset_name: the dataset's name in MLflow.
-        name: of the run.
+        name: name of the run.
         params: the section `evaluate`.
     """
     test = dataset.test

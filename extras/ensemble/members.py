@@ -25,9 +25,7 @@ def choose_members(groups: Sequence[RunGroup]) -> list[Member]:
         UserError: there is only one training, one is named twice, or their reviews differ.
     """
     members = [
-        Member(training, 1 / len(groups) / len(group.trainings))
-        for group in groups
-        for training in group.trainings
+        Member(run, 1 / len(groups) / len(group.runs)) for group in groups for run in group.runs
     ]
     if len(members) < 2:
         raise UserError("An ensemble needs at least two models. Name two runs, or a seed group.")

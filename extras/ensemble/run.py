@@ -33,7 +33,7 @@ class EnsembleRequest(NamedTuple):
     """An ensemble to evaluate.
 
     Attributes:
-        name: of the run.
+        name: name of the run.
         members: the members.
         versions: the registered version of each member.
         params: the section `evaluate`.
@@ -80,7 +80,7 @@ def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
     """Evaluate an ensemble, log it as a run, and register it as a version.
 
     Args:
-        request: what to evaluate.
+        request: the ensemble.
         scratch: a folder for files that are needed until the end.
 
     Returns:
@@ -153,7 +153,7 @@ def load_package(package: ModelPackage, folder: Path) -> SentimentModel:
 
     Args:
         package: the model package.
-        folder: gets the package's config.
+        folder: a folder that gets the package's config.
     """
     model = SentimentModel()
     artifacts = packaging.write_artifacts(folder, package)

@@ -23,7 +23,9 @@ def table_option(name: str, param: str, description: str) -> Callable[[Any], Any
 
 
 @commands.command(__doc__)
-@commands.option("--file", envvar="FILE", required=True, help="The labeled texts.")
+@commands.option(
+    "--file", envvar="FILE", required=True, help="Table of labeled texts: a path or a URL."
+)
 @table_option("text-column", "text", "The column of the texts.")
 @table_option("label-column", "label", "The column of the labels.")
 @table_option("positive-label", "positive", "The label that is positive.")

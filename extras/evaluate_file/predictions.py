@@ -1,11 +1,12 @@
 """A model's predictions for labeled texts, and its metrics on them next to those on its test set.
 
 Tables of predictions are as `sentiment.evaluation.metrics` describes them. `review` is the number
-of the row, from 1. The column `text` has the texts of wrong predictions, if they are known.
+of the row, from 1. The column `text` has the texts of wrong predictions, if they are known. The
+column `seen_in_training` is left out if it is not known which texts are in the training set.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,25 +17,31 @@ from numpy.typing import NDArray
 
 from extras.common.significance import CONFIDENCE, metric_interval, newcombe_interval
 from sentiment.data.rows import Row
-from sentiment.errors import UserError
-from sentiment.evaluation.evaluate import EvalDataset, predictions_table
+from sentiment.evaluation.evaluate import (
+    EvalDataset,
+    Evaluation,
+    evaluate_predictions,
+    predictions_table,
+)
 from sentiment.evaluation.metrics import METRICS, Interval, Predictions, class_names, metrics_for
+from sentiment.evaluation.params import EvaluateParams
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Reviews, encode, review_hashes
 from workflow.serving.prediction_log import LogLine, parse_line
 
 REQUEST_ID = "request_id"  # column of a file of labels
+SEEN = "seen_in_training"
+SEEN_METRICS = ("test_accuracy_unseen", "test_reviews_seen")  # metrics that need that column
 BATCH_ROWS = 2000  # texts in memory
-MAX_IDS_SHOWN = 20  # in a message
 
 
 class MetricComparison(NamedTuple):
     """A metric on the texts and on the model's own test set.
 
     Attributes:
-        value: on the texts.
+        value: the metric on the texts.
         interval: its confidence interval, if the metric is a proportion.
-        test_value: on the test set.
+        test_value: the metric on the test set.
         difference: the confidence interval of `value - test_value`, if the metric is a
             proportion.
     """
@@ -49,15 +56,15 @@ def predict_rows(
     model: SentimentModel,
     rows: Iterable[Row],
     is_positive: Callable[[Row], bool],
-    known: NDArray[np.uint64],
+    known: NDArray[np.uint64] | None,
 ) -> pd.DataFrame:
     """Predict labeled texts.
 
     Args:
         model: the model.
         rows: the texts.
-        is_positive: says whether a row has the positive label.
-        known: hashes of the reviews that the model was trained on, shape (reviews,). Empty if they
+        is_positive: a function that returns whether a row has the positive label.
+        known: hashes of the reviews that the model was trained on, shape (reviews,). None if they
             are not known.
 
     Returns:
@@ -65,48 +72,50 @@ def predict_rows(
     """
     remaining = iter(rows)
     parts: list[pd.DataFrame] = []
-    while (batch := list(islice(remaining, BATCH_ROWS))) or not parts:
-        labels = np.array([is_positive(row) for row in batch], np.uint8)
-        texts = pd.Series([row.text for row in batch], dtype="str")
-        ranks = [encode(text, model.word_index, model.tokenizer).ranks for text in texts]
-        reviews = Reviews.from_lists(ranks, labels)
-        dataset = EvalDataset(
-            y=labels,
-            order=np.arange(len(batch)),
-            seen=np.isin(review_hashes(reviews), known),
-            reviews=reviews,
-        )
-        predictions = model.predict_texts(texts.tolist())
-        probabilities = np.array([one.probability for one in predictions], np.float32)
-        part = predictions_table(dataset, probabilities, model.threshold)
-        parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
+    while batch := list(islice(remaining, BATCH_ROWS)):
+        parts.append(_predict_batch(model, batch, is_positive, known))
+    if not parts:  # a table without rows has the same columns
+        parts.append(_predict_batch(model, [], is_positive, known))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(review=np.arange(1, len(table) + 1))
 
 
-def read_logged(
-    log: Path, version: str, labels: Mapping[str, bool], threshold: float
+def _predict_batch(
+    model: SentimentModel,
+    rows: Sequence[Row],
+    is_positive: Callable[[Row], bool],
+    known: NDArray[np.uint64] | None,
 ) -> pd.DataFrame:
+    labels = np.array([is_positive(row) for row in rows], np.uint8)
+    texts = pd.Series([row.text for row in rows], dtype="str")
+    ranks = [encode(text, model.word_index, model.tokenizer).ranks for text in texts]
+    reviews = Reviews.from_lists(ranks, labels)
+    seen = np.zeros(len(rows), np.bool_)
+    if known is not None:
+        seen = np.isin(review_hashes(reviews), known)
+    dataset = EvalDataset(y=labels, order=np.arange(len(rows)), seen=seen, reviews=reviews)
+    predictions = model.predict_texts(texts.tolist())
+    probabilities = np.array([one.probability for one in predictions], np.float32)
+    table = predictions_table(dataset, probabilities, model.threshold)
+    if known is None:
+        table = table.drop(columns=SEEN)
+    return table.assign(text=texts.where(table["actual"] != table["predicted"], ""))
+
+
+def read_logged(
+    paths: Iterable[Path], version: str, labels: Mapping[str, bool], threshold: float
+) -> tuple[pd.DataFrame, list[str]]:
     """Read a version's predictions from a log.
 
-    It is not known whether the model was trained on these texts. Ids that do not have exactly one
-    prediction are printed.
-
     Args:
-        log: the folder of the log, or one of its files.
+        paths: the files of the log.
         version: the URI of the version.
         labels: whether the text of a request is positive, by the request's id.
         threshold: a text with a probability above it is positive.
 
     Returns:
-        A table of predictions.
-
-    Raises:
-        UserError: there is no log, or no id has exactly one prediction.
+        A table of predictions, and the ids that do not have exactly one prediction.
     """
-    paths = [log] if log.is_file() else sorted(log.glob("*.jsonl"))
-    if not paths:
-        raise UserError(f"There is no log {log}. Name the folder of `make serve LOG=…` in LOG.")
     logged: defaultdict[str, dict[float, LogLine]] = defaultdict(dict)
     for path in paths:
         with path.open("rb") as file:
@@ -116,25 +125,49 @@ def read_logged(
     found = {request_id: list(lines.values()) for request_id, lines in logged.items()}
     lines = {request_id: same[0] for request_id, same in found.items() if len(same) == 1}
     missing = [request_id for request_id in labels if request_id not in lines]
-    if missing:
-        more = ", …" if len(missing) > MAX_IDS_SHOWN else ""
-        message = (
-            f"{len(missing):,} of {len(labels):,} ids do not have exactly one prediction by "
-            f"{version} in {log}: {', '.join(missing[:MAX_IDS_SHOWN])}{more}"
-        )
-        if not lines:
-            raise UserError(message)
-        print(message)
     probability = np.array([line.probability for line in lines.values()], np.float32)
     table = pd.DataFrame({"words": [line.words for line in lines.values()]})
-    return table.assign(
+    table = table.assign(
         review=np.arange(1, len(table) + 1),
         actual=class_names(np.array([labels[request_id] for request_id in lines])),
         predicted=class_names(probability > threshold),
         probability=probability,
-        seen_in_training=False,
         text=[line.text or "" for line in lines.values()],
     )
+    return table, missing
+
+
+def evaluate_table(
+    predictions: pd.DataFrame, dataset_name: str, name: str, params: EvaluateParams
+) -> Evaluation:
+    """Compute the metrics, tables and plots of a table of predictions.
+
+    Metrics of texts outside the training set are left out if it is not known which ones they are.
+
+    Args:
+        predictions: the table of predictions.
+        dataset_name: the dataset's name in MLflow.
+        name: name of the run, for the titles of plots.
+        params: the section `evaluate`.
+    """
+    texts = predictions.set_index("review")["text"]
+    is_seen_known = SEEN in predictions
+    rows = predictions.drop(columns="text")
+    if not is_seen_known:
+        rows = rows.assign(seen_in_training=False)
+    evaluation = evaluate_predictions(
+        rows,
+        lambda reviews: [texts[review] for review in reviews],
+        dataset_name,
+        name,
+        params,
+    )
+    if not is_seen_known:
+        for metric in SEEN_METRICS:
+            del evaluation.metrics[metric]
+        for table in ("predictions", "mistakes"):
+            evaluation.tables[table] = evaluation.tables[table].drop(columns=SEEN)
+    return evaluation
 
 
 def compare_metrics(own: Predictions, test: Predictions) -> dict[str, MetricComparison]:

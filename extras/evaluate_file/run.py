@@ -1,7 +1,6 @@
 """Evaluate a model version on a file of labeled texts, as a run in MLflow."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,18 +10,23 @@ from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
 from extras.common import run_groups
+from extras.common.evaluated_runs import damaged_as_user_error
+from extras.common.model_versions import resolve_own_version
+from extras.common.reports import report_folder
 from extras.evaluate_file.predictions import (
     REQUEST_ID,
+    SEEN,
     compare_metrics,
+    evaluate_table,
     format_metrics,
     predict_rows,
     read_logged,
 )
 from sentiment.data import rows
 from sentiment.data.params import TableParams, file_name
-from sentiment.data.rows import BinaryLabels, Columns, Source
+from sentiment.data.rows import BinaryLabels, Columns, Row, Source
 from sentiment.errors import UserError
-from sentiment.evaluation.evaluate import evaluate_predictions, flatten_metrics
+from sentiment.evaluation.evaluate import flatten_metrics
 from sentiment.evaluation.metrics import POSITIVE, Predictions
 from sentiment.evaluation.params import EvaluateParams
 from sentiment.section import flatten
@@ -33,9 +37,9 @@ from workflow.files import FETCH, array_names
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
 from workflow.params import load_params
 from workflow.registry import champion, packaging, versions
+from workflow.terminal import replace_control_characters
 
-REPORTS = Path("reports")
-MAX_NAME_BYTES = 150  # of a folder; file systems allow 255, which its hidden copy also needs
+MAX_IDS_SHOWN = 20  # in a message
 OF_TAG = "evaluation.of"  # the run that trained the evaluated model
 
 
@@ -115,13 +119,15 @@ def evaluate_file(
     table = TableParams.model_validate(params.fetch.table.model_dump() | columns | dict(changes))
     with downloads.local_copy(file) as source:
         digest = files.sha256(source.path)
-        version = champion.resolve_version(model_uri)
+        version = resolve_own_version(model_uri)
+        with damaged_as_user_error(versions.version_title(version), "Evaluate its run again."):
+            own = versions.load_evaluation(version).predictions
         request = FileRequest(version, file_name(file), digest, table, params.evaluate)
         predictions = predict_file(request, source, log)
-    own = versions.load_evaluation(version).predictions
     bins = params.evaluate.calibration_bins
     metrics = compare_metrics(Predictions(predictions, bins), Predictions(own, bins))
     run_id, folder = write_and_log(request, predictions)
+    also_in_training = int(predictions[SEEN].sum()) if SEEN in predictions else None
     return {
         "run_id": run_id,
         "model": request.model_uri,
@@ -129,7 +135,7 @@ def evaluate_file(
         "folder": str(folder),
         "reviews": len(predictions),
         "positive": int((predictions["actual"] == POSITIVE).sum()),
-        "also_in_training": int(predictions["seen_in_training"].sum()),
+        "also_in_training": also_in_training,
         "metrics": {name: metric._asdict() for name, metric in metrics.items()},
         "table": format_metrics(metrics),
     }
@@ -144,15 +150,10 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     table = request.table
     labels = BinaryLabels(table.positive, table.label)
     texts = rows.read_valid_rows(source, Columns(table.text, table.label), table.max_characters)
-    model = packaging.load_model(request.model_uri)
     if log:
-        labels_by_id: dict[str, bool] = {}
-        for row in texts:
-            is_positive = labels.is_positive(row)
-            if labels_by_id.setdefault(row.text, is_positive) != is_positive:
-                raise UserError(f"{row.location}: {row.text} has both labels. Keep one of them.")
-        predictions = read_logged(Path(log), request.model_uri, labels_by_id, model.threshold)
+        predictions = read_predictions(request, texts, labels, Path(log))
     else:
+        model = packaging.load_model(request.model_uri)
         known = training_hashes(request.version)
         predictions = predict_rows(model, texts, labels.is_positive, known)
     labels.check_both_present(
@@ -161,19 +162,56 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     return predictions
 
 
-def training_hashes(version: ModelVersion) -> NDArray[np.uint64]:
+def read_predictions(
+    request: FileRequest, ids: Iterable[Row], labels: BinaryLabels, log: Path
+) -> pd.DataFrame:
+    """Return the predictions in a log, and print which ids do not have exactly one.
+
+    Args:
+        request: the file and the model.
+        ids: rows whose texts are ids of requests.
+        labels: the labels of the rows.
+        log: the folder of the log, or one of its files.
+
+    Raises:
+        UserError: there is no log, an id has both labels, or no id has exactly one prediction.
+    """
+    paths = [log] if log.is_file() else sorted(log.glob("*.jsonl"))
+    if not paths:
+        raise UserError(f"There is no log {log}. Name the folder of `make serve LOG=…` in LOG.")
+    labels_by_id: dict[str, bool] = {}
+    for row in ids:
+        is_positive = labels.is_positive(row)
+        if labels_by_id.setdefault(row.text, is_positive) != is_positive:
+            raise UserError(f"{row.location}: {row.text} has both labels. Keep one of them.")
+    threshold = float(versions.load_profile(request.version)["threshold"])
+    predictions, missing = read_logged(paths, request.model_uri, labels_by_id, threshold)
+    if missing:
+        more = ", …" if len(missing) > MAX_IDS_SHOWN else ""
+        message = (
+            f"{len(missing):,} of {len(labels_by_id):,} ids do not have exactly one prediction by "
+            f"{request.model_uri} in {log}: {', '.join(missing[:MAX_IDS_SHOWN])}{more}"
+        )
+        if predictions.empty:
+            raise UserError(message)
+        print(replace_control_characters(message))
+    return predictions
+
+
+def training_hashes(version: ModelVersion) -> NDArray[np.uint64] | None:
     """Return the hashes of the reviews that a version was trained on, shape (reviews,).
 
-    The array is empty if `data/fetch` has another dataset than the version's.
+    Return None if `data/fetch` does not have the version's dataset.
     """
-    if (FETCH / files.ABOUT_FILE).exists():
-        digests = {
-            TRAINING_DIGEST: files.joint_digest(FETCH, array_names("train")),
-            TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
-        }
-        if digests.items() <= version.tags.items():
-            return review_hashes(files.read_reviews(FETCH, "train"))
-    return np.zeros(0, np.uint64)
+    if not (FETCH / files.ABOUT_FILE).exists():
+        return None
+    digests = {
+        TRAINING_DIGEST: files.joint_digest(FETCH, array_names("train")),
+        TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
+    }
+    if not digests.items() <= version.tags.items():
+        return None
+    return review_hashes(files.read_reviews(FETCH, "train"))
 
 
 def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str, Path]:
@@ -185,22 +223,13 @@ def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str,
     Raises:
         StoreError: the tracking store cannot be used.
     """
-    texts = predictions.set_index("review")["text"]
-    evaluation = evaluate_predictions(
-        predictions.drop(columns="text"),
-        lambda reviews: [texts[review] for review in reviews],
-        request.file,
-        request.name,
-        request.params,
-    )
+    evaluation = evaluate_table(predictions, request.file, request.name, request.params)
     about = request.about
     tags = {OF_TAG: str(request.version.run_id), "dataset": request.file}
     with run_groups.run_with_versions(
         [request.version], request.name, about.flat_params(), tags
     ) as run:
-        name = re.sub(r"[^\w.-]+", "-", f"evaluate-{request.name}")
-        short_name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-        folder = REPORTS / f"{short_name}-{run.run_id[:8]}"
+        folder = report_folder(f"evaluate {request.name}", run.run_id)
         with files.atomic_folder(folder) as partial:
             outputs.write_evaluation(partial, evaluation)
             write_about(partial, about)
@@ -215,8 +244,15 @@ def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str,
 
 def format_result(result: Mapping[str, Any]) -> str:
     """Return the result of `evaluate_file` as a text for a reader."""
+    texts = f"{result['reviews']:,} texts"
+    if result["also_in_training"] is None:
+        texts += (
+            ". It is not known whether any of them are in the training set: that needs the texts, "
+            f"and the model's dataset in {FETCH}."
+        )
+    else:
+        texts += f", {result['also_in_training']:,} of them also in the training set"
     return (
-        f"{result['model']} on {result['file']}\n{result['reviews']:,} texts, "
-        f"{result['also_in_training']:,} of them also in the training set\n{result['table']}\n"
+        f"{result['model']} on {result['file']}\n{texts}\n{result['table']}\n"
         f"Run {result['run_id']}; tables and plots in {result['folder']}"
     )

@@ -54,7 +54,7 @@ class Effect:
     """The difference of a quantity between the current texts and the test texts.
 
     Attributes:
-        quantity: its name.
+        quantity: name of the quantity.
         reference: the mean of the test texts.
         current: the mean of the current texts.
         effect: `current` less `reference`.
@@ -177,7 +177,7 @@ def find_changed_words(
         word_counts: see `measure_effects`.
         words: the words of the word index, by rank.
         profile: the reference profile.
-        max_words: how many words to return at most.
+        max_words: the greatest number of words to return.
     """
     current, reference = _comparable_counts(word_counts, profile)
     current_shares = current / max(current.sum(), 1)

@@ -3,7 +3,6 @@
 import csv
 import os
 import random
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,6 +15,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from extras.common import run_groups
+from extras.common.model_versions import resolve_own_version
+from extras.common.reports import report_folder
 from extras.monitor import drift, page, window
 from extras.monitor.drift import WORD_USE, ChangedWord, Effect, MonitorConfig
 from extras.monitor.window import Window
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CONFIG_FILE = Path("extras", "monitor", "monitor.yaml")
-REPORTS = Path("reports")
 PAGE = "report.html"
-MAX_NAME_BYTES = 100  # of the file's name in the folder of the report
 MIN_TEXTS = 100  # the means of fewer texts do not vary normally
 MAX_CHANGED_WORDS = 10
 ALARM = "alarm"
@@ -83,7 +82,7 @@ def create_report(
     """
     config = load_yaml(MonitorConfig, CONFIG_FILE)
     params = load_params()
-    version = champion.resolve_version(model_uri)
+    version = resolve_own_version(model_uri)
     model = champion.model_uri_of(version)
     profile = load_reference_profile(version)
     time = tracking.now_ms()
@@ -100,7 +99,8 @@ def create_report(
         window.read_file(file, text_column or table.text, table.max_characters, served, current)
     check_window(current, file, model, label_sample)
     texts = current.to_table()
-    effects, changed_words = compare_texts(texts, current.sample, model, profile, config)
+    word_index = versions.load_word_index(version) if current.sample else {}
+    effects, changed_words = compare_texts(texts, current.sample, word_index, profile, config)
     left_out = count_left_out(current, config)
     report = {
         # A name may hold bytes that are not UTF-8, which neither MLflow nor a page can hold.
@@ -118,10 +118,8 @@ def create_report(
     title = f"monitor {report['file']}"
     tags = {STATUS_TAG: str(report["status"])}
     with run_groups.run_with_versions([version], title, about.flat_params(), tags) as run:
-        short_id = run.run_id[:8]
-        short_title = title.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-        folder = REPORTS / re.sub(r"[^\w.-]+", "-", f"{short_title}-{short_id}")
-        label_file = f"label-{short_id}.csv" if label_sample else ""
+        folder = report_folder(title, run.run_id)
+        label_file = f"label-{run.run_id[:8]}.csv" if label_sample else ""
         report |= {
             "run_id": run.run_id,
             "page": str(folder / PAGE),
@@ -144,6 +142,7 @@ def load_reference_profile(version: "ModelVersion") -> ReferenceProfile:
 
     Raises:
         UserError: the version has none, or one of an earlier release.
+        StoreError: the profile cannot be downloaded.
     """
     try:
         return ReferenceProfile.model_validate(versions.load_profile(version))
@@ -180,7 +179,7 @@ def check_window(current: Window, file: str, model: str, label_sample: int) -> N
 def compare_texts(
     texts: pd.DataFrame,
     sample: Sequence[str],
-    model: str,
+    word_index: Mapping[str, int],
     profile: ReferenceProfile,
     config: MonitorConfig,
 ) -> tuple[list[Effect], list[ChangedWord]]:
@@ -189,15 +188,12 @@ def compare_texts(
     Args:
         texts: see `Window.to_table`.
         sample: texts whose words are counted. May be empty.
-        model: URI of the model version.
+        word_index: the rank of each word that the model version knows.
         profile: its reference profile.
         config: the content of `monitor.yaml`.
     """
-    import mlflow
-
     if not sample:
         return drift.measure_effects(texts, None, profile, config), []
-    word_index = mlflow.artifacts.load_dict(f"{model}/artifacts/word_index.json")
     encoded = [encode(text, word_index, profile.tokenizer) for text in sample]
     word_counts = count_words(
         [text.ranks for text in encoded],

@@ -114,8 +114,8 @@ def read_file(
         file: a path or a URL.
         column: the column of the texts.
         max_characters: the longest text that is allowed.
-        model: predicts the texts.
-        window: gets the texts.
+        model: the model that predicts the texts.
+        window: the window that gets the texts.
 
     Raises:
         UserError: the file cannot be read to its end.

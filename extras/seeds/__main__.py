@@ -1,4 +1,4 @@
-"""`make seeds N=5`: train the current params under N seeds, as one group.
+"""`make seeds N=5`: train the current params with N seeds, as one group.
 
 Each seed is a DVC experiment of its own, so that nothing is trained twice and an interrupted
 training is resumed. The parent run in MLflow has means and standard deviations. Its id names the
@@ -23,7 +23,7 @@ from workflow.commands import (
     envvar="N",
     type=click.IntRange(min=2),
     default=5,
-    help="Train under this many seeds, from train.seed in params.yaml on.",
+    help="Train with this many seeds, from train.seed in params.yaml on.",
 )
 @json_option
 def main(count: int, as_json: bool) -> None:

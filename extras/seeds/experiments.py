@@ -42,7 +42,7 @@ class Experiment(NamedTuple):
 
 
 def train_group(count: int) -> SeedGroup:
-    """Train the current params under `count` seeds, unless they are trained already.
+    """Train the current params with `count` seeds, unless they are trained already.
 
     Raises:
         UserError: there is no git commit, the store cannot be used, or a training failed.
@@ -53,14 +53,13 @@ def train_group(count: int) -> SeedGroup:
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
         runs = list(train_experiments(experiments, Path(scratch), "make seeds"))
-    name = provenance.run_name(params.train, params.pad, describe_dataset(params.fetch))
-    separator = provenance.SEPARATOR
-    seedless = name.replace(f"{separator}seed {params.train.seed}", "")
-    return SeedGroup(f"{count} seeds{separator}{seedless}", group_key(params), runs)
+    dataset = describe_dataset(params.fetch)
+    name = provenance.run_name(params.train, params.pad, dataset, with_seed=False)
+    return SeedGroup(f"{count} seeds{provenance.SEPARATOR}{name}", group_key(params), runs)
 
 
 def group_key(params: Params) -> str:
-    """Return eight characters that depend on the params, texts and code, but not on the seed.
+    """Return the first eight digits of a digest of params, texts and code. The seed is left out.
 
     Machine and packages are left out, because DVC takes outputs from its cache regardless of them.
     """
@@ -77,7 +76,9 @@ def group_key(params: Params) -> str:
 
 
 def text_digest(path_or_url: str) -> str | None:
-    """Return the SHA-256 of a file with texts. For a URL, the last `fetch` has recorded it.
+    """Return the SHA-256 of a file with texts, or None if there is no such file.
+
+    For a URL, return instead the digests of all files with texts that the last `fetch` recorded.
 
     Raises:
         UserError: it is a URL, and `fetch` has not run yet.
@@ -150,7 +151,7 @@ def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
     """Copy files or folders of an experiment from git, or from DVC's cache or remote.
 
     Args:
-        experiment: its name.
+        experiment: name of the experiment.
         names: paths in the project, such as `data/train/run.json`.
         target: a folder that gets them under the same paths.
 
@@ -177,7 +178,7 @@ def read_seed_run(name: str, data: Path) -> SeedRun:
     """Read the run of an experiment. Log it first if the tracking store lacks it.
 
     Args:
-        name: of the experiment.
+        name: name of the experiment.
         data: a copy of its `data/`.
 
     Raises:

@@ -29,9 +29,9 @@ class SeedGroup(NamedTuple):
     """Runs that differ only in `train.seed`.
 
     Attributes:
-        name: of the parent run.
+        name: name of the parent run.
         key: digest of what the runs have in common.
-        runs: by seed.
+        runs: the runs, sorted by seed.
     """
 
     name: str

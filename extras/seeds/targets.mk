@@ -1,4 +1,4 @@
 .PHONY: seeds
 
-seeds: venv  ## decide: train the current params under N seeds, for mean and standard deviation: N=5
+seeds: venv  ## decide: train the current params with N seeds, for mean and standard deviation: N=5
 	@$(ACTIVATED) python -m extras.seeds

@@ -1,4 +1,4 @@
-"""`make sweep`: search the space of extras/sweep/sweep.yaml for the params that validate best.
+"""`make sweep`: search the space of sweep.yaml for the params with the best validation metric.
 
 Optuna proposes trials and keeps their state. Processes on this machine train them, and commands on
 other machines may help. Each trial is a child run in MLflow. Called again, the command continues
@@ -41,8 +41,8 @@ def default_workers() -> int:
     envvar="WORKERS",
     type=click.IntRange(min=1),
     default=default_workers,
-    show_default="the number of cores, or as many as fit into the memory",
-    help="Processes on this machine.",
+    show_default="the number of cores, or fewer if memory is short",
+    help="Number of processes on this machine.",
 )
 @option("--apply", envvar="APPLY", is_flag=True, help="Write the winner into params.yaml.")
 @json_option

@@ -14,7 +14,7 @@ NOT_SEARCHED = ("train.validation_split", "train.seed")
 
 
 class ParamSpace(Section):
-    """ParamSpace of a parameter to search: `choices`, or the numbers from `low` to `high`."""
+    """The values of a param to search: `choices`, or the numbers from `low` to `high`."""
 
     choices: list[bool | int | float | str] | None = Field(default=None, min_length=1)
     low: int | float | None = None
@@ -37,11 +37,15 @@ class ParamSpace(Section):
 
 
 class Confirm(Section):
+    """The confirmation of the best trials."""
+
     top: int = Field(ge=1, le=100)
     seeds: int = Field(ge=2, le=100)
 
 
 class SweepConfig(Section):
+    """The content of `sweep.yaml`."""
+
     metric: Literal["val_loss", "val_accuracy"]
     sampler: Literal["tpe", "random"]
     pruner: Literal["halving", "none"]

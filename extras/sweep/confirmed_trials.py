@@ -20,8 +20,8 @@ class ConfirmedTrial(NamedTuple):
     """A trial that was trained again with every further seed.
 
     Attributes:
-        trial: its number.
-        values: by dotted name.
+        trial: number of the trial.
+        values: values of the trial, by dotted name.
         search_value: the metric in the search.
         seed_values: the metric with each further seed.
     """
@@ -49,7 +49,7 @@ def with_seeds(trial: FrozenTrial, config: SweepConfig, seed: int) -> list[dict[
     """Return the values of a trial with each further seed.
 
     Args:
-        seed: that all trials of the search have.
+        seed: the seed of all trials of the search.
     """
     return [
         {**values_of(trial), SEED: seed + number} for number in range(1, config.confirm.seeds + 1)
@@ -72,7 +72,7 @@ def rank_confirmed_trials(
     Args:
         searched: the study that searched.
         confirmed: the study that confirmed.
-        seed: that all trials of the search have.
+        seed: the seed of all trials of the search.
     """
     trials = completed_trials(confirmed)
     ranked = []

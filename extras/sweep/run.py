@@ -29,11 +29,11 @@ DEFAULT_TRIALS = 20
 TABLE_FILE = "table.txt"
 
 
-def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, Any], str]:
+def run_sweep(n_trials: int | None, workers: int, apply: bool) -> tuple[dict[str, Any], str]:
     """Search until the sweep has this many trials, confirm the best ones, and log the result.
 
     Args:
-        trials: by default, as many as were asked for last.
+        n_trials: number of trials. None: as many as were asked for last.
         workers: number of processes on this machine.
         apply: write the values of the winner into `params.yaml`.
 
@@ -48,14 +48,14 @@ def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, 
     config = load_yaml(SweepConfig, CONFIG_FILE)
     with storage_errors():
         sweep, searched, confirmed = open_sweep(params, config)
-        if trials is None:
-            trials = int(searched.user_attrs.get(TRIALS, DEFAULT_TRIALS))
-        searched.set_user_attr(TRIALS, trials)
+        if n_trials is None:
+            n_trials = int(searched.user_attrs.get(TRIALS, DEFAULT_TRIALS))
+        searched.set_user_attr(TRIALS, n_trials)
         print(
-            f"{sweep.name}: {len(ended_trials(searched))} of {trials} trials have ended",
+            f"{sweep.name}: {len(ended_trials(searched))} of {n_trials} trials have ended",
             flush=True,
         )
-        train_all(sweep, searched, workers, trials=trials)
+        train_all(sweep, searched, workers, n_trials=n_trials)
         wanted = values_to_confirm(searched, config, params.train.seed)
         if wanted:
             print(f"The best ones with {config.confirm.seeds} further seeds each:", flush=True)
@@ -73,7 +73,9 @@ def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, 
         "confirmed": [trial._asdict() for trial in ranked],
         "applied": changes,
     }
-    advice = "" if apply else "Write the first one into params.yaml: make sweep APPLY=1. "
+    advice = ""
+    if ranked and not apply:
+        advice = "Write the first one into params.yaml: make sweep APPLY=1. "
     return document, "\n".join([text, *changes, f"{advice}MLflow run {sweep.run_id}."])
 
 
@@ -99,16 +101,15 @@ def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study
     key = provenance.short_digest_of(
         {"params": fixed, "sweep": search_config, "code": code, "reviews": reviews}
     )
-    name = f"sweep-{key}"
-    with (
-        run_groups.parent_run_lock()
-    ):  # the tables of a database are created by one process at a time
+    study_name = f"sweep-{key}"
+    # One process at a time creates the tables of a database.
+    with run_groups.parent_run_lock():
         run = tracking.find_or_create_parent_run(SWEEP_KEY, key, f"sweep {key[:8]}")
-        searched = open_study(name, config)
-        confirmed = open_study(f"{name}{CONFIRMED}", config)
+        searched = open_study(study_name, config)
+        confirmed = open_study(f"{study_name}{CONFIRMED}", config)
     tracking.log_params(run, {f"sweep.{name}": value for name, value in search_config.items()})
     tags = {**provenance.provenance_tags(), "dataset": dataset.name}
-    sweep = Sweep(name, run.run_id, params, config, dataset, code, tags)
+    sweep = Sweep(study_name, run.run_id, params, config, dataset, code, tags)
     return sweep, searched, confirmed
 
 

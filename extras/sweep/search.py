@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from extras.common.threads import threads_per_process
 from extras.sweep.space import format_values
 from extras.sweep.study import (
     ERROR,
@@ -27,7 +28,6 @@ from extras.sweep.study import (
     values_of,
 )
 from extras.sweep.trial import Sweep, run_worker
-from sentiment.backend import usable_cores
 from sentiment.errors import UserError
 
 POLL_SECONDS = 1.0
@@ -38,7 +38,7 @@ def train_all(
     sweep: Sweep,
     study: optuna.Study,
     workers: int,
-    trials: int = 0,
+    n_trials: int = 0,
     wanted: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Train until a study has this many trials, and one with each of the wanted values.
@@ -47,13 +47,13 @@ def train_all(
 
     Args:
         workers: number of processes on this machine, which share its cores.
-        trials: that draw their values.
-        wanted: values by dotted name, of trials that draw none.
+        n_trials: number of trials that draw their values.
+        wanted: values, by dotted name, of each trial that draws none.
 
     Raises:
         UserError: process after process failed.
     """
-    threads = max(1, (usable_cores() or 1) // workers)
+    threads = threads_per_process(workers)
     shown = {trial.number for trial in ended_trials(study)}
     seen: set[int] = set()
     failures = 0
@@ -62,7 +62,7 @@ def train_all(
             requeue_lost_trials(study, seen)
             enqueue_missing(study, wanted)
             all_ended = ended_trials(study)
-            total = max(trials, len(counted_trials(study)))
+            total = max(n_trials, len(counted_trials(study)))
             for trial in all_ended:
                 if trial.number not in shown:
                     shown.add(trial.number)
@@ -82,11 +82,13 @@ def train_all(
             running = sum(trial.state == TrialState.RUNNING for trial in counted_trials(study))
             starting = max(0, len(processes) - running)
             for _ in range(
-                min(count_startable_trials(study, trials) - starting, workers - len(processes))
+                min(count_startable_trials(study, n_trials) - starting, workers - len(processes))
             ):
                 # TensorFlow cannot be used after a fork. A daemon ends with this process.
                 process = multiprocessing.get_context("spawn").Process(
-                    target=run_worker, args=(sweep, study.study_name, trials, threads), daemon=True
+                    target=run_worker,
+                    args=(sweep, study.study_name, n_trials, threads),
+                    daemon=True,
                 )
                 start_without_sigint(process)
                 processes.append(process)

@@ -1,4 +1,4 @@
-"""ParamSpace of params, drawn by Optuna from the space of a sweep."""
+"""Draw values of params from the space of a sweep, by Optuna."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -182,14 +182,14 @@ def completed_trials(study: optuna.Study) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: trial.value, reverse=is_maximized)
 
 
-def count_startable_trials(study: optuna.Study, trials: int) -> int:
+def count_startable_trials(study: optuna.Study, n_trials: int) -> int:
     """Return how many trials may start, if the study is to have this many."""
     counted = counted_trials(study)
     waiting = [trial for trial in counted if trial.state == TrialState.WAITING]
-    return len(waiting) + max(0, trials - len(counted))
+    return len(waiting) + max(0, n_trials - len(counted))
 
 
-def check_trial_is_needed(study: optuna.Study, trial: optuna.Trial, trials: int) -> None:
+def check_trial_is_needed(study: optuna.Study, trial: optuna.Trial, n_trials: int) -> None:
     """Check that a trial is needed, if the study is to have this many. Call this before training.
 
     Raises:
@@ -205,7 +205,7 @@ def check_trial_is_needed(study: optuna.Study, trial: optuna.Trial, trials: int)
     )
     # A trial with given values is needed however many others count.
     is_given = values is not None
-    if has_twin or (len(before) >= trials and not is_given):
+    if has_twin or (len(before) >= n_trials and not is_given):
         trial.set_user_attr(SURPLUS, True)
         raise SurplusError
 

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from extras.common.run_groups import PARENT
+from extras.common.threads import THREADS
 from extras.sweep import space
 from extras.sweep.config import SweepConfig
 from extras.sweep.study import (
@@ -51,7 +52,6 @@ from workflow.resume import train_or_resume
 from workflow.terminal import user_message
 from workflow.tracking import LiveRun, Run
 
-THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 CHECKPOINT_KEY = "key"  # attribute of a trial: the key of its checkpoint
 # Tags of a run: why its trial ended early.
@@ -66,12 +66,12 @@ class Sweep(NamedTuple):
     """A sweep, without secrets.
 
     Attributes:
-        name: of the study that searches.
-        run_id: of the parent run.
-        params: that the sweep starts from.
-        dataset: what the reviews depend on.
+        name: name of the study that searches.
+        run_id: id of the parent run.
+        params: the params that the sweep starts from.
+        dataset: the dataset of the reviews.
         code: SHA-256 of the modules that a training depends on, by path.
-        tags: of every child run.
+        tags: tags of every child run.
     """
 
     name: str
@@ -87,12 +87,12 @@ class Stopped(BaseException):
     """A trial is pruned. This is not an `Exception`, so its run ends as KILLED, not as FAILED."""
 
 
-def run_worker(sweep: Sweep, name: str, trials: int, threads: int) -> None:
+def run_worker(sweep: Sweep, name: str, n_trials: int, threads: int) -> None:
     """Train trials of a study until enough have started. This is the main function of a process.
 
     Args:
-        name: of the study.
-        trials: how many trials the study is to have.
+        name: name of the study.
+        n_trials: number of trials that the study is to have.
         threads: number of threads that TensorFlow uses for an operation.
     """
     os.environ.setdefault(THREADS, str(threads))
@@ -101,12 +101,12 @@ def run_worker(sweep: Sweep, name: str, trials: int, threads: int) -> None:
         try:
             with storage_errors():
                 study = open_study(name, sweep.config)
-                train_trials(study, sweep, read_reviews(FETCH, "train"), trials)
+                train_trials(study, sweep, read_reviews(FETCH, "train"), n_trials)
         except (Interrupted, KeyboardInterrupt):
             sys.exit(1)  # quietly: the command prints the message
 
 
-def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: int) -> None:
+def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, n_trials: int) -> None:
     """Train trials of a study in this process until enough have started.
 
     Raises:
@@ -116,13 +116,13 @@ def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: in
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         if trial.state != TrialState.FAIL and CHECKPOINT_KEY in trial.user_attrs:
             checkpoints.remove_checkpoint(trial.user_attrs[CHECKPOINT_KEY])
-        if not count_startable_trials(study, trials):
+        if not count_startable_trials(study, n_trials):
             study.stop()
 
     # Others may have taken all of them while this process started.
-    if count_startable_trials(study, trials):
+    if count_startable_trials(study, n_trials):
         study.optimize(
-            partial(objective, study, sweep, reviews, trials),
+            partial(objective, study, sweep, reviews, n_trials),
             n_trials=TRIALS_A_PROCESS,
             catch=(SurplusError,),
             callbacks=[after_trial],
@@ -130,7 +130,7 @@ def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: in
 
 
 def objective(
-    study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: int, trial: optuna.Trial
+    study: optuna.Study, sweep: Sweep, reviews: Reviews, n_trials: int, trial: optuna.Trial
 ) -> float:
     """Train a trial, and return the metric of its kept epoch.
 
@@ -141,7 +141,7 @@ def objective(
             be resumed at once.
         Exception: a store or the disk failed. The trial waits again.
     """
-    check_trial_is_needed(study, trial, trials)
+    check_trial_is_needed(study, trial, n_trials)
     # Optuna draws at the first `suggest`, since release 5, and so by this sampler.
     study.sampler = seeded_sampler(sweep.config, trial.number)
     try:

@@ -37,7 +37,7 @@ def migrate(database_url: str, to: str) -> dict[str, Any]:
     """Copy everything that the server does not have yet.
 
     Args:
-        database_url: of the database in which the server keeps runs.
+        database_url: URL of the server's database.
         to: the server's URL.
 
     Returns:
@@ -184,7 +184,7 @@ def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, 
         "files": len(ours.files),
         "copied": {"rows": sum(map(len, new_rows.values())), "files": len(new_files)},
         "differing": sorted(absent | differing),
-        "equal": not absent | differing and not any(lacking.values()),
+        "equal": not (absent or differing or any(lacking.values())),
     }
 
 

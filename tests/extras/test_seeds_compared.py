@@ -16,7 +16,7 @@ def test_run_and_seed_group_are_compared_by_the_standard_deviation_of_the_group(
     parent = find_parent().info.run_id
     single = runs()[-1].info.run_id
     output = call(compare.main, "--a", single, "--b", parent)
-    assert "The sample is the trainings, 1 and 2 of them, on this test set." in output
+    assert "Each training is one observation: 1 and 2 trainings, all evaluated on" in output
     assert "Student's t-test" in output
     assert "| train.seed | 42 | 42, 43 |" in output
     logged = mlflow.MlflowClient().list_artifacts(parent, f"compare/{single}")

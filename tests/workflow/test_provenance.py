@@ -68,6 +68,12 @@ def test_name_of_a_run_has_the_architecture_the_dataset_and_the_experiment(
     assert name == "transformer-64 · len 200 · seed 42 · synthetic · bold-move"
 
 
+def test_name_of_a_run_may_leave_out_the_seed(default_params: Params) -> None:
+    dataset = describe_dataset(default_params.fetch)
+    name = run_name(default_params.train, default_params.pad, dataset, with_seed=False)
+    assert name == "lstm-64 · len 200"
+
+
 def test_name_of_a_run_says_whether_it_reads_both_ways(default_params: Params) -> None:
     params = with_changes(default_params, {"train.bidirectional": True})
     dataset = describe_dataset(params.fetch)

@@ -313,23 +313,46 @@ def load_evaluation(version: "ModelVersion") -> StoredEvaluation:
         return read_evaluation(folder)
 
 
+@calls_store
 def load_profile(version: "ModelVersion") -> dict[str, Any]:
     """Load the profile that a version was registered with.
 
     Raises:
         UserError: the version has no profile.
+        StoreError: the profile cannot be downloaded.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    uri = f"runs:/{version.run_id}/{_artifact_path(version)}/{PROFILE_FILE}"
+    artifact_path = f"{_artifact_path(version)}/{PROFILE_FILE}"
+    client = mlflow.MlflowClient()
     try:
-        return dict(mlflow.artifacts.load_dict(uri))
-    except (MlflowException, OSError) as error:
+        listed = client.list_artifacts(str(version.run_id), _artifact_path(version))
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        listed = []
+    if artifact_path not in {artifact.path for artifact in listed}:
         raise UserError(
-            f"{version_title(version)} has no profile to compare texts with: {first_line(error)}. "
-            "Run `make sync` in the project that has its data/, or train it again."
-        ) from None
+            f"{version_title(version)} has no profile to compare texts with. Run `make sync` in "
+            "the project that has its data/, or train it again."
+        )
+    return dict(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{artifact_path}"))
+
+
+@calls_store
+def load_word_index(version: "ModelVersion") -> dict[str, int]:
+    """Load the frequency rank of each word that a version knows, from 1.
+
+    Raises:
+        StoreError: the word index cannot be downloaded.
+    """
+    import mlflow
+
+    from sentiment.serving.pyfunc_model import WORD_INDEX_FILE
+
+    uri = f"models:/{version.name}/{version.version}/artifacts/{WORD_INDEX_FILE}"
+    return dict(mlflow.artifacts.load_dict(uri))
 
 
 def set_champion(

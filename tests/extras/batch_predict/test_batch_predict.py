@@ -225,6 +225,19 @@ def test_failed_command_has_one_message_and_leaves_no_folder(
     assert len(runs()) == 1
 
 
+def test_version_of_another_project_is_refused_before_the_file_is_read(
+    project: Project, call: Caller
+) -> None:
+    client = mlflow.MlflowClient()
+    client.create_registered_model("other")
+    client.create_model_version("other", f"models:/{MODEL}/1")
+    message = call.fail(
+        batch_predict.main, FILE="none.csv", OUT="out", TEXT_COLUMN="body", MODEL="models:/other/1"
+    )
+    assert "models:/other/1 was not registered by this project. Name a version" in message
+    assert not (project.path / "out").exists()
+
+
 def test_workers_without_dask_are_refused_with_the_command_that_installs_it(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

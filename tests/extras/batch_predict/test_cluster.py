@@ -9,7 +9,8 @@ import pytest
 from distributed.client import FutureCancelledError
 
 from extras.batch_predict import cluster
-from extras.batch_predict.cluster import THREADS
+from extras.common import threads
+from extras.common.threads import THREADS
 from sentiment.errors import UserError
 from tests.project import Project
 
@@ -27,7 +28,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_local_workers_share_the_cores_and_refuse_foreign_clients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cluster, "usable_cores", lambda: 5)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 5)
     with cluster.local_cluster(2) as client:
         assert [*client.run(os.environ.get, THREADS).values()] == ["2", "2"]
         address = client.scheduler.addr.partition("://")[2]

@@ -72,7 +72,7 @@ def review_texts(count: int) -> ReviewTexts:
 
 
 def compared(a: RunGroup, b: RunGroup) -> comparison.Comparison:
-    return comparison.compare_groups(a, b, review_texts(len(a.trainings[0].predictions)), CONFIG)
+    return comparison.compare_groups(a, b, review_texts(len(a.runs[0].predictions)), CONFIG)
 
 
 A = side("a", training("a", right(40, *range(12))))
@@ -114,7 +114,7 @@ def test_level_is_one_minus_the_confidence_and_an_interval_that_disagrees_is_rep
 
 
 def test_training_and_its_group_or_different_test_sets_are_not_compared() -> None:
-    group = side("group", *A.trainings, training("c", right(40)))
+    group = side("group", *A.runs, training("c", right(40)))
     with pytest.raises(UserError, match=r"a and group share trainings \(a\)\. Name another"):
         check_comparable(A, group)
     other = side("other", training("d", right(40), data__test__sha256="others"))
@@ -123,7 +123,7 @@ def test_training_and_its_group_or_different_test_sets_are_not_compared() -> Non
 
 
 def test_reviews_in_another_order_are_aligned() -> None:
-    (before,) = B.trainings
+    (before,) = B.runs
     shuffled = before._replace(predictions=before.predictions.sample(frac=1, random_state=0))
     result = compared(A, side("b", shuffled))
     assert result.result == compared(A, B).result

@@ -1,6 +1,7 @@
 """`make evaluate-file`: an evaluation on a file of labeled texts is a run of its own."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_texts_that_the_model_was_trained_on_are_counted(project: Project, call:
     assert len([*(project.path / "reports").iterdir()]) == 1
 
 
-def test_texts_that_were_added_after_the_training_are_not_counted(
+def test_it_is_not_known_whether_texts_are_in_the_training_set_if_data_has_another_one(
     project: Project, call: Caller
 ) -> None:
     test_digest = files.joint_digest(FETCH, array_names("test"))
@@ -86,7 +87,27 @@ def test_texts_that_were_added_after_the_training_are_not_counted(
     assert "194 training" in call(fetch.main)
     assert files.joint_digest(FETCH, array_names("test")) == test_digest
     result = call.json(evaluate_file.main, FILE="added.csv", MODEL=f"models:/{MODEL}/1")
-    assert (result["reviews"], result["also_in_training"]) == (2, 0)
+    assert (result["reviews"], result["also_in_training"]) == (2, None)
+    folder = project.path / result["folder"]
+    assert {"test_accuracy_unseen", "test_reviews_seen"}.isdisjoint(
+        files.read_json(folder / "metrics.json")
+    )
+    for table in ("predictions.csv", "mistakes.csv"):
+        assert "seen_in_training" not in pd.read_csv(folder / table)
+
+
+def test_reader_is_told_that_the_training_set_is_not_known(project: Project, call: Caller) -> None:
+    shutil.rmtree(project.path / "data" / "fetch")  # as in a new clone
+    printed = call(evaluate_file.main, "--file", NAME)
+    assert "240 texts. It is not known whether any of them are in the training set" in printed
+
+
+def test_changed_evaluation_of_the_model_is_one_message(project: Project, call: Caller) -> None:
+    (path,) = project.path.glob("mlruns/*/*/artifacts/versions/1/predictions.csv")
+    path.write_text("", encoding="utf-8")
+    message = call.fail(evaluate_file.main, "--file", NAME)
+    assert message.startswith(f"Version 1 of {MODEL}: 1/predictions.csv differs from what the")
+    assert message.endswith("Evaluate its run again.")
 
 
 def test_store_that_fails_ends_the_run_and_keeps_the_evaluation(
@@ -154,19 +175,18 @@ def test_labels_join_logged_predictions_by_the_ids_of_requests(
     project.change(evaluate={"log_texts": True})
     rows = logged(with_texts)
     labels = Path("labels.csv")
-    labels.write_text(f"{labels.read_text()}240,1,elsewhere\n241,0,a-\n242,0,twice\n")
+    labels.write_text(f"{labels.read_text()}240,1,else\x1bwhere\n241,0,a-\n242,0,twice\n")
     (path,) = Path("log").iterdir()
     line = json.loads(path.read_text().partition("\n")[0])
     twice = [json.dumps({**line, "request_id": "twice", "probability": p}) for p in (0.1, 0.9)]
     with path.open("a") as file:
         file.write("\n".join(["", *twice, json.dumps(line)[:-9]]))
     printed = call(evaluate_file.main, FILE="labels.csv", LOG="log", JSON="1")
-    message = (
-        f"do not have exactly one prediction by models:/{MODEL}/1 in log: elsewhere, a-, twice\n"
-    )
-    assert f"3 of 243 ids {message}" in printed
+    message = f"do not have exactly one prediction by models:/{MODEL}/1 in log"
+    assert f"3 of 243 ids {message}: else\N{REPLACEMENT CHARACTER}where, a-, twice\n" in printed
     result = json.loads(printed.splitlines()[-1])
     assert (result["reviews"], result["positive"]) == (240, 60)
+    assert result["also_in_training"] is None
     right = (rows["predicted"] == "positive") == (rows["y"] == "1")
     assert result["metrics"]["accuracy"]["value"] == pytest.approx(right.mean())
     run = mlflow.MlflowClient().get_run(result["run_id"])
@@ -193,8 +213,18 @@ def test_labels_without_a_prediction_in_the_log_are_refused(
     Path("both.csv").write_text("request_id,stars\na-1,1\na-1,2\n", encoding="utf-8")
     message = "both.csv, row 2 (line 3): a-1 has both labels"
     assert message in call.fail(evaluate_file.main, FILE="both.csv", LOG="log")
+    assert "There is no log gone" in call.fail(evaluate_file.main, FILE="labels.csv", LOG="gone")
     assert "no column 'request_id'" in call.fail(evaluate_file.main, FILE="other.csv", LOG="log")
     assert len(runs()) == 1
+
+
+@pytest.mark.usefixtures("project")
+def test_version_of_another_project_is_refused(call: Caller) -> None:
+    client = mlflow.MlflowClient()
+    client.create_registered_model("other")
+    client.create_model_version("other", f"models:/{MODEL}/1")
+    message = call.fail(evaluate_file.main, FILE=NAME, MODEL="models:/other/1")
+    assert "models:/other/1 was not registered by this project" in message
 
 
 def test_unfit_file_is_refused(call: Caller, project: Project) -> None:

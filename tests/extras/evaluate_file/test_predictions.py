@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from extras.evaluate_file import predictions
 from sentiment.data.rows import Row
-from sentiment.errors import UserError
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import KERAS, ReadLimits, Reviews, review_hashes
+from workflow.params import Params
 
 RANKS = {"good": 1, "bad": 2, "film": 3}
 
@@ -66,22 +66,38 @@ def log_line(request_id: str, probability: Any) -> str:
     return json.dumps({"request_id": request_id, "version": VERSION, **line}) + "\n"
 
 
-def test_predictions_are_read_from_a_folder_or_one_file(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text(log_line("a", 0.9))
-    (tmp_path / "b.jsonl").write_text(log_line("b", 0.1))
-    for log, ids in ((tmp_path, "ab"), (tmp_path / "b.jsonl", "b")):
-        table = predictions.read_logged(log, VERSION, dict.fromkeys(ids, True), 0.5)
-        assert len(table) == len(ids)
+def test_id_without_exactly_one_prediction_is_missing(tmp_path: Path) -> None:
+    for name, lines in (
+        ("a.jsonl", log_line("a", 0.9) + log_line("twice", 0.9)),
+        ("b.jsonl", log_line("b", 0.1) + log_line("twice", 0.1) + log_line("b", 0.1)),
+    ):
+        (tmp_path / name).write_text(lines)
+    labels = dict.fromkeys(["a", "b", "twice", "none"], True)
+    table, missing = predictions.read_logged(sorted(tmp_path.iterdir()), VERSION, labels, 0.5)
+    assert table["predicted"].tolist() == ["positive", "negative"]
+    assert missing == ["twice", "none"]
 
 
 def test_lines_that_cannot_be_read_are_skipped(tmp_path: Path) -> None:
     damaged = log_line("a", 0.9)[:40] + "\n" + log_line("a", "high")
-    (tmp_path / "a.jsonl").write_text(damaged + log_line("a", 0.9))
-    table = predictions.read_logged(tmp_path, VERSION, {"a": True}, 0.5)
+    path = tmp_path / "a.jsonl"
+    path.write_text(damaged + log_line("a", 0.9))
+    table, missing = predictions.read_logged([path], VERSION, {"a": True}, 0.5)
     assert table["predicted"].tolist() == ["positive"]
+    assert missing == []
 
 
-def test_log_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    for log in (tmp_path, tmp_path / "gone", tmp_path / "gone.jsonl"):
-        with pytest.raises(UserError, match="There is no log"):
-            predictions.read_logged(log, VERSION, {"a": True}, 0.5)
+def test_metrics_of_unseen_texts_are_left_out_if_the_training_set_is_not_known(
+    default_params: Params,
+) -> None:
+    params = default_params.evaluate
+    table = predict(8, [2])
+    known = predictions.evaluate_table(table, "file", "run", params)
+    without = table.drop(columns="seen_in_training")
+    unknown = predictions.evaluate_table(without, "file", "run", params)
+    assert known.metrics["test_reviews_seen"] == 2
+    assert known.metrics.keys() - unknown.metrics.keys() == {
+        "test_accuracy_unseen",
+        "test_reviews_seen",
+    }
+    assert "seen_in_training" not in unknown.tables["predictions"]

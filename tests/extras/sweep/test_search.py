@@ -86,7 +86,7 @@ def test_processes_that_all_fail_end_the_command(
     monkeypatch.setattr(search, "MAX_FAILURES", 3)
     of = study.open_study("some", small_sweep.config)
     with pytest.raises(UserError, match=r"3 processes in a row failed\. Fix what the lines"):
-        search.train_all(small_sweep, of, workers=1, trials=2)
+        search.train_all(small_sweep, of, workers=1, n_trials=2)
     assert "The store cannot be used." in capfd.readouterr().err
 
 
@@ -96,7 +96,7 @@ def test_trials_that_have_all_ended_start_no_process(
     of = study.open_study("some", small_sweep.config)
     of.add_trial(create_trial(value=0.5, params={"train.units": 3}, distributions=UNITS))
     monkeypatch.delattr("multiprocessing.get_context")
-    search.train_all(small_sweep, of, workers=1, trials=1)
+    search.train_all(small_sweep, of, workers=1, n_trials=1)
 
 
 @pytest.mark.parametrize(

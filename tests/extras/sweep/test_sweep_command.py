@@ -256,4 +256,5 @@ def test_sweep_with_values_that_never_work_says_why(
     printed, errors = capfd.readouterr()
     assert "The first trial that failed: " in printed
     assert "train.forget_bias" in printed
+    assert "APPLY=1" not in printed
     assert "Traceback" not in errors

@@ -226,3 +226,19 @@ def test_version_without_a_profile_is_told_so(submit: Submitter) -> None:
     with pytest.raises(UserError, match="Version 1 of imdb-sentiment has no profile"):
         versions.load_profile(version)
     assert tracking.model_id_of(version).startswith("m-")
+
+
+@pytest.mark.usefixtures("client")
+def test_store_that_fails_is_not_taken_for_a_version_without_a_profile(
+    submit: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ClientError(Exception):
+        """An error of an artifact store, which is neither MLflow's nor an OSError."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ClientError("no credentials")
+
+    (version,) = versions.versions_of_run(submit(10).run_id)
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", fail)
+    with pytest.raises(StoreError, match="no credentials"):
+        versions.load_profile(version)
