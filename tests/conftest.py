@@ -35,9 +35,9 @@ from workflow.terminal import user_message
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},
-    "pad": {"num_words": 10_000, "max_length": 200},
+    "pad": {"num_words": 10_000, "max_length": 80},
     "train": {"embedding_units": 8, "units": 8, "epochs": 1, "batch_size": 256},
-    "evaluate": {"length_buckets": [100, 200]},
+    "evaluate": {"length_buckets": [40, 80]},
 }
 
 
