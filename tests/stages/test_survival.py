@@ -19,7 +19,7 @@ from mlflow.entities import Run
 
 from sentiment.backend import load_keras
 from stages import evaluate, pad, train
-from tests.conftest import Caller, Starter, epochs, run_stages, runs
+from tests.conftest import Caller, Starter, epochs, runs
 from tests.project import EPOCHS, MODEL, Project, free_port, wait_until
 from tests.services import mlflow_server
 from tools import sync, verify
@@ -114,7 +114,7 @@ def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
     assert runs()[0].info.status == "KILLED"
     assert project.contents("data") == before  # the last good outputs
 
-    output = run_stages(project)
+    output = project.run("dvc", "repro")
     assert "Resuming after epoch" in output
     assert verify.differing_files(project.path / "data", undisturbed) == set()
     new, _ = runs()
