@@ -53,10 +53,14 @@ def transformed(finished: Project, shared: Sharer) -> Project:
 
 @pytest.fixture(scope="session")
 def grouped(two_runs: Project, shared: Sharer) -> Project:
-    """A project with a seed group of two runs. The first one is the run of `data/`."""
+    """A project with a seed group of two runs. The first one is the run of `data/`.
+
+    The output of the command is in the file `output` next to the project.
+    """
 
     def group_seeds(project: Project) -> None:
-        project.run("python", "-m", "extras.seeds", "--count", "2")
+        output = project.run("python", "-m", "extras.seeds", "--count", "2", "--json")
+        project.path.with_name("output").write_text(output, encoding="utf-8")
 
     return shared("grouped", group_seeds, two_runs.path)
 

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from extras.seeds import __main__ as seeds
 from extras.seeds.group import SeedGroup, SeedRun, format_group
-from tests.conftest import Caller, runs
+from tests.conftest import Caller, run_stages, runs
 from tests.project import Project
 from workflow import dvc_commands
 
@@ -76,42 +76,60 @@ def test_finished_experiments_are_reused_and_lost_runs_are_logged_again(
     assert logged_again.info.start_time == lost.info.start_time
 
 
-def test_failed_call_continues_and_more_seeds_share_the_parent_run(
-    group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+def test_each_seed_is_trained_once_as_an_experiment_and_printed(
+    grouped: Project, group: Project
 ) -> None:
-    parent_id = find_parent().info.run_id
-    before = listed(group)
-    with monkeypatch.context() as patch:
-        patch.setattr(dvc_commands, "run_dvc", lambda *_: 1)
-        message = call.fail(seeds.main, "--count", "3")
-    assert (
-        "The training of seed 44 failed, see above. Fix that, and run `make seeds` again" in message
-    )
-
-    output = group.run("python", "-m", "extras.seeds", "--count", "3", "--json")
-    assert output.count("Running stage 'train'") == 1
+    output = grouped.path.with_name("output").read_text(encoding="utf-8")
+    assert output.count("Running stage 'train'") == 1  # the first seed was trained before
     printed = json.loads(output.splitlines()[-1])
-    (added,) = listed(group) - before
-    assert added.endswith("-44")
     parent = find_parent()
     by_seed = children()
-    assert printed["run_id"] == parent.info.run_id == parent_id
-    assert printed["name"] == parent.info.run_name == f"3 seeds · {NAME}"
+    assert (printed["run_id"], printed["name"]) == (parent.info.run_id, f"2 seeds · {NAME}")
     mean = parent.data.metrics["test_accuracy_mean"]
     assert printed["metrics"]["test_accuracy_mean"] == pytest.approx(mean)
-    assert sorted(by_seed) == [42, 43, 44]
+    assert [training["seed"] for training in printed["trainings"]] == [42, 43]
     for training in printed["trainings"]:
         run = by_seed[training["seed"]]
         assert training["run_id"] == run.info.run_id
-        assert training["experiment"].endswith(f"-{training['seed']}")
+        assert training["experiment"] in listed(group)
         assert training["metrics"]["test_accuracy"] == run.data.metrics["test_accuracy"]
 
-    # Files that neither the cache nor the remote has do not remove an experiment.
+
+def test_training_that_fails_is_one_message_and_leaves_the_group(
+    group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = listed(group)
+    monkeypatch.setattr(dvc_commands, "run_dvc", lambda *_: 1)
+    message = call.fail(seeds.main, "--count", "3")
+    assert (
+        "The training of seed 44 failed, see above. Fix that, and run `make seeds` again" in message
+    )
+    assert listed(group) == before
+    assert sorted(children()) == [42, 43]
+
+
+def test_more_seeds_share_the_parent_run(group: Project, call: Caller) -> None:
+    """Train the third seed in this process, and save it as the experiment that DVC would make."""
+    parent_id = find_parent().info.run_id
+    (name,) = {name for name in listed(group) if name.endswith("-43")}
+    group.change(train={"seed": 44})
+    run_stages(group)
+    group.run("dvc", "exp", "save", "--name", name.replace("-43", "-44"))
+    group.change(train={"seed": 42})
+    printed = call.json(seeds.main, "--count", "3")
+    parent = find_parent()
+    assert printed["run_id"] == parent.info.run_id == parent_id
+    assert printed["name"] == parent.info.run_name == f"3 seeds · {NAME}"
+    assert sorted(children()) == [42, 43, 44]
+
+
+def test_lost_files_do_not_remove_an_experiment(group: Project, call: Caller) -> None:
+    before = listed(group)
     shutil.rmtree(group.path / ".dvc" / "cache")
     group.run("dvc", "remote", "add", "--default", "shared", "http://127.0.0.1:1/data")
-    message = call.fail(seeds.main, "--count", "3")
+    message = call.fail(seeds.main, "--count", "2")
     assert re.search(r"^DVC's cache lacks files of (seeds-\w+-42),.*dvc exp remove \1$", message)
-    assert listed(group) == before | {added}
+    assert listed(group) == before
 
 
 def test_table_lists_the_runs_and_the_metrics_that_all_of_them_have() -> None:

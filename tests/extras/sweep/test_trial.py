@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from extras.common.run_groups import PARENT
 from extras.sweep import study, trial
+from extras.sweep.config import ParamSpace
 from extras.sweep.trial import Sweep
 from sentiment.errors import AlreadyRunningError, StoreError
 from sentiment.network.training import Training
@@ -34,8 +35,10 @@ def search(small_sweep: Sweep, reviews: Reviews) -> Search:
     """Train trials of three epochs in this process, until one has ended or a process would end."""
 
     def search(trials: int = 1, **changes: Any) -> optuna.Study:
-        params = with_changes(small_sweep.params, {"train.epochs": 3})
-        sweep = small_sweep._replace(params=params, **changes)
+        params = with_changes(small_sweep.params, {"train.cell": "simple_rnn", "train.epochs": 3})
+        space = {"train.units": ParamSpace(choices=[3, 4])}
+        config = small_sweep.config.model_copy(update={"space": space})
+        sweep = small_sweep._replace(**{"params": params, "config": config, **changes})
         of = study.open_study(sweep.name, sweep.config)
         study.requeue_lost_trials(of, set())
         trial.train_trials(of, sweep, reviews, trials)

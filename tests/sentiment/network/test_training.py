@@ -116,27 +116,23 @@ def test_deterministic_operations_are_enabled(small_params: Params) -> None:
     assert config.is_op_determinism_enabled()
 
 
-STOPPED = {"early_stopping": {"patience": 1, "monitor": "val_loss", "min_delta": 100.0}}
+STOPPED: Changes = {
+    "learning_rate": 0.1,
+    "weight_decay": 0.01,
+    "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
+    "early_stopping": {"patience": 1, "monitor": "val_loss", "min_delta": 100.0},
+}
 RESUMED: list[Changes] = [
     {"cell": "gru", "optimizer": "nadam", "dropout": {"recurrent": 0.3, "input": 0.3}},
     {
+        "optimizer": "rmsprop",
+        "embedding_initializer": "cooccurrence",
         "bidirectional": True,
         "mask_padding": True,
         "segment_length": 2,
         "pooling": "max+mean",
         "dropout": {"word": 0.3, "embedding": 0.3, "input": 0.3, "head": 0.3},
         "label_smoothing": 0.1,
-    },
-    {
-        "optimizer": "rmsprop",
-        "embedding_initializer": "cooccurrence",
-        "linear": {"max_features": 64, "min_reviews": 1, "ending": 0.0, "share": 0.5},
-        "dropout": {"embedding": 0.3},
-    },
-    {
-        "learning_rate": 0.1,
-        "weight_decay": 0.01,
-        "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
     },
     {**TRANSFORMER, "pooling": "max+mean", "dropout": {"input": 0.3, "head": 0.3}},
     {"architecture": "linear", "linear": {"max_features": 64, "min_reviews": 1, "ending": 0.0}},
