@@ -50,9 +50,10 @@ def format_prediction(prediction: dict[str, Any]) -> str:
         text = f"{text[: MAX_TEXT_WIDTH - 1]}…"
     attributions = ("{word} {log_odds:+.2f}".format(**word) for word in prediction["words"])
     words = ", ".join(attributions)
-    header = f"{'label':9}{'probability':>11}  {'text':{MAX_TEXT_WIDTH}}  words that matter most"
+    width = max(len(text), len("text"))
+    header = f"{'label':9}{'probability':>11}  {'text':{width}}  words that matter most"
     prediction_columns = f"{prediction['label']:9}{prediction['probability']:11.4f}"
-    row = f"{prediction_columns}  {text:{MAX_TEXT_WIDTH}}  {words}".rstrip()
+    row = f"{prediction_columns}  {text:{width}}  {words}".rstrip()
     return f"{header}\n{row}"
 
 

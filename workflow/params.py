@@ -101,7 +101,8 @@ def load_yaml(kind: type[SectionT], path: Path) -> SectionT:
         document = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run this in the root of the project.") from None
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+    # ValueError: the file is not UTF-8, or has a date such as 2001-02-30.
+    except (YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     return validate(kind, document, str(path))
 

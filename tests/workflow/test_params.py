@@ -74,7 +74,7 @@ def test_label_that_is_not_a_text_is_written_as_in_json(value: Any, label: str) 
     assert validate_params(document, "params.yaml").fetch.table.positive == label
 
 
-@pytest.mark.parametrize("text", ["train: [", "a: 1\na: 2\n", "", "[" * 5000])
+@pytest.mark.parametrize("text", ["train: [", "a: 1\na: 2\n", "a: 2001-02-30", "", "[" * 5000])
 def test_file_that_is_not_a_mapping_in_yaml_is_one_message(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")

@@ -14,10 +14,10 @@ import pytest
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
+from extras.common.threads import THREADS
 from extras.sweep import __main__ as sweep
 from extras.sweep import study
 from extras.sweep.confirmed_trials import SEED
-from extras.sweep.trial import THREADS
 from stages import pad, train
 from tests.conftest import Caller, Starter, curve, epochs, own_copy, runs
 from tests.extras.sweep.conftest import change_config
