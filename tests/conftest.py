@@ -53,24 +53,6 @@ def pytest_runtest_makereport(
     return report
 
 
-def basetemp_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the temporary folder of all processes that run these tests."""
-    folder = tmp_path_factory.getbasetemp()
-    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def xla_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let all processes, and all commands that they start, compile each program of XLA once.
-
-    A cached program gives the same bits. Compiling takes a quarter of a small training.
-    """
-    folder = basetemp_of_all(tmp_path_factory) / "xla"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={folder}")
-        yield
-
-
 @pytest.fixture(scope="session")
 def backend() -> None:
     """Load TensorFlow as the stages do."""
@@ -204,7 +186,9 @@ Sharer = Callable[..., Project]
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharer:
     """Create a project once for all processes that run these tests. Tests must not change it."""
-    root = basetemp_of_all(tmp_path_factory)
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
 
     def shared_project(
         name: str, make: Callable[[Project], None], of: Path | None = None
