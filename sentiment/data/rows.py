@@ -61,7 +61,7 @@ class Source(NamedTuple):
 
     @property
     def extension(self) -> str:
-        """The file's extension in lower case, without that of its compression."""
+        """The file's extension in lower case: `.csv` for both `a.csv` and `a.csv.gz`."""
         plain = self.path.with_suffix("") if self.is_compressed else self.path
         return plain.suffix.lower()
 

@@ -207,7 +207,7 @@ def test_damaged_and_missing_files_are_made_again_by_dvc_repro(project: Project)
     before = project.contents("data")
     (project.path / "data/pad/x_train.npy").write_bytes(b"damaged")
     (project.path / "data/train/run.json").unlink()
-    project.run("dvc", "repro", "train")
+    project.run("dvc", "repro")
     after = project.contents("data")
     for path in ("data/pad/x_train.npy", "data/train/model.keras"):
         assert after[path] == before[path]

@@ -113,6 +113,16 @@ def test_version_has_a_model_card(result: dict[str, Any]) -> None:
     assert f"| accuracy | {result['metrics']['test_accuracy']:.4f} | 0." in card
 
 
+def test_two_seeds_of_a_group_count_as_much_as_one_run(group: Project, call: Caller) -> None:
+    seeds = [run for run in runs() if run.data.params.get("train.units") == "6"]
+    (parent,) = [run.info.run_id for run in seeds if "seeds.key" in run.data.tags]
+    (first,) = [run.info.run_id for run in runs() if run.data.params.get("train.units") == "4"]
+    result = call.json(ensemble.main, "--runs", f"{parent} {first}")
+    assert list(result["weights"].values()) == [0.25, 0.25, 0.5]
+    assert next(iter(result["weights"])) == group.run_id
+    assert_predicts_mean_log_odds(result)
+
+
 def test_members_that_do_not_go_together_are_refused(
     standing: Project,
     result: dict[str, Any],

@@ -124,9 +124,12 @@ def test_store_that_fails_ends_the_run_and_keeps_the_evaluation(
     assert files.read_json(folder / "metrics.json")["test_reviews"] == 240
 
 
-def test_positive_label_is_normalized_as_those_of_the_file(project: Project, call: Caller) -> None:
+@pytest.mark.parametrize("positive", ["1.0", "1"])
+def test_positive_label_is_normalized_as_the_labels_of_the_file(
+    project: Project, call: Caller, positive: str
+) -> None:
     write_texts(project.path / "other.csv", seed=5)
-    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE_LABEL="1.0")
+    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE_LABEL=positive)
     assert result["positive"] == 60
 
 

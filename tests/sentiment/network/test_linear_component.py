@@ -13,6 +13,7 @@ from sentiment.network.model import save_model
 from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
 from tests.conftest import inputs
+from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import (
     CURVES,
     new_training,
@@ -51,7 +52,11 @@ def test_optimizer_updates_only_the_network() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"cell": "simple_rnn", "dropout": {"word": 0.3}}],
+    [
+        {},
+        {"cell": "simple_rnn", "dropout": {"word": 0.3}},
+        {**TRANSFORMER, "pooling": "mean"},
+    ],
     ids=str,
 )
 def test_network_is_trained_alone_and_validated_with_the_linear_component(
