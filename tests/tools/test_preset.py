@@ -40,6 +40,8 @@ def test_other_presets_have_only_what_differs_and_are_written_and_undone(
     assert len(output.splitlines()) == len(own)
     call(preset.main, "--name", preset.DEFAULT)
     assert load_params() == default_params
+    # The comments are where they were, too.
+    assert Path("params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()
 
 
 def test_default_keeps_the_dataset_and_the_evaluation(root: Path, call: Caller) -> None:
