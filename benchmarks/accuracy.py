@@ -16,7 +16,7 @@ import numpy as np
 
 from extras.common import evaluated_runs
 from extras.common.evaluated_runs import RunGroup
-from extras.common.significance import CONFIDENCE, metric_interval, t_interval
+from extras.common.intervals import CONFIDENCE, metric_interval, t_interval
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import METRICS, Interval, Predictions
 from workflow import commands, files

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from extras.common.significance import CONFIDENCE
+from extras.common.intervals import CONFIDENCE
 from extras.monitor import drift
 from extras.monitor.drift import WORD_USE, Effect, MonitorConfig
 from extras.monitor.run import CONFIG_FILE

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from benchmarks.seeds import memory_results
-from extras.common import run_groups
-from extras.common.run_groups import PARENT
+from extras.common import parent_runs
+from extras.common.parent_runs import PARENT
 from extras.seeds import experiments
 from extras.seeds.experiments import Experiment
 from extras.seeds.group import ACCURACY, SeedRun
@@ -243,7 +243,7 @@ def gradient_curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> 
 def find_or_create_parent(trainings: Iterable[str]) -> Run:
     """Return the parent run of these trainings, given the names of their experiments."""
     key = provenance.short_digest_of({"trainings": list(trainings)})
-    with run_groups.parent_run_lock():
+    with parent_runs.parent_run_lock():
         return tracking.find_or_create_parent_run(STUDY_TAG, key, f"memory · {SEEDS} seeds")
 
 

@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from extras.batch_predict import cluster, parts
 from extras.batch_predict.parts import BatchJob, Counts
-from extras.common import run_groups
-from extras.common.model_versions import resolve_own_version
+from extras.common.model_versions import resolve_project_version, run_with_versions
 from sentiment.data.params import file_name
 from sentiment.data.rows import Columns, Source, read_rows
 from sentiment.errors import UserError
@@ -74,7 +73,7 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
             "Workers on other machines cannot reach mlflow.db in this folder. Name a server in "
             "MLFLOW_TRACKING_URI."
         )
-    version = resolve_own_version(request.model_uri)
+    version = resolve_project_version(request.model_uri)
     folder = request.out
     with ExitStack() as stack:
         with downloads.local_copy(request.file) as source:
@@ -85,7 +84,7 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
         file = file_name(request.file)
         name = f"batch prediction of {file} by version {version.version} of {version.name}"
         params = {f"batch_predict.{key}": value for key, value in job.inputs.items()}
-        run = stack.enter_context(run_groups.run_with_versions([version], name, params, {}))
+        run = stack.enter_context(run_with_versions([version], name, params, {}))
         started = time.monotonic()
         counts = predict_missing_parts(job, finished, request)
         manifest = {

@@ -5,6 +5,7 @@ compared with the digest in the run's tags.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,8 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 
-from extras.common.run_groups import CHAMPION, SEED_KEY, SEED_RUNS, WORKSPACE
+from extras.common.parent_runs import CHAMPION, SEED_KEY, SEED_RUNS, WORKSPACE
 from sentiment.errors import UserError
-from sentiment.network.progress import METRICS
 from workflow import files, outputs, tracking
 from workflow.about import AboutEvaluate, read_about
 from workflow.files import EVALUATE, DamagedError
@@ -35,15 +35,13 @@ class EvaluatedRun(NamedTuple):
     Attributes:
         params: flat params of the training and its evaluation, and digests of model and data.
         predictions: see `sentiment.evaluation.metrics`; `probability` is float32.
-        history: see `sentiment.network.progress.TrainingResult`.
-        cost: `parameters` and `milliseconds_per_review`.
+        cost: `training_seconds`, `parameters` and `milliseconds_per_review`.
     """
 
     run_id: str
     name: str
     params: dict[str, Any]
     predictions: pd.DataFrame
-    history: pd.DataFrame
     cost: dict[str, float]
 
 
@@ -68,10 +66,8 @@ class RunGroup(NamedTuple):
 
     @property
     def cost(self) -> dict[str, float]:
-        """Means over the runs: `training_seconds`, and the keys of `EvaluatedRun.cost`."""
-        costs = [
-            {"training_seconds": run.history["seconds"].sum(), **run.cost} for run in self.runs
-        ]
+        """Means over the runs, see `EvaluatedRun.cost`."""
+        costs = [run.cost for run in self.runs]
         return {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
 
 
@@ -121,19 +117,20 @@ def read_workspace() -> RunGroup:
     run = tracking.find_run(outputs.read_run_record().training_id)
     if run is None:
         raise UserError("The tracking store does not have the run of data/train. Run `make sync`.")
-    training = read_evaluated_run(run, EVALUATE, outputs.read_training_record().history)
+    seconds = math.fsum(outputs.read_training_record().history["seconds"])
+    evaluated = read_evaluated_run(run, EVALUATE, seconds)
     if not outputs.is_evaluation_current():
         raise UserError(f"{EVALUATE} is of another model or test set. Run `dvc repro`.")
-    return RunGroup(WORKSPACE, run.run_id, run.name, [training])
+    return RunGroup(WORKSPACE, run.run_id, run.name, [evaluated])
 
 
-def read_evaluated_run(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedRun:
+def read_evaluated_run(run: Run, folder: Path, training_seconds: float) -> EvaluatedRun:
     """Read a run from the folder of its evaluation.
 
     Args:
         run: the run.
         folder: the folder of the evaluation.
-        history: see `EvaluatedRun`.
+        training_seconds: duration of all epochs of the training.
     """
     about = read_about(folder, AboutEvaluate)
     table = files.verified(folder / "predictions.csv")
@@ -142,8 +139,10 @@ def read_evaluated_run(run: Run, folder: Path, history: pd.DataFrame) -> Evaluat
         name=run.name,
         params=about.flat_params() | about.digests,
         predictions=pd.read_csv(table, dtype={"probability": np.float32}),
-        history=history,
-        cost=files.read_json(files.verified(folder / "cost.json")),
+        cost={
+            "training_seconds": training_seconds,
+            **files.read_json(files.verified(folder / "cost.json")),
+        },
     )
 
 
@@ -192,17 +191,5 @@ def download_run(run: Run, scratch: Path) -> EvaluatedRun:
         folder = Path(client.download_artifacts(run.run_id, artifact_path, str(scratch)))
         if not tracking.has_all_outputs(run, folder):
             raise UserError(f"Run {run.run_id} is incomplete. {LOG_AGAIN}")
-        return read_evaluated_run(run, folder, read_history(client, run.run_id))
-
-
-def read_history(client: MlflowClient, run_id: str) -> pd.DataFrame:
-    """Return the history of a training from the metrics of its run.
-
-    Returns:
-        See `sentiment.network.progress.TrainingResult`.
-    """
-    columns = {
-        name: {point.step: point.value for point in client.get_metric_history(run_id, name)}
-        for name in METRICS
-    }
-    return pd.DataFrame(columns).sort_index().rename_axis("epoch").reset_index()
+        epochs = client.get_metric_history(run.run_id, "seconds")
+        return read_evaluated_run(run, folder, math.fsum(epoch.value for epoch in epochs))

@@ -1,40 +1,35 @@
-"""Render HTML pages that need no other file: plots are part of a page, as SVG.
+"""Render HTML pages that need no other file: plots are part of a page.
 
 Templates extend `templates/base.html`, which has the style.
 """
 
-from io import StringIO
+import base64
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import markupsafe
-import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from workflow.terminal import replace_control_characters
 
 TEMPLATES = Path(__file__).with_name("templates")
-NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+DOTS_PER_INCH = 200  # sharp on a screen with two pixels a dot
 
 
-def draw_svg(figure: Figure, alt: str) -> markupsafe.Markup:
-    """Draw a figure as an SVG element that is as wide as its box. Equal figures give equal texts.
+def draw_image(figure: Figure, alt: str) -> markupsafe.Markup:
+    """Draw a figure as an image element. Equal figures give equal elements.
 
     Args:
         figure: the plot.
-        alt: a description for people who do not see the plot. It must be unique on a page.
+        alt: a description for people who do not see the plot.
     """
-    text = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
-        figure.savefig(text, format="svg", metadata=NO_METADATA)
-    # Leave out the root element and the style sheet, which would apply to the whole page.
-    body = text.getvalue().partition("</defs>")[2].rpartition("</svg>")[0].strip()
-    width, height = 72 * figure.get_size_inches()
-    box = f"0 0 {width:g} {height:g}"
-    label = markupsafe.escape(alt)
-    return markupsafe.Markup(
-        f'<svg class="plot" viewBox="{box}" role="img" aria-label="{label}">{body}</svg>'
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=DOTS_PER_INCH)
+    data = base64.b64encode(png.getvalue()).decode()
+    return markupsafe.Markup('<img class="plot" alt="{}" src="data:image/png;base64,{}">').format(
+        alt, data
     )
 
 

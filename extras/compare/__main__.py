@@ -7,7 +7,7 @@ Writes `reports/compare-<a>-<b>/`, and logs it to both runs.
 
 from dataclasses import asdict
 
-from extras.common.run_groups import CHAMPION, WORKSPACE
+from extras.common.parent_runs import CHAMPION, WORKSPACE
 from workflow import commands
 
 

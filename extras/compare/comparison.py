@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from extras.common.evaluated_runs import RunGroup
-from extras.common.significance import metric_interval
+from extras.common.intervals import metric_interval
 from extras.compare import verdict
 from extras.compare.comparable import ReviewTexts, group_predictions, predictions_by_review
-from extras.compare.disagreement import Example, LengthGroup, differences_by_length, examples
+from extras.compare.disagreement import Example, examples
 from extras.compare.verdict import CompareConfig, Difference
 from sentiment.evaluation.metrics import Interval, Metric, Predictions, metrics_for, reliability
 from workflow.registry.promotion import DiscordantPairs, count_discordant_pairs
@@ -51,7 +51,7 @@ class Comparison:
     """The result of comparing two groups.
 
     Attributes:
-        caveats: sentences about the limits of the result.
+        caveat: a sentence about the limits of the result.
         confidence: level of all intervals.
         test: name of the test behind each p-value.
         reviews: number of reviews in the test set.
@@ -64,14 +64,13 @@ class Comparison:
     a: GroupSummary
     b: GroupSummary
     sentence: str
-    caveats: list[str]
+    caveat: str
     confidence: float
     test: str
     reviews: int
     changes: list[dict[str, str]]
     result: Difference
     discordant: DiscordantPairs | None
-    groups: list[LengthGroup]
     only_a: list[Example]
     only_b: list[Example]
     reliability: dict[str, list[Rows]]
@@ -80,9 +79,8 @@ class Comparison:
 def compare_groups(
     a: RunGroup, b: RunGroup, texts: ReviewTexts, config: CompareConfig
 ) -> Comparison:
-    """Compare two groups that `check_comparable` accepts. Groups of length and bins are B's."""
-    params = b.runs[0].params
-    bins = params["evaluate.calibration_bins"]
+    """Compare two groups that `check_comparable` accepts. The bins of calibration are B's."""
+    bins = b.runs[0].params["evaluate.calibration_bins"]
     confidence = config.confidence
     rows = predictions_by_review(b.runs[0])
     of_a = group_predictions(a)
@@ -98,16 +96,13 @@ def compare_groups(
         a=summarize_group(a, bins, confidence),
         b=summarize_group(b, bins, confidence),
         sentence=verdict.conclusion(result, confidence, test),
-        caveats=verdict.caveats(a, b, result, confidence),
+        caveat=verdict.caveat(a, b),
         confidence=confidence,
         test=test,
         reviews=len(rows),
         changes=changed_params(a, b),
         result=result,
         discordant=pairs,
-        groups=differences_by_length(
-            of_a, of_b, rows, params["evaluate.length_buckets"], confidence
-        ),
         only_a=examples(only_a, of_a, of_b, rows, texts, config.examples),
         only_b=examples(only_b, of_a, of_b, rows, texts, config.examples),
         reliability={"a": reliability_tables(a, bins), "b": reliability_tables(b, bins)},

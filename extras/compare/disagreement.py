@@ -1,4 +1,4 @@
-"""Find where two groups differ: for which lengths of reviews, and on which reviews."""
+"""Find the reviews on which two groups differ."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from extras.compare.comparable import GroupPredictions, ReviewTexts
-from extras.compare.verdict import Difference, difference
-from sentiment.evaluation.metrics import length_groups
-
-
-@dataclass(frozen=True)
-class LengthGroup:
-    """The reviews with some numbers of words, and the difference on them."""
-
-    name: str
-    reviews: int
-    result: Difference
 
 
 @dataclass(frozen=True)
@@ -29,27 +18,6 @@ class Example:
     probability_a: float
     probability_b: float
     text: str
-
-
-def differences_by_length(
-    a: GroupPredictions, b: GroupPredictions, rows: pd.DataFrame, buckets: list[int], level: float
-) -> list[LengthGroup]:
-    """Compare two groups by length of the review.
-
-    Args:
-        rows: a row for each review, with the column `words`.
-        buckets: see `evaluate.length_buckets`.
-        level: level of the confidence intervals.
-    """
-    lengths = length_groups(rows["words"], buckets)
-    masks = {name: (lengths == name).to_numpy(bool) for name in lengths.cat.categories}
-    return [
-        LengthGroup(
-            name, int(mask.sum()), difference(a.correct[:, mask], b.correct[:, mask], level)
-        )
-        for name, mask in masks.items()
-        if mask.any()
-    ]
 
 
 def examples(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from extras.common import evaluated_runs, html_page
 from extras.common.reports import REPORTS
-from extras.compare import comparable, comparison, text, verdict
+from extras.compare import comparable, comparison, text
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareConfig
 from sentiment.errors import StoreError, first_line
@@ -49,8 +49,8 @@ def compare_and_log(a: str, b: str) -> tuple[Comparison, Path]:
 
 def write_report(folder: Path, result: Comparison) -> None:
     """Write page and JSON. They replace an earlier report."""
-    plot = html_page.draw_svg(plot_reliability(result), "Reliability of A and B")
-    context = {"comparison": result, "text": text, "verdict": verdict, "plot": plot}
+    plot = html_page.draw_image(plot_reliability(result), "Reliability of A and B")
+    context = {"comparison": result, "text": text, "plot": plot}
     with files.atomic_folder(folder) as partial:
         (partial / PAGE).write_text(html_page.render_page(TEMPLATE, **context), encoding="utf-8")
         files.write_json(partial / "comparison.json", asdict(result))

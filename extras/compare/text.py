@@ -61,7 +61,7 @@ def format_comparison(comparison: Comparison) -> str:
     parts = [
         "\n".join(f"- {as_one_line(text)}" for text in format_groups(comparison)),
         f"**{comparison.sentence}**",
-        "\n".join(comparison.caveats),
+        comparison.caveat,
         format_table(["param", "A", "B"], changes) if changes else "No param differs.",
         format_table(["", "A", "B"], metric_rows(comparison)),
     ]

@@ -12,18 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from extras.common import significance
 from extras.common.evaluated_runs import RunGroup
+from extras.compare import significance
 from sentiment.evaluation.metrics import Interval
 from sentiment.section import Section
 from workflow.registry.promotion import count_discordant_pairs, mcnemar_p_value
 
-BOOTSTRAP_SAMPLES = 9999
-BOOTSTRAP_SEED = 0  # the same interval in each call
-UNDECIDED = (
-    "The confidence interval and the test disagree about a difference of zero: treat it as "
-    "undecided."
-)
 TWO_MODELS = (
     "This is about these two trained models and says nothing about other seeds: "
     '"make seeds" trains the same params with several seeds.'
@@ -67,10 +61,9 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], confidence: float) ->
     accuracies_a = a.mean(axis=1)
     accuracies_b = b.mean(axis=1)
     if len(a) == len(b) == 1:
-        interval = significance.paired_bootstrap_interval(
-            a[0], b[0], confidence, BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED
-        )
-        p = mcnemar_p_value(count_discordant_pairs(a[0], b[0]))
+        pairs = count_discordant_pairs(a[0], b[0])
+        interval = significance.paired_interval(pairs, a.shape[1], confidence)
+        p = mcnemar_p_value(pairs)
     else:
         with warnings.catch_warnings():  # on few reviews, all accuracies of a group may be equal
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -108,17 +101,14 @@ def conclusion(result: Difference, confidence: float, test: str) -> str:
     return f"{better} is better by {format_points(lead)} points ({interval}, {test_result})."
 
 
-def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> list[str]:
+def caveat(a: RunGroup, b: RunGroup) -> str:
     """Return what the sentence does not say."""
-    low, high = result.interval
-    notes = [UNDECIDED] if (result.p < 1 - confidence) == (low <= 0 <= high) else []
     if a.is_single and b.is_single:
-        return [*notes, TWO_MODELS]
-    counted = f"{len(a.runs)} and {len(b.runs)}"
-    sample = (
-        f"Each training is one observation: {counted} trainings, all evaluated on this test set."
+        return TWO_MODELS
+    return (
+        f"Each training is one observation: {len(a.runs)} and {len(b.runs)} trainings, all "
+        "evaluated on this test set."
     )
-    return [*notes, sample]
 
 
 def format_interval(ends: Sequence[float], confidence: float) -> str:

@@ -109,7 +109,7 @@ def evaluate_ensemble(
     row = {
         **_accuracy_and_loss(predict, dataset.train, dataset.train_order, ""),
         **_accuracy_and_loss(predict, dataset.train, dataset.val_order, "val_"),
-        "seconds": sum(float(training.history["seconds"].sum()) for training in trainings),
+        "seconds": sum(training.cost["training_seconds"] for training in trainings),
     }
     return EnsembleEvaluation(
         evaluation=evaluate_predictions(predictions, texts, dataset_name, name, params),

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
-from extras.common import evaluated_runs, run_groups
+from extras.common import evaluated_runs
+from extras.common.model_versions import run_with_versions
 from extras.ensemble import evaluation
 from extras.ensemble.evaluation import EnsembleDataset, EnsembleEvaluation
 from extras.ensemble.member_models import download_package
@@ -107,7 +108,7 @@ def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
         request.params,
     )
     write_result(folder, result, about)
-    with run_groups.run_with_versions(
+    with run_with_versions(
         request.versions, request.name, about.flat_params(), {"dataset": about.dataset.name}
     ) as run:
         log_result(run, folder, result, dataset, package)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from extras.common.significance import CONFIDENCE, metric_interval, newcombe_interval
+from extras.common.intervals import CONFIDENCE, metric_interval
 from sentiment.data.rows import Row
 from sentiment.evaluation.evaluate import (
     EvalDataset,
@@ -42,14 +42,11 @@ class MetricComparison(NamedTuple):
         value: the metric on the texts.
         interval: its confidence interval, if the metric is a proportion.
         test_value: the metric on the test set.
-        difference: the confidence interval of `value - test_value`, if the metric is a
-            proportion.
     """
 
     value: float
     interval: Interval | None
     test_value: float
-    difference: Interval | None
 
 
 def predict_rows(
@@ -170,38 +167,31 @@ def evaluate_table(
     return evaluation
 
 
-def compare_metrics(own: Predictions, test: Predictions) -> dict[str, MetricComparison]:
+def compare_metrics(on_file: Predictions, on_test_set: Predictions) -> dict[str, MetricComparison]:
     """Compare the metrics on the texts with those on the model's own test set.
 
     Args:
-        own: predictions for the texts.
-        test: predictions for the test set.
+        on_file: predictions for the texts.
+        on_test_set: predictions for the test set.
 
     Returns:
         The comparison of each metric, by its name.
     """
-    metrics = {}
-    for name, metric in metrics_for("file").items():
-        interval = metric_interval(metric, own, CONFIDENCE)
-        difference = None
-        if metric.proportion and interval and metric_interval(metric, test, CONFIDENCE):
-            difference = newcombe_interval(
-                metric.proportion(test), metric.proportion(own), CONFIDENCE
-            )
-        metrics[name] = MetricComparison(
-            value=metric.compute(own),
-            interval=interval,
-            test_value=metric.compute(test),
-            difference=difference,
+    return {
+        name: MetricComparison(
+            value=metric.compute(on_file),
+            interval=metric_interval(metric, on_file, CONFIDENCE),
+            test_value=metric.compute(on_test_set),
         )
-    return metrics
+        for name, metric in metrics_for("file").items()
+    }
 
 
 def format_metrics(metrics: Mapping[str, MetricComparison]) -> str:
     """Format the metrics as a table, one metric a line."""
     level = f"{100 * CONFIDENCE:g}%"
     lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}"]
-    for name, (value, interval, test_value, _) in metrics.items():
+    for name, (value, interval, test_value) in metrics.items():
         shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
         lines.append(f"{METRICS[name].label:18}{value:8.4f}  {shown:17}{test_value:9.4f}")
     return "\n".join(lines)

@@ -9,10 +9,9 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
-from extras.common import run_groups
 from extras.common.evaluated_runs import damaged_as_user_error
-from extras.common.model_versions import resolve_own_version
-from extras.common.reports import report_folder
+from extras.common.model_versions import resolve_project_version, run_with_versions
+from extras.common.reports import REPORTS
 from extras.evaluate_file.predictions import (
     REQUEST_ID,
     SEEN,
@@ -119,13 +118,13 @@ def evaluate_file(
     table = TableParams.model_validate(params.fetch.table.model_dump() | columns | dict(changes))
     with downloads.local_copy(file) as source:
         digest = files.sha256(source.path)
-        version = resolve_own_version(model_uri)
+        version = resolve_project_version(model_uri)
         with damaged_as_user_error(versions.version_title(version), "Evaluate its run again."):
-            own = versions.load_evaluation(version).predictions
+            test_predictions = versions.load_evaluation(version).predictions
         request = FileRequest(version, file_name(file), digest, table, params.evaluate)
         predictions = predict_file(request, source, log)
     bins = params.evaluate.calibration_bins
-    metrics = compare_metrics(Predictions(predictions, bins), Predictions(own, bins))
+    metrics = compare_metrics(Predictions(predictions, bins), Predictions(test_predictions, bins))
     run_id, folder = write_and_log(request, predictions)
     also_in_training = int(predictions[SEEN].sum()) if SEEN in predictions else None
     return {
@@ -226,10 +225,8 @@ def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str,
     evaluation = evaluate_table(predictions, request.file, request.name, request.params)
     about = request.about
     tags = {OF_TAG: str(request.version.run_id), "dataset": request.file}
-    with run_groups.run_with_versions(
-        [request.version], request.name, about.flat_params(), tags
-    ) as run:
-        folder = report_folder(f"evaluate {request.name}", run.run_id)
+    with run_with_versions([request.version], request.name, about.flat_params(), tags) as run:
+        folder = REPORTS / f"evaluate-file-{run.run_id}"
         with files.atomic_folder(folder) as partial:
             outputs.write_evaluation(partial, evaluation)
             write_about(partial, about)

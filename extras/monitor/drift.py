@@ -34,19 +34,12 @@ class MinEffects(Section):
     word_use: float = Field(ge=0, le=1)
 
 
-class MaxShares(Section):
-    """Shares of the rows or lines that may be left out without an alarm, see `monitor.yaml`."""
-
-    unreadable: float = Field(ge=0, le=1)
-    other_versions: float = Field(ge=0, le=1)
-
-
 class MonitorConfig(Section):
     """The content of `monitor.yaml`."""
 
     false_alarm_rate: float = Field(gt=0, lt=1)
     min_effects: MinEffects
-    max_shares: MaxShares
+    max_unreadable: float = Field(ge=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,9 @@ def render_page(
     The other arguments are those of `plot_words`.
     """
     plots = [
-        html_page.draw_svg(plot(texts, profile, title), title)
+        html_page.draw_image(plot(texts, profile, title), title)
         for plot, title in ((plot_words, "Length"), (plot_probability, "Probability"))
+        if not texts.empty
     ]
     return html_page.render_page(TEMPLATE, report=report, names=NAMES, plots=plots)
 
@@ -87,8 +88,9 @@ def render_text(report: Mapping[str, Any]) -> str:
     """Render a report as the text that the command prints."""
     lines = [
         f"{report['file']}, {report['texts']:,} texts for {report['model']}: {report['status']}",
-        pd.DataFrame(report["effects"]).round(3).to_string(index=False),
     ]
+    if report["effects"]:
+        lines.append(pd.DataFrame(report["effects"]).round(3).to_string(index=False))
     for left_out in report["left_out"]:
         if left_out["count"]:
             name = NAMES[left_out["reason"]]

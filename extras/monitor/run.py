@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from extras.common import run_groups
-from extras.common.model_versions import resolve_own_version
-from extras.common.reports import report_folder
+from extras.common import parent_runs
+from extras.common.model_versions import resolve_project_version, run_with_versions
+from extras.common.reports import REPORTS
 from extras.monitor import drift, page, window
 from extras.monitor.drift import WORD_USE, ChangedWord, Effect, MonitorConfig
 from extras.monitor.window import Window
@@ -82,7 +82,7 @@ def create_report(
     """
     config = load_yaml(MonitorConfig, CONFIG_FILE)
     params = load_params()
-    version = resolve_own_version(model_uri)
+    version = resolve_project_version(model_uri)
     model = champion.model_uri_of(version)
     profile = load_reference_profile(version)
     time = tracking.now_ms()
@@ -97,11 +97,11 @@ def create_report(
         table = params.fetch.table
         served = packaging.load_model(model)
         window.read_file(file, text_column or table.text, table.max_characters, served, current)
-    check_window(current, file, model, label_sample)
+    left_out = count_left_out(current, config)
+    check_window(current, left_out, file, model, label_sample)
     texts = current.to_table()
     word_index = versions.load_word_index(version) if current.sample else {}
     effects, changed_words = compare_texts(texts, current.sample, word_index, profile, config)
-    left_out = count_left_out(current, config)
     report = {
         # A name may hold bytes that are not UTF-8, which neither MLflow nor a page can hold.
         "file": file_name(file.rstrip("/")).encode("utf-8", "replace").decode(),
@@ -117,8 +117,8 @@ def create_report(
     about = AboutMonitor(model=model, file=str(report["file"]), config=config)
     title = f"monitor {report['file']}"
     tags = {STATUS_TAG: str(report["status"])}
-    with run_groups.run_with_versions([version], title, about.flat_params(), tags) as run:
-        folder = report_folder(title, run.run_id)
+    with run_with_versions([version], title, about.flat_params(), tags) as run:
+        folder = REPORTS / f"monitor-{run.run_id}"
         label_file = f"label-{run.run_id[:8]}.csv" if label_sample else ""
         report |= {
             "run_id": run.run_id,
@@ -153,13 +153,19 @@ def load_reference_profile(version: "ModelVersion") -> ReferenceProfile:
         ) from None
 
 
-def check_window(current: Window, file: str, model: str, label_sample: int) -> None:
-    """Check that there are texts to compare, and enough to be labeled.
+def check_window(
+    current: Window,
+    left_out: Sequence[Mapping[str, Any]],
+    file: str,
+    model: str,
+    label_sample: int,
+) -> None:
+    """Check that there is something to report, and that there are enough texts to be labeled.
 
     Raises:
-        UserError: there are not.
+        UserError: there is not, or there are not.
     """
-    if not len(current):
+    if not len(current) and choose_status(current, [], left_out) != ALARM:
         raise UserError(
             f"{file} has no text to compare: of {current.rows:,} rows or lines, "
             f"{current.unreadable:,} cannot be read and {current.other_versions:,} are predictions "
@@ -187,11 +193,13 @@ def compare_texts(
 
     Args:
         texts: see `Window.to_table`.
-        sample: texts whose words are counted. May be empty.
+        sample: texts whose words are counted. May be empty, as `texts` may be.
         word_index: the rank of each word that the model version knows.
         profile: its reference profile.
         config: the content of `monitor.yaml`.
     """
+    if texts.empty:
+        return [], []
     if not sample:
         return drift.measure_effects(texts, None, profile, config), []
     encoded = [encode(text, word_index, profile.tokenizer) for text in sample]
@@ -209,22 +217,24 @@ def compare_texts(
 def count_left_out(current: Window, config: MonitorConfig) -> list[dict[str, Any]]:
     """Return the number and the share of rows or lines that were left out, by reason.
 
-    A share above the one in `monitor.yaml` is an alarm. If texts come in another encoding, the few
+    Too large a share of unreadable rows is an alarm. If texts come in another encoding, the few
     that can still be read may look unchanged.
     """
-    counts = {
-        "unreadable": (current.unreadable, config.max_shares.unreadable),
-        "other_versions": (current.other_versions, config.max_shares.other_versions),
-    }
+    rows = max(current.rows, 1)
+    unreadable = current.unreadable / rows
     return [
         {
-            "reason": reason,
-            "count": count,
-            "share": count / current.rows,
-            "max_share": max_share,
-            "alarm": count / current.rows > max_share,
-        }
-        for reason, (count, max_share) in counts.items()
+            "reason": "unreadable",
+            "count": current.unreadable,
+            "share": unreadable,
+            "alarm": unreadable > config.max_unreadable,
+        },
+        {
+            "reason": "other_versions",
+            "count": current.other_versions,
+            "share": current.other_versions / rows,
+            "alarm": False,
+        },
     ]
 
 
@@ -275,7 +285,7 @@ def log_report(run: Run, version: "ModelVersion", report: Mapping[str, Any]) -> 
         Metric(f"monitor/{name}", value, time, step, model_id) for name, value in values.items()
     ]
     tracking.log_points(run, points)
-    with run_groups.parent_run_lock():
+    with parent_runs.parent_run_lock():
         parent = tracking.find_or_create_parent_run(
             MODEL_TAG, version.name, f"monitor of {version.name}"
         )

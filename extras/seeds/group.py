@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from extras.common import run_groups
-from extras.common.run_groups import PARENT, SEED_KEY, SEED_RUNS
+from extras.common import parent_runs
+from extras.common.parent_runs import PARENT, SEED_KEY, SEED_RUNS
 from sentiment.evaluation.metrics import metrics_for
 from workflow import tracking
 
@@ -59,7 +59,7 @@ def log_group(group: SeedGroup) -> str:
     flat_params = dict(group.runs[0].flat_params)
     del flat_params[SEED]
     run_ids = {run.seed: run.run_id for run in group.runs}
-    with run_groups.parent_run_lock():
+    with parent_runs.parent_run_lock():
         parent = tracking.find_or_create_parent_run(SEED_KEY, group.key, group.name)
         for run_id in run_ids.values():
             tracking.log_tags(tracking.get_run(run_id), {PARENT: parent.run_id})

@@ -6,8 +6,8 @@ from typing import Any
 
 import optuna
 
-from extras.common import run_groups
-from extras.common.run_groups import PARENT
+from extras.common import parent_runs
+from extras.common.parent_runs import PARENT
 from extras.sweep import report
 from extras.sweep.config import CONFIG_FILE, SweepConfig
 from extras.sweep.confirmed_trials import rank_confirmed_trials, values_to_confirm
@@ -103,7 +103,7 @@ def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study
     )
     study_name = f"sweep-{key}"
     # One process at a time creates the tables of a database.
-    with run_groups.parent_run_lock():
+    with parent_runs.parent_run_lock():
         run = tracking.find_or_create_parent_run(SWEEP_KEY, key, f"sweep {key[:8]}")
         searched = open_study(study_name, config)
         confirmed = open_study(f"{study_name}{CONFIRMED}", config)

@@ -17,7 +17,7 @@ from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from extras.common.run_groups import PARENT
+from extras.common.parent_runs import PARENT
 from extras.common.threads import THREADS
 from extras.sweep import space
 from extras.sweep.config import SweepConfig

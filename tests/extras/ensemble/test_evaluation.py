@@ -1,7 +1,5 @@
 """An ensemble of networks is evaluated on the reviews that its members have in common."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,15 +19,14 @@ from workflow.params import Params
 WORDS = ["", "good", "dull", "film", "plot"]
 
 
-def member(run_id: str, validation_split: float, seconds: Sequence[float] = (1,)) -> Member:
-    """Return a member of half of the weight that was trained for these seconds an epoch."""
+def member(run_id: str, validation_split: float, seconds: float = 1) -> Member:
+    """Return a member of half of the weight that was trained for some seconds."""
     training = EvaluatedRun(
         run_id=run_id,
         name=run_id,
         params={"train.validation_split": validation_split},
         predictions=pd.DataFrame(),
-        history=pd.DataFrame({"seconds": seconds}),
-        cost={"parameters": 100, "milliseconds_per_review": 1},
+        cost={"training_seconds": seconds, "parameters": 100, "milliseconds_per_review": 1},
     )
     return Member(training, 0.5)
 
@@ -61,7 +58,7 @@ def test_metrics_are_those_of_the_mean_of_an_lstm_and_a_gru_of_other_lengths(
     monkeypatch.setattr(evaluation, "REVIEWS_PER_CHUNK", 7)
     lstm = network_classifier(untrained_network(max_length=6, seed=1, cell="lstm"))
     gru = network_classifier(untrained_network(max_length=3, seed=2, cell="gru"))
-    members = [member("lstm", 0.25, seconds=[1, 2]), member("gru", 0.25, seconds=[4])]
+    members = [member("lstm", 0.25, seconds=3), member("gru", 0.25, seconds=4)]
     train = random_reviews(40, seed=0)
     test = random_reviews(20, seed=1)
     dataset = split_reviews(train, test, members)

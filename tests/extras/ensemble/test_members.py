@@ -22,14 +22,12 @@ def group(*run_ids: str, **changes: str | int) -> RunGroup:
         "data.test.sha256": "reviews",
     }
     params |= {name.replace("__", "."): value for name, value in changes.items()}
-    table = pd.DataFrame()
     trainings = [
         EvaluatedRun(
             run_id=run_id,
             name=f"name {run_id}",
             params={**params, "train.seed": seed},
-            predictions=table,
-            history=table,
+            predictions=pd.DataFrame(),
             cost={},
         )
         for seed, run_id in enumerate(run_ids)

@@ -1,5 +1,6 @@
 """An alarm is an effect beyond chance and beyond the smallest one that matters."""
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from extras.monitor.run import CONFIG_FILE
 from sentiment.errors import UserError
 from sentiment.profile import ReferenceProfile, build_profile, count_words
 from sentiment.tokenizer import ReadLimits, Reviews
-from tests.project import ROOT
+from tests.project import ROOT, merge_changes
 from workflow.params import load_yaml, validate
 
 WORDS = [f"w{rank}" for rank in range(1, 3001)]
@@ -223,16 +224,15 @@ def test_config_needs_every_min_effect(config: MonitorConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value"),
+    ("key", "changed"),
     [
-        ("min_effects", "word_usage", 0.1),
-        ("min_effects", "words", float("nan")),
-        ("min_effects", "unknown", -0.1),
-        ("max_shares", "unreadable", 1.5),
+        ("min_effects.word_usage", {"min_effects": {"word_usage": 0.1}}),
+        ("min_effects.words", {"min_effects": {"words": float("nan")}}),
+        ("min_effects.unknown", {"min_effects": {"unknown": -0.1}}),
+        ("max_unreadable", {"max_unreadable": 1.5}),
     ],
 )
-def test_config_is_checked(config: MonitorConfig, section: str, key: str, value: float) -> None:
-    document = config.model_dump()
-    document[section][key] = value
-    with pytest.raises(UserError, match=rf"{section}\.{key}"):
+def test_config_is_checked(config: MonitorConfig, key: str, changed: dict[str, Any]) -> None:
+    document = merge_changes(config.model_dump(), changed)
+    with pytest.raises(UserError, match=re.escape(key)):
         validate(MonitorConfig, document, "monitor.yaml")

@@ -10,7 +10,7 @@ import pytest
 from mlflow.entities import Metric
 from optuna.trial import TrialState
 
-from extras.common.run_groups import PARENT
+from extras.common.parent_runs import PARENT
 from extras.sweep import study, trial
 from extras.sweep.config import ParamSpace
 from extras.sweep.trial import Sweep
