@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extras.common.threads import THREADS, threads_per_process
+from extras.common.threads import THREADS
 from sentiment.errors import UserError, first_line
 from workflow.provenance import NUMERICAL_PACKAGES, git
 
@@ -25,7 +25,7 @@ SCHEDULER_LOST = (
     "The connection to the Dask scheduler is lost. Restart the scheduler and its workers, then run "
     "this command again."
 )
-# What a prediction depends on. A task brings everything else.
+# Code and packages that must be the same on every worker
 CODE = ("dvc.yaml", ":(glob)extras/**/*.py", "sentiment", "stages", "workflow")
 PACKAGES = (*NUMERICAL_PACKAGES, "mlflow", "distributed")
 Environment = tuple[tuple[str, str], ...]  # names and values
@@ -33,7 +33,7 @@ Environment = tuple[tuple[str, str], ...]  # names and values
 
 @contextmanager
 def local_cluster(workers: int) -> Iterator["distributed.Client"]:
-    """Start processes on this machine that share its cores; yield their client.
+    """Start processes on this machine that use one core each; yield their client.
 
     They listen on the loopback address and accept only calls with a certificate of their own.
     Otherwise any user of this machine could run code in them.
@@ -41,7 +41,7 @@ def local_cluster(workers: int) -> Iterator["distributed.Client"]:
     Args:
         workers: number of processes.
     """
-    os.environ.setdefault(THREADS, str(threads_per_process(workers)))
+    os.environ.setdefault(THREADS, "1")
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # not each worker that stops
     import distributed
 
@@ -80,7 +80,10 @@ def remote_cluster(url: str) -> Iterator["distributed.Client"]:
             "Start it with `python -m dask scheduler`, or leave SCHEDULER out."
         ) from None
     with client:
-        if not worker_urls(client):
+        workers = client.scheduler_info().get("workers", {})
+        if client.status != "running":
+            raise UserError(SCHEDULER_LOST)
+        if not workers:
             raise UserError(
                 f"The Dask scheduler at {url} has no workers. Start some with "
                 f"`python -m dask worker {url} --nthreads 1`, in clones of this repository."
@@ -98,23 +101,11 @@ def remote_cluster(url: str) -> Iterator["distributed.Client"]:
         yield client
 
 
-def worker_urls(client: "distributed.Client") -> list[str]:
-    """Return the URLs of the current workers.
-
-    Raises:
-        UserError: the scheduler is lost.
-    """
-    workers = client.scheduler_info().get("workers", {})
-    if client.status != "running":
-        raise UserError(SCHEDULER_LOST)
-    return list(workers)
-
-
 def task_result(future: "distributed.Future") -> Any:
-    """Return the result of a task, or None if Dask gave it up because it killed several workers.
+    """Return the result of a task.
 
     Raises:
-        UserError: the scheduler is lost, or the task raised it.
+        UserError: the scheduler is lost, the task killed several workers, or the task raised it.
     """
     from distributed import KilledWorker
     from distributed.comm import CommClosedError
@@ -122,7 +113,9 @@ def task_result(future: "distributed.Future") -> Any:
     try:
         return future.result()
     except KilledWorker:
-        return None
+        raise UserError(
+            "A part killed each worker that tried it. Give the workers more memory."
+        ) from None
     except (CommClosedError, CancelledError) as error:
         raise UserError(SCHEDULER_LOST) from error
 

@@ -81,6 +81,7 @@ def predict_file(request: BatchRequest) -> dict[str, Any]:
             stack.callback((folder / parts.TEXT_COPY).unlink, missing_ok=True)
             job = prepare_job(request, source, version)
         finished = read_finished_parts(job)
+        (folder / MANIFEST).unlink(missing_ok=True)  # a folder with a manifest is complete
         file = file_name(request.file)
         name = f"batch prediction of {file} by version {version.version} of {version.name}"
         params = {f"batch_predict.{key}": value for key, value in job.inputs.items()}
@@ -126,20 +127,15 @@ def prepare_job(request: BatchRequest, source: Source, version: "ModelVersion") 
     """Copy the texts into the folder, and describe them and the model.
 
     Raises:
-        UserError: the file cannot be read, or was changed meanwhile.
+        UserError: the file cannot be read.
     """
     max_characters = load_params().fetch.table.max_characters
     columns = Columns(request.text_column, id=request.id_column)
-    before = source.path.stat()
     rows = read_rows(source, columns, max_characters)
     parts.copy_texts(rows, request.out / parts.TEXT_COPY)
-    digest = files.sha256(source.path)
-    after = source.path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise UserError(f"{source.name} changed while it was read. Run the command again.")
     model_uri = champion.model_uri_of(version)
     inputs = {
-        "file_sha256": digest,
+        "file_sha256": files.sha256(source.path),
         "model": model_uri,
         "package_sha256": version.tags[PACKAGE_TAG],
         "text_column": request.text_column,
@@ -209,11 +205,7 @@ def predict_parts(job: BatchJob, missing: Sequence[int], request: BatchRequest) 
     with workers as client:
         futures = [client.submit(parts.predict_part, job, part, pure=False) for part in missing]
         for future in as_completed(futures):
-            if (counts := cluster.task_result(future)) is None:
-                raise UserError(
-                    "A part killed each worker that tried it. Give the workers more memory."
-                )
-            yield counts
+            yield cluster.task_result(future)
 
 
 def log_counts(

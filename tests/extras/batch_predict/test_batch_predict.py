@@ -249,24 +249,8 @@ def test_workers_without_dask_are_refused_with_the_command_that_installs_it(
     assert not (project.path / "out").exists()
 
 
-def test_file_that_changes_while_it_is_read_is_refused(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy_texts = parts.copy_texts
-
-    def copy_and_append(*arguments: Any) -> None:
-        copy_texts(*arguments)
-        with (project.path / "texts.csv").open("a") as file:
-            file.write("another\n")
-
-    monkeypatch.setattr(parts, "copy_texts", copy_and_append)
-    message = call.fail(batch_predict.main, FILE="texts.csv", OUT="out", TEXT_COLUMN="body")
-    assert "texts.csv changed while it was read" in message
-
-
-def test_a_full_disk_is_one_message_and_the_finished_parts_stay(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def fill_disk(patch: pytest.MonkeyPatch) -> None:
+    """Let the second part fill the disk."""
     write = parquet.write_table
 
     def fill(table: pyarrow.Table, file: BinaryIO) -> None:
@@ -275,8 +259,14 @@ def test_a_full_disk_is_one_message_and_the_finished_parts_stay(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
         write(table, file)
 
+    patch.setattr(parquet, "write_table", fill)
+
+
+def test_a_full_disk_is_one_message_and_the_finished_parts_stay(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(parquet, "write_table", fill)
+        fill_disk(patch)
         message = call.fail(
             batch_predict.main, "--file", "texts.csv", "--out", "out", "--text-column", "body"
         )
@@ -284,6 +274,16 @@ def test_a_full_disk_is_one_message_and_the_finished_parts_stay(
     assert names_in(project.path / "out" / parts.PARTS) == ["part-000001.parquet"]
     assert predict(call)["rows"] == COUNT
     assert [run.info.status for run in runs()] == ["FINISHED", "FAILED", "FINISHED"]
+
+
+def test_folder_that_lacks_a_part_has_no_manifest(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(call)
+    (project.path / "out" / parts.PARTS / "part-000002.parquet").unlink()
+    fill_disk(monkeypatch)
+    call.fail(batch_predict.main, "--file", "texts.csv", "--out", "out", "--text-column", "body")
+    assert names_in(project.path / "out") == [".lock", parts.PARTS]
 
 
 def count_parts(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""Workers here share the cores, and workers on other machines run the same commit."""
+"""Workers here use one core each, and workers on other machines run the same commit."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from unittest.mock import Mock
 
 import distributed
 import pytest
+from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 
 from extras.batch_predict import cluster
-from extras.common import threads
 from extras.common.threads import THREADS
 from sentiment.errors import UserError
 from tests.project import Project
@@ -25,12 +25,9 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_local_workers_share_the_cores_and_refuse_foreign_clients(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(threads, "usable_cores", lambda: 5)
+def test_local_workers_have_one_thread_each_and_refuse_foreign_clients() -> None:
     with cluster.local_cluster(2) as client:
-        assert [*client.run(os.environ.get, THREADS).values()] == ["2", "2"]
+        assert [*client.run(os.environ.get, THREADS).values()] == ["1", "1"]
         address = client.scheduler.addr.partition("://")[2]
         with pytest.raises(OSError, match="closed"):
             distributed.Client(f"tcp://{address}", timeout=30)
@@ -44,6 +41,12 @@ def test_scheduler_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPa
         cluster.remote_cluster(url),
     ):
         pass
+
+
+def test_part_that_killed_several_workers_is_reported() -> None:
+    future = Mock(**{"result.side_effect": KilledWorker("part", "tcp://127.0.0.1:1", 3)})
+    with pytest.raises(UserError, match="killed each worker that tried it"):
+        cluster.task_result(future)
 
 
 def test_scheduler_that_is_lost_while_it_sends_a_result_is_reported() -> None:
