@@ -13,6 +13,7 @@ from typing import NamedTuple
 import click
 import mlflow
 import numpy as np
+import pandas as pd
 
 from extras.common import evaluated_runs
 from extras.common.evaluated_runs import RunGroup
@@ -77,17 +78,21 @@ def make_row(group: RunGroup, bins: int, confidence: float) -> Row:
 
 def render_table(rows: Sequence[Row]) -> str:
     """Render the table as Markdown."""
-    columns = ("model", "test accuracy", "interval", "SD", "ECE", "gradient reach", "minutes")
-    lines = [f"| {' | '.join([*columns, 'parameters', 'ms a review'])} |", "|" + " --- |" * 9]
-    for line in rows:
-        low, high = line.interval
-        deviation = "" if line.deviation is None else f"{line.deviation:.4f}"
-        lines.append(
-            f"| {line.name} | {line.accuracy:.4f} | {low:.4f} to {high:.4f} | {deviation} "
-            f"| {line.ece:.3f} | {line.reach:.0f} | {line.minutes:.1f} | {line.parameters:,.0f} "
-            f"| {line.milliseconds:.2f} |"
-        )
-    return "\n".join(lines)
+    cells = [
+        {
+            "model": row.name,
+            "test accuracy": f"{row.accuracy:.4f}",
+            "interval": f"{row.interval.low:.4f} to {row.interval.high:.4f}",
+            "SD": "" if row.deviation is None else f"{row.deviation:.4f}",
+            "ECE": f"{row.ece:.3f}",
+            "gradient reach": f"{row.reach:.0f}",
+            "minutes": f"{row.minutes:.1f}",
+            "parameters": f"{row.parameters:,.0f}",
+            "ms a review": f"{row.milliseconds:.2f}",
+        }
+        for row in rows
+    ]
+    return pd.DataFrame(cells).to_markdown(index=False, disable_numparse=True)
 
 
 def render_page(rows: Sequence[Row], confidence: float) -> str:

@@ -8,19 +8,20 @@ file.
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tests.project import free_port, wait_for
 from workflow import commands, files, outputs, provenance
 from workflow.files import read_reviews
 from workflow.processes import LOOPBACK
@@ -109,13 +110,34 @@ async def measure_load(
     return Load(server, clients, len(latencies) / seconds, float(p50), float(p99))
 
 
+def free_port() -> int:
+    """Return a port of the loopback address on which nothing listens."""
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for_response(server: "subprocess.Popen[bytes]", url: str) -> None:
+    """Wait until a server responds with success.
+
+    Raises:
+        RuntimeError: it exited.
+    """
+    while server.poll() is None:
+        with suppress(OSError):
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"The server exited with {server.returncode}: {server.args!r}")
+
+
 @contextmanager
 def running_server(command: list[str], port: int, **environment: str) -> Iterator[int]:
     """Run a server while the block runs, and yield its port once it responds."""
     variables = {**os.environ, **environment}
     process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
     try:
-        wait_for(f"http://{LOOPBACK}:{port}/ping")
+        wait_for_response(process, f"http://{LOOPBACK}:{port}/ping")
         yield port
     finally:
         process.terminate()
@@ -162,16 +184,18 @@ def to_markdown(loads: pd.DataFrame) -> str:
     baseline = loads.loc[loads["server"] == MLFLOW, "per_second"].repeat(servers).to_numpy()
     loads["ratio"] = loads["per_second"] / baseline
     medians = loads.groupby(["clients", "server"], sort=False).median()
-    lines = [
-        "| clients | server | requests a second | times MLflow's | p50 | p99 |",
-        "| --- | --- | --- | --- | --- | --- |",
+    rows = [
+        {
+            "clients": row.clients,
+            "server": row.server,
+            "requests a second": f"{row.per_second:.0f}",
+            "times MLflow's": f"{row.ratio:.1f}",
+            "p50": f"{row.p50:.1f} ms",
+            "p99": f"{row.p99:.1f} ms",
+        }
+        for row in medians.reset_index().itertuples()
     ]
-    for row in medians.reset_index().itertuples():
-        lines.append(
-            f"| {row.clients} | {row.server} | {row.per_second:.0f} | {row.ratio:.1f} | "
-            f"{row.p50:.1f} ms | {row.p99:.1f} ms |"
-        )
-    return "\n".join(lines)
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
 @commands.command(__doc__)

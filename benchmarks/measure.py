@@ -1,6 +1,5 @@
-"""Run a command, and measure its time and the load by other processes."""
+"""Run a command, and measure its time."""
 
-import os
 import re
 import subprocess
 import time
@@ -8,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
-
-import psutil
 
 EPOCH_LINE = re.compile(r"Epoch \d+/\d+")
 
@@ -21,13 +18,11 @@ class Sample(NamedTuple):
         seconds: wall time of the process.
         epochs: seconds of each epoch except the last one, which prints no line at its end. An epoch
             starts with a line such as "Epoch 1/5".
-        foreign: mean number of cores that other processes, or the host of a virtual machine, used.
         output: standard output and standard error.
     """
 
     seconds: float
     epochs: list[float]
-    foreign: float
     output: str
 
 
@@ -41,7 +36,6 @@ def measure_command(command: Sequence[str], folder: Path, environment: Mapping[s
     Raises:
         CommandError: its exit status is not zero.
     """
-    busy = _busy_seconds()
     start = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -53,15 +47,12 @@ def measure_command(command: Sequence[str], folder: Path, environment: Mapping[s
         text=True,
     )
     lines = list(_timed_lines(process))
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process.wait()
     seconds = time.perf_counter() - start
     output = "".join(line for _, line in lines)
     if process.returncode:
         raise CommandError(f"{' '.join(command)} exited with {process.returncode}:\n{output}")
-    own = usage.ru_utime + usage.ru_stime
-    foreign = max(0.0, (_busy_seconds() - busy - own) / seconds)
-    return Sample(seconds, epoch_seconds(lines), foreign, output)
+    return Sample(seconds, epoch_seconds(lines), output)
 
 
 def _timed_lines(process: "subprocess.Popen[str]") -> Iterator[tuple[float, str]]:
@@ -74,11 +65,3 @@ def epoch_seconds(lines: Sequence[tuple[float, str]]) -> list[float]:
     """Return the seconds of each epoch, see `Sample`."""
     starts = [moment for moment, line in lines if EPOCH_LINE.match(line)]
     return [after - before for before, after in pairwise(starts)]
-
-
-def _busy_seconds() -> float:
-    """Return the seconds since the machine started for which its cores were not idle."""
-    times = psutil.cpu_times()
-    waiting = getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
-    idle = times.idle + waiting + getattr(times, "guest_nice", 0.0)
-    return float(sum(times) - idle)

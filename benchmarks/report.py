@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 Series = Mapping[str, Sequence[float]]  # samples by the name of a measurement
 
 
@@ -16,8 +18,11 @@ def format_samples(samples: Sequence[float]) -> str:
 
 def render_series(series: Series) -> str:
     """Return a table of all series in Markdown."""
-    rows = ["| series | median (minimum to maximum) |", "| --- | --- |"]
-    return "\n".join([*rows, *(f"| {name} | {format_samples(series[name])} |" for name in series)])
+    rows = [
+        {"series": name, "median (minimum to maximum)": format_samples(samples)}
+        for name, samples in series.items()
+    ]
+    return pd.DataFrame(rows).to_markdown(index=False)
 
 
 def write_csv(path: Path, series: Series) -> None:

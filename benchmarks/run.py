@@ -31,7 +31,6 @@ ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 TORCH = ROOT / ".bench" / "bin" / "python"
 TURNS = click.IntRange(min=1)
-MAX_FOREIGN = 0.15  # cores that other processes use, above which a sample is unreliable
 PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "numpy")
 
 
@@ -41,7 +40,6 @@ class Bench:
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         self.series: dict[str, list[float]] = defaultdict(list)
-        self.foreign: list[float] = []
         self.environment = {
             name: text
             for name, text in os.environ.items()
@@ -49,12 +47,10 @@ class Bench:
         } | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def run(self, series: str, folder: Path, *command: str) -> Sample:
-        """Run a command, add its seconds to a series, and print the load by other processes."""
+        """Run a command, add its seconds to a series, and print them."""
         sample = measure.measure_command(command, folder, self.environment)
         self.series[series].append(sample.seconds)
-        self.foreign.append(sample.foreign)
-        print(f"{series:24} {sample.seconds:8.2f} s", end="")
-        print(f"   others used {sample.foreign:.2f} cores" if sample.foreign > MAX_FOREIGN else "")
+        print(f"{series:24} {sample.seconds:8.2f} s")
         return sample
 
     def clone(self, name: str) -> Path:
@@ -80,7 +76,7 @@ def measure_complete_runs(bench: Bench, rounds: int) -> Path:
         clone = bench.clone(f"clone-{turn}")
         first, *rest = bench.run("repro", clone, "dvc", "repro").epochs
         bench.series["epoch, ours"] += rest
-        bench.series["first epoch, extra"].append(first - statistics.median(rest))
+        bench.series["first epoch, compilation"].append(first - statistics.median(rest))
         plain = bench.run("notebook", bench.folder(f"plain-{turn}"), sys.executable, notebook)
         bench.series["epoch, notebook"] += plain.epochs[1:]
         folder = bench.folder(f"autolog-{turn}")
@@ -95,15 +91,6 @@ def measure_one_review(bench: Bench, clone: Path) -> None:
     module = ["-m", "benchmarks.one_review", "500"]
     output = bench.run("one review, process", clone, sys.executable, *module).output
     bench.series["one review"] += map(float, re.findall(r"^[\d.]+$", output, re.MULTILINE))
-
-
-def measure_growth(bench: Bench, clone: Path, pairs: int) -> None:
-    """Measure how an epoch grows with the reviews, their length and the units."""
-    module = ["-m", "benchmarks.growth", str(pairs)]
-    output = bench.run("growth", clone, sys.executable, *module).output
-    for doubled, seconds in re.findall(r"^(\w+)\t([\d.]+)$", output, re.MULTILINE):
-        name = "epoch, 1 x" if doubled == "nothing" else f"epoch, 2 x {doubled}"
-        bench.series[name].append(float(seconds))
 
 
 def measure_networks(bench: Bench, clone: Path, pairs: int) -> None:
@@ -123,7 +110,7 @@ def parse_networks(sample: Sample) -> Iterator[tuple[str, list[float]]]:
         first, *later = map(float, rest[1:])
         yield f"{name}, {kind}", later
         if kind == "ours":
-            yield f"{name}, extra", [first - statistics.median(later)]
+            yield f"{name}, compilation", [first - statistics.median(later)]
 
 
 def output_of(*command: str) -> str:
@@ -135,27 +122,24 @@ def output_of(*command: str) -> str:
     return done.stdout.strip()
 
 
-def describe_machine(bench: Bench) -> str:
-    """Describe the commit, the machine, the versions and the load by other processes."""
+def describe_machine() -> str:
+    """Describe the commit, the machine and the versions."""
     model = re.search(r"Model name:\s*(.+)", output_of("lscpu"))
     versions = [f"{name} {version(name)}" for name in PACKAGES]
     torch_version = output_of(str(TORCH), "-c", "import torch; print(torch.__version__)")
     versions.append(f"PyTorch {torch_version}")
-    noisy = sum(foreign > MAX_FOREIGN for foreign in bench.foreign)
     return f"""\
 - {datetime.now():%Y-%m-%d}, commit {output_of("git", "rev-parse", "--short", "HEAD")}
 - {model[1] if model else platform.processor()}, {psutil.cpu_count()} cores, \
 {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}
-- Python {platform.python_version()}, {", ".join(versions)}
-- other processes used {statistics.median(bench.foreign):.2f} cores (median), more than \
-{MAX_FOREIGN} during {noisy} of the {len(bench.foreign)} processes measured"""
+- Python {platform.python_version()}, {", ".join(versions)}"""
 
 
 def write_page(bench: Bench) -> None:
     """Write the page and print the table."""
     table = report.render_series(bench.series)
     text = (
-        f"# Results of `make bench`\n\n{describe_machine(bench)}\n\n"
+        f"# Results of `make bench`\n\n{describe_machine()}\n\n"
         f"Seconds, except for `one review`: milliseconds.\n\n{table}\n"
     )
     (HERE / "results.md").write_text(text, encoding="utf-8")
@@ -166,17 +150,13 @@ def write_page(bench: Bench) -> None:
 @commands.option(
     "--rounds", envvar="ROUNDS", type=TURNS, default=3, help="Turns of the complete runs."
 )
-@commands.option("--pairs", envvar="PAIRS", type=TURNS, default=5, help="Turns of everything else.")
+@commands.option("--pairs", envvar="PAIRS", type=TURNS, default=5, help="Turns of the networks.")
 def main(rounds: int, pairs: int) -> None:
-    others = psutil.cpu_percent(interval=3) / 100 * (psutil.cpu_count() or 1)
-    if others > MAX_FOREIGN:
-        print(f"Other processes are using {others:.1f} cores: do not rely on the results.")
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch))
         try:
             clone = measure_complete_runs(bench, rounds)
             measure_one_review(bench, clone)
-            measure_growth(bench, clone, pairs)
             measure_networks(bench, clone, pairs)
         except CommandError as failure:
             raise UserError(str(failure)) from None

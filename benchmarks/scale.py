@@ -16,14 +16,16 @@ from typing import NamedTuple
 
 import click
 import numpy as np
+import pandas as pd
 
 from sentiment.data import synthetic
 from sentiment.data.params import SyntheticParams
-from tests.project import ROOT, change_params
 from workflow import commands, files, provenance
 from workflow.files import STAGES
-from workflow.params import load_params
+from workflow.params import PARAMS_FILE, load_params
+from workflow.params_file import update_params_file
 
+ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("scale.md")
 SIZES = (25_000, 1_000_000)  # reviews, a fifth of which becomes the test set
 # A million such reviews take 1.35 GB.
@@ -73,9 +75,14 @@ def measure_stages(reviews: int, folder: Path) -> Measurement:
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
     generator = load_params().fetch.synthetic.model_copy(update=WORDS)
     write_table(project / TABLE, reviews, generator)
-    table = {"train": TABLE, "test": TABLE, "positive": "1"}
-    changes = {"fetch": {"dataset": "table", "table": table}, "train": {"epochs": 1}}
-    change_params(project / "params.yaml", changes)
+    params = {
+        "fetch.dataset": "table",
+        "fetch.table.train": TABLE,
+        "fetch.table.test": TABLE,
+        "fetch.table.positive": "1",
+        "train.epochs": 1,
+    }
+    update_params_file(project / PARAMS_FILE, params)
     costs = {stage: run_stage(project, stage) for stage in STAGES}
     return Measurement(reviews, (project / TABLE).stat().st_size, costs)
 
@@ -83,27 +90,33 @@ def measure_stages(reviews: int, folder: Path) -> Measurement:
 def render_page(sizes: Sequence[Measurement]) -> str:
     """Render the page as Markdown."""
     machine = provenance.machine_tags()
-    names = [f"{size.reviews:,} reviews, {size.size / 1e9:.2f} GB" for size in sizes]
-    head = ["stage", *(f"{name}: {what}" for name in names for what in ("time", "memory"))]
-    lines = [f"| {' | '.join(head)} | time grows by |", "| --- " * (len(head) + 1) + "|"]
+    rows = []
     for stage in STAGES:
-        costs = [size.stages[stage] for size in sizes]
-        cells = [f"{cost.seconds:,.1f} s | {cost.memory / 2**30:.2f} GiB" for cost in costs]
-        growth = costs[-1].seconds / costs[0].seconds
-        lines.append(f"| `{stage}` | {' | '.join(cells)} | {growth:.1f} |")
+        row = {"stage": f"`{stage}`"}
+        for size in sizes:
+            name = f"{size.reviews:,} reviews, {size.size / 1e9:.2f} GB"
+            cost = size.stages[stage]
+            row[f"{name}: time"] = f"{cost.seconds:,.1f} s"
+            row[f"{name}: memory"] = f"{cost.memory / 2**30:.2f} GiB"
+        growth = sizes[-1].stages[stage].seconds / sizes[0].stages[stage].seconds
+        row["time grows by"] = f"{growth:.1f}"
+        rows.append(row)
+    table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
     times = sizes[-1].reviews / sizes[0].reviews
-    text = (
+    return (
         "# Large files\n\nWritten by `python -m benchmarks.scale`: a table of synthetic "
         f"reviews, {times:g} times as many in the second; `train` for one epoch. Memory is the "
         "maximum that the process had resident, including pages of mapped files. "
-        f"{machine['processor.cores']} cores of an {machine['processor.name']}.\n\n"
+        f"{machine['processor.cores']} cores of an {machine['processor.name']}.\n\n{table}\n"
     )
-    return "\n".join([text + lines[0], *lines[1:], ""])
 
 
 @commands.command(__doc__)
 @click.option(
-    "--max-reviews", type=click.IntRange(min=SIZES[0]), default=SIZES[1], show_default=True
+    "--max-reviews",
+    type=click.IntRange(min=SIZES[0], min_open=True),
+    default=SIZES[1],
+    show_default=True,
 )
 def main(max_reviews: int) -> None:
     sizes = []

@@ -132,7 +132,7 @@ class Project:
     @property
     def run_id(self) -> str:
         """The id of the run that made `data/`."""
-        import mlflow  # takes seconds, and `--help` of benchmarks should not wait for it
+        import mlflow  # takes seconds
 
         record = json.loads((self.path / "data/train/run.json").read_bytes())
         filter_string = f"tags.`training.id` = '{record['training_id']}'"

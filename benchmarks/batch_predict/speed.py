@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import numpy as np
+import pandas as pd
 import psutil
 
 from extras.batch_predict.parts import PARTS
@@ -80,11 +80,22 @@ def measure_prediction(path: Path, out: Path, arguments: tuple[str, ...]) -> Sam
     return Sample(seconds, gigabytes, digest.hexdigest())
 
 
-def format_rows(samples: dict[str, list[Sample]], count: int) -> Iterator[str]:
+def to_markdown(samples: dict[str, list[Sample]], count: int) -> str:
+    """Return a table of the predictions of `count` texts."""
+    rows = []
     for way, taken in samples.items():
         seconds = statistics.median(sample.seconds for sample in taken)
         memory = max(sample.gigabytes for sample in taken)
-        yield f"| {way} | {len(taken)} | {seconds:.0f} | {count / seconds:,.0f} | {memory:.2f} |"
+        rows.append(
+            {
+                "": way,
+                "turns": len(taken),
+                "seconds, median": f"{seconds:.0f}",
+                "texts a second": f"{count / seconds:,.0f}",
+                "GB of the largest process": f"{memory:.2f}",
+            }
+        )
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
 @commands.command(__doc__)
@@ -109,9 +120,7 @@ def main(texts: int, turns: int) -> None:
     lines = [
         f"# Batch prediction\n\n{texts:,} texts of {WORDS} words by the champion, on "
         f"{provenance.machine_tags()['processor.name']}, {datetime.now():%Y-%m-%d}.\n",
-        "| | turns | seconds, median | texts a second | GB of the largest process |",
-        "| --- | --- | --- | --- | --- |",
-        *format_rows(samples, texts),
+        to_markdown(samples, texts),
         f"\nTwo workers are {one / two:.2f} times as fast as one. "
         f"The files are {'the same' if len(digests) == 1 else 'NOT the same'} to the byte.\n",
     ]

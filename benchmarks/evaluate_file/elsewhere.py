@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import pandas as pd
 
 from workflow import commands, files, provenance
 
@@ -80,10 +81,10 @@ def evaluate_model(table: Path, model: str) -> dict[str, Any]:
     return result
 
 
-def format_interval(metric: dict[str, Any]) -> str:
-    """Return the interval of a metric in parentheses."""
+def format_with_interval(metric: dict[str, Any]) -> str:
+    """Return the value of a metric, and its interval in parentheses."""
     low, high = metric["interval"]
-    return f"({low:.3f} to {high:.3f})"
+    return f"{metric['value']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def render_page(evaluations: Sequence[tuple[str, str, dict[str, Any]]]) -> str:
@@ -94,30 +95,23 @@ def render_page(evaluations: Sequence[tuple[str, str, dict[str, Any]]]) -> str:
     """
     machine = provenance.machine_tags()
     rows = [
-        f"| {name} | {dataset} | {result['reviews']:,} "
-        f"| {result['positive'] / result['reviews']:.0%} "
-        f"| {result['metrics']['accuracy']['value']:.3f} "
-        f"{format_interval(result['metrics']['accuracy'])} "
-        f"| {result['metrics']['balanced_accuracy']['value']:.3f} "
-        f"| {result['metrics']['roc_auc']['value']:.3f} "
-        f"| {result['metrics']['ece']['value']:.3f} "
-        f"| {result['metrics']['accuracy']['test_value']:.3f} |"
+        {
+            "model, trained on IMDB": name,
+            "texts": dataset,
+            "how many": f"{result['reviews']:,}",
+            "positive": f"{result['positive'] / result['reviews']:.0%}",
+            "accuracy": format_with_interval(result["metrics"]["accuracy"]),
+            "balanced": f"{result['metrics']['balanced_accuracy']['value']:.3f}",
+            "ROC AUC": f"{result['metrics']['roc_auc']['value']:.3f}",
+            "calibration error": f"{result['metrics']['ece']['value']:.3f}",
+            "accuracy on IMDB": f"{result['metrics']['accuracy']['test_value']:.3f}",
+        }
         for name, dataset, result in evaluations
     ]
-    head = (
-        "| model, trained on IMDB | texts | how many | positive | accuracy | balanced | ROC AUC "
-        "| calibration error | accuracy on IMDB |"
-    )
-    return "\n".join(
-        [
-            "# Texts from elsewhere\n\nWritten by `python -m benchmarks.evaluate_file.elsewhere`, "
-            "on "
-            f"{machine['processor.cores']} cores of an {machine['processor.name']}.\n",
-            head,
-            "| --- " * 9 + "|",
-            *rows,
-            "",
-        ]
+    table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    return (
+        "# Texts from elsewhere\n\nWritten by `python -m benchmarks.evaluate_file.elsewhere`, on "
+        f"{machine['processor.cores']} cores of an {machine['processor.name']}.\n\n{table}\n"
     )
 
 

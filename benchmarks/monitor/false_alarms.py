@@ -6,7 +6,6 @@ to this file.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -162,16 +161,7 @@ def measure_length_alone(
     return {**row, "with an alarm": alarms}
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as a table in Markdown."""
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[str(value) for value in row.values()] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def write_page(
-    unchanged: Sequence[Mapping[str, Any]], shorter: Sequence[Mapping[str, Any]]
-) -> None:
+def write_page(unchanged: pd.DataFrame, shorter: pd.DataFrame) -> None:
     """Write the results as a page."""
     parts = [
         "# Monitoring",
@@ -181,12 +171,12 @@ def write_page(
         f"{WINDOWS:,} windows of {MIN_SIZE:,} to {MAX_SIZE:,} texts, of log-uniform sizes, are "
         f"compared with the profile of other texts, in {SPLITS} random splits of the reviews into "
         "two halves. The texts are the first words of reviews, or whole reviews.",
-        markdown_table(unchanged),
+        unchanged.to_markdown(index=False, disable_numparse=True),
         "## Word use of shorter texts",
         "Passages from random places of reviews are compared with the profile of other, whole "
         f"reviews: the mean distance of {WINDOWS // SPLITS} windows of each size, and how many of "
         "all these windows raise an alarm of word use.",
-        markdown_table(shorter),
+        shorter.to_markdown(index=False, disable_numparse=True),
     ]
     files.write_text_atomically(RESULTS, "\n\n".join(parts) + "\n")
 
@@ -215,7 +205,7 @@ def main() -> None:
             row = measure_length_alone(texts, held_out, profile, config)
             shorter.append({"words of a passage": words} | row)
             print(shorter[-1], flush=True)
-    write_page(unchanged, shorter)
+    write_page(pd.DataFrame(unchanged), pd.DataFrame(shorter))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from workflow import commands, files, provenance, tracking
 from workflow.files import EVALUATE, TRAIN
 from workflow.params import Params, load_params
 from workflow.params_file import with_changes
-from workflow.tracking import Run, calls_store
+from workflow.tracking import Run
 
 COMMAND = "python -m benchmarks.seeds.memory"
 STUDY_TAG = "memory.key"  # tag of the parent run: digest of the names of its trainings
@@ -132,18 +132,13 @@ def main() -> None:
         curves.to_csv(folder / "gradients.csv", index=False)
         for name, plot in plots.items():
             plot.savefig(folder / f"{name}.png")
-    log_folder(parent, FOLDER)
+    tracking.log_text(parent, trainings.to_csv(index=False), "trainings.csv")
+    tracking.log_text(parent, curves.to_csv(index=False), "gradients.csv")
+    for name, plot in plots.items():
+        tracking.log_figure(parent, plot, f"{name}.png")
     print(memory_results.accuracy_table(trainings).to_string())
     print(memory_results.reach_table(trainings).to_string())
     print(f"\nThe tables and plots are in {FOLDER} and in run {parent.run_id}.")
-
-
-@calls_store
-def log_folder(run: Run, folder: Path) -> None:
-    """Log all files of a folder without an `about.json` as artifacts of a run."""
-    import mlflow
-
-    mlflow.MlflowClient().log_artifacts(run.run_id, str(folder))
 
 
 def best_accuracy(params: SyntheticParams) -> float:

@@ -3,14 +3,12 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from sentiment.evaluation.plots import NEUTRAL, new_axes
+
 COLORS = {"LSTM": "tab:blue", "GRU": "tab:green", "plain RNN": "tab:orange"}
-NEUTRAL = "0.4"
-SIZE = (8.0, 4.5)  # inches
-DPI = 100
 
 
 def accuracy_table(trainings: pd.DataFrame) -> pd.DataFrame:
@@ -51,7 +49,9 @@ def draw_accuracy(trainings: pd.DataFrame, best: float, without_cue: float) -> F
         best: accuracy of the rule that made the labels.
         without_cue: best accuracy of a model that ignores the cue.
     """
-    figure, axes = _new_axes("Accuracy by the distance of the cue")
+    figure, axes = new_axes(
+        "Accuracy by the distance of the cue", "Words from the cue to the end", "Test accuracy"
+    )
     shown = trainings[(trainings["change"] == "") & (trainings["cue_distance"] > 0)]
     for network, rows in shown.groupby("network", sort=False):
         color = COLORS[str(network)]
@@ -60,8 +60,6 @@ def draw_accuracy(trainings: pd.DataFrame, best: float, without_cue: float) -> F
         axes.plot(rows["cue_distance"], rows["test_accuracy"], "o", color=color, alpha=0.6)
     axes.axhline(best, linestyle=":", color=NEUTRAL, label="rule that made the labels")
     axes.axhline(without_cue, linestyle="--", color=NEUTRAL, label="best without the cue")
-    axes.set_xlabel("Words from the cue to the end")
-    axes.set_ylabel("Test accuracy")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.legend(loc="lower left")
     return figure
@@ -69,7 +67,7 @@ def draw_accuracy(trainings: pd.DataFrame, best: float, without_cue: float) -> F
 
 def draw_changes(trainings: pd.DataFrame, best: float, without_cue: float) -> Figure:
     """Draw the test accuracy of networks with one change, and of the same networks without it."""
-    figure, axes = _new_axes("Accuracy with one change")
+    figure, axes = new_axes("Accuracy with one change", "Test accuracy", "")
     changed = trainings[trainings["change"] != ""]
     shown = trainings[
         trainings["network"].isin(changed["network"])
@@ -81,7 +79,6 @@ def draw_changes(trainings: pd.DataFrame, best: float, without_cue: float) -> Fi
     axes.axvline(best, linestyle=":", color=NEUTRAL, label="rule that made the labels")
     axes.axvline(without_cue, linestyle="--", color=NEUTRAL, label="best without the cue")
     axes.invert_yaxis()
-    axes.set_xlabel("Test accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside lower center", ncols=4)
     return figure
@@ -94,21 +91,12 @@ def draw_gradients(curves: pd.DataFrame) -> Figure:
         curves: columns `network`, `distance` in words from the last one, and the mean gradient
             norms `initial` and `trained`, of one dataset.
     """
-    figure, axes = _new_axes("Gradient by distance")
+    figure, axes = new_axes("Gradient by distance", "Words before the last", "Norm of the gradient")
     for network, rows in curves.groupby("network", sort=False):
         means = rows.groupby("distance")[["initial", "trained"]].mean()
         style: dict[str, Any] = {"color": COLORS[str(network)]}
         axes.plot(means.index, means["trained"], label=f"{network}, trained", **style)
         axes.plot(means.index, means["initial"], "--", label=f"{network}, untrained", **style)
     axes.set_yscale("log")
-    axes.set_xlabel("Words before the last")
-    axes.set_ylabel("Norm of the gradient")
     axes.legend()
     return figure
-
-
-def _new_axes(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    return figure, axes

@@ -8,8 +8,8 @@ features of their own.
 Only features that are in enough training reviews are read. Each has a row of its own in the tables
 of log-ratios and weights. An index of slots gives the row for the hash of a feature. If several
 features have the same slot, only the most frequent one is read. On IMDB, this leaves out a third of
-the features, the rarest ones. The test accuracy was not higher with them (docs/models.md). XLA
-can compile this index, but not the tables of `keras.layers.IntegerLookup`.
+the features, the rarest ones. XLA can compile this index, but not the tables of
+`keras.layers.IntegerLookup`.
 
 Sources: Wang and Manning 2012, *Baselines and Bigrams: Simple, Good Sentiment and Topic
 Classification*; Maiya's keras-nbsvm, which trains the weights by Adam without a penalty.
