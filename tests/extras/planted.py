@@ -8,7 +8,7 @@ import pytest
 from extras.compare import __main__ as compare
 from extras.evaluate_file import __main__ as evaluate_file
 from stages import evaluate
-from tests.conftest import Caller
+from tests.conftest import Caller, run_stages
 from tests.own_texts import NAME, write_texts
 from tests.project import Project
 from tests.services import PASSWORD, web
@@ -58,7 +58,8 @@ def run_everything(project: Project) -> None:
     `printed` there contains the output of the commands. The evaluated texts are in `PRIVATE`.
     """
     home = project.path.parent
-    project.environment |= {**IN_ENVIRONMENT, "HOME": str(home)}
+    environment = {**IN_ENVIRONMENT, "HOME": str(home)}
+    project.environment |= environment
     shutil.rmtree(project.path / ".git")
     project.run("git", "init", "--quiet")
     project.run("dvc", "add", NAME)
@@ -70,10 +71,10 @@ def run_everything(project: Project) -> None:
     columns = ("--text-column", "body", "--label-column", "stars", "--positive-label", "1")
 
     project.change(train={"units": 5, "epochs": 1})
-    printed = [project.run("dvc", "repro")]
+    printed = [run_stages(project, **environment)]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.path)
-        for name, value in {**IN_ENVIRONMENT, "HOME": str(home), "MLFLOW_TRACKING_URI": ""}.items():
+        for name, value in {**environment, "MLFLOW_TRACKING_URI": ""}.items():
             patch.setenv(name, value)
         call = Caller(patch)
         printed.append(call(compare.main, "--a", "champion"))

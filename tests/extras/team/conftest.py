@@ -1,4 +1,4 @@
-"""A team's server, and a laptop whose runs are copied to it. Each file of tests has its own."""
+"""A team's server, and a laptop whose runs are copied to it."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,8 +1,14 @@
-"""A team on a server: training, logging, sharing data and promoting, by user."""
+"""A team on a server: migrating, training, logging, promoting, sharing data and maintaining.
+
+The tests run in the order in which they stand. The first four need a server without a run; the
+fourth copies the laptop's runs to it.
+"""
 
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +16,11 @@ import mlflow
 import pytest
 from mlflow.entities import Run, ViewType
 
-from tests.conftest import Caller
+from extras.team import migrate
+from stages import evaluate
+from tests.conftest import Caller, run_stages, stand_in
 from tests.extras.documented import documented
+from tests.extras.team.conftest import DATABASE, RUNS, stand_as_administrator
 from tests.extras.team.history import history
 from tests.extras.team.servers import (
     MARK,
@@ -24,9 +33,9 @@ from tests.extras.team.servers import (
     serving,
 )
 from tests.extras.test_listening import look
-from tests.project import MODEL, Project
+from tests.project import MODEL, Project, free_port
 from tools import demote, promote, sync
-from workflow import files, outputs
+from workflow import files, outputs, store
 from workflow.params import load_params
 from workflow.store import EXPERIMENT
 from workflow.tracking import TRAINING_ID
@@ -35,6 +44,143 @@ pytestmark = pytest.mark.slow
 RAN = "Running stage"
 REPRO = ("python", "-m", "tools.repro")
 SYNC = ("python", "-m", "tools.sync")
+KILLED = """
+import os
+from extras.team import database, migrate
+from workflow.commands import run_command
+
+insert = database.insert
+left = [1, 2, 3]
+die = lambda _: os.kill(os.getpid(), 9)
+database.insert = lambda table: (insert if left and left.pop() else die)(table)
+run_command("make migrate", migrate.main)
+"""
+
+
+@pytest.fixture
+def own(laptop: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The laptop's project as the working directory, with the administrator's variables."""
+    stand_as_administrator(laptop, monkeypatch)
+    return laptop.path
+
+
+def execute(project: Path, statement: str) -> None:
+    """Execute a statement in a laptop's database."""
+    with closing(sqlite3.connect(project / "mlflow.db")) as database, database:
+        database.execute(statement)
+
+
+def count_rows(server: Team, table: str) -> int:
+    """Return the number of rows of a table on the server."""
+    ((count,),) = server.backends.sql(f"SELECT count(*) FROM {table}")
+    return int(count)
+
+
+def assert_nothing_was_copied(server: Team) -> None:
+    assert count_rows(server, "runs") == 0
+    assert server.backends.objects() == {}
+
+
+@pytest.mark.usefixtures("own")
+def test_server_that_cannot_be_used_is_one_message(server: Team, call: Caller) -> None:
+    def message(url: str) -> str:
+        return call.fail(migrate.main, "--to", url)
+
+    assert "mlflow.example.org is not a server's URL" in message("mlflow.example.org")
+    assert "does not answer" in message(f"http://127.0.0.1:{free_port()}")
+    call.monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another one")
+    assert "rejected the user name or password" in message(server.url)
+    assert_nothing_was_copied(server)
+
+
+@pytest.mark.usefixtures("own")
+def test_database_that_is_not_the_servers_is_one_message(server: Team, call: Caller) -> None:
+    def message(database: str) -> str:
+        return call.fail(migrate.main, "--to", server.url, "--database", database)
+
+    assert 'database "mlflow_s" does not exist' in message("postgresql:///mlflow_s")
+    assert message("mlflow:sesame@host/mlflow").startswith("DATABASE is not the URL of a database.")
+    assert "has no tables of MLflow" in message("postgresql:///mlflow_auth")
+    server.backends.sql("CREATE DATABASE mlflow_s OWNER mlflow")
+    copy = "pg_dump mlflow | psql mlflow_s"
+    subprocess.run(copy, shell=True, check=True, capture_output=True)
+    server.backends.sql("UPDATE experiments SET creation_time = 0", "mlflow_s")
+    assert "uses another database than postgresql:///mlflow_s" in message("postgresql:///mlflow_s")
+    server.backends.sql("UPDATE alembic_version SET version_num = '1'", "mlflow_s")
+    assert "has version 1 of MLflow's schema" in message("postgresql:///mlflow_s")
+    assert_nothing_was_copied(server)
+
+
+def test_run_that_is_still_running_is_one_message(own: Path, server: Team, call: Caller) -> None:
+    execute(own, "UPDATE runs SET status = 'RUNNING' WHERE name = 'trial 1'")
+    message = call.fail(migrate.main, "--to", server.url)
+    execute(own, "UPDATE runs SET status = 'FINISHED' WHERE name = 'trial 1'")
+    assert "Still running: " in message
+    assert_nothing_was_copied(server)
+
+
+def test_killed_migration_leaves_no_row_and_the_next_one_completes_it(
+    own: Path, laptop: Project, server: Team, call: Caller
+) -> None:
+    process = laptop.start("python", "-c", KILLED, "--to", server.url, DATABASE=DATABASE)
+    process.communicate(timeout=300)
+    assert process.returncode == -9
+    assert count_rows(server, "runs") == count_rows(server, "metrics") == 0
+    uploaded = server.backends.objects()
+    (cut,) = (key for key in uploaded if key.endswith("a b.txt"))
+    server.backends.s3_client().put_object(Bucket="mlflow", Key=cut, Body=b"no")
+    result = call.json(migrate.main, "--to", server.url)
+    assert result["equal"]
+    assert result["copied"]["files"] == 1
+    assert server.backends.objects() == uploaded
+    logged = [path for path in own.glob("mlruns/**/*") if path.is_file()]
+    assert result["files"] == len(uploaded) == len(logged)
+    assert count_rows(server, "runs") == RUNS
+
+
+def test_second_migration_copies_nothing_and_clients_see_the_same_on_both(
+    migrated: Any, own: Path, server: Team
+) -> None:
+    assert migrated["equal"]
+    assert migrated["copied"] == {"rows": 0, "files": 0}
+    assert {"name": "runs", "here": RUNS, "there": RUNS} in migrated["tables"]
+    here = history(mlflow.MlflowClient(f"sqlite:///{own}/mlflow.db"))
+    assert here.count('"run_name"') == RUNS
+    assert here == history(mlflow.MlflowClient(server.url))
+
+
+@pytest.mark.usefixtures("migrated")
+def test_new_run_is_copied_and_other_content_under_the_same_name_is_refused(
+    own: Path, server: Team, call: Caller
+) -> None:
+    stand_in(own, call.monkeypatch)
+    client = mlflow.MlflowClient()
+    run_id = client.create_run(store.connect(), 1_600_000_000_000).info.run_id
+    client.log_text(run_id, "new", "note.txt")
+    client.set_terminated(run_id)
+    result = call.json(migrate.main, "--to", server.url)
+    assert result["equal"]
+    assert result["copied"]["files"] == 1
+    status = f"SELECT status FROM runs WHERE run_uuid = '{run_id}'"
+    assert server.backends.sql(status) == [("FINISHED",)]
+
+    params = count_rows(server, "params")
+    objects = server.backends.objects()
+    note = next(own.glob(f"mlruns/*/{run_id}/artifacts/note.txt"))
+    note.write_text("NEW", encoding="utf-8")
+    note.with_name("more.txt").touch()
+    message = call.fail(migrate.main, "--to", server.url)
+    assert "other files under the same path, so nothing was copied" in message
+    assert message.endswith(f"{run_id}/artifacts/note.txt")
+
+    execute(own, "UPDATE params SET value = 'new' WHERE key = 'train.units' AND value = '5'")
+    execute(own, "UPDATE model_versions SET run_id = 'another' WHERE version = 3")
+    message = call.fail(migrate.main, "--to", server.url)
+    assert "so nothing was copied:" in message
+    assert "\n  params: train.units, " in message
+    assert "synthetic-sentiment, 3" in message
+    assert count_rows(server, "params") == params
+    assert server.backends.objects() == objects
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +201,7 @@ def alice(
     """The project on Alice's machine after a training of hers, which is committed.
 
     Her password is in the server's URL. During the training, another secret was in her DVC
-    configuration. The file `output` next to the project has what the command printed.
+    configuration. The file `output` next to the project has what the stages printed.
     """
     assert experiment_id
     project = Project(tmp_path_factory.mktemp("alice") / "project")
@@ -64,7 +210,8 @@ def alice(
     project.environment["MLFLOW_TRACKING_URI"] = f"http://alice:{password('alice')}@{host}"
     project.change(train={"seed": 7})
     project.run("dvc", "remote", "add", "own", f"https://me:{MARK}@data.example/")
-    project.path.with_name("output").write_text(project.run("dvc", "repro"), encoding="utf-8")
+    output = run_stages(project, MLFLOW_TRACKING_URI=project.environment["MLFLOW_TRACKING_URI"])
+    project.path.with_name("output").write_text(output, encoding="utf-8")
     project.run("git", "checkout", "--", ".dvc/config")  # where the user wrote it
     project.commit()
     return project
@@ -212,12 +359,15 @@ def test_second_user_gets_data_from_the_store_and_the_run_from_the_server(
 
 
 def test_conflict_in_dvc_lock_is_resolved_as_documented(
-    alice: Project, bob: Project, experiment_id: str, client: mlflow.MlflowClient
+    alice: Project, bob: Project, server: Team, experiment_id: str, client: mlflow.MlflowClient
 ) -> None:
     alice.change(evaluate={"threshold": 0.4})
     bob.change(evaluate={"mistakes": 3})
-    for person in (alice, bob):
-        assert f"{RAN} 'evaluate'" in person.run("dvc", "repro")
+    for name, person in (("alice", alice), ("bob", bob)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(person.path)
+            Caller(patch)(evaluate.main, **server.user(name))
+        person.run("dvc", "commit", "--force", "evaluate")
         person.commit()
     alice.run("git", "push")  # without `dvc push`: what the remote lacks is run
     assert "CONFLICT" in bob.fail("git", "pull", "--no-rebase")
@@ -227,6 +377,7 @@ def test_conflict_in_dvc_lock_is_resolved_as_documented(
     output = bob.run(*REPRO)
     assert f"{RAN} 'evaluate'" in output
     assert f"{RAN} 'train'" not in output
+    assert MARK not in output
     bob.run("bash", "-ec", "\n".join(commit))
     run_documented("After a training, commit, and share it:", bob.path, bob.environment)
 
