@@ -68,13 +68,3 @@ def test_contracts_targets_and_links_hold_without_an_extra(
     pages = [*root.glob("*.md"), *root.glob("docs/*.md"), *root.glob("extras/*/*.md")]
     dead = {str(page.relative_to(root)): dead_links(page) for page in pages}
     assert {page: links for page, links in dead.items() if links} == {}
-
-
-@pytest.mark.slow
-def test_tests_of_the_core_import_without_any_extra(clone: Project, tmp_path: Path) -> None:
-    project = clone.copy(tmp_path / "project")
-    for name in EXTRAS:
-        remove_extra(name, project.path)
-    shutil.rmtree(project.path / "tests" / "extras")
-    (project.path / "tests" / Path(__file__).name).unlink()
-    project.run("python", "-m", "pytest", "--collect-only", "--quiet")

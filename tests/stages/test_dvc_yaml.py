@@ -57,6 +57,8 @@ def imported_modules(path: Path) -> set[Path]:
             start = path.parents[node.level - 1] if node.level else ROOT
             base = start.joinpath(*(node.module or "").split("."))
             named |= {base, *(base / alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            named |= {ROOT.joinpath(*alias.name.split(".")) for alias in node.names}
     modules = {path.with_suffix(".py") for path in named if path.is_relative_to(ROOT)}
     return {module for module in modules if module.is_file()}
 
