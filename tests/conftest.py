@@ -229,10 +229,10 @@ def clone(shared: Sharer) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(clone: Project, shared: Sharer) -> Project:
-    """Return a clone after its first `dvc repro`, committed."""
+    """Return a clone after all stages, committed."""
 
     def finish(project: Project) -> None:
-        output = project.run("dvc", "repro")
+        output = run_stages(project)
         assert "Test Accuracy: 0." in output
         project.commit()
 
