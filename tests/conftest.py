@@ -37,7 +37,7 @@ SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},
     "pad": {"num_words": 10_000, "max_length": 80},
     "train": {"embedding_units": 8, "units": 8, "epochs": 1, "batch_size": 256},
-    "evaluate": {"length_buckets": [40, 80]},
+    "evaluate": {"length_buckets": [40, 80], "threshold": 0.6},
 }
 
 

@@ -144,12 +144,6 @@ def test_long_text_is_predicted_by_its_end(server: Server) -> None:
     assert server.predict([long]) == server.predict(["dull " * 200 + end])
 
 
-def test_no_file_of_the_model_is_a_pickle(imdb_project: Project) -> None:
-    (word_index,) = imdb_project.path.glob("mlruns/1/models/*/artifacts/artifacts/word_index.json")
-    suffixes = {path.suffix for path in word_index.parents[1].rglob("*") if path.is_file()}
-    assert suffixes <= {"", ".py", ".json", ".yaml", ".txt", ".keras"}
-
-
 def test_predict_prints_the_prediction_and_the_words_that_matter_most(
     server: Server, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
