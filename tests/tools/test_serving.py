@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tests.conftest import Caller, own_copy, stand_in
 from tests.project import MODEL, Project, free_port, wait_for, wait_until
 from tools import demote, predict, promote, serve
+from workflow.params import load_params
 from workflow.registry.champion import champion_version, model_uri_of
 
 pytestmark = pytest.mark.slow
@@ -107,6 +108,8 @@ def test_many_reviews_at_once_get_the_bits_of_the_evaluation(
     np.testing.assert_array_equal(probabilities(predictions), expected)
     table = pd.read_csv(server.project.path / "data/evaluate/predictions.csv")
     assert [one["label"] for one in predictions] == table["predicted"][:REVIEWS].tolist()
+    threshold = load_params(server.project.path / "params.yaml").evaluate.threshold
+    assert ((expected > 0.5) & (expected <= threshold)).any()  # so it is not the default threshold
 
 
 def test_reviews_of_fifty_clients_get_the_bits_of_the_evaluation(

@@ -21,7 +21,7 @@ def test_batches_keep_rows_together_and_keep_types() -> None:
 
 
 @pytest.mark.parametrize(("reviews", "share", "at"), [(25_000, 0.2, 20_000), (7, 0.3, 4)])
-def test_split_is_rounded_as_by_keras_without_copies(reviews: int, share: float, at: int) -> None:
+def test_split_rounds_as_keras_does_and_copies_nothing(reviews: int, share: float, at: int) -> None:
     x = np.arange(reviews)[:, None]
     y = np.zeros(reviews, np.uint8)
     train_split, val_split = train_validation_split(x, y, share)
