@@ -46,6 +46,8 @@ def test_network_is_trained_alone_and_validated_with_the_linear_component() -> N
     changes = {"dropout": {"word": 0.3}}
     alone = new_training(small_train_params(**changes), accelerate=True)
     combined = new_training(small_train_params(**changes, **COMBINED), accelerate=True)
+    updated = [variable.path for variable in combined.fitted_model.trainable_variables]
+    assert updated == [variable.path for variable in alone.fitted_model.trainable_variables]
     expected = alone.fit(NO_PROGRESS, lambda _: None).history
     component = combined.model.get_layer(linear_component.LAYER_NAME)
     weights = component.get_weights()
