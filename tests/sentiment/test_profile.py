@@ -106,9 +106,8 @@ def test_words_of_fewer_than_ten_training_texts_are_not_counted_on_their_own() -
     assert use.other_words == 2 + 1 + 4
 
 
-@pytest.mark.parametrize("words", [8, 50])
-@pytest.mark.parametrize("count", [100, 500, 5000])
-def test_unchanged_texts_are_no_farther_than_random_samples(words: int, count: int) -> None:
+@pytest.mark.parametrize(("count", "words"), [(100, 8), (5000, 50)])
+def test_unchanged_texts_are_no_farther_than_random_samples(count: int, words: int) -> None:
     """Use short texts, too: their rare words must not make large windows look different."""
     test = random_reviews(10_000, words, seed=0)
     use = profile.describe_word_use(

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from sentiment.explanation import explain, prefix_predictions
-from tests.conftest import curve, run_stages, runs
+from stages import evaluate, train
+from tests.conftest import Caller, curve, runs
 from tests.project import Project
 from workflow.registry import champion, packaging
 
@@ -14,10 +15,11 @@ TEXT = "the plot was not good"
 
 
 def test_linear_model_is_trained_evaluated_registered_served_and_explained(
-    project: Project,
+    project: Project, call: Caller
 ) -> None:
     project.change(train={"architecture": "linear"})
-    run_stages(project)
+    call(train.main)
+    call(evaluate.main)
     run = runs()[0]
     assert run.info.run_name.startswith("linear · len ")
     assert [epoch for epoch, _ in curve(run.info.run_id, "val_accuracy")] == [1, 2]

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 
 import mlflow
-import pandas as pd
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
-from stages import evaluate
 from tests.conftest import Caller, runs, stand_in
 from tests.project import MODEL as NAME
 from tests.project import Project
@@ -41,24 +39,6 @@ def test_version_is_registered_once(project: Project, call: Caller) -> None:
     mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "outputs.evaluate")
     call(sync.main)
     assert [again.tags for again in versions()] == [version.tags]
-
-
-def test_another_threshold_is_another_version_of_the_same_run(
-    project: Project, call: Caller
-) -> None:
-    project.change(evaluate={"threshold": 0.9999})
-    output = call(evaluate.main)
-    assert f"Version 2 of {NAME} is " in output
-    assert "than the champion: McNemar's exact p = " in output
-    (run,) = runs()
-    assert run.info.status == "FINISHED"
-    first, second = versions()
-    assert first.run_id == second.run_id == run.info.run_id
-    assert second.tags["promote.by"] == "rule"
-    assert first.tags["served.sha256"] != second.tags["served.sha256"]
-    text = pd.DataFrame({"text": ["a fine film"]})
-    prediction = mlflow.pyfunc.load_model(f"models:/{NAME}/2").predict(text)
-    assert prediction["label"][0] == "negative"
 
 
 def test_changed_model_is_refused_and_an_intact_copy_of_the_project_is_used(

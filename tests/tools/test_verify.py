@@ -68,17 +68,19 @@ def test_files_that_differ_are_named_with_the_changed_environment(
     run = json.loads((folder / "run.json").read_bytes())
     run["tags"]["processor.name"] = "Another Processor"
     (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    (folder / "metrics.json").write_text("{}", encoding="utf-8")
+    metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
+    changed = {**metrics, "test_accuracy": 0.25}
+    (project.path / "data/evaluate/metrics.json").write_text(json.dumps(changed), encoding="utf-8")
     project.run("dvc", "commit", "--force", "train", "evaluate")
     output = call.fail(verify.main)
-    assert "These files differ: train/metrics.json\n" in output
+    assert "These files differ: evaluate/metrics.json\n" in output
+    assert f"Test accuracy: 0.25 → {metrics['test_accuracy']}\n" in output
     assert "processor.name Another Processor → " in output
     assert verify.main.main(["--json"], standalone_mode=False) == 1
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert document["differing"] == ["train/metrics.json"]
+    assert document["differing"] == ["evaluate/metrics.json"]
     assert document["changed"]["processor.name"][0] == "Another Processor"
-    before, now = document["test_accuracy"]
-    assert 0 < before == now
+    assert document["test_accuracy"] == [0.25, metrics["test_accuracy"]]
 
 
 @pytest.mark.slow

@@ -13,13 +13,22 @@ from workflow.params import Params
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Make an empty repository of git and DVC the working directory."""
-    project = Project(tmp_path)
+@pytest.fixture(scope="module")
+def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return an empty repository of git and DVC, to be copied."""
+    project = Project(tmp_path_factory.mktemp("empty"))
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
-    monkeypatch.chdir(tmp_path)
+    return project
+
+
+@pytest.fixture
+def repository(
+    empty_repository: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """Make an empty repository of git and DVC the working directory."""
+    project = empty_repository.copy(tmp_path / "repository")
+    monkeypatch.chdir(project.path)
     return project
 
 
@@ -54,17 +63,6 @@ def test_exit_status_is_that_of_dvc(repository: Project) -> None:
     stages = "stages:\n  fail:\n    cmd: exit 3\n"
     (repository.path / "dvc.yaml").write_text(stages, encoding="utf-8")
     assert dvc_commands.run_dvc("repro", "--quiet") == 255
-    assert dvc_commands.run_dvc("--version") == 0
-
-
-def test_lock_file_with_a_merge_conflict_is_left_to_the_user(repository: Project) -> None:
-    stages = "stages:\n  count:\n    cmd: echo 1 > result\n    outs: [result]\n"
-    (repository.path / "dvc.yaml").write_text(stages, encoding="utf-8")
-    conflict = b"<<<<<<< ours\nschema: '2.0'\n=======\nschema: '2.1'\n>>>>>>> theirs\n"
-    (repository.path / "dvc.lock").write_bytes(conflict)
-    assert dvc_commands.run_dvc("repro") != 0
-    assert (repository.path / "dvc.lock").read_bytes() == conflict
-    assert not (repository.path / "result").exists()
 
 
 def tables_of(default_params: Params, train: str) -> FetchParams:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from sentiment.data.params import describe_dataset
-from tests.project import TRANSFORMER
+from tests.project import TRANSFORMER, Project
 from workflow import provenance
 from workflow.params import Params
 from workflow.params_file import with_changes
 from workflow.provenance import run_name, short_digest_of
 
+SECRET = "AKIAPLANTED"
+HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
 CPU_INFO = "processor\t: 0\nmodel name\t: Example CPU\nflags\t\t: fpu avx2\n"
 
 
@@ -93,6 +95,26 @@ def test_name_of_a_run_says_what_is_linear(
     params = with_changes(default_params, changes)
     dataset = describe_dataset(params.fetch)
     assert run_name(params.train, params.pad, dataset) == expected
+
+
+@pytest.mark.slow
+def test_diff_has_changes_of_params_and_code_and_nothing_of_other_files(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fresh.path)
+    for name in (*HOLDING_SECRETS, "staged.txt"):
+        (fresh.path / name).write_text(f"# {SECRET}\n", encoding="utf-8")
+    fresh.run("git", "add", "staged.txt")
+    with (fresh.path / ".dvc/config").open("a", encoding="utf-8") as config:
+        config.write(f"['remote \"own\"']\n    url = s3://nowhere\n    access_key_id = {SECRET}\n")
+    fresh.change(train={"units": 5})
+    with (fresh.path / "stages/train.py").open("a", encoding="utf-8") as code:
+        code.write("# a comment\n")
+    diff = provenance.uncommitted_diff()
+    assert "-  units: 4" in diff
+    assert "+# a comment" in diff
+    assert SECRET not in diff
+    assert SECRET not in str(provenance.provenance_tags())
 
 
 def test_long_diff_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

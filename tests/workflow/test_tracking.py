@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ RECORD = RunRecord(
     uncommitted="",
 )
 PARAMS = {"train.units": 4}
+NO_DATABASE = b"no database" * 100
 
 
 def history(*seconds: float) -> pd.DataFrame:
@@ -167,35 +170,53 @@ def test_signal_after_the_run_was_completed_leaves_it_finished() -> None:
     assert info().status == "FINISHED"
 
 
-def break_store(root: Path) -> Callable[[], None]:
-    """Damage the database, and return a function that repairs it."""
+Failure = Callable[[Path], AbstractContextManager[None]]
+
+
+@contextmanager
+def damaged_store(root: Path) -> Iterator[None]:
+    """Damage the database until the context ends."""
     database = root / "mlflow.db"
     intact = database.read_bytes()
-    database.write_bytes(b"no database" * 100)
-
-    def repair() -> None:
-        database.write_bytes(intact)
-
-    return repair
+    database.write_bytes(NO_DATABASE)
+    yield
+    database.write_bytes(intact)
 
 
+@contextmanager
+def locked_store(root: Path) -> Iterator[None]:
+    """Lock the database until the context ends, as another program does."""
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        yield
+        database.rollback()
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (damaged_store, "file is not a database"),
+        # MLflow waits for 20 seconds.
+        pytest.param(locked_store, "database is locked", marks=pytest.mark.slow),
+    ],
+)
 def test_store_that_fails_midway_is_reported_once_and_no_epoch_is_lost(
-    root: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, capsys: pytest.CaptureFixture[str], failure: Failure, reason: str
 ) -> None:
     with live_run(RECORD, PARAMS) as run:
         run.log_epochs(history(2.0))
-        repair = break_store(root)
-        run.log_epochs(history(2.0, 1.0))
-        run.log_epochs(history(2.0, 1.0, 1.0))
+        with failure(root):
+            run.log_epochs(history(2.0, 1.0))
+            run.log_epochs(history(2.0, 1.0, 1.0))
         assert run.has_store_failed
-        repair()
     printed = capsys.readouterr().err
     assert printed.count("Nothing more is logged to MLflow. Run `make sync` later") == 1
+    assert reason in printed
     assert "Traceback" not in printed
     assert curve(info().run_id) == [(1, 1.0)]
 
 
-def test_training_succeeds_if_the_store_is_unreachable(
+def test_store_that_is_unreachable_from_the_start_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
@@ -203,13 +224,14 @@ def test_training_succeeds_if_the_store_is_unreachable(
         with live_run(RECORD, PARAMS) as run:
             run.log_epochs(history(2.0))
     assert run.run is None
+    assert run.has_store_failed
     assert capsys.readouterr().err.count("does not answer") == 1
 
 
 def test_error_of_the_training_is_raised_even_if_the_store_fails_with_it(root: Path) -> None:
     def train() -> None:
         with live_run(RECORD, PARAMS):
-            break_store(root)
+            (root / "mlflow.db").write_bytes(NO_DATABASE)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

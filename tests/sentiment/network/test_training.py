@@ -109,11 +109,12 @@ def test_training_metrics_are_those_of_the_kept_epoch() -> None:
     assert training.training_metrics(TrainingResult(history, 1)) == expected
 
 
-def test_deterministic_operations_are_enabled(small_params: Params) -> None:
-    from tensorflow.python.framework import config
+def test_operations_that_are_not_deterministic_are_refused(small_params: Params) -> None:
+    import tensorflow as tf
 
     training.set_seeds(small_params.train)
-    assert config.is_op_determinism_enabled()
+    with pytest.raises(RuntimeError, match="determinism is enabled"):
+        tf.random.Generator.from_non_deterministic_state()
 
 
 STOPPED: Changes = {

@@ -1,8 +1,6 @@
 """The registered model predicts label and probability of raw texts."""
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,26 +97,3 @@ def test_changed_file_is_refused(artifacts: dict[str, str], name: str) -> None:
         file.write(b" ")
     with pytest.raises(ValueError, match=f"{name} was changed"):
         load_model(artifacts)
-
-
-def test_model_package_is_loaded_under_any_name_without_the_project(
-    tmp_path: Path, artifacts: dict[str, str]
-) -> None:
-    packaging.write_code(tmp_path, "served_abc")
-    code = f"""
-import sys
-from types import SimpleNamespace
-import pandas as pd
-from served_abc.serving.pyfunc_model import SentimentModel
-model = SentimentModel()
-model.load_context(SimpleNamespace(artifacts={artifacts!r}))
-print(model.predict(None, pd.DataFrame({{"text": ["a fine film"]}}))["label"][0])
-print(*[name for name in sys.modules if name.partition(".")[0] in {{"sentiment", "stages"}}])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    label, ours = done.stdout.split("\n")[:2]
-    assert label in ("positive", "negative")
-    assert ours == ""
