@@ -10,13 +10,6 @@ from extras.compare.significance import paired_interval, welch_test
 from workflow.registry.promotion import DiscordantPairs, mcnemar_p_value
 
 
-def test_mcnemar_is_the_two_sided_binomial() -> None:
-    counts = ((0, 0), (0, 1), (0, 6), (6, 0), (1, 5))
-    expected = [1, 1, 2 / 2**6, 2 / 2**6, 14 / 2**6]
-    p_values = [mcnemar_p_value(DiscordantPairs(*pair)) for pair in counts]
-    assert p_values == pytest.approx(expected)
-
-
 def test_interval_of_a_paired_difference_is_that_of_the_discordant_pairs() -> None:
     # Clopper and Pearson: 5 of 5 have a lower limit of 0.025^(1/5), and 0 of 5 an upper limit of
     # 1 - 0.025^(1/5)

@@ -12,8 +12,10 @@ from workflow.files import DamagedError
 from workflow.params import Params, PromoteParams
 from workflow.registry.promotion import (
     Decision,
+    DiscordantPairs,
     StoredEvaluation,
     decide_promotion,
+    mcnemar_p_value,
     read_evaluation,
     significance_level,
 )
@@ -124,3 +126,10 @@ def test_evaluation_with_changed_predictions_is_refused(
     predictions.write_text(text.replace(",negative,", ",positive,"), encoding="utf-8")
     with pytest.raises(DamagedError, match=r"predictions\.csv"):
         read_evaluation(folder)
+
+
+def test_mcnemar_is_the_two_sided_binomial() -> None:
+    counts = ((0, 0), (0, 1), (0, 6), (6, 0), (1, 5))
+    expected = [1, 1, 2 / 2**6, 2 / 2**6, 14 / 2**6]
+    p_values = [mcnemar_p_value(DiscordantPairs(*pair)) for pair in counts]
+    assert p_values == pytest.approx(expected)
