@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import optuna
 import pytest
+from mlflow.entities import Run
+from optuna.trial import FrozenTrial
 from ruamel.yaml import YAML
 
 from extras.sweep import __main__ as command
@@ -14,8 +18,10 @@ from extras.sweep.trial import Sweep
 from sentiment.data import synthetic
 from sentiment.data.params import describe_dataset
 from sentiment.tokenizer import Reviews
-from tests.conftest import Caller, Sharer, own_copy, stand_in
+from stages import pad, train
+from tests.conftest import Caller, Sharer, curve, own_copy, runs, stand_in
 from tests.project import ROOT, Project
+from workflow.checkpoints import FOLDER, STATE_FILE
 from workflow.params import Params, load_yaml
 
 CONFIG: dict[str, Any] = {
@@ -33,6 +39,38 @@ def change_config(project: Project, **changes: Any) -> None:
     yaml = YAML(typ="safe", pure=True)
     path = project.path / CONFIG_FILE
     yaml.dump({**yaml.load(path), **changes}, path)
+
+
+def checkpoint_keys(project: Project) -> set[str]:
+    """Return the keys of all checkpoints."""
+    return {path.parent.name for path in project.path.glob(f"{FOLDER}/*/{STATE_FILE}")}
+
+
+def parent() -> Run:
+    """Return the parent run of the only sweep in the tracking store."""
+    (run,) = mlflow.MlflowClient().search_runs(["1"], "tags.`sweep.key` LIKE '%'")
+    return run
+
+
+def children() -> list[Run]:
+    """Return the child runs of the only sweep in the tracking store, the oldest first."""
+    which = f"tags.`mlflow.parentRunId` = '{parent().info.run_id}'"
+    return list(mlflow.MlflowClient().search_runs(["1"], which))[::-1]
+
+
+def trials(ending: str = "") -> list[FrozenTrial]:
+    """Return the trials that count of that sweep, or the trials of its confirmation."""
+    name = f"sweep-{parent().data.tags['sweep.key']}{ending}"
+    return study.counted_trials(optuna.load_study(study_name=name, storage=study.storage_url()))
+
+
+def require_curve_of_stage(call: Caller, trial: Run) -> None:
+    """Check that the stages with the params in `params.yaml` have the curve of a trial."""
+    for stage in (pad, train):
+        call(stage.main)
+    newest = runs()[0].info.run_id
+    for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert curve(trial.info.run_id, metric) == curve(newest, metric)
 
 
 @pytest.fixture

@@ -117,6 +117,24 @@ def test_interrupted_trial_is_resumed_at_once(
     require_one_complete_run(search())
 
 
+def test_resumed_trial_restores_its_linear_component_and_does_not_train_it(
+    search: Search,
+    small_sweep: Sweep,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changes = {"train.linear.share": 0.5, "train.cell": "simple_rnn", "train.epochs": 3}
+    params = with_changes(small_sweep.params, changes)
+    fail_once(monkeypatch, tracking, "log_points", Interrupted(15), is_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        search(params=params)
+    assert "Trained the linear component" in capsys.readouterr().out
+    require_one_complete_run(search(params=params))
+    output = capsys.readouterr().out
+    assert "Resuming after epoch 2 of 3" in output
+    assert "Trained the linear component" not in output
+
+
 class Diverging(Training):
     """A training with a loss that is not a number from the first epoch on."""
 
