@@ -83,7 +83,7 @@ def render_table(rows: Sequence[Row]) -> str:
             "model": row.name,
             "test accuracy": f"{row.accuracy:.4f}",
             "interval": f"{row.interval.low:.4f} to {row.interval.high:.4f}",
-            "SD": "" if row.deviation is None else f"{row.deviation:.4f}",
+            "standard deviation": "" if row.deviation is None else f"{row.deviation:.4f}",
             "ECE": f"{row.ece:.3f}",
             "gradient reach": f"{row.reach:.0f}",
             "minutes": f"{row.minutes:.1f}",

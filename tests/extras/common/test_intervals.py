@@ -1,4 +1,4 @@
-"""Confidence intervals equal those of textbooks."""
+"""Confidence intervals equal published ones."""
 
 import numpy as np
 import pandas as pd

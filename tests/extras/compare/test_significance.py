@@ -1,4 +1,4 @@
-"""Intervals and p-values equal those of textbooks and of other computations."""
+"""Intervals and p-values equal published ones, or ones that are computed by hand."""
 
 from itertools import product
 
