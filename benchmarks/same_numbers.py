@@ -1,0 +1,82 @@
+"""Run the pipelines of two commits on this machine, and compare the numbers that they compute.
+
+    python -m benchmarks.same_numbers 0c1447c
+
+compares the arrays, the probabilities and the metrics of each epoch of that commit with those of
+HEAD, for the default params and for the preset `linear`. The numbers differ between processors, so
+none of them is in a test. Each commit is cloned and gets an environment of its own.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+
+METRICS = ["accuracy", "loss", "val_accuracy", "val_loss"]
+HISTORIES = ("metrics/history.csv", "data/train/history.csv")  # the second one until 1.0.0
+
+
+def clone(commit: str, folder: Path) -> Path:
+    """Clone a commit of this repository, and build its environment."""
+    subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
+    subprocess.run(["git", "checkout", "--quiet", "--detach", commit], cwd=folder, check=True)
+    subprocess.run(["make", "venv"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def run_pipeline(project: Path, preset: str | None) -> None:
+    """Run the pipeline of a clone with the default params or with a preset."""
+    python = project / ".venv" / "bin" / "python"
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    if preset:
+        old_command = [python, "-m", "tools.preset", "--name", preset]
+        is_old = (project / "tools" / "preset.py").exists()
+        command = old_command if is_old else [python, "-m", "cli", "preset", preset]
+        subprocess.run(command, cwd=project, check=True, env=environment)
+    subprocess.run([python, "-m", "dvc", "repro"], cwd=project, check=True, env=environment)
+
+
+def differences(old: Path, new: Path) -> Iterator[str]:
+    """Yield what differs between the results of two projects."""
+    names = {path.name for path in (old / "data/pad").glob("*.npy")}
+    names &= {path.name for path in (new / "data/pad").glob("*.npy")}
+    paths = [f"data/pad/{name}" for name in sorted(names)] + ["data/evaluate/probabilities.npy"]
+    for path in paths:
+        if not np.array_equal(np.load(old / path), np.load(new / path)):
+            yield path
+    tables = [read_history(project)[METRICS] for project in (old, new)]
+    if not tables[0].equals(tables[1]):
+        yield "the metrics of the epochs"
+
+
+def read_history(project: Path) -> pd.DataFrame:
+    """Read the metrics of each epoch."""
+    (path,) = (project / name for name in HISTORIES if (project / name).exists())
+    return pd.read_csv(path)
+
+
+@click.command(help=__doc__)
+@click.argument("commit")
+def main(commit: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        old = clone(commit, Path(scratch) / "old")
+        new = clone("HEAD", Path(scratch) / "new")
+        found = []
+        for preset in (None, "linear"):
+            for project in (old, new):
+                run_pipeline(project, preset)
+            title = preset or "default"
+            found += [f"{title}: {difference} differs" for difference in differences(old, new)]
+            print(f"{title}: compared", flush=True)
+    sys.exit("\n".join(found) if found else 0)
+
+
+if __name__ == "__main__":
+    main()

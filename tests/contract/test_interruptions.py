@@ -1,0 +1,47 @@
+"""A training that is killed resumes after its last finished epoch: the same run, the same bits."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.contract import names
+from tests.contract.conftest import Story, assert_whole, runs
+from tests.project import Project, wait_until
+
+pytestmark = pytest.mark.slow
+EPOCHS = 30
+
+
+def checkpoint_time(project: Project) -> int:
+    """Return when the newest checkpoint was written, in nanoseconds, or 0 without any."""
+    states = (project.path / names.CHECKPOINTS).glob("*/state.npz")
+    return max((path.stat().st_mtime_ns for path in states), default=0)
+
+
+def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
+    project: Project, finished_story: Story, tmp_path: Path
+) -> None:
+    project.change(train={"epochs": EPOCHS})
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        before = checkpoint_time(project)
+        process = project.start("dvc", "repro")
+        wait_until(lambda before=before: checkpoint_time(project) > before)  # type: ignore[misc]
+        os.killpg(process.pid, number)
+        printed, _ = process.communicate(timeout=120)
+        assert process.returncode != 0
+        assert "Traceback" not in printed
+        run, _ = runs()
+        assert run.info.status == ("RUNNING" if number == signal.SIGKILL else "KILLED")
+    printed = project.run(*names.REPRO)
+    assert f"Epoch 1/{EPOCHS}" not in printed
+    resumed, _ = runs()
+    assert resumed.info.run_id == run.info.run_id
+    assert_whole(resumed, EPOCHS)
+
+    undisturbed = finished_story.project.copy(tmp_path / "undisturbed")
+    undisturbed.change(train={"epochs": EPOCHS})
+    undisturbed.run("dvc", "repro")
+    for path in (names.MODEL_FILE, names.PREDICTIONS):
+        assert (project.path / path).read_bytes() == (undisturbed.path / path).read_bytes()

@@ -1,0 +1,146 @@
+"""What a user of `dvc repro` and MLflow finds after the pipeline has run once."""
+
+import itertools
+import json
+import os
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from tests.contract import names
+from tests.contract.conftest import (
+    EPOCHS,
+    Story,
+    artifacts,
+    assert_whole,
+    champion,
+    runs,
+    steps,
+    versions,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.usefixtures("finished")
+def test_the_pipeline_has_four_stages() -> None:
+    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
+    assert list(stages) == ["fetch", "pad", "train", "evaluate"]
+
+
+def test_the_test_accuracy_is_printed(finished: Story) -> None:
+    accuracy = json.loads(names.METRICS.read_bytes())["test_accuracy"]
+    assert f"Test Accuracy: {accuracy:.4f}" in finished.printed["repro"]
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_training_is_one_whole_run() -> None:
+    (run,) = runs()
+    assert_whole(run)
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_has_its_params() -> None:
+    (run,) = runs()
+    expected = {"pad.max_length": "40", "train.units": "4", "train.seed": "42"}
+    assert expected.items() <= run.data.params.items()
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_has_its_datasets() -> None:
+    (run,) = runs()
+    assert run.inputs is not None
+    contexts = {each.tags[0].value for each in run.inputs.dataset_inputs}
+    assert contexts == {"training", "validation", "test"}
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_has_tables_and_plots() -> None:
+    (run,) = runs()
+    tables = {"history.csv", "predictions.csv", "confusion.csv", "roc.csv", "lengths.csv"}
+    plots = {"accuracy.png", "loss.png", "confusion.png", "roc.png", "reliability.png"}
+    assert tables | plots <= artifacts(run)
+
+
+@pytest.mark.usefixtures("finished")
+def test_the_keras_model_has_a_signature_and_predicts_as_the_evaluation() -> None:
+    (run,) = runs()
+    client = mlflow.MlflowClient()
+    models = client.search_logged_models([run.info.experiment_id])
+    uri = next(model.model_uri for model in models if model.name == "model")
+    assert mlflow.models.get_model_info(uri).signature is not None
+    x = np.load(names.PAD / "x_test.npy").astype(np.int32)
+    probability = mlflow.tensorflow.load_model(uri).predict(x, verbose=0)[:, 0]
+    table = pd.read_csv(names.PREDICTIONS)
+    predicted = np.where(probability > 0.5, "positive", "negative")
+    assert (predicted == table["predicted"]).mean() > 0.99  # rounding may differ near the threshold
+
+
+@pytest.mark.usefixtures("finished")
+def test_the_first_version_is_champion_and_has_a_card() -> None:
+    (version,) = versions()
+    assert champion().version == version.version
+    assert version.description
+    assert f"{runs()[0].data.metrics['test_accuracy']:.4f}" in version.description
+
+
+@pytest.mark.usefixtures("finished")
+def test_raw_texts_are_predicted_to_the_bit_as_in_the_evaluation() -> None:
+    index = json.loads((names.FETCH / "word_index.json").read_bytes())
+    words = {rank: word for word, rank in index.items()}
+    tokens = np.load(names.FETCH / "test_tokens.npy")
+    offsets = np.load(names.FETCH / "test_offsets.npy")
+    texts = [
+        " ".join(words[rank] for rank in tokens[start:end])
+        for start, end in itertools.pairwise(offsets)
+    ]
+    model = mlflow.pyfunc.load_model(f"models:/{names.MODEL}@champion")
+    predicted = model.predict(pd.DataFrame({"text": texts}))
+    expected = np.zeros(len(texts), np.float32)
+    order = pd.read_csv(names.PREDICTIONS)["review"].to_numpy()
+    expected[order] = np.load("data/evaluate/probabilities.npy")
+    assert predicted["probability"].to_numpy(np.float32).tobytes() == expected.tobytes()
+
+
+def test_git_keeps_metrics_and_plot_tables_but_no_models(finished: Story) -> None:
+    listed = finished.project.run("git", "ls-files", "--others", "--cached", "--exclude-standard")
+    assert {str(names.METRICS), str(names.HISTORY)} <= set(listed.split())
+    assert str(names.MODEL_FILE) not in listed.split()
+
+
+def test_dvc_shows_metrics_and_plots(finished: Story) -> None:
+    metrics = json.loads(finished.project.read("dvc", "metrics", "show", "--json"))
+    assert str(names.METRICS) in metrics[""]["data"]
+    plots = finished.project.read("dvc", "plots", "show", "--json")
+    assert "Accuracy" in json.loads(plots)
+
+
+@pytest.mark.usefixtures("finished")
+def test_curves_are_in_the_order_of_the_epochs() -> None:
+    (run,) = runs()
+    history = pd.read_csv(names.HISTORY)
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    logged = [point.value for point in sorted(points, key=lambda point: point.step)]
+    assert logged == history["val_loss"].tolist()
+    assert steps(run, "val_loss") == list(range(1, EPOCHS + 1))
+
+
+def test_arrays_of_imdb_are_those_of_keras(finished: Story, tmp_path: Path) -> None:
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    if not (home / "datasets" / "imdb.npz").is_file():
+        pytest.skip("IMDB is not in Keras' cache; the pipeline downloads it")
+    import keras
+
+    project = finished.project.copy(tmp_path / "project")
+    project.change(fetch={"dataset": "imdb"}, pad={"num_words": 10_000, "max_length": 200})
+    project.run("dvc", "repro", "pad")
+    train, test = keras.datasets.imdb.load_data(num_words=10_000)
+    for split, (reviews, labels) in (("train", train), ("test", test)):
+        x = np.load(project.path / names.PAD / f"x_{split}.npy")
+        y = np.load(project.path / names.PAD / f"y_{split}.npy")
+        assert np.array_equal(x, keras.utils.pad_sequences(reviews, maxlen=200))
+        assert np.array_equal(y, labels)
