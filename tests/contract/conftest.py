@@ -85,6 +85,7 @@ def story(finished_story: Story, make_once: Callable[..., Story]) -> Story:
     def live(story: Story) -> None:
         project = story.project
         finished_story.project.copy(project.path)
+        story.digests["repro"] = digest(project)
 
         def run(name: str, *command: str, **environment: str) -> None:
             story.printed[name] = project.run(*command, **environment)

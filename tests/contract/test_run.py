@@ -116,7 +116,7 @@ def test_dvc_shows_metrics_and_plots(finished: Story) -> None:
     metrics = json.loads(finished.project.read("dvc", "metrics", "show", "--json"))
     assert str(names.METRICS) in metrics[""]["data"]
     plots = finished.project.read("dvc", "plots", "show", "--json")
-    assert "Accuracy" in json.loads(plots)
+    assert "Accuracy" in json.loads(plots)["data"]
 
 
 @pytest.mark.usefixtures("finished")
