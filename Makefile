@@ -1,104 +1,82 @@
-# A variable on make's command line (`make predict TEXT=…`) is in the environment of the command,
-# which reads it as an option: `python -m tools.predict --help`. Make would expand its value first,
-# and so run what a text such as `$(shell …)` contains. Each of these variables is therefore set again,
-# to its own unexpanded value, before anything else is expanded. `override` and `export` are two
-# statements for GNU make 3.81, which macOS has: modifiers can be combined only since 3.82. The
-# tests ran with 4.4, none with 3.81.
-set_verbatim = $(eval override $1 := $$(value $1))$(eval export $1)
-$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(call set_verbatim,$(name))))
-
 # Use the first Python from 3.11 to 3.13, or the one that PYTHON= names.
 ifndef PYTHON
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo "$$python" && exit; done; echo python3)
 endif
-# Recipes read it from their environment, because a shell would run parts of a pasted value.
+# Recipes read it, and the folder's name, from the shell: make would expand a `$` in them.
 export PYTHON
-# A command keeps running in this environment when .venv links to another one.
-BUILT = $(realpath .venv)
-# exec: signals to make reach the command itself, not a shell in between.
-ACTIVATED = exec env PATH="$(BUILT)/bin:$$PATH" VIRTUAL_ENV="$(BUILT)"
+# pip trusts the system's certificates. uv does so only with this variable.
+export UV_SYSTEM_CERTS ?= true
+ACTIVE = PATH="$$PWD/.venv/bin:$$PATH" VIRTUAL_ENV="$$PWD/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify predict serve promote demote preset test test-fast check ui docs \
-	bench lock venv
-
-# The text of a target starts with its group. `make` lists the groups in this order.
-GROUPS := pipeline look use decide search team contribute
+.PHONY: help repro ui test check bench lock venv build-venv packages
 
 help:
-	@for group in $(GROUPS); do echo "$$group"; \
-		sed -nE "s/^([a-z-]+):.*## $$group: (.*)/\1 \2/p" $(MAKEFILE_LIST) | \
-		while read -r name text; do printf '  make %-15s%s\n' "$$name" "$$text"; done; done
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile
+	@echo "  sentiment --help	the other commands, after: source .venv/bin/activate"
 
-# Environments of extras that need more than requirements.txt.
-EXTRAS := $(patsubst extras/%/requirements.txt,.venv/%,$(wildcard extras/*/requirements.txt))
-.PHONY: $(EXTRAS)
-$(EXTRAS): .venv/%: venv
-	@"$$PYTHON" tools/venv.py $*
+repro: venv  ## run the pipeline, and log it to MLflow
+	@exec env $(ACTIVE) sentiment repro
 
-repro: venv  ## pipeline: run the pipeline: fetch, pad, train, evaluate
-	@$(ACTIVATED) python -m tools.repro
+ui: venv  ## serve MLflow's UI at http://127.0.0.1:5000/#/experiments?workflowType=machine_learning
+	@exec env $(ACTIVE) MLFLOW_WORKERS=1 MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui
 
-sync: venv  ## pipeline: log everything in data/ that MLflow lacks, and print the run
-	@$(ACTIVATED) python -m tools.sync
+test: venv  ## run all tests, or those of some folders: PART="tests/sentiment"
+	@exec env $(ACTIVE) python -m pytest --numprocesses 2 --dist loadfile $$PART
 
-verify: venv  ## pipeline: run this commit's pipeline again in a clone, and compare every file
-	@$(ACTIVATED) python -m tools.verify
+check: venv  ## check format, lint, types and layers
+	@env $(ACTIVE) ruff format --check .
+	@env $(ACTIVE) ruff check .
+	@env $(ACTIVE) mypy
+	@env $(ACTIVE) lint-imports --no-logo
 
-test: venv $(EXTRAS)  ## contribute: run all tests, or those of an extra: PART=sweep
-	@$(ACTIVATED) python -m pytest --numprocesses 4 --dist loadfile $${PART:+"tests/extras/$$PART"}
-
-test-fast: venv $(EXTRAS)  ## contribute: run the tests that start no command and train nothing, within a minute
-	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal -m "not slow"
-
-check: venv  ## contribute: check format, lint, types and layers
-	@$(ACTIVATED) ruff format --check .
-	@$(ACTIVATED) ruff check .
-	@$(ACTIVATED) mypy
-	@$(ACTIVATED) lint-imports --no-logo
-
-ui: venv  ## look: open the MLflow UI at this project's runs
-	@$(ACTIVATED) python -m tools.ui
-
-venv:  ## contribute: build .venv from requirements.txt, if it is not built already
-	@command -v "$$PYTHON" >/dev/null || \
-		{ echo "make: there is no $$PYTHON: install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
-	@"$$PYTHON" tools/venv.py
-
-predict: venv  ## use: predict the sentiment of a text: TEXT="…"; JSON=1
-	@$(ACTIVATED) python -m tools.predict
-
-serve: venv  ## use: serve the champion on 127.0.0.1:5001; LOG=folder logs its predictions
-	@$(ACTIVATED) python -m tools.serve
-
-promote: venv  ## decide: make a run's model the champion: RUN=<run id>
-	@$(ACTIVATED) python -m tools.promote
-
-demote: venv  ## decide: take the alias from the champion, and return it to the previous one
-	@$(ACTIVATED) python -m tools.demote
-
-preset: venv  ## pipeline: write a preset's params into params.yaml: NAME=best, or NAME=default to go back
-	@$(ACTIVATED) python -m tools.preset
-
-docs: venv  ## contribute: write docs/params.md from the params' classes and presets/default.yaml
-	@$(ACTIVATED) python -m tools.params_page
-
-bench: venv .bench/complete  ## contribute: measure the speeds that docs/performance.md shows
-	@$(ACTIVATED) python -m benchmarks.run
+bench: venv .bench/complete  ## measure the speeds that the README shows
+	@exec env $(ACTIVE) python -m benchmarks.run
 
 .bench/complete: benchmarks/requirements.txt
 	@"$$PYTHON" -m venv --clear .bench
 	@.bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-lock: venv  ## contribute: lock the newest releases of every requirements.in
-	@test -x "$(BUILT)/bin/uv" || \
-		{ echo "make: .venv has no uv. Remove .venv and run make lock again." >&2; exit 1; }
-	@set -e; for source in requirements.in $(wildcard extras/*/requirements.in tests/extras/*/requirements.in); do \
-		env PATH="$(BUILT)/bin:$$PATH" uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-			--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-			$$source -o $${source%.in}.txt; done
+lock: venv  ## lock the newest releases of what requirements.in and the extras need
+	@env $(ACTIVE) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" \
+		requirements.in $(wildcard extras/*/requirements.in) --output-file requirements.txt
 
-include $(wildcard extras/*/targets.mk)
+# What the packages in .venv come from, and the folder that the project is installed from.
+LOCK = "$$(cksum < requirements.txt) $$("$$PYTHON" --version)"
+BUILT_FROM = "$$(cksum < pyproject.toml) $$PWD "$(LOCK)
+IS_BUILT = test "$$(cat .venv/built-from 2>/dev/null)" = $(BUILT_FROM)
+# flock(1), which macOS lacks: run a command while no other make builds.
+LOCKED = "$$PYTHON" -c 'import fcntl, os, sys; lock = os.open(".venv.lock", os.O_CREAT | os.O_RDWR); \
+	os.set_inheritable(lock, True); fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[1], sys.argv[1:])'
+
+venv:
+	@$(IS_BUILT) || $(LOCKED) $(MAKE) --no-print-directory build-venv
+
+build-venv:
+	@! $(IS_BUILT) || exit 0; set -e; \
+	test "$$(cat .venv/lock 2>/dev/null)" = $(LOCK) || $(MAKE) --no-print-directory packages; \
+	.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .; \
+	echo $(BUILT_FROM) > .venv/built-from
+
+# --relocatable: scripts do not hold the folder's name, which may change, or have a blank or a `$`.
+# --compile-bytecode: otherwise, the first import of TensorFlow takes 20 s instead of 7 s.
+# site_cache_dir: DVC's own default can be written by every account of the machine, and DVC unpickles
+# what is in it (docs/security.md).
+packages:
+	@"$$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
+		"Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/path/to/python3.12 ...")'
+	@echo "Building .venv from requirements.txt: 3 GB, a minute or two." >&2
+	@"$$PYTHON" -m venv --clear .venv
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.txt > .venv/uv.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement .venv/uv.txt
+	@.venv/bin/uv venv --quiet --relocatable --allow-existing --python "$$PYTHON" .venv
+	@.venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python \
+		requirements.txt
+	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
+		.venv/bin/dvc config --local core.site_cache_dir "$$cache"
+	@echo $(LOCK) > .venv/lock

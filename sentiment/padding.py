@@ -4,50 +4,23 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 `keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from sentiment.section import Section
-from sentiment.special_tokens import INDEX_FROM
-from sentiment.tokenizer import Layout, Reviews, pad, review_hashes
+from sentiment.params import PadParams
+from sentiment.prediction.tokenizer import Layout, Reviews, pad, review_hashes
 
 SHUFFLE_SEED = 113  # as in `keras.datasets.imdb`; the file has all positive reviews first
 CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory at once
-
-
-class PadParams(Section):
-    """The section `pad`."""
-
-    num_words: int = Field(
-        ge=INDEX_FROM + 2,
-        le=1_000_000,
-        description="Size of the vocabulary, including the special tokens. All token ids are "
-        "below it. Rarer words become the unknown token.",
-    )
-    max_length: int = Field(
-        ge=1,
-        le=10_000,
-        description="Number of tokens to which each review is padded or truncated. With 200, 57% "
-        "of IMDB's training reviews are not truncated.",
-    )
-    padding: Literal["pre", "post"] = Field(
-        description="Where short reviews are padded. `pre`: at the start, so that the last state "
-        "of a recurrent network is at the last word. `post`: at the end."
-    )
-    truncating: Literal["pre", "post"] = Field(
-        description="Where long reviews are truncated. `pre`: at the start, because a verdict "
-        "tends to come at the end. `post`: at the end."
-    )
 
 
 def pad_splits(train: Reviews, test: Reviews, params: PadParams) -> dict[str, NDArray[Any]]:
     """Shuffle and pad the training set and the test set.
 
     Returns:
-        `x_train`, `x_test`: token ids, shape (reviews, max_length), of `tokenizer.token_dtype`.
+        `x_train`, `x_test`: token ids, shape (reviews, max_length), of `token_dtype`.
         `y_train`, `y_test`: labels, 1 = positive, shape (reviews,), uint8.
         `test_order`: the position in `test` of each row of `x_test`, shape (reviews,), int64.
         `test_seen`: whether each row's review also occurs in training, shape (reviews,), bool.

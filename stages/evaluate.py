@@ -1,55 +1,93 @@
-"""Stage 4: compute the metrics, tables and plots of the test set.
+"""Stage 4: compute the metrics, tables and plots of the test set, and register the model.
 
-Writes `data/evaluate/`: `metrics.json`; `cost.json` (what a prediction costs); `probabilities.npy`
-(of being positive, float32, in the order of `x_test.npy`); the tables `predictions.csv`,
-`confusion.csv`, `roc.csv`, `reliability.csv`, `lengths.csv`, `gradients.csv` and `mistakes.csv`;
-the plots `accuracy.png`, `loss.png`, `roc.png`, `reliability.png`, `confusion.png`, `lengths.png`
-and `gradients.png`. Then logs them to the training's run and registers the model.
+Writes `data/evaluate/`: `predictions.csv`, `mistakes.csv` and seven plots; and `metrics/`:
+`evaluate.json` and the tables behind the plots. Then logs them to the training's run.
 
 The training's curves are drawn here, so that restyling a plot does not retrain.
 """
 
-from sentiment.evaluation.evaluate import evaluate_model, predict_and_time
-from sentiment.gradients import measure_gradients
-from sentiment.serving.keras_classifier import load_keras_model
-from workflow import files, outputs
-from workflow.about import AboutEvaluate, AboutTrain, read_about, write_about
-from workflow.commands import run_stage
-from workflow.files import EVALUATE, PAD, TRAIN
-from workflow.params import load_params
-from workflow.publish import publish_or_explain
+import csv
+import re
+
+import pandas as pd
+
+from sentiment.evaluation.evaluate import (
+    TextLookup,
+    evaluate_predictions,
+    plot_training,
+    predictions_table,
+)
+from sentiment.network.gradients import gradient_reach, measure_gradients
+from sentiment.padding import layout
+from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
+from sentiment.prediction.tokenizer import ReadLimits, Reviews
+from workflow import files, runs
+from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateSections, TrainSections
+from workflow.params_file import load_params
+from workflow.provenance import run_name
+from workflow.stage import SignalFlag, run_stage
+
+TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
+FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
 
 
-def main() -> None:
+def text_lookup(reviews: Reviews) -> TextLookup:
+    """Return a function from numbers of reviews to their texts, as far as words have a rank."""
+    word_index = files.read_json(files.WORD_INDEX_FILE)
+    words = {rank: word for word, rank in word_index.items()}
+    return lambda numbers: [" ".join(words[rank] for rank in reviews[at]) for at in numbers]
+
+
+def write_table(table: pd.DataFrame, name: str) -> None:
+    """Write a table as CSV, with an apostrophe before texts that may look like a formula."""
+    if "text" in table:
+        table = table.assign(text=[FORMULA_START.sub("'", text) for text in table["text"]])
+    folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS
+    quoting = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL
+    table.to_csv(folder / f"{name}.csv", index=False, quoting=quoting)
+
+
+def main(_: SignalFlag) -> None:
     params = load_params().evaluate
-    test = outputs.read_eval_dataset()
-    (x,) = files.read_arrays(PAD, ["x_test"])
-    about_train = read_about(TRAIN, AboutTrain)
-    model = load_keras_model(files.verified(TRAIN / "model.keras"))
-    probabilities, cost = predict_and_time(model, x, params.batch_size)
+    trained = files.read_sections(TRAIN, TrainSections)
+    x = files.read_array(PAD / "x_test.npy")
+    y = files.read_array(PAD / "y_test.npy")
+    order = files.read_array(PAD / "test_order.npy")
+    seen = files.read_array(PAD / "test_seen.npy")
+    reviews = files.read_reviews(FETCH, "test")
+    dropped = files.read_array(FETCH / "test_dropped.npy")
+    model = load_keras_model(files.MODEL_FILE)
+    name = run_name(trained.fetch, trained.pad, trained.train)
+
     gradients = measure_gradients(model, x)
-    evaluation = evaluate_model(
-        test,
-        outputs.read_vocabulary(),
-        outputs.read_training_record(),
-        probabilities,
-        gradients,
-        about_train.dataset.name,
-        params,
+    probabilities = BatchPredictor(model)(x)
+    rarer = reviews.count_rarer(ReadLimits.of_layout(layout(trained.pad)).max_rank)
+    predictions = predictions_table(
+        review=order,
+        y=y,
+        probabilities=probabilities,
+        threshold=params.threshold,
+        words=(reviews.lengths + dropped)[order],
+        unknown_words=(rarer + dropped)[order],
+        seen=seen,
     )
-    about = AboutEvaluate(
-        dataset=about_train.dataset,
-        pad=about_train.pad,
-        train=about_train.train,
-        evaluate=params,
-        digests=outputs.current_digests(),
-    )
-    with files.atomic_folder(EVALUATE) as folder:
-        outputs.write_evaluation(folder, evaluation)
-        files.write_json(folder / "cost.json", cost)
-        write_about(folder, about)
-    publish_or_explain(EVALUATE)
-    print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
+    texts = text_lookup(reviews) if params.log_texts else None
+    evaluation = evaluate_predictions(predictions, texts, name)
+    history = pd.read_csv(files.HISTORY_FILE)
+    initial_gradients = pd.read_csv(files.INITIAL_GRADIENTS_FILE)
+    plots = evaluation.plots | plot_training(history, initial_gradients, gradients, name)
+
+    folder = files.new_folder(EVALUATE)
+    for table_name, table in (evaluation.tables | {"gradients": gradients}).items():
+        write_table(table, table_name)
+    for plot_name, plot in plots.items():
+        plot.savefig(folder / f"{plot_name}.png")
+    metrics = {**evaluation.metrics, "gradient_reach": gradient_reach(gradients)}
+    files.write_json(files.TEST_METRICS_FILE, metrics)
+    sections = EvaluateSections(**dict(trained), evaluate=params)
+    files.write_sections(folder, sections)
+    runs.publish_or_explain()
+    print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")
 
 
 if __name__ == "__main__":

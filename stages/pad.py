@@ -7,20 +7,19 @@ position in `data/fetch`) and `test_seen.npy` (whether a test review is also in 
 
 from sentiment.padding import pad_splits
 from workflow import files
-from workflow.about import AboutFetch, AboutPad, read_about, write_about
-from workflow.commands import run_stage
-from workflow.files import FETCH, PAD
-from workflow.params import load_params
+from workflow.files import FETCH, PAD, FetchSections, PadSections
+from workflow.params_file import load_params
+from workflow.stage import SignalFlag, run_stage
 
 
-def main() -> None:
+def main(_: SignalFlag) -> None:
     params = load_params().pad
-    about_fetch = read_about(FETCH, AboutFetch)
+    fetched = files.read_sections(FETCH, FetchSections)
     train = files.read_reviews(FETCH, "train")
     test = files.read_reviews(FETCH, "test")
-    with files.atomic_folder(PAD) as folder:
-        files.write_arrays(folder, pad_splits(train, test, params))
-        write_about(folder, AboutPad(dataset=about_fetch.dataset, pad=params))
+    folder = files.new_folder(PAD)
+    files.write_arrays(folder, pad_splits(train, test, params))
+    files.write_sections(folder, PadSections(fetch=fetched.fetch, pad=params))
     print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
 
 

@@ -1,6 +1,5 @@
 """A copy of the project for tests that run real commands in it."""
 
-import json
 import os
 import shutil
 import signal
@@ -9,33 +8,20 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-DEFAULT_PARAMS = ROOT / "presets" / "default.yaml"  # users change params.yaml
-EPOCHS = 30  # a small training that is long enough to be interrupted three times
 SMALL: dict[str, Any] = {
-    "fetch": {
-        "dataset": "synthetic",
-        # 256 to learn from, 64 to validate: with full batches alone fewer graphs are compiled
-        "synthetic": {"train_reviews": 320, "test_reviews": 200, "vocab_size": 300},
-    },
-    "pad": {"num_words": 350, "max_length": 40},
+    # 256 to learn from, 64 to validate: with full batches alone fewer graphs are compiled
+    "fetch": {"dataset": "synthetic", "synthetic": {"train_reviews": 320, "test_reviews": 200}},
+    "pad": {"num_words": 450, "max_length": 40},
     "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
-    "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
 }
-TRANSFORMER: dict[str, Any] = {  # what makes one of the network of these params
-    "architecture": "transformer",
-    "heads": 2,
-    "mask_padding": True,
-}
-MODEL = "synthetic-sentiment"  # registered model of the synthetic set
-# Environment of an MLflow server with one process.
-QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+MODEL = "synthetic-sentiment"  # registered model of the synthetic dataset
 
 
 def merge_changes(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +48,7 @@ def free_port() -> int:
 
 
 def wait_for(url: str, seconds: float = 300) -> None:
+    """Wait until a server answers."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -93,19 +80,6 @@ def default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run code in a new Python process with the default signal handlers."""
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        preexec_fn=default_signals,
-    )
-
-
 class Project:
     """A copy of the project with its own repository, where commands are run as a user does.
 
@@ -129,29 +103,18 @@ class Project:
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
 
-    @property
-    def run_id(self) -> str:
-        """The id of the run that made `data/`."""
-        import mlflow  # takes seconds
-
-        record = json.loads((self.path / "data/train/run.json").read_bytes())
-        filter_string = f"tags.`training.id` = '{record['training_id']}'"
-        store = mlflow.MlflowClient(f"sqlite:///{self.path}/mlflow.db")
-        (run,) = store.search_runs(["1"], filter_string)
-        return str(run.info.run_id)
-
     def copy(self, path: Path) -> "Project":
         """Copy the project to another path. The copy has the user's environment."""
         shutil.copytree(self.path, path, symlinks=True)
         return Project(path)
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
-        return self.begin(command, environment, subprocess.STDOUT)
+        """Start a command, whose output is read."""
+        return self._start(command, environment, subprocess.STDOUT)
 
-    def begin(
-        self, command: Sequence[str], environment: Mapping[str, str], stderr: int
+    def _start(
+        self, command: tuple[str, ...], environment: Mapping[str, str], stderr: int
     ) -> "subprocess.Popen[str]":
-        """Start a command whose standard output is read."""
         return subprocess.Popen(
             command,
             cwd=self.path,
@@ -165,10 +128,10 @@ class Project:
         )
 
     def finish(
-        self, command: Sequence[str], environment: Mapping[str, str], stderr: int
+        self, command: tuple[str, ...], environment: Mapping[str, str], stderr: int
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
-        with self.begin(command, environment, stderr) as process:
+        with self._start(command, environment, stderr) as process:
             try:
                 printed = process.communicate(timeout=1800)
             except BaseException:
@@ -200,9 +163,9 @@ class Project:
 
     def contents(self, folder: str) -> dict[str, bytes]:
         """Return the content of every file in a folder and its subfolders, by path."""
-        files = sorted((self.path / folder).rglob("*"))
+        paths = sorted((self.path / folder).rglob("*"))
         return {
-            str(file.relative_to(self.path)): file.read_bytes() for file in files if file.is_file()
+            str(path.relative_to(self.path)): path.read_bytes() for path in paths if path.is_file()
         }
 
     def commit(self) -> None:

@@ -1,1 +1,1 @@
-"""Run, store and log the pipeline. The code that computes is in `sentiment`."""
+"""What stores and logs: files, checkpoints, MLflow's runs and registered models."""

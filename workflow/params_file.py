@@ -1,56 +1,87 @@
-"""Look up params by their dotted names, and change `params.yaml` without losing its comments."""
+"""Read params.yaml, and change it without losing its comments."""
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from workflow import files
-from workflow.params import PARAMS_FILE, Params, load_params, validate_params
+from sentiment.errors import UserError
+from sentiment.params import Params
 
-TUNABLE_SECTIONS = ("pad", "train")  # presets set these params, and sweeps search them
+PARAMS_FILE = Path("params.yaml")
 MAX_LINE_WIDTH = 10_000  # a longer line would be wrapped, and its comment moved
 
 
-def find_field(name: str) -> FieldInfo | None:
-    """Return the field of a param, given by its dotted name, or None without such a param."""
-    model: Any = Params
-    field: FieldInfo | None = None
-    for part in name.split("."):
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return None
-        model = field.annotation
-    is_section = hasattr(model, "model_fields")
-    return None if is_section else field
-
-
-def is_tunable(name: str) -> bool:
-    """Return whether presets and sweeps may set the param of this dotted name."""
-    return name.split(".")[0] in TUNABLE_SECTIONS and find_field(name) is not None
-
-
-def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:
-    """Return the params with other values, given by their dotted names.
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and validate params.yaml.
 
     Raises:
-        UserError: a name or a value is not allowed.
+        UserError: the file is missing or is not YAML, or some keys or values are not allowed. The
+            message names each of them and what is allowed.
     """
-    document = params.model_dump()
-    for name, value in changes.items():
-        _set_value(document, name, value)
-    return validate_params(document, f"{PARAMS_FILE} with {dict(changes)}")
+    return parse_params(read_yaml(path), str(path))
 
 
-def update_params_file(path: Path, values: Mapping[str, Any]) -> list[str]:
-    """Write values, given by their dotted names, into a params file.
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file by the rules of DVC.
 
-    Comments, line ends, the file's mode and a link to it stay as they are. The file does not change
-    if the result is not allowed, or if it has these values already.
+    Raises:
+        UserError: the file is missing or is not YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run this in the root of the project.") from None
+    # ValueError: the file is not UTF-8, or has a date such as 2001-02-30.
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+
+
+def parse_params(document: Any, source: str) -> Params:
+    """Validate a parsed params.yaml, in which each param must have a value.
+
+    Args:
+        document: the mapping of the sections.
+        source: what the message calls the document.
+
+    Raises:
+        UserError: see `load_params`.
+    """
+    try:
+        params = Params.model_validate(document)
+        problems = [f"  {name}: missing" for name in _unset(params)]
+    except ValidationError as error:
+        problems = [f"  {_describe(detail)}" for detail in error.errors()]
+    if problems:
+        raise UserError("\n".join([f"{source} is not valid:", *problems]))
+    return params
+
+
+def _unset(section: BaseModel, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of the fields that have no value of their own."""
+    for name, value in section:
+        if name not in section.model_fields_set:
+            yield f"{prefix}{name}"
+        elif isinstance(value, BaseModel):
+            yield from _unset(value, f"{prefix}{name}.")
+
+
+def _describe(detail: ErrorDetails) -> str:
+    name = ".".join(map(str, detail["loc"])) or "the file"
+    if detail["type"] == "extra_forbidden":
+        return f"{name}: there is no such param"
+    if detail["type"] == "url":  # the URL may have a password
+        return f"{name}: {detail['msg']}"
+    return f"{name}: {detail['input']!r} is not allowed. {detail['msg']}"
+
+
+def update_params_file(values: Mapping[str, Any], path: Path = PARAMS_FILE) -> list[str]:
+    """Write values, given by dotted names, into params.yaml. Comments stay.
 
     Returns:
         One line for each param that changed, with its previous and its new value.
@@ -59,38 +90,22 @@ def update_params_file(path: Path, values: Mapping[str, Any]) -> list[str]:
         UserError: the file is not valid, or would not be valid with these values.
     """
     load_params(path)
-    text = path.read_text(encoding="utf-8")  # Python turns each line end into "\n"
     yaml = YAML()
     yaml.width = MAX_LINE_WIDTH
     yaml.preserve_quotes = True
-    document = yaml.load(text)
+    document = yaml.load(path)
     changes = []
     for name, value in values.items():
-        previous = _set_value(document, name, value)
-        if previous != value:
-            changes.append(f"{name}: {previous} -> {value}")
+        *sections, key = name.split(".")
+        section = document
+        for each in sections:
+            section = section.get(each, {})
+        if section.get(key) != value:
+            changes.append(f"{name}: {section.get(key)} -> {value}")
+            section[key] = value
     updated = StringIO()
     yaml.dump(document, updated)
-    # Parse the text as the pipeline will: ruamel's own mappings hide, for example, duplicate keys.
-    validate_params(YAML(typ="safe", pure=True).load(updated.getvalue()), str(path))
+    parse_params(YAML(typ="safe", pure=True).load(updated.getvalue()), str(path))
     if changes:
-        _replace_text(path, updated.getvalue())
+        path.write_text(updated.getvalue(), encoding="utf-8")
     return changes
-
-
-def _replace_text(path: Path, text: str) -> None:
-    """Replace the text of a file as a whole, with its line ends and its mode."""
-    line_end = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
-    with files.atomic_file(path.resolve()) as partial:
-        partial.write_text(text, encoding="utf-8", newline=line_end)
-        shutil.copymode(path, partial)
-
-
-def _set_value(document: Any, name: str, value: Any) -> Any:
-    """Set a value by its dotted name and return the previous one."""
-    *sections, key = name.split(".")
-    for section in sections:
-        document = document.setdefault(section, {})
-    previous = document.get(key)
-    document[key] = value
-    return previous

@@ -16,14 +16,12 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from sentiment.errors import StoreError, UserError, first_line, redact
-from workflow import files, processes
+from workflow import files
 
-EXPERIMENT = "imdb-lstm"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
-DEFAULT_UI_PORT = 5000  # as `mlflow ui`
-DEFAULT_UI = f"http://{processes.LOOPBACK}:{DEFAULT_UI_PORT}"
+DEFAULT_UI = "http://127.0.0.1:5000"  # of `make ui`
 RESPONSE_TIMEOUT = 20.0  # seconds
 # MLflow's own limits let a server that does not answer hold a training up for minutes.
 MLFLOW_HTTP_LIMITS = {
@@ -58,24 +56,12 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
-def experiment_url(experiment_id: str, ui: str = DEFAULT_UI) -> str:
-    """Return the URL of the table of runs. MLflow's front page shows another view.
-
-    Args:
-        ui: the URL of the UI unless the tracking store is a server, which has its own.
-    """
-    return f"{_experiments_url(ui)}/{experiment_id}/runs?workflowType=machine_learning"
-
-
 def run_url(experiment_id: str, run_id: str) -> str:
     """Return the URL of a run's page, on the server or in the UI at its default port."""
-    return f"{_experiments_url(DEFAULT_UI)}/{experiment_id}/runs/{run_id}"
-
-
-def _experiments_url(ui: str) -> str:
     uri = tracking_uri()
-    base = redact(uri).rstrip("/") if is_server(uri) else ui
-    return f"{base}/#/experiments"
+    base = redact(uri).rstrip("/") if is_server(uri) else DEFAULT_UI
+    # Without the workflow, MLflow shows its view for language models.
+    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 @contextmanager
@@ -122,8 +108,10 @@ def _store_error(error: Exception) -> StoreError:
     )
 
 
-def connect() -> str:
-    """Point MLflow at the tracking store, create the experiment if needed, and return its id.
+def connect(experiment: str) -> str:
+    """Point MLflow at the tracking store and an experiment, and return the experiment's id.
+
+    The experiment is created if the store does not have it.
 
     Raises:
         StoreError: the server or the database cannot be used.
@@ -142,8 +130,11 @@ def connect() -> str:
         elif not is_local() or (files.root() / DATABASE).exists():
             _check_database(tracking_uri())
         mlflow.set_tracking_uri(tracking_uri())
-        experiment_id = _local_experiment() if is_local() else _experiment(tracking_uri())
-        mlflow.set_experiment(experiment_id=experiment_id)  # logged models are created in it
+        if is_local():
+            experiment_id = _local_experiment(experiment)
+        else:
+            experiment_id = _experiment(tracking_uri(), experiment)
+        mlflow.set_experiment(experiment_id=experiment_id)
     return experiment_id
 
 
@@ -187,28 +178,28 @@ def _check_database(uri: str) -> None:
             engine.dispose()
 
 
-def _experiment(uri: str) -> str:
-    """Return the id of the experiment in a store, which is created if needed."""
+def _experiment(uri: str, name: str) -> str:
+    """Return the id of an experiment in a store, which is created if needed."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(name)
     if experiment is None:
         # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
         # working directory, which may be a temporary copy of the project.
-        location = None if is_server(uri) else str(files.root() / ARTIFACTS / EXPERIMENT)
+        location = None if is_server(uri) else str(files.root() / ARTIFACTS)
         try:
-            return str(client.create_experiment(EXPERIMENT, location))
+            return str(client.create_experiment(name, location))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            return _experiment(uri)  # another process created it
+            return _experiment(uri, name)  # another process created it
     return str(experiment.experiment_id)
 
 
-def _local_experiment() -> str:
-    """Return the id of the experiment in the root's database, which is created if needed.
+def _local_experiment(name: str) -> str:
+    """Return the id of an experiment in the root's database. Create both if needed.
 
     The database is created by one process at a time, since MLflow's creation is a race, and under
     another name, so that a process that is killed leaves no half of it.
@@ -217,10 +208,11 @@ def _local_experiment() -> str:
     database = files.root() / DATABASE
     with FileLock(files.root() / f"{DATABASE}.lock"):
         if not database.exists():
-            with files.atomic_file(database) as partial:
-                partial.unlink(missing_ok=True)  # left by a process that was killed
-                _experiment(f"{SQLITE}{partial}")
-        experiment_id = _experiment(f"{SQLITE}{database}")
+            partial = database.with_name(f"{DATABASE}.partial")
+            partial.unlink(missing_ok=True)  # left by a process that was killed
+            _experiment(f"{SQLITE}{partial}", name)
+            partial.replace(database)
+        experiment_id = _experiment(f"{SQLITE}{database}", name)
         _make_movable(database, experiment_id)
     return experiment_id
 
@@ -233,20 +225,21 @@ def _link_artifacts() -> None:
 
 
 def _make_movable(database: Path, experiment_id: str) -> None:
-    """Make the experiment's artifact location relative, so that the project can be moved.
+    """Make an experiment's artifact location relative, so that the project can be moved.
 
     MLflow makes a local artifact location absolute when it creates an experiment, and its API
-    cannot change the location later. It resolves a relative one against the working directory, and
-    runs and models inherit it. A location outside the project was chosen by the user, and stays.
+    cannot change the location later. MLflow resolves a relative one against the working directory,
+    and runs and models inherit it. A location outside the project was chosen by the user, and
+    stays. This is the only place that goes around MLflow's API.
     """
-    import mlflow
-
-    experiment = mlflow.MlflowClient(f"{SQLITE}{database}").get_experiment(experiment_id)
-    location = Path(experiment.artifact_location.removeprefix("file://"))
-    if not location.is_absolute() or not location.is_relative_to(files.root() / ARTIFACTS):
-        return
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute(
-            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
-            (f"{ARTIFACTS}/{experiment_id}", experiment_id),
+            "UPDATE experiments SET artifact_location = ? "
+            "WHERE experiment_id = ? AND artifact_location IN (?, ?)",
+            (
+                f"{ARTIFACTS}/{experiment_id}",
+                experiment_id,
+                str(files.root() / ARTIFACTS),
+                (files.root() / ARTIFACTS).as_uri(),
+            ),
         )

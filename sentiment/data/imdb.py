@@ -1,68 +1,82 @@
-"""Parse the files of IMDB that Keras publishes.
+"""Read IMDB as Keras publishes it.
 
 Source: Maas et al. 2011, *Learning Word Vectors for Sentiment Analysis*.
 """
 
-import io
 import json
-import pickle
-import zipfile
-from typing import Any, BinaryIO
+import os
+import sys
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sentiment.errors import UserError
-from sentiment.tokenizer import Reviews
+from sentiment.errors import UserError, first_line
+from sentiment.prediction.tokenizer import Reviews
 
+URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 ARCHIVE = "imdb.npz"
 WORD_INDEX = "imdb_word_index.json"
 SHA256 = {
     ARCHIVE: "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
     WORD_INDEX: "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6",
 }
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
+TIMEOUT = 5  # seconds without a response, after which an attempt to download fails
+RETRIES = 1  # bridges a brief failure; with more, the message would come late
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that loads NumPy arrays and refuses everything else.
-
-    Source: "Restricting Globals" in the Python documentation of `pickle`.
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "numpy.core.multiarray":  # the name in NumPy 1, which wrote the file
-            module = "numpy._core.multiarray"
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
-        return super().find_class(module, name)
+class ImdbUnavailableError(UserError):
+    """IMDB is not in Keras' cache and cannot be downloaded."""
 
 
-def parse(archive: bytes, word_index: bytes) -> tuple[Reviews, Reviews, dict[str, int]]:
-    """Return the training reviews, the test reviews and the word index, given both files' content.
+def cache_folder() -> Path:
+    """Return Keras' own dataset cache."""
+    keras_home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(keras_home, "datasets")
+
+
+def fetch_files() -> Path:
+    """Download the files that Keras' cache lacks, verify all of them, and return the cache.
 
     Raises:
-        UserError: the archive is not the one of Keras, or its pickles hold more than arrays.
+        ImdbUnavailableError: a file cannot be downloaded.
+        UserError: a file differs from the one that Keras published.
     """
+    import pooch
+    import requests
+
+    folder = cache_folder()
+    cache = pooch.create(folder, URL, registry=SHA256, retry_if_failed=RETRIES)
+    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as file:
-            arrays = [_parse_array(file, name) for name in ARRAYS]
-    except (zipfile.BadZipFile, KeyError, ValueError, pickle.UnpicklingError, EOFError) as error:
-        raise UserError(f"{ARCHIVE} is not the archive that Keras publishes: {error}") from None
-    x_train, y_train, x_test, y_test = arrays
-    train = Reviews.from_lists(x_train.tolist(), y_train)
-    test = Reviews.from_lists(x_test.tolist(), y_test)
-    return train, test, json.loads(word_index)
+        for name in SHA256:
+            cache.fetch(name, downloader=download)
+    except requests.RequestException as error:
+        raise ImdbUnavailableError(
+            f"{folder} does not have IMDB, and the download from {URL} failed "
+            f"({first_line(error)}). You can:\n"
+            f"  - set HTTPS_PROXY, if this machine is behind a proxy\n"
+            f"  - put {ARCHIVE} and {WORD_INDEX} into {folder} yourself\n"
+            f"  - use the generated dataset instead: set fetch.dataset to synthetic"
+        ) from None
+    except ValueError as error:  # pooch raises it if a digest does not match
+        raise UserError(
+            f"{URL} does not have the files that Keras published ({first_line(error)}). "
+            f"Put good copies of {ARCHIVE} and {WORD_INDEX} into {folder}."
+        ) from None
+    return folder
 
 
-def _parse_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    file: BinaryIO = io.BytesIO(archive.read(f"{name}.npy"))
-    version = np.lib.format.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"{name}.npy has format {version}")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.hasobject:
-        array: NDArray[Any] = ArrayUnpickler(file).load()
-        return array
-    return np.frombuffer(file.read(), dtype).reshape(shape)
+def read_files(folder: Path) -> tuple[Reviews, Reviews, dict[str, int]]:
+    """Return the training reviews, the test reviews and each word's frequency rank.
+
+    Args:
+        folder: what `fetch_files` returned. The archive holds pickles, so its digest must have been
+            verified.
+    """
+    with np.load(folder / ARCHIVE, allow_pickle=True) as archive:
+        splits = [
+            Reviews.from_lists(archive[f"x_{split}"].tolist(), archive[f"y_{split}"])
+            for split in ("train", "test")
+        ]
+    word_index = json.loads((folder / WORD_INDEX).read_bytes())
+    return splits[0], splits[1], word_index

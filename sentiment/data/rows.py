@@ -7,6 +7,8 @@ refused: pandas, Arrow, DuckDB and polars each merge, cut or pad some rows of da
 import csv
 import gzip
 import json
+import math
+import re
 import reprlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -27,16 +29,14 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from sentiment.data.params import normalize_label
 from sentiment.errors import UserError, first_line
 
-EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # pandas writes integers so if some are missing
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
+MAX_CHARACTERS = 1_000_000  # of a text; a longer one shows that a quote is not closed
+MAX_FIELD_SIZE = 10 * MAX_CHARACTERS  # of any other field
 MAX_NAMES_SHOWN = 20  # column names in a message
 MAX_CHARACTERS_SHOWN = 20  # characters of a column name in a message
-# A field this many times as long as the longest text shows that a quote is not closed.
-UNCLOSED_QUOTE_FACTOR = 10
-MIN_FIELD_SIZE_LIMIT = 131_072  # Python's default; other code in the process may rely on it
 READ_ERRORS = (EOFError, OSError, ValueError, csv.Error, zlib.error)
 # Pydantic finds surrogates, see `_open`, only in a string with a constraint.
 Utf8 = Annotated[str, StringConstraints(min_length=0)]
@@ -49,37 +49,28 @@ class Columns(NamedTuple):
 
     text: str
     label: str | None = None
-    group: str | None = None
     id: str | None = None
 
 
-class Source(NamedTuple):
-    """A file on this machine, and its name in messages."""
+def extension(path: Path) -> str:
+    """Return a file's extension in lower case: `.csv` for both `a.csv` and `a.csv.gz`.
 
-    path: Path
-    name: str
+    Raises:
+        UserError: the extension is not supported.
+    """
+    plain = path.with_suffix("") if is_compressed(path) else path
+    found = plain.suffix.lower()
+    if found not in READERS:
+        raise UserError(
+            f"{path} has an unsupported extension. Use {', '.join(READERS)}, all but .parquet "
+            "optionally followed by .gz."
+        )
+    return found
 
-    @property
-    def extension(self) -> str:
-        """The file's extension in lower case: `.csv` for both `a.csv` and `a.csv.gz`."""
-        plain = self.path.with_suffix("") if self.is_compressed else self.path
-        return plain.suffix.lower()
 
-    @property
-    def is_compressed(self) -> bool:
-        return self.path.suffix.lower() == ".gz"
-
-    def check_extension(self) -> None:
-        """Check that the file's extension is one of `EXTENSIONS`.
-
-        Raises:
-            UserError: the extension is not supported.
-        """
-        if self.extension not in EXTENSIONS:
-            raise UserError(
-                f"{self.name} has an unsupported extension. Use {', '.join(EXTENSIONS)}, all but "
-                ".parquet optionally followed by .gz."
-            )
+def is_compressed(path: Path) -> bool:
+    """Return whether a file is compressed by gzip, by its name."""
+    return path.suffix.lower() == ".gz"
 
 
 class Row(NamedTuple):
@@ -89,14 +80,12 @@ class Row(NamedTuple):
         location: file and row, for messages.
         text: the text, which is not blank.
         label: the label, see `normalize_label`. Empty if no labels are read.
-        group: the group, normalized like a label. Empty if no groups are read.
         id: the id. None if the row has none, or no ids are read.
     """
 
     location: str
     text: str
     label: str = ""
-    group: str = ""
     id: str | None = None
 
 
@@ -112,6 +101,20 @@ class InvalidRow(NamedTuple):
     location: str
     problem: str
     id: str | None
+
+
+def normalize_label(value: Any) -> Any:
+    """Return a finite number or a boolean as its JSON text, and any other value as it is.
+
+    The texts of a CSV file are normalized likewise: 1, 1.0, `1` and `1.0` are the same label, and
+    so are true, `true` and `True`.
+    """
+    if isinstance(value, str):
+        return value.lower() if value in ("True", "False") else INTEGER_AS_FLOAT.sub(r"\1", value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return json.dumps(value) if is_number else value
 
 
 class BinaryLabels:
@@ -167,53 +170,67 @@ class BinaryLabels:
             )
 
 
-def read_valid_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row]:
+def list_tables(path: Path) -> list[Path]:
+    """Return a file, or the visible files in a folder by name.
+
+    Raises:
+        UserError: there is no such file, or the folder has no visible file.
+    """
+    if not path.is_dir():
+        return [path]
+    paths = sorted(path.glob("[!.]*"))
+    if not paths:
+        raise UserError(f"{path} is a folder without tables. Add one, or name a file.")
+    return paths
+
+
+def read_valid_rows(path: Path, columns: Columns) -> Iterator[Row]:
     """Read the rows of a file, all of which must be valid. See `read_rows`.
 
     Raises:
         UserError: a row is invalid, or the file cannot be read.
     """
-    for row in read_rows(source, columns, max_characters):
+    for row in read_rows(path, columns):
         if isinstance(row, InvalidRow):
             raise UserError(f"{row.location}: {row.problem}. Correct this row, or remove it.")
         yield row
 
 
-def read_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row | InvalidRow]:
+def read_rows(path: Path, columns: Columns) -> Iterator[Row | InvalidRow]:
     """Read the rows of a file, including invalid ones.
 
     Args:
-        source: the file.
+        path: the file.
         columns: the columns to read. The file must have each of them once.
-        max_characters: the longest text that is allowed.
 
     Raises:
-        UserError: the extension is not supported, or the rest of the file cannot be read.
+        UserError: there is no such file, its extension is not supported, or the rest of the file
+            cannot be read.
     """
-    source.check_extension()
-    max_field_size = UNCLOSED_QUOTE_FACTOR * max_characters
-    csv.field_size_limit(max(MIN_FIELD_SIZE_LIMIT, max_field_size))
-    model = _row_model(columns, max_characters)
+    read = READERS[extension(path)]
+    if not path.is_file():
+        raise UserError(f"There is no file {path}. Correct its path.")
+    csv.field_size_limit(MAX_FIELD_SIZE)
+    model = _row_model(columns)
     names = [name for name in columns if name is not None]
     where = "from its beginning"
     try:
-        for number, (line, record) in enumerate(READERS[source.extension](source, names), 1):
+        for number, (line, record) in enumerate(read(path, names), 1):
             row = f"row {number} (line {line})" if line else f"row {number}"
             where = f"after {row}"
-            yield _validate(f"{source.name}, {row}", record, columns, model)
+            yield _validate(f"{path}, {row}", record, columns, model)
     except READ_ERRORS as error:
         hint = ". Is a quote not closed?" if isinstance(error, csv.Error) else ""
-        message = f"{source.name} cannot be read {where}: {first_line(error)}{hint}"
+        message = f"{path} cannot be read {where}: {first_line(error)}{hint}"
         raise UserError(message) from None
 
 
-def _row_model(columns: Columns, max_characters: int) -> type[BaseModel]:
+def _row_model(columns: Columns) -> type[BaseModel]:
     """Return a model of the columns that are read. An alias is the name of a column in the file."""
-    limit = StringConstraints(max_length=max_characters)
+    limit = StringConstraints(max_length=MAX_CHARACTERS)
     types: dict[str, Any] = {
         "text": Annotated[str, limit, AfterValidator(_check_text)],
         "label": Annotated[Utf8, BeforeValidator(_check_label)],
-        "group": Annotated[Utf8, BeforeValidator(_check_label)],
         "id": Annotated[Utf8 | None, BeforeValidator(_id_text)],
     }
     fields: dict[str, Any] = {
@@ -266,10 +283,10 @@ def _describe(error: ErrorDetails, columns: Columns) -> str:
     return f"column {name!r}{shown}: {message}"
 
 
-def _read_csv(source: Source, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
+def _read_csv(path: Path, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
     """Yield the last line of each row, and the row, which has as many fields as the header."""
-    dialect = csv.excel_tab if source.extension == ".tsv" else csv.excel
-    with _open(source) as file:
+    dialect = csv.excel_tab if extension(path) == ".tsv" else csv.excel
+    with _open(path) as file:
         reader = csv.reader(file, dialect, strict=True)
         rows = filter(None, reader)  # skips empty lines
         header = next(rows, [])
@@ -282,9 +299,9 @@ def _read_csv(source: Source, names: Sequence[str]) -> Iterator[tuple[int, Recor
                 yield reader.line_num, counts
 
 
-def _read_json(source: Source, _: Sequence[str]) -> Iterator[tuple[int, Record]]:
+def _read_json(path: Path, _: Sequence[str]) -> Iterator[tuple[int, Record]]:
     """Yield the number of each line that is not blank, and its object."""
-    with _open(source) as file:
+    with _open(path) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield number, _parse_object(line)
@@ -307,12 +324,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read_parquet(source: Source, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
+def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
     """Yield the rows, which have no lines, with 0."""
     from pyarrow import ArrowException, parquet
 
     try:
-        with source.path.open("rb") as opened, parquet.ParquetFile(opened) as file:
+        with path.open("rb") as opened, parquet.ParquetFile(opened) as file:
             _check_columns("the schema", file.schema_arrow.names, names)
             for batch in file.iter_batches(BATCH_ROWS, columns=names):
                 yield from ((0, row) for row in batch.to_pylist())
@@ -320,7 +337,7 @@ def _read_parquet(source: Source, names: Sequence[str]) -> Iterator[tuple[int, R
         raise ValueError(first_line(error)) from None
 
 
-READERS: dict[str, Callable[[Source, Sequence[str]], Iterator[tuple[int, Record]]]] = {
+READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[tuple[int, Record]]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".jsonl": _read_json,
@@ -329,16 +346,16 @@ READERS: dict[str, Callable[[Source, Sequence[str]], Iterator[tuple[int, Record]
 }
 
 
-def _open(source: Source) -> TextIO:
+def _open(path: Path) -> TextIO:
     """Open a text file, which may be compressed, and skip a byte order mark.
 
     Bytes that are not UTF-8 become surrogates. Validation then finds the row that has them.
     """
     encoding = "utf-8-sig"
     errors = "surrogateescape"
-    if source.is_compressed:
-        return gzip.open(source.path, "rt", encoding=encoding, errors=errors, newline="")
-    return source.path.open(encoding=encoding, errors=errors, newline="")
+    if is_compressed(path):
+        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
+    return path.open(encoding=encoding, errors=errors, newline="")
 
 
 def _check_columns(owner: str, names: Sequence[str], wanted: Sequence[str]) -> None:

@@ -1,15 +1,15 @@
 """Compute metrics and curves from a table of predictions.
 
-A table of predictions has a row for each test review, and these columns: `review` (its position in
-the test set of `data/fetch`), `actual` and `predicted` (`negative` or `positive`), `probability`
-(of being positive), `words` (number of words) and `seen_in_training` (whether the same review
-occurs in training). Formulas without another source are scikit-learn's.
+A table of predictions has a row for each review, and these columns: `review` (its number in its
+dataset), `actual` and `predicted` (`negative` or `positive`), `probability` (of being positive),
+`words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same review occurs
+in training). Formulas without another source are scikit-learn's.
 """
 
 import math
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,8 @@ NEGATIVE = "negative"
 POSITIVE = "positive"
 CLASSES = [NEGATIVE, POSITIVE]
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
-
-Report = Literal["test", "comparison", "groups", "demo", "file"]
-ALL_REPORTS: Set[Report] = {"test", "comparison", "groups", "demo", "file"}
+CALIBRATION_BINS = 10  # groups of equal width by probability
+LENGTH_BOUNDS = (100, 200, 400)  # words: the greatest number of each group by length
 
 
 class Interval(NamedTuple):
@@ -32,117 +31,78 @@ class Interval(NamedTuple):
     high: float
 
 
-class Predictions(NamedTuple):
-    """Predictions that metrics are computed from.
-
-    Attributes:
-        table: see the module's docstring.
-        bins: number of groups by probability in the calibration error.
-    """
-
-    table: pd.DataFrame
-    bins: int
-
-
 class Metric(NamedTuple):
     """A metric of predictions.
 
     Attributes:
         label: its name in reports.
-        compute: returns its value, or NaN if it is not defined.
-        reports: where it is reported. `test`: in `metrics.json`, and therefore in DVC, MLflow's run
-            and the version's tags, from which `groups` (of seeds) and `demo` take it.
-            `comparison`: by `make compare`. `file`: by `make evaluate-file`.
-        proportion: if the metric is a proportion, its numbers of successes and trials.
+        compute: returns its value for a table of predictions, or NaN if it is not defined.
+        proportion: if the metric is a proportion, returns its numbers of successes and trials.
     """
 
     label: str
-    compute: Callable[[Predictions], float]
-    reports: Set[Report]
-    proportion: Callable[[Predictions], tuple[int, int]] | None = None
+    compute: Callable[[pd.DataFrame], float]
+    proportion: Callable[[pd.DataFrame], tuple[int, int]] | None = None
+
+    def interval(self, predictions: pd.DataFrame, confidence: float) -> Interval | None:
+        """Return Wilson's interval, or None if the metric is no proportion or has no reviews."""
+        successes, trials = self.proportion(predictions) if self.proportion else (0, 0)
+        return wilson_interval(successes, trials, confidence) if trials else None
 
 
 def sklearn_metric(
     column: str, function: Callable[..., float], **arguments: Any
-) -> Callable[[Predictions], float]:
+) -> Callable[[pd.DataFrame], float]:
     """Return a function that applies scikit-learn's to the actual classes and a column."""
     return lambda predictions: float(
-        function(predictions.table["actual"], predictions.table[column], **arguments)
+        function(predictions["actual"], predictions[column], **arguments)
     )
 
 
 def accuracy_among(
-    label: str,
-    choose: Callable[[pd.DataFrame], pd.DataFrame],
-    reports: Set[Report],
-    if_empty: float = 0.0,
+    label: str, choose: Callable[[pd.DataFrame], pd.DataFrame], if_empty: float = 0.0
 ) -> Metric:
     """Return a metric: the accuracy among chosen predictions, or `if_empty` without any."""
 
-    def proportion(predictions: Predictions) -> tuple[int, int]:
-        table = choose(predictions.table)
+    def proportion(predictions: pd.DataFrame) -> tuple[int, int]:
+        table = choose(predictions)
         return int((table["actual"] == table["predicted"]).sum()), len(table)
 
-    def compute(predictions: Predictions) -> float:
+    def compute(predictions: pd.DataFrame) -> float:
         correct, reviews = proportion(predictions)
         return correct / reviews if reviews else if_empty
 
-    return Metric(label, compute, reports, proportion)
+    return Metric(label, compute, proportion)
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": accuracy_among("accuracy", lambda table: table, ALL_REPORTS),
+    "accuracy": accuracy_among("accuracy", lambda table: table),
     "balanced_accuracy": Metric(
-        "balanced accuracy",
-        sklearn_metric("predicted", sklearn.metrics.balanced_accuracy_score),
-        {"test", "file"},
+        "balanced accuracy", sklearn_metric("predicted", sklearn.metrics.balanced_accuracy_score)
     ),
-    "loss": Metric(
-        "loss",
-        sklearn_metric("probability", sklearn.metrics.log_loss, labels=CLASSES),
-        ALL_REPORTS - {"demo"},
-    ),
-    "precision": accuracy_among(
-        "precision", lambda table: table[table["predicted"] == POSITIVE], {"test", "file"}
-    ),
-    "recall": accuracy_among(
-        "recall", lambda table: table[table["actual"] == POSITIVE], {"test", "file"}
-    ),
-    "specificity": accuracy_among(
-        "specificity", lambda table: table[table["actual"] == NEGATIVE], {"file"}
-    ),
+    "loss": Metric("loss", sklearn_metric("probability", sklearn.metrics.log_loss, labels=CLASSES)),
+    "precision": accuracy_among("precision", lambda table: table[table["predicted"] == POSITIVE]),
+    "recall": accuracy_among("recall", lambda table: table[table["actual"] == POSITIVE]),
     "f1": Metric(
         "F1",
         sklearn_metric(
             "predicted", sklearn.metrics.f1_score, pos_label=POSITIVE, zero_division=0.0
         ),
-        {"test", "groups", "file"},
     ),
-    "roc_auc": Metric(
-        "ROC AUC",
-        sklearn_metric("probability", sklearn.metrics.roc_auc_score),
-        ALL_REPORTS,
-    ),
+    "roc_auc": Metric("ROC AUC", sklearn_metric("probability", sklearn.metrics.roc_auc_score)),
     "average_precision": Metric(  # area under the precision-recall curve
         "average precision",
         sklearn_metric("probability", sklearn.metrics.average_precision_score, pos_label=POSITIVE),
-        {"test", "file"},
     ),
     "brier": Metric(
         "Brier score",
         sklearn_metric("probability", sklearn.metrics.brier_score_loss, pos_label=POSITIVE),
-        ALL_REPORTS - {"demo"},
     ),
+    "ece": Metric("calibration error", lambda predictions: calibration_error(predictions)),
     "accuracy_unseen": accuracy_among(
         "accuracy on unseen reviews",
         lambda table: table[~table["seen_in_training"]],
-        {"test"},
-        if_empty=math.nan,  # `metrics.json` leaves it out
-    ),
-    "ece": Metric(
-        "calibration error",
-        lambda predictions: calibration_error(*predictions),
-        ALL_REPORTS,
+        if_empty=math.nan,
     ),
 }
 
@@ -156,11 +116,6 @@ def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
 
     ends = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     return Interval(float(ends.low), float(ends.high))
-
-
-def metrics_for(report: Report) -> dict[str, Metric]:
-    """Return the metrics of a report by name, in the order of `METRICS`."""
-    return {name: metric for name, metric in METRICS.items() if report in metric.reports}
 
 
 def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
@@ -196,56 +151,43 @@ def roc_curve(predictions: pd.DataFrame, max_points: int = MAX_ROC_POINTS) -> pd
     return curve.iloc[kept].reset_index(drop=True)
 
 
-def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataFrame:
-    """Return the accuracy of groups of reviews by length.
-
-    Args:
-        predictions: see the module's docstring.
-        bounds: the greatest number of words of each group, ascending.
+def accuracy_by_length(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy of groups of reviews by length, see `LENGTH_BOUNDS`.
 
     Returns:
         Columns `words` (such as `101-200`), `reviews` (their number) and `accuracy`, with a row for
         each group that has reviews.
     """
-    groups = length_groups(predictions["words"], bounds)
+    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *LENGTH_BOUNDS])]
+    names.append(f"over {LENGTH_BOUNDS[-1]}")
+    # Reviews without a known word have 0 words, and belong to the first group.
+    groups = pd.cut(predictions["words"], [-1, *LENGTH_BOUNDS, np.inf], labels=names)
     is_correct = predictions["actual"] == predictions["predicted"]
     table = is_correct.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
     return table.reset_index()
 
 
-def length_groups(words: pd.Series, bounds: list[int]) -> pd.Series:
-    """Return the name of each review's group by length, see `accuracy_by_length`."""
-    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"over {bounds[-1]}"]
-    # Reviews without a known word have 0 words, and belong to the first group.
-    groups: pd.Series = pd.cut(words, [-1, *bounds, np.inf], labels=names)
-    return groups
-
-
-def reliability(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:
+def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     """Compare predicted probabilities with the share of reviews that are positive.
-
-    Args:
-        predictions: see the module's docstring.
-        bins: number of groups of equal width by probability, from 0 to 1.
 
     Returns:
         Columns `predicted` (mean probability), `observed` (share of positive reviews) and
-        `reviews` (their number), with a row for each group that has reviews.
+        `reviews` (their number), with a row for each group by probability that has reviews.
     """
-    edges = np.linspace(0, 1, bins + 1)
-    groups = np.clip(np.digitize(predictions["probability"], edges[1:-1], right=True), 0, bins - 1)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    groups = np.digitize(predictions["probability"], edges[1:-1], right=True)
     is_positive = (predictions["actual"] == POSITIVE).to_numpy()
     table = pd.DataFrame({"predicted": predictions["probability"], "observed": is_positive})
     grouped = table.groupby(groups)
     return grouped.mean().assign(reviews=grouped.size()).reset_index(drop=True)
 
 
-def calibration_error(predictions: pd.DataFrame, bins: int) -> float:
+def calibration_error(predictions: pd.DataFrame) -> float:
     """Return the expected calibration error: the mean difference, by review, in `reliability`.
 
     Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*, for a binary classifier.
     """
-    groups = reliability(predictions, bins)
+    groups = reliability(predictions)
     difference = (groups["predicted"] - groups["observed"]).abs()
     return float(np.average(difference, weights=groups["reviews"]))
 
@@ -257,25 +199,7 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
 
 
-def test_metrics(
-    predictions: Predictions, confusion: pd.DataFrame, lengths: pd.DataFrame
-) -> dict[str, Any]:
-    """Return all metrics of predictions that `metrics.json` has.
-
-    Args:
-        predictions: the predictions.
-        confusion: see `confusion_matrix`.
-        lengths: see `accuracy_by_length`.
-    """
-    true_negatives, false_positives, false_negatives, true_positives = confusion["reviews"].tolist()
-    values = {name: metric.compute(predictions) for name, metric in metrics_for("test").items()}
-    return {
-        **{f"test_{name}": value for name, value in values.items() if not math.isnan(value)},
-        "test_reviews": len(predictions.table),
-        "test_reviews_seen": int(predictions.table["seen_in_training"].sum()),
-        "test_true_positives": true_positives,
-        "test_false_positives": false_positives,
-        "test_true_negatives": true_negatives,
-        "test_false_negatives": false_negatives,
-        "test_accuracy_by_length": dict(zip(lengths["words"], lengths["accuracy"], strict=True)),
-    }
+def test_metrics(predictions: pd.DataFrame) -> dict[str, float]:
+    """Return all metrics that are defined, with the prefix `test_`."""
+    values = {name: metric.compute(predictions) for name, metric in METRICS.items()}
+    return {f"test_{name}": value for name, value in values.items() if not math.isnan(value)}

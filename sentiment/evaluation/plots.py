@@ -28,15 +28,15 @@ def new_axes(title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
     return figure, axes
 
 
-def curve(history: pd.DataFrame, metric: str, run: str) -> Figure:
+def curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, on the training and the validation set.
 
     Args:
-        history: see `sentiment.network.progress.TrainingResult`.
+        history: see `sentiment.network.training.Training.history`.
         metric: "accuracy" or "loss".
-        run: name of the run.
+        name: name of the model, for the title.
     """
-    figure, axes = new_axes(f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
+    figure, axes = new_axes(f"{metric.capitalize()} · {name}", "Epoch", metric.capitalize())
     epochs = history["epoch"]
     axes.plot(epochs, history[metric], "o-", color=TRAINING, label="training")
     axes.plot(epochs, history[f"val_{metric}"], "s-", color=VALIDATION, label="validation")
@@ -49,9 +49,9 @@ def curve(history: pd.DataFrame, metric: str, run: str) -> Figure:
     return figure
 
 
-def roc_curve(corners: pd.DataFrame, area: float, run: str) -> Figure:
+def roc_curve(corners: pd.DataFrame, area: float, name: str) -> Figure:
     """Draw the ROC curve, and the diagonal of a classifier that guesses."""
-    figure, axes = new_axes(f"ROC curve · {run}", "False positive rate", "True positive rate")
+    figure, axes = new_axes(f"ROC curve · {name}", "False positive rate", "True positive rate")
     x = corners["false_positive_rate"]
     y = corners["true_positive_rate"]
     axes.plot(x, y, color=TRAINING, label=f"model, area {area:.4f}")
@@ -61,9 +61,9 @@ def roc_curve(corners: pd.DataFrame, area: float, run: str) -> Figure:
     return figure
 
 
-def confusion_matrix(counts: pd.DataFrame, run: str) -> Figure:
+def confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
     """Draw the confusion matrix. Each cell has its count and its share of the row."""
-    figure, axes = new_axes(f"Confusion matrix · {run}", "Predicted", "Actual")
+    figure, axes = new_axes(f"Confusion matrix · {name}", "Predicted", "Actual")
     axes.grid(visible=False)
     table = counts.pivot(index="actual", columns="predicted", values="reviews")
     cells = table.to_numpy()
@@ -78,9 +78,9 @@ def confusion_matrix(counts: pd.DataFrame, run: str) -> Figure:
     return figure
 
 
-def reliability(groups: pd.DataFrame, error: float, run: str) -> Figure:
+def reliability(groups: pd.DataFrame, error: float, name: str) -> Figure:
     """Draw the share of positive reviews by predicted probability."""
-    figure, axes = new_axes(f"Reliability · {run}", "Predicted probability", "Share positive")
+    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", "Share positive")
     label = f"model, expected calibration error {error:.4f}"
     axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING, label=label)
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
@@ -89,15 +89,15 @@ def reliability(groups: pd.DataFrame, error: float, run: str) -> Figure:
     return figure
 
 
-def gradients(tables: Mapping[str, pd.DataFrame], run: str) -> Figure:
+def gradients(tables: Mapping[str, pd.DataFrame], name: str) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
-        tables: two tables by their labels, see `sentiment.gradients.distance_table`. The second one
+        tables: two tables by their labels, see `sentiment.network.gradients.distance_table`. The second one
             is drawn with its quantiles over the reviews.
-        run: name of the run.
+        name: name of the model, for the title.
     """
-    title = f"How far back the gradient reaches · {run}"
+    title = f"How far back the gradient reaches · {name}"
     figure, axes = new_axes(title, "Words before the last", "Norm of the gradient")
     for color, (label, table) in zip((NEUTRAL, TRAINING), tables.items(), strict=True):
         axes.plot(table["distance"], table["mean"], color=color, label=label)
@@ -109,9 +109,9 @@ def gradients(tables: Mapping[str, pd.DataFrame], run: str) -> Figure:
     return figure
 
 
-def length_bars(table: pd.DataFrame, accuracy: float, run: str) -> Figure:
+def length_bars(table: pd.DataFrame, accuracy: float, name: str) -> Figure:
     """Draw the accuracy by length. Each bar has its accuracy and its number of reviews."""
-    figure, axes = new_axes(f"Accuracy by length · {run}", "Words in the review", "Accuracy")
+    figure, axes = new_axes(f"Accuracy by length · {name}", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)
     labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]

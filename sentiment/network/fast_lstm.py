@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from sentiment.network.architectures import recurrent_layers
-from sentiment.network.params import TrainParams
+from sentiment.network.model import recurrent_layers
+from sentiment.params import TrainParams
 
 if TYPE_CHECKING:
     import keras
@@ -70,8 +70,7 @@ def accelerate(model: "keras.Model", params: TrainParams) -> str:
     Returns:
         How the model is trained: "fast LSTM", or "stock Keras" and the reason.
     """
-    kinds = {"recurrent": params.cell, "linear": "linear model"}
-    kind = kinds.get(params.architecture, params.architecture)
+    kind = "linear model" if params.architecture == "linear" else params.cell
     obstacles = {
         f"a {kind} has no other path": kind != "lstm",
         "train.accelerate is false": not params.accelerate,

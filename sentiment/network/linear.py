@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from sentiment.errors import UserError
 from sentiment.network.batches import Split
-from sentiment.network.inputs import Inputs
-from sentiment.network.ngrams import NO_NGRAM, ngram_hashes
-from sentiment.network.params import TrainParams
-from sentiment.special_tokens import PADDING_TOKEN
+from sentiment.params import LinearParams
+from sentiment.prediction.tokenizer import PADDING_TOKEN, UNKNOWN_TOKEN
 
 if TYPE_CHECKING:
     import keras
 
+HASH_PRIMES = (7_919, 1_000_003, 104_729)  # factors of the last word, the one before it, and so on
+NO_NGRAM = -1
 # Names of layers.
 HASHES = "hashes"
 INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
@@ -48,16 +48,11 @@ SMOOTHING = 1  # added to the number of reviews of each class, as in the paper
 HASH_BATCH_SIZE = 1024  # reviews
 
 
-def linear_features(
-    params: TrainParams,
-    inputs: Inputs,  # noqa: ARG001, as other architectures have it
-    tokens: Any,
-) -> Any:
+def linear_features(linear: LinearParams, tokens: Any) -> Any:
     """Return each review's sum of log-ratio times weight over its distinct features.
 
     Args:
-        params: the section `train`.
-        inputs: not read.
+        linear: the section `train.linear`.
         tokens: token ids, shape (batch, length).
 
     Returns:
@@ -66,7 +61,6 @@ def linear_features(
     import keras
     from keras import ops
 
-    linear = params.linear
     features = [ngram_hashes(tokens, size) for size in range(1, linear.ngrams + 1)]
     if linear.ending:
         is_inside = _is_in_ending(tokens, linear.ending)
@@ -89,6 +83,33 @@ def linear_features(
     weight = keras.layers.Embedding(size, 1, "zeros", name=WEIGHT)
     weights = keras.layers.Identity(name=NGRAM_WEIGHTS)(ops.squeeze(weight(rows), 3))
     return _sum_distinct(rows, ops.squeeze(ratio(rows), 3) * weights)
+
+
+def ngram_hashes(tokens: Any, size: int) -> Any:
+    """Return the hash of the n-gram that ends with each word.
+
+    The hash is a sum over the n-gram's words, below 2^41 for up to a million words. Few n-grams of
+    a dataset share a hash, so the hash identifies the n-gram.
+
+    Args:
+        tokens: token ids, shape (batch, length), any integer type.
+        size: number of words of an n-gram, at most 3.
+
+    Returns:
+        Shape (batch, length), int64. `NO_NGRAM` if a word of the n-gram is padding or unknown.
+    """
+    from keras import ops
+
+    tokens = ops.cast(tokens, "int64")  # products would overflow 32 bits
+    hashes = ops.zeros_like(tokens)
+    has_special = ops.zeros_like(tokens, "bool")
+    for distance, prime in enumerate(HASH_PRIMES[:size]):
+        earlier = ops.pad(tokens, [[0, 0], [distance, 0]], constant_values=PADDING_TOKEN)
+        earlier = earlier[:, : tokens.shape[1]]
+        hashes += prime * earlier
+        for special_token in (PADDING_TOKEN, UNKNOWN_TOKEN):
+            has_special = ops.logical_or(has_special, ops.equal(earlier, special_token))
+    return ops.where(has_special, NO_NGRAM, hashes)
 
 
 def _is_in_ending(tokens: Any, share: float) -> Any:
@@ -122,18 +143,19 @@ def _sum_distinct(rows: Any, values: Any) -> Any:
     return ops.sum(is_first * ordered_values, axis=1, keepdims=True)
 
 
-def initialize_linear_model(model: "keras.Model", params: TrainParams, train_split: Split) -> None:
+def initialize_linear_model(
+    model: "keras.Model", linear: LinearParams, train_split: Split
+) -> None:
     """Choose the features that a model reads, and compute their log-ratios.
 
     Args:
         model: a model with the architecture `linear`.
-        params: the section `train`.
+        linear: the section `train.linear`.
         train_split: the training set.
 
     Raises:
         UserError: all labels are the same, or no feature is in enough reviews.
     """
-    linear = params.linear
     if len(np.unique(train_split.y)) < 2:
         raise UserError("All training reviews have the same label. Use a dataset with both labels.")
     hashes, counts = _count_reviews(model, train_split)

@@ -1,90 +1,146 @@
-"""Build, compile and save the classifier: an architecture and a logistic unit."""
+"""Build, compile and save the classifier: features of a review, and a logistic unit."""
 
 import math
 import re
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sentiment.network.architectures import ARCHITECTURES
-from sentiment.network.inputs import Inputs
-from sentiment.network.linear import EPSILON
-from sentiment.network.params import TrainParams
+import numpy as np
+
+from sentiment.network.linear import EPSILON, linear_features
+from sentiment.params import PadParams, TrainParams
 
 if TYPE_CHECKING:
     import keras
 
-# Batches between two returns to Python. Each return takes time, and only then are signals handled.
+# Batches between two returns to Python. Each return takes time, and only then can a training stop.
 STEPS_PER_EXECUTION = 4
+FLOAT32_MIN = float(np.finfo(np.float32).min)
 # Keras writes these differently each time that it saves a model.
 DATE = re.compile(rb', "date_saved": "[^"]*"')
 OBJECT_ID = re.compile(rb'(?<="shared_object_id": )\d+')
 
 
-def build_model(params: TrainParams, inputs: Inputs) -> "keras.Model":
+def build_model(params: TrainParams, pad: PadParams, reviews: int) -> "keras.Model":
     """Build and compile the classifier.
 
+    Args:
+        params: the section `train`.
+        pad: the section `pad`.
+        reviews: number of reviews in the training set, for the schedule of the learning rate.
+
     Returns:
-        A model from token ids, shape (batch, length), int32, to the probability that each review is
-        positive, shape (batch, 1), float32.
+        A model from token ids, shape (batch, max_length), int32, to the probability that each
+        review is positive, shape (batch, 1), float32.
     """
     import keras
 
-    tokens = keras.Input((inputs.length,), dtype="int32", name="tokens")
-    features = ARCHITECTURES[params.architecture](params, inputs, tokens)
+    tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
+    if params.architecture == "linear":
+        features = linear_features(params.linear, tokens)
+    else:
+        embedding = keras.layers.Embedding(
+            pad.num_words, params.embedding_units, mask_zero=params.mask_padding, name="embedding"
+        )
+        mask = embedding.compute_mask(tokens)
+        states = embedding(tokens)
+        if params.dropout.embedding:
+            states = keras.layers.SpatialDropout1D(params.dropout.embedding)(states)
+        for number in range(1, params.layers + 1):
+            states = recurrent_layer(params, number)(states, mask=mask)
+        features = _pool(states, mask, params.pooling)
+        if params.dropout.head:
+            features = keras.layers.Dropout(params.dropout.head)(features)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(features)
     model = keras.Model(tokens, probability, name="sentiment")
-    compile_model(model, params, inputs)
-    return model
-
-
-def compile_model(model: "keras.Model", params: TrainParams, inputs: Inputs) -> None:
-    """Compile a model with the loss, the metrics and the optimizer of a training."""
-    import keras
-
     model.compile(
-        _optimizer(params, inputs.steps_per_epoch),
-        loss=keras.losses.BinaryCrossentropy(label_smoothing=params.label_smoothing),
+        _optimizer(params, params.epochs * math.ceil(reviews / params.batch_size)),
+        loss=keras.losses.BinaryCrossentropy(),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
     )
+    return model
 
 
-def _optimizer(params: TrainParams, steps_per_epoch: int) -> "keras.optimizers.Optimizer":
+def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
+    """Return the recurrent layer of this number, counted from the bottom."""
     import keras
 
-    arguments: dict[str, float] = {}
-    if params.architecture == "linear" and params.optimizer != "sgd":  # SGD has no epsilon
-        arguments["epsilon"] = EPSILON
-    optimizer = keras.optimizers.get(params.optimizer)
-    return type(optimizer)(
-        _learning_rate(params, steps_per_epoch),
-        weight_decay=params.weight_decay or None,
-        global_clipnorm=params.global_clipnorm or None,
-        **arguments,
-    )
+    arguments: dict[str, Any] = {
+        "return_sequences": params.pooling != "last" or number < params.layers,
+        "dropout": params.dropout.input,
+        "recurrent_dropout": params.dropout.recurrent,
+        "recurrent_initializer": params.recurrent_initializer,
+        "name": params.cell if number == 1 else f"{params.cell}_{number}",
+    }
+    if params.mask_padding and params.cell != "simple_rnn":
+        arguments["use_cudnn"] = False  # cuDNN does not support padding before a review
+    layer: keras.layers.RNN
+    if params.cell == "lstm":
+        layer = keras.layers.LSTM(params.units, **arguments)
+    elif params.cell == "gru":
+        layer = keras.layers.GRU(params.units, **arguments)
+    else:
+        layer = keras.layers.SimpleRNN(params.units, **arguments)
+    if not params.bidirectional:
+        return layer
+    name = "bidirectional" if number == 1 else f"bidirectional_{number}"
+    return keras.layers.Bidirectional(layer, name=name)
 
 
-def _learning_rate(
-    params: TrainParams, steps_per_epoch: int
-) -> "float | keras.optimizers.schedules.CosineDecay":
-    """Return the learning rate, or its schedule by training steps.
+def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
+    """Return the recurrent layers of a model. A forward layer comes before its backward layer."""
+    import keras
 
-    A cosine schedule with alpha 1 is constant. It is used for Keras' warm-up.
+    layers = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Bidirectional):
+            layers += [layer.forward_layer, layer.backward_layer]
+        elif isinstance(layer, keras.layers.RNN):
+            layers.append(layer)
+    return layers
+
+
+def _pool(states: Any, mask: Any, pooling: str) -> Any:
+    """Reduce states to features.
+
+    Args:
+        states: the states of all words, shape (batch, length, n). With pooling `last`, the last
+            state, shape (batch, n).
+        mask: whether each token is a word, shape (batch, length), or None.
+        pooling: `train.pooling`.
+
+    Returns:
+        Shape (batch, n).
     """
     import keras
 
-    is_cosine = params.schedule.kind == "cosine"
-    warmup_steps = math.floor(params.schedule.warmup_epochs * steps_per_epoch)
-    if not is_cosine and not warmup_steps:
-        return params.learning_rate
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup_steps else params.learning_rate,
-        decay_steps=params.epochs * steps_per_epoch - warmup_steps,
-        alpha=0.0 if is_cosine else 1.0,
-        warmup_target=params.learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-    )
+    if pooling == "max":
+        if mask is not None:  # Keras' GlobalMaxPooling1D ignores masks
+            states = keras.ops.where(keras.ops.expand_dims(mask, 2), states, FLOAT32_MIN)
+        return keras.layers.GlobalMaxPooling1D(name="max")(states)
+    if pooling == "mean":
+        return keras.layers.GlobalAveragePooling1D(name="mean")(states, mask=mask)
+    return states
+
+
+def _optimizer(params: TrainParams, steps: int) -> "keras.optimizers.Optimizer":
+    """Return the optimizer of a training of so many steps."""
+    import keras
+
+    learning_rate: Any = params.learning_rate
+    if params.schedule == "cosine":
+        # Source: Loshchilov and Hutter 2017, SGDR, without restarts
+        learning_rate = keras.optimizers.schedules.CosineDecay(params.learning_rate, steps)
+    arguments: dict[str, Any] = {"global_clipnorm": params.global_clipnorm or None}
+    if params.optimizer == "sgd":
+        return keras.optimizers.SGD(learning_rate, **arguments)
+    if params.architecture == "linear":
+        arguments["epsilon"] = EPSILON
+    if params.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(learning_rate, **arguments)
+    return keras.optimizers.Adam(learning_rate, **arguments)
 
 
 def save_model(model: "keras.Model", path: Path) -> None:

@@ -3,19 +3,20 @@
 import sys
 from pathlib import Path
 
-EXPERIMENT = "imdb-lstm"
 MODEL = "synthetic-sentiment"
-REPRO = (sys.executable, "-m", "tools.repro")
-SYNC = (sys.executable, "-m", "tools.sync")
-PROMOTE = (sys.executable, "-m", "tools.promote", "--run")
-PREDICT = (sys.executable, "-m", "tools.predict", "--text")
-PRESET = (sys.executable, "-m", "tools.preset", "--name")
+EXPERIMENT = MODEL
+COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
+REPRO = (*COMMAND, "repro")
+SYNC = (*COMMAND, "sync")
+PROMOTE = (*COMMAND, "promote")
+PREDICT = (*COMMAND, "predict")
+PRESET = (*COMMAND, "preset")
 
 FETCH = Path("data/fetch")
 PAD = Path("data/pad")
 MODEL_FILE = Path("data/train/model.keras")
-HISTORY = Path("data/train/history.csv")
-METRICS = Path("data/evaluate/metrics.json")
+HISTORY = Path("metrics/history.csv")
+METRICS = Path("metrics/evaluate.json")
+METRICS_ARTIFACT = "metrics/evaluate.json"
 PREDICTIONS = Path("data/evaluate/predictions.csv")
-CHECKPOINTS = ".checkpoints"
-METRICS_ARTIFACT = "evaluate/metrics.json"
+CHECKPOINTS = ".checkpoint"

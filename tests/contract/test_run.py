@@ -101,8 +101,8 @@ def test_raw_texts_are_predicted_to_the_bit_as_in_the_evaluation() -> None:
     model = mlflow.pyfunc.load_model(f"models:/{names.MODEL}@champion")
     predicted = model.predict(pd.DataFrame({"text": texts}))
     expected = np.zeros(len(texts), np.float32)
-    order = pd.read_csv(names.PREDICTIONS)["review"].to_numpy()
-    expected[order] = np.load("data/evaluate/probabilities.npy")
+    table = pd.read_csv(names.PREDICTIONS, dtype={"probability": np.float32})
+    expected[table["review"]] = table["probability"]
     assert predicted["probability"].to_numpy(np.float32).tobytes() == expected.tobytes()
 
 

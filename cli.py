@@ -1,0 +1,283 @@
+"""The command `sentiment`: what DVC and MLflow have no command for.
+
+Each extra whose folder is there adds a command of its own.
+"""
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sentiment.errors import UserError
+from sentiment.params import Params, flatten
+from workflow.params_file import (
+    PARAMS_FILE,
+    load_params,
+    parse_params,
+    read_yaml,
+    update_params_file,
+)
+from workflow.stage import describe_error, quiet_libraries
+
+EXTRAS = Path(__file__).parent / "extras"
+PRESETS = Path("presets")
+DEFAULT = "default"
+PRESET_SECTIONS = ("pad", "train")
+SYNTHETIC_NOTE = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
+MAX_WORDS = 5  # words with the largest effects
+
+
+class Commands(click.Group):
+    """The core's commands and those of the extras, with one message for each problem of a user."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        extras = (path.parent.name.replace("_", "-") for path in EXTRAS.glob("*/command.py"))
+        return sorted([*super().list_commands(ctx), *extras])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = cmd_name.replace("-", "_")
+        if not (EXTRAS / module / "command.py").is_file():
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(f"extras.{module}.command").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `| head`: click exits quietly
+            raise
+        except Exception as error:
+            message = describe_error(error, "the command")
+            if message is None:
+                raise
+            raise click.ClickException(message) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Classify texts as positive or negative, with DVC and MLflow."""
+    quiet_libraries()
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("dvc_options", nargs=-1, type=click.UNPROCESSED)
+def repro(dvc_options: tuple[str, ...]) -> None:
+    """Run the pipeline by `dvc repro`, with options such as --force or --pull.
+
+    Wrong params are refused before DVC removes anything. If IMDB cannot be downloaded, the
+    synthetic dataset takes its place. Afterwards, everything that MLflow lacks is logged.
+    """
+    from workflow import runs
+
+    use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    status = run_dvc("repro", *dvc_options)
+    if status:
+        sys.exit(status)
+    run = runs.publish_or_explain()
+    if run:
+        click.echo(run.describe())
+    if load_params().fetch.dataset == "synthetic":
+        click.echo(SYNTHETIC_NOTE)
+
+
+def use_synthetic_dataset_if_imdb_is_unavailable(params: Params) -> None:
+    """Write `fetch.dataset: synthetic` if IMDB is needed and cannot be downloaded."""
+    from sentiment.data import imdb
+    from workflow import files
+
+    if params.fetch.dataset != "imdb" or (files.FETCH / files.PARAMS).exists():
+        return
+    try:
+        imdb.fetch_files()
+    except imdb.ImdbUnavailableError as error:
+        update_params_file({"fetch.dataset": "synthetic"})
+        click.echo(
+            f"{error}\nThis continues with the synthetic dataset: params.yaml now says "
+            f"fetch.dataset: synthetic.\nSet it back to imdb once the files are available.\n"
+            f"{SYNTHETIC_NOTE}",
+            err=True,
+        )
+
+
+def run_dvc(*arguments: str, folder: Path | None = None, **environment: str) -> int:
+    """Run a DVC command and return its exit status.
+
+    Ctrl-C reaches DVC and its stage by itself, and SIGTERM is passed on to DVC. Both are waited
+    for, because a stage finishes what it has begun.
+    """
+    dvc = subprocess.Popen(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env={**os.environ, **environment}
+    )
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda number, _: dvc.send_signal(number))
+    return dvc.wait()
+
+
+@main.command()
+def sync() -> None:
+    """Log everything in data/ that MLflow lacks. A second call changes nothing.
+
+    A store that was away has an incomplete run or none, `dvc pull` and `dvc exp apply` bring files
+    of runs that another store has, and somebody may have deleted artifacts or versions in MLflow.
+    """
+    from workflow import runs
+
+    click.echo(runs.publish().describe())
+
+
+@main.command()
+def reproduce() -> None:
+    """Run the committed pipeline again in a clone, and compare the outputs by their digests.
+
+    The clone has neither the cache nor the store of this project, so every stage runs.
+    """
+    committed = read_outputs(Path())
+    changes = command_output("git", "status", "--porcelain")
+    if changes:
+        raise UserError(f"There are uncommitted changes:\n{changes}Commit them first.")
+    with tempfile.TemporaryDirectory() as scratch:
+        clone = Path(scratch) / "clone"
+        command_output("git", "clone", "--quiet", ".", str(clone))
+        copy_untracked_texts(clone)
+        dvc_config = Path(".dvc", "config.local")
+        if dvc_config.exists():
+            shutil.copyfile(dvc_config, clone / dvc_config)
+        if run_dvc("repro", folder=clone, MLFLOW_TRACKING_URI="", DVC_ROOT=""):
+            raise UserError("The pipeline failed in a clone of this commit, see above.")
+        again = read_outputs(clone)
+    differing = [path for path, digest in committed.items() if again.get(path) != digest]
+    if differing:
+        raise UserError(f"These outputs differ: {', '.join(differing)}")
+    click.echo(f"All {len(committed)} outputs are the same, bit for bit.")
+
+
+def read_outputs(project: Path) -> dict[str, str]:
+    """Read the digest of each output in a project's dvc.lock."""
+    lock = read_yaml(project / "dvc.lock")
+    return {
+        output["path"]: output["md5"]
+        for stage in lock["stages"].values()
+        for output in stage["outs"]
+    }
+
+
+def command_output(*command: str) -> str:
+    """Return the standard output of a command.
+
+    Raises:
+        UserError: the command failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def copy_untracked_texts(clone: Path) -> None:
+    """Copy the texts of the dataset into a clone, since git may not have them."""
+    fetch = load_params().fetch
+    for path in (fetch.table.train, fetch.table.test, fetch.added_texts):
+        target = clone / path
+        if target.exists() or Path(path).is_absolute():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if Path(path).is_dir() else shutil.copyfile
+        copy(path, target)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--fetch", is_flag=True, help="Also set the params of the dataset to their defaults.")
+def preset(name: str, fetch: bool) -> None:
+    """Write the params of presets/NAME.yaml into params.yaml.
+
+    All other params of pad and train get their defaults, so that two presets never mix. The name
+    `default` is the preset without changes.
+    """
+    defaults = Params().model_dump()
+    sections = [*PRESET_SECTIONS, *(["fetch"] if fetch else [])]
+    document = read_preset(name) if name != DEFAULT else {}
+    for section in document:
+        if section not in PRESET_SECTIONS:
+            raise UserError(f"presets/{name}.yaml: a preset cannot set {section}. Remove it.")
+    merged = merge({section: defaults[section] for section in sections}, document)
+    params = parse_params({**defaults, **merged}, f"presets/{name}.yaml")
+    values = {}
+    for section in sections:
+        values |= flatten(getattr(params, section), section)
+    changes = update_params_file(values)
+    click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Read a preset.
+
+    Raises:
+        UserError: there is no such preset, or it is no mapping.
+    """
+    path = PRESETS / f"{name}.yaml"
+    names = [DEFAULT, *sorted(each.stem for each in PRESETS.glob("*.yaml"))]
+    if name not in names:
+        raise UserError(f"There is no preset {name}. Use one of these names: {', '.join(names)}.")
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise UserError(f"{path} is not a mapping of sections. Write it like params.yaml.")
+    return document
+
+
+def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return nested values with changes, which may be nested."""
+    merged = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+@main.command()
+@click.argument("text")
+@click.option("--model", "model_uri", help="A version such as models:/imdb-sentiment/1.")
+def predict(text: str, model_uri: str | None) -> None:
+    """Predict the label of a TEXT by the champion, and show the words that matter most."""
+    from sentiment.prediction.explanation import explain
+    from workflow import registry, store
+
+    if not text.strip():
+        raise click.UsageError("There is no text.")
+    dataset = load_params().fetch.name
+    with store.store_errors():
+        store.connect(registry.registered_name(dataset))
+        version = registry.resolve_version(model_uri, dataset)
+        model = registry.load_model(registry.version_uri(version))
+    explanation = explain(model, text)
+    strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
+    words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
+    click.echo(f"{explanation.label}, probability of positive {explanation.probability:.4f}")
+    if words:
+        click.echo(f"Words that matter most: {', '.join(words)}")
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+def promote(run_id: str) -> None:
+    """Make the model of a RUN the champion, whatever the promotion rule decided."""
+    from workflow import registry, store
+
+    with store.store_errors():
+        store.connect(registry.registered_name(load_params().fetch.name))
+        promotion = registry.promote(run_id)
+    version = promotion.version
+    click.echo(f"Version {version.version} of {version.name} is now the champion.")
+    if promotion.previous_run:
+        click.echo(f"To undo this: sentiment promote {promotion.previous_run}")
+
+
+if __name__ == "__main__":
+    main()

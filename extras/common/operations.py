@@ -1,0 +1,70 @@
+"""Operations on model versions, such as a file prediction: their runs and their options.
+
+Trainings of a dataset are in the experiment of its registered model. Operations are in another one,
+so that the table of trainings stays a table of trainings.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workflow import registry, store
+from workflow.params_file import load_params
+
+if TYPE_CHECKING:
+    import mlflow
+    from mlflow.entities.model_registry import ModelVersion
+
+model_option = click.option(
+    "--model",
+    "model_uri",
+    show_default="the champion",
+    help="A version such as models:/imdb-sentiment/1.",
+)
+
+
+def connect_operations() -> str:
+    """Connect to the experiment of the operations on the dataset in params.yaml; return its id.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    name = registry.registered_name(load_params().fetch.name)
+    return store.connect(f"{name} operations")
+
+
+def resolve_version(model_uri: str | None) -> "ModelVersion":
+    """Connect to the store, and return the version that a URI names, or the champion.
+
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: there is no such version.
+    """
+    connect_operations()
+    with store.store_errors():
+        return registry.resolve_version(model_uri, load_params().fetch.name)
+
+
+@contextmanager
+def operation_run(
+    version: "ModelVersion", name: str, params: Mapping[str, Any]
+) -> "Iterator[mlflow.ActiveRun]":
+    """Start a run that uses a version, and end it with the block.
+
+    Args:
+        version: what `resolve_version` returned.
+        name: name of the run.
+        params: params of the run.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    import mlflow
+    from mlflow.entities import LoggedModelInput
+
+    with store.store_errors(), mlflow.start_run(run_name=name) as run:
+        mlflow.log_params({"model": registry.version_uri(version), **params})
+        mlflow.log_input(model=LoggedModelInput(str(version.model_id)))
+        yield run

@@ -1,4 +1,0 @@
-.PHONY: ensemble
-
-ensemble: venv  ## search: combine evaluated models into one: RUNS="<run or group> …"
-	@$(ACTIVATED) python -m extras.ensemble

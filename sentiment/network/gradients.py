@@ -1,0 +1,153 @@
+"""Measure how far back a network can learn: its gradient at each distance from the last word.
+
+The gradient of a word passes through all steps after the word. If it vanishes on the way, training
+cannot find out that the word mattered, as Hochreiter found (1991, *Untersuchungen zu dynamischen
+neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
+proceedings.mlr.press/v28/pascanu13).
+
+The measure is the norm of the gradient of the loss with respect to the word's vector. In a linear
+model, these are the weights of the n-grams that end with the word. It says how strongly a small
+change of the vector changes the predictions for these reviews. It says neither whether the model
+uses the word, nor what another training would have learned.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment.prediction.tokenizer import PADDING_TOKEN
+
+if TYPE_CHECKING:
+    import keras
+
+MAX_REVIEWS = 256  # more reviews reduce the error of the means, and take longer
+BATCH_SIZE = 64  # reviews in a batch
+VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
+REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
+LOWER_QUANTILE = 0.1  # over the reviews
+UPPER_QUANTILE = 0.9
+
+
+def measure_gradients(model: "keras.Model", x: NDArray[Any]) -> pd.DataFrame:
+    """Return the gradient of a model at each distance, see `distance_table`.
+
+    Args:
+        model: see `gradient_norms`.
+        x: token ids, shape (all reviews, length).
+    """
+    selected = select_reviews(x, MAX_REVIEWS)
+    norms = gradient_norms(model, selected)
+    return distance_table(norms_by_distance(norms, selected))
+
+
+def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the norm of the gradient of the logit with respect to each word's vector.
+
+    The gradient of the loss (binary cross-entropy) of a review is the gradient of its logit times
+    p - y, the same factor for all its words. Relative to each other, both therefore have the same
+    norms. The gradient of the logit also exists if p is 0 or 1 in float32.
+
+    Args:
+        model: see `sentiment.network.model.build_model`; trained or not, accelerated or not. It is
+            not changed.
+        x: token ids, shape (reviews, length).
+
+    Returns:
+        Shape (reviews, length).
+    """
+    import keras
+    import tensorflow as tf
+
+    head = model.get_layer("probability")
+    outputs = keras.Model(model.input, [vector_output(model), head.input])
+
+    def batch_norms(tokens: Any) -> Any:
+        with tf.GradientTape() as tape:
+            vectors, features = outputs(tokens, training=False)
+            logits = features @ head.kernel + head.bias
+        return tf.norm(tape.gradient(logits, vectors), axis=2)
+
+    compiled = tf.function(batch_norms, reduce_retracing=True)
+    batches = [x[start : start + BATCH_SIZE] for start in range(0, len(x), BATCH_SIZE)]
+    return np.concatenate([compiled(tokens.astype(np.int32)).numpy() for tokens in batches])
+
+
+def vector_output(model: "keras.Model") -> Any:
+    """Return the output that holds each word's vector, shape (batch, length, features).
+
+    Dropout is applied after it. A linear model has the weights of the n-grams that end with a word.
+    """
+    names = {layer.name for layer in model.layers}
+    return model.get_layer(next(name for name in VECTOR_LAYERS if name in names)).output
+
+
+def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:
+    """Return the first reviews without padding or, if all have padding, the longest ones.
+
+    Args:
+        x: token ids, shape (all reviews, length).
+        max_reviews: the maximum number of reviews.
+
+    Returns:
+        Shape (selected reviews, length).
+    """
+    words = np.count_nonzero(x != PADDING_TOKEN, axis=1)
+    longest = np.argsort(-words, kind="stable")[:max_reviews]
+    full = longest[words[longest] == x.shape[1]]
+    return x[full if len(full) else longest]
+
+
+def norms_by_distance(norms: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np.float64]:
+    """Return norms by the distance from a review's last word, divided by the review's mean.
+
+    The reviews' gradients differ in size. Divided by their mean, all reviews count the same.
+
+    Args:
+        norms: see `gradient_norms`.
+        x: token ids, shape (reviews, length), padded on either side.
+
+    Returns:
+        Shape (reviews, words of the shortest review), the last word first. Zeros for a review
+        without any gradient.
+    """
+    is_word = x != PADDING_TOKEN
+    last = is_word.shape[1] - 1 - np.argmax(is_word[:, ::-1], axis=1)
+    distances = np.arange(np.count_nonzero(is_word, axis=1).min())
+    taken = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)
+    means = taken.mean(axis=1, keepdims=True)
+    return np.asarray(taken / np.where(means > 0, means, 1))
+
+
+def distance_table(relative_norms: NDArray[np.float64]) -> pd.DataFrame:
+    """Return the gradient at each distance, relative to the mean at the last word.
+
+    Args:
+        relative_norms: see `norms_by_distance`.
+
+    Returns:
+        Columns `distance`, in words before the last one; `mean` over the reviews; `low` and `high`,
+        the quantiles `LOWER_QUANTILE` and `UPPER_QUANTILE`. If no last word has a gradient, which
+        maximum pooling can cause, the values are relative to the greatest mean.
+    """
+    mean = relative_norms.mean(axis=0)
+    scale = mean[0] or mean.max() or 1.0
+    low, high = np.quantile(relative_norms, [LOWER_QUANTILE, UPPER_QUANTILE], axis=0)
+    columns = {"mean": mean / scale, "low": low / scale, "high": high / scale}
+    return pd.DataFrame({"distance": np.arange(len(mean)), **columns})
+
+
+def gradient_reach(table: pd.DataFrame) -> int:
+    """Return the greatest distance, in words, with a mean of at least `REACH_THRESHOLD`.
+
+    The threshold is a share of the greatest mean. Without any gradient, the distance is 0.
+    """
+    means = table["mean"]
+    reached = (means > 0) & (means >= REACH_THRESHOLD * means.max())
+    return int(table["distance"][reached].max()) if reached.any() else 0
+
+
+def as_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the mean at each distance as values of a metric, with distances as steps."""
+    return table.set_index("distance")[["mean"]].rename(columns={"mean": metric})

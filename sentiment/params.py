@@ -1,0 +1,222 @@
+"""All params of the pipeline: a class for each section of params.yaml, a line for each param.
+
+The comments in params.yaml say what the params mean. No stage in dvc.yaml depends on this module,
+because DVC compares the values themselves.
+"""
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from sentiment.data.rows import normalize_label
+from sentiment.prediction.tokenizer import INDEX_FROM, KERAS
+
+NO_ADDED_TEXTS = "data/none.csv"  # an empty file, because DVC does not accept an empty dependency
+# Params of `train` that only recurrent networks read.
+RECURRENT_PARAMS = (
+    "embedding_units",
+    "cell",
+    "units",
+    "layers",
+    "recurrent_initializer",
+    "bidirectional",
+    "mask_padding",
+    "pooling",
+    "dropout",
+    "accelerate",
+)
+# Params of `fetch.table` that added texts depend on.
+ADDED_TEXT_PARAMS = ("text", "label", "positive")
+
+
+def require_path(path: str) -> str:
+    """Return a path as it is.
+
+    Raises:
+        PydanticCustomError: it is a URL, which may hold a password that dvc.lock would store.
+    """
+    if "://" in path:
+        raise PydanticCustomError(
+            "url", "A URL is not allowed. Fetch the file with `dvc import-url`, and name that file"
+        )
+    return path
+
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's legacy generators and Keras take 32 bits
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(min_length=1)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(require_path)]
+Label = Annotated[str, Field(min_length=1), BeforeValidator(normalize_label)]
+
+
+class Section(BaseModel):
+    """A mapping of params. Unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class SyntheticParams(Section):
+    """The section `fetch.synthetic`."""
+
+    seed: Seed = 0
+    train_reviews: Annotated[int, Field(ge=100, le=1_000_000)] = 16_000
+    test_reviews: Annotated[int, Field(ge=100, le=1_000_000)] = 4_000
+    cue_distance: Annotated[int, Field(ge=15, le=1_000)] = 25
+
+
+class TableParams(Section):
+    """The section `fetch.table`."""
+
+    train: FilePath = "data/example.csv"
+    test: FilePath = "data/example.csv"
+    test_share: Share = 0.2
+    text: Name = "text"
+    label: Name = "label"
+    positive: Label = "positive"
+    tokenizer: Literal["keras", "unicode"] = "keras"
+
+
+class FetchParams(Section):
+    """The section `fetch`."""
+
+    dataset: Literal["imdb", "synthetic", "table"] = "imdb"
+    added_texts: FilePath = NO_ADDED_TEXTS
+    synthetic: SyntheticParams = SyntheticParams()
+    table: TableParams = TableParams()
+
+    @property
+    def name(self) -> str:
+        """The dataset's name. Tables and added texts have the names of their files."""
+        name = PurePath(self.table.train).name if self.dataset == "table" else self.dataset
+        return f"{name}+{PurePath(self.added_texts).name}" if self.adds_texts else name
+
+    def used(self) -> "FetchParams":
+        """Return these params with the defaults of all that the dataset does not read."""
+        changes: dict[str, Any] = {}
+        if self.dataset != "synthetic":
+            changes["synthetic"] = SyntheticParams()
+        if self.dataset != "table":
+            added = ADDED_TEXT_PARAMS if self.adds_texts else ()
+            changes["table"] = TableParams(**{name: getattr(self.table, name) for name in added})
+        return self.model_copy(update=changes)
+
+    @property
+    def adds_texts(self) -> bool:
+        """Whether texts are added to the dataset."""
+        return self.added_texts != NO_ADDED_TEXTS
+
+    @property
+    def tokenizer(self) -> str:
+        """The name of the dataset's tokenizer, see `sentiment.prediction.tokenizer`."""
+        return self.table.tokenizer if self.dataset == "table" else KERAS
+
+
+class PadParams(Section):
+    """The section `pad`."""
+
+    num_words: Annotated[int, Field(ge=INDEX_FROM + 2, le=1_000_000)] = 10_000
+    max_length: Annotated[int, Field(ge=1, le=10_000)] = 200
+    padding: Literal["pre", "post"] = "pre"
+    truncating: Literal["pre", "post"] = "pre"
+
+
+class DropoutParams(Section):
+    """The section `train.dropout`."""
+
+    embedding: Rate = 0.0
+    input: Rate = 0.0
+    recurrent: Rate = 0.0
+    head: Rate = 0.0
+
+
+class LinearParams(Section):
+    """The section `train.linear`."""
+
+    ngrams: Annotated[int, Field(ge=1, le=3)] = 3
+    max_features: Annotated[int, Field(ge=1, le=2**24)] = 800_000
+    ending: Annotated[float, Field(ge=0, le=1)] = 0.25
+    min_reviews: Count = 2
+
+
+class TrainParams(Section):
+    """The section `train`."""
+
+    architecture: Literal["recurrent", "linear"] = "recurrent"
+    embedding_units: Annotated[int, Field(ge=1, le=4096)] = 64
+    cell: Literal["lstm", "gru", "simple_rnn"] = "lstm"
+    units: Annotated[int, Field(ge=1, le=4096)] = 64
+    layers: Annotated[int, Field(ge=1, le=16)] = 1
+    recurrent_initializer: Literal["orthogonal", "glorot_uniform", "identity"] = "orthogonal"
+    bidirectional: bool = False
+    mask_padding: bool = False
+    pooling: Literal["last", "max", "mean"] = "last"
+    dropout: DropoutParams = DropoutParams()
+    linear: LinearParams = LinearParams()
+    class_weight: Literal["none", "balanced"] = "none"
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
+    schedule: Literal["constant", "cosine"] = "constant"
+    global_clipnorm: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 5
+    batch_size: Count = 64
+    validation_split: Share = 0.2
+    patience: Annotated[int, Field(ge=0, le=1000)] = 0
+    seed: Seed = 42
+    accelerate: bool = True
+
+
+class EvaluateParams(Section):
+    """The section `evaluate`."""
+
+    threshold: Share = 0.5
+    log_texts: bool = True
+
+
+class PromoteParams(Section):
+    """The section `promote`."""
+
+    alpha: Share = 0.05
+
+
+class Params(Section):
+    """The content of params.yaml."""
+
+    fetch: FetchParams = FetchParams()
+    pad: PadParams = PadParams()
+    train: TrainParams = TrainParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    promote: PromoteParams = PromoteParams()
+
+
+def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
+    """Return a section's values by dotted names that start with `prefix`."""
+    flat: dict[str, Any] = {}
+    for key, value in section:
+        name = f"{prefix}.{key}"
+        flat |= flatten(value, name) if isinstance(value, BaseModel) else {name: value}
+    return flat
+
+
+def flatten_used(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict[str, Any]:
+    """Return the params by dotted name that the dataset and the architecture read."""
+    used: dict[str, Any] = {"fetch.dataset": fetch.dataset}
+    if fetch.dataset == "synthetic":
+        used |= flatten(fetch.synthetic, "fetch.synthetic")
+    table = flatten(fetch.table, "fetch.table")
+    if fetch.dataset == "table":
+        used |= table
+    if fetch.adds_texts:
+        used["fetch.added_texts"] = fetch.added_texts
+        used |= {f"fetch.table.{name}": table[f"fetch.table.{name}"] for name in ADDED_TEXT_PARAMS}
+    unused = ("linear",) if train.architecture == "recurrent" else RECURRENT_PARAMS
+    used |= flatten(pad, "pad")
+    used |= {
+        name: value
+        for name, value in flatten(train, "train").items()
+        if name.split(".")[1] not in unused
+    }
+    return used

@@ -1,0 +1,131 @@
+"""The registered model: predict the label and the probability of raw texts.
+
+MLflow stores the model as code and files, without pickle: this package, the Keras model, the word
+index and the config.
+Texts are encoded by the code that encoded the training data, and predicted as the evaluation
+predicts them. Served probabilities therefore equal those of the evaluation to the last bit.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from .keras_classifier import KerasClassifier, load_keras_model
+from .tokenizer import Layout, ReadLimits, Word, encode, tokenize_with_spans
+
+MODEL_FILE = "model.keras"
+WORD_INDEX_FILE = "word_index.json"
+CONFIG_FILE = "config.json"
+TEXT_COLUMN = "text"
+
+
+class Prediction(NamedTuple):
+    """The prediction for a text, and how much of the text the model reads.
+
+    Attributes:
+        label: "positive" or "negative".
+        probability: probability that the text is positive.
+        words: number of words in the text.
+        unknown: number of words that the model cannot tell from any other unknown word.
+        truncated: whether the model ignores some of the known words because of their number.
+    """
+
+    label: str
+    probability: np.float32
+    words: int
+    unknown: int
+    truncated: bool
+
+
+class SentimentModel(PythonModel):
+    """The MLflow model, from a column `text` to `label` and `probability` (of being positive).
+
+    Attributes:
+        threshold: a text with a probability above it is positive.
+        tokenizer: name of the tokenizer, see `tokenizer.py`.
+        word_index: the frequency rank of each known word.
+        limits: which words of a text the model reads.
+        classifier: the model itself.
+    """
+
+    threshold: float
+    tokenizer: str
+    word_index: dict[str, int]
+    limits: ReadLimits
+    classifier: KerasClassifier
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the files that travel with the model, see `load`."""
+        self.load({name: Path(path) for name, path in context.artifacts.items()})
+
+    def load(self, paths: Mapping[str, Path]) -> None:
+        """Load the model from its files, given by their names."""
+        config = json.loads(paths[CONFIG_FILE].read_bytes())
+        layout = Layout(**config["layout"])
+        self.threshold = config["threshold"]
+        self.tokenizer = config["tokenizer"]
+        self.word_index = json.loads(paths[WORD_INDEX_FILE].read_bytes())
+        self.limits = ReadLimits.of_layout(layout)
+        self.classifier = KerasClassifier(load_keras_model(paths[MODEL_FILE]), layout)
+        self.classifier.predict_probability([[]])  # so that the first request does not have to wait
+
+    def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
+        """Return the prediction for each text."""
+        encoded = [encode(text, self.word_index, self.tokenizer) for text in texts]
+        probabilities = self.classifier.predict_probability([text.ranks for text in encoded])
+        return [
+            Prediction(
+                label=self.label_of(probability),
+                probability=probability,
+                words=text.word_count,
+                unknown=self.limits.count_unknown(text),
+                truncated=self.limits.is_truncated(text),
+            )
+            for text, probability in zip(encoded, probabilities, strict=True)
+        ]
+
+    def predict(
+        self,
+        context: PythonModelContext | None,  # noqa: ARG002
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """Return columns `label` and `probability` (float32) for the texts in a column `text`.
+
+        Raises:
+            MlflowException: a value is not a string.
+        """
+        texts = list(model_input[TEXT_COLUMN])
+        _check_texts(texts)
+        predictions = self.predict_texts(texts)
+        probabilities = np.array([one.probability for one in predictions], np.float32)
+        labels = [prediction.label for prediction in predictions]
+        return pd.DataFrame({"label": labels, "probability": probabilities})
+
+    def tokenize(self, text: str) -> list[Word]:
+        """Return the words of a text that the model knows, in order."""
+        return tokenize_with_spans(text, self.word_index, self.tokenizer)
+
+    def label_of(self, probability: np.float32) -> str:
+        """Return the label that a probability stands for."""
+        return "positive" if probability > self.threshold else "negative"
+
+
+def _check_texts(values: Sequence[Any]) -> None:
+    for row, value in enumerate(values):
+        if isinstance(value, str):
+            continue
+        is_missing = value is None or (isinstance(value, float) and math.isnan(value))
+        problem = "missing" if is_missing else f"{type(value).__name__}, not a text"
+        raise MlflowException(
+            f"Row {row} of column {TEXT_COLUMN!r} is {problem}.",
+            error_code=INVALID_PARAMETER_VALUE,
+        )

@@ -1,1 +1,0 @@
-"""The core's commands, one module each."""

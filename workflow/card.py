@@ -1,0 +1,65 @@
+"""The model card: a version's description in MLflow, as Markdown."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from workflow.files import EvaluateSections
+from workflow.promotion import SMALL_TEST_SET, Decision
+from workflow.provenance import model_name
+
+SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a table
+READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncating keeps
+CONFIDENCE = 0.95
+
+
+def describe_version(
+    sections: EvaluateSections, predictions: pd.DataFrame, decision: Decision
+) -> str:
+    """Return the description of a version, which begins with its accuracy.
+
+    Args:
+        sections: what the evaluation depends on.
+        predictions: see `sentiment.evaluation.metrics`.
+        decision: the decision about the version.
+    """
+    from sentiment.evaluation.metrics import METRICS  # imports scikit-learn
+
+    accuracy = METRICS["accuracy"].compute(predictions)
+    verdict = "champion" if decision.promoted else "not promoted"
+    rows = []
+    for metric in METRICS.values():
+        interval = metric.interval(predictions, CONFIDENCE)
+        shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
+        rows.append((metric.label, f"{metric.compute(predictions):.4f}", shown))
+    return "\n\n".join(
+        [
+            f"{accuracy:.4f} · {model_name(sections.train)} · {verdict}",
+            f"Decision after the evaluation: {decision.reason}.",
+            _table(["test metric", "value", f"{CONFIDENCE:.0%} confidence interval"], rows),
+            "\n".join(f"- {limit}" for limit in _limits(sections, predictions)),
+        ]
+    )
+
+
+def _limits(sections: EvaluateSections, predictions: pd.DataFrame) -> list[str]:
+    """Return what a user of the version should know."""
+    share = (predictions["actual"] == "positive").mean()
+    truncating = READ_ENDS[sections.pad.truncating]
+    limits = [
+        f"Evaluated on {len(predictions):,} texts of `{sections.fetch.name}`, {share:.0%} of them "
+        "positive. Other kinds of text were not tried.",
+        f"Only {truncating} {sections.pad.max_length:,} tokens of a text are read.",
+        "Versions are compared on this test set, so a champion's accuracy is slightly optimistic.",
+    ]
+    if sections.fetch.dataset == "synthetic":
+        limits.insert(0, "All texts are generated. The metrics say nothing about real texts.")
+    if len(predictions) < SMALL_TEST_SET:
+        limits.append(f"With fewer than {SMALL_TEST_SET} test texts, the metrics are uncertain.")
+    return limits
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {SPACED_COLUMNS.join(line)} |" for line in (header, *rows)]
+    lines.insert(1, f"| {' | '.join(['---'] * len(header))} |")
+    return "\n".join(lines)

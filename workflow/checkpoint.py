@@ -1,0 +1,166 @@
+"""The state of a training that is not wholly logged yet, in `.checkpoint/<key>/` in the root.
+
+DVC restores finished trainings. A checkpoint serves those that were killed: the stage resumes after
+the last finished epoch, in the same run. It is removed when the run is complete, see
+`workflow.runs`.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from zipfile import BadZipFile
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from sentiment.errors import UserError
+from sentiment.network.training import State
+from sentiment.params import TrainParams
+from sentiment.prediction.backend import usable_cores
+from workflow import files
+from workflow.params_file import read_yaml
+
+FOLDER = ".checkpoint"
+STATE = "state.npz"
+FACTS = "run.json"
+STALE_AFTER_DAYS = 14
+WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to exit
+PACKAGES = ("tensorflow", "keras", "numpy")  # whose versions may change the bits
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+class Checkpoint:
+    """The checkpoint of one training, which this process alone uses.
+
+    Attributes:
+        folder: its folder.
+        state: the state after the last epoch. None before the first.
+        training_id: identifies the training. It stays the same however often it resumes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = self._read_state()
+        self.training_id = str(self.facts.get("training_id") or uuid4().hex)
+        if "training_id" not in self.facts:
+            self.write_facts(training_id=self.training_id)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known about the training's run besides files: its id, its start and its tags."""
+        try:
+            return dict(json.loads((self.folder / FACTS).read_bytes()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def write_facts(self, **facts: Any) -> None:
+        """Add facts about the training's run."""
+        _replace(self.folder / FACTS, json.dumps(self.facts | facts).encode())
+
+    def write_state(self, state: State) -> None:
+        """Save the state after another epoch in place of the previous one."""
+        partial = self.folder / f"{STATE}.partial"
+        with partial.open("wb") as file:
+            np.savez(file, **state)  # type: ignore[arg-type]
+        partial.replace(self.folder / STATE)
+
+    def _read_state(self) -> State | None:
+        path = self.folder / STATE
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, BadZipFile) as error:
+            print(f"{path} is damaged ({error}). The training starts again.", flush=True)
+            # It gets a new id, because its epochs are not those that were logged before.
+            path.unlink()
+            (self.folder / FACTS).unlink(missing_ok=True)
+            return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def training_key(params: TrainParams) -> str:
+    """Return a digest of everything that the bits of a training depend on.
+
+    These are the params, the files that dvc.yaml lists for the stage `train`, the versions of some
+    packages, and the processor.
+    """
+    dependencies = read_yaml(Path("dvc.yaml"))["stages"]["train"]["deps"]
+    document = {
+        "params": params.model_dump(),
+        "files": {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+            for dependency in dependencies
+            for path in _files_of(Path(dependency))
+        },
+        "packages": {package: version(package) for package in PACKAGES},
+        "processor": [processor_name(), usable_cores()],
+    }
+    text = json.dumps(document, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return a file, or the files of a folder that .dvcignore does not leave out."""
+    if path.is_file():
+        return [path]
+    found = (each for each in path.rglob("*") if "__pycache__" not in each.parts)
+    return sorted(each for each in found if each.is_file())
+
+
+def processor_name() -> str:
+    """Return the name of the processor."""
+    try:
+        match = re.search(r"model name\s*:\s*(.+)", CPU_INFO.read_text(encoding="utf-8"))
+    except OSError:  # not Linux
+        match = None
+    return match[1] if match else platform.machine()
+
+
+@contextmanager
+def exclusive_checkpoint(key: str) -> Iterator[Checkpoint]:
+    """Yield the checkpoint of a training. No other process can have it during the block.
+
+    Raises:
+        UserError: another process has it.
+    """
+    folder = files.root() / FOLDER / key
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=WAIT_SECONDS)
+    except Timeout:
+        raise UserError(
+            "This training is running already, in another process. Wait until it is done."
+        ) from None
+    try:
+        folder.mkdir(exist_ok=True)
+        os.utime(folder)
+        yield Checkpoint(folder)
+    finally:
+        lock.release()
+
+
+def remove_checkpoint(key: str) -> None:
+    """Remove the checkpoint of a training, and those that were not used for some days."""
+    oldest = time.time() - STALE_AFTER_DAYS * 24 * 3600
+    for folder in (files.root() / FOLDER).glob("*/"):
+        if folder.name == key or folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)

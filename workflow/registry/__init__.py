@@ -1,1 +1,0 @@
-"""The registered model: its versions, the promotion rule, and the champion."""

@@ -1,0 +1,489 @@
+"""MLflow's run of a training: logged while it trains, completed by its evaluation, or made anew.
+
+The tag `state` says what a run has: `training`, `trained`, `evaluating`, or the digest of the
+evaluation that it has completely. A complete run does not change, except that what was deleted in
+MLflow is logged again. A run that is not complete, and that no training resumes, is replaced by a
+new one, which is made from the files of the pipeline.
+"""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from sentiment.errors import StoreError, UserError, first_line
+from sentiment.network.training import METRICS
+from sentiment.params import flatten, flatten_used
+from workflow import checkpoint, files, provenance, registry, store
+from workflow.checkpoint import Checkpoint
+from workflow.files import EvaluateSections, TrainSections
+from workflow.params_file import load_params
+from workflow.promotion import Decision
+from workflow.stage import Interrupted
+
+if TYPE_CHECKING:
+    import mlflow
+    from mlflow.entities.model_registry import ModelVersion
+
+KERAS_MODEL = "model"  # name of the logged Keras model
+# Tags of a run
+TRAINING_ID = "training.id"  # see `workflow.checkpoint.Checkpoint`
+TRAINING_KEY = "training.key"  # see `workflow.checkpoint.training_key`
+TRAINING_PATH = "train.path"  # "fast LSTM", or "stock Keras" and the reason
+STATE = "state"
+# Values of `STATE`
+TRAINING = "training"
+TRAINED = "trained"
+EVALUATING = "evaluating"
+# Artifacts
+TABLES = "metrics"
+PARAMS_FILE = "params.yaml"
+DIFF_FILE = "uncommitted.diff"
+# Curves over the distance from the last word
+INITIAL_GRADIENT_NORM = "gradients/initial_norm"
+GRADIENT_NORM = "gradients/norm"
+LATER = "Run `sentiment sync` later to log the rest; for a DVC experiment, `dvc exp apply` it first."
+
+
+class LoggedRun(NamedTuple):
+    """A run in the store."""
+
+    run_id: str
+    name: str
+    experiment_id: str
+
+    def describe(self) -> str:
+        """Return the id, the name and the page as two lines."""
+        return f"Run {self.run_id}: {self.name}\n{store.run_url(self.experiment_id, self.run_id)}"
+
+
+# While a training runs
+
+
+class LiveRun:
+    """The run of a training in progress. If the store fails, the training continues without it."""
+
+    def __init__(self) -> None:
+        self.works = True
+        self._epochs_logged = 0
+
+    def attempt(self, log: Callable[..., object], *arguments: Any) -> None:
+        """Call a function that uses MLflow, unless MLflow has failed before."""
+        if not self.works:
+            return
+        try:
+            log(*arguments)
+        except Exception as error:  # databases, servers and artifact stores have their own kinds
+            self.works = False
+            print(
+                f"Nothing more is logged to MLflow. {LATER} ({first_line(error)})",
+                file=sys.stderr,
+                flush=True,
+            )
+            with suppress(Exception):  # MLflow would try again when the process exits
+                import mlflow
+
+                mlflow.end_run("FAILED")
+
+    def log_epochs(self, epochs: Sequence[Mapping[str, float]]) -> None:
+        """Log the epochs that this process has not logged yet."""
+        self.attempt(log_epochs, epochs, self._epochs_logged)
+        self._epochs_logged = len(epochs)
+
+
+def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
+    """Log a point for each metric of each epoch to the active run.
+
+    MLflow keeps one of equal points, so epochs may be logged again.
+
+    Args:
+        epochs: see `sentiment.network.training.EPOCH_COLUMNS`; `seconds` may be missing.
+        first: number of epochs to leave out.
+    """
+    import mlflow
+
+    for step, epoch in enumerate(epochs[first:], first + 1):
+        values = {name: epoch[name] for name in (*METRICS, "seconds") if name in epoch}
+        mlflow.log_metrics(values, step=step, timestamp=int(1000 * epoch["ended"]))
+
+
+@contextmanager
+def live_run(saved: Checkpoint, sections: TrainSections, path: str) -> Iterator[LiveRun]:
+    """Start the run of a training, or resume it.
+
+    If the block succeeds, the files of the training are logged and the run is FINISHED. If a signal
+    interrupts it, the run is KILLED. If it fails, the run is FAILED.
+
+    Args:
+        saved: the checkpoint of the training.
+        sections: what the training depends on.
+        path: how the model is trained, see `sentiment.network.training.Training`.
+    """
+    import mlflow
+
+    if "tags" not in saved.facts:
+        tags = {**provenance.provenance_tags(), TRAINING_PATH: path}
+        saved.write_facts(tags=tags, diff=provenance.uncommitted_diff())
+    live = LiveRun()
+    live.attempt(_start_run, saved, sections)
+    try:
+        yield live
+    except BaseException as error:
+        live.attempt(mlflow.end_run, "KILLED" if isinstance(error, Interrupted) else "FAILED")
+        raise
+    live.attempt(_log_training)
+    live.attempt(mlflow.end_run)
+
+
+def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
+    """Start or resume the run of a training, with all that is known before the first epoch."""
+    import mlflow
+
+    experiment_id = connect(sections)
+    found = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
+    facts = saved.facts
+    tags = {
+        TRAINING_ID: saved.training_id,
+        TRAINING_KEY: sections.key,
+        STATE: TRAINING,
+        **facts.get("tags", {}),
+    }
+    name = provenance.run_name(sections.fetch, sections.pad, sections.train)
+    experiment = facts.get("tags", {}).get("dvc.experiment")
+    mlflow.start_run(
+        run_id=found[0].info.run_id if found else None,
+        run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
+        tags=tags,
+        description=f"A training of the stage `train` on `{sections.fetch.name}`.",
+    )
+    mlflow.log_params(flatten_used(sections.fetch, sections.pad, sections.train))
+    mlflow.log_dict(sections.model_dump(exclude={"key"}), PARAMS_FILE)
+    if facts.get("diff"):
+        mlflow.log_text(f"{facts['diff']}\n", DIFF_FILE)
+    x = files.read_array(files.PAD / "x_train.npy")
+    y = files.read_array(files.PAD / "y_train.npy")
+    from sentiment.network.batches import train_validation_split
+
+    splits = train_validation_split(x, y, sections.train.validation_split)
+    for context, split in zip(("training", "validation"), splits, strict=True):
+        log_dataset(sections, context, split.x, split.y)
+
+
+def connect(sections: TrainSections) -> str:
+    """Connect to the experiment of the trainings on a dataset, and return its id.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    return store.connect(registry.registered_name(sections.fetch.name))
+
+
+def _find(experiment_id: str, filter_string: str) -> "list[mlflow.entities.Run]":
+    """Return the runs of an experiment that a filter selects, the newest first."""
+    import mlflow
+
+    return list(mlflow.MlflowClient().search_runs([experiment_id], filter_string))
+
+
+def log_dataset(sections: TrainSections, context: str, x: Any, y: Any) -> None:
+    """Record that the active run uses a split.
+
+    Args:
+        sections: what the training depends on.
+        context: training, validation or test.
+        x: token ids, shape (reviews, max_length).
+        y: labels, shape (reviews,).
+    """
+    import mlflow
+    from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+
+    source = get_dataset_source_from_json(f'{{"uri": "{files.PAD}"}}', "local")
+    name = f"{sections.fetch.name}-{context}"
+    mlflow.log_input(mlflow.data.from_numpy(x, source, y, name=name), context)
+
+
+def _log_training() -> None:
+    """Log the files of a finished training to the active run."""
+    import mlflow
+    import numpy as np
+
+    from sentiment.prediction.keras_classifier import load_keras_model
+
+    model = load_keras_model(files.MODEL_FILE)
+    with redirect_stdout(StringIO()):  # MLflow tries the example, and Keras prints a progress bar
+        mlflow.tensorflow.log_model(
+            model,
+            name=KERAS_MODEL,
+            input_example=np.zeros((1, model.input_shape[1]), np.int32),  # no review leaves data/
+            pip_requirements=registry.serving_requirements(),
+        )
+    summary = files.read_json(files.TRAINING_METRICS_FILE)
+    # Under the name of a curve, a summary would be a point more.
+    mlflow.log_metrics({name: value for name, value in summary.items() if name not in METRICS})
+    _log_gradients(INITIAL_GRADIENT_NORM, files.INITIAL_GRADIENTS_FILE)
+    for path in (files.TRAINING_METRICS_FILE, files.HISTORY_FILE, files.INITIAL_GRADIENTS_FILE):
+        mlflow.log_artifact(str(path), TABLES)
+    mlflow.set_tag(STATE, TRAINED)
+
+
+def _log_gradients(name: str, path: Path) -> None:
+    """Log the mean gradient at each distance as a metric. The step is the distance."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    run = mlflow.active_run()
+    assert run is not None  # the callers have one
+    table = pd.read_csv(path)
+    now = int(1000 * time.time())
+    points = [
+        Metric(name, float(mean), now, int(distance))
+        for distance, mean in zip(table["distance"], table["mean"], strict=True)
+    ]
+    for start in range(0, len(points), 1000):  # MLflow takes 1,000 at once
+        mlflow.MlflowClient().log_batch(run.info.run_id, points[start : start + 1000])
+
+
+# Afterwards
+
+
+def publish() -> LoggedRun:
+    """Log everything in `data/` that MLflow lacks, and let the rule decide about the model.
+
+    A second call changes nothing.
+
+    Returns:
+        The run of the training in `data/train`.
+
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: a file is missing or damaged, or the training is running.
+    """
+    trained = files.read_sections(files.TRAIN, TrainSections)
+    evaluated = _read_evaluated(trained)
+    with store.store_errors(), checkpoint.exclusive_checkpoint(trained.key) as saved:
+        experiment_id = connect(trained)
+        if evaluated is None:
+            run = _trained_run(experiment_id, saved, trained)
+        else:
+            run = _evaluated_run(experiment_id, saved, evaluated)
+            checkpoint.remove_checkpoint(trained.key)
+    return LoggedRun(str(run.info.run_id), str(run.info.run_name), experiment_id)
+
+
+def publish_or_explain() -> LoggedRun | None:
+    """Publish, or print what to do if the store fails."""
+    try:
+        return publish()
+    except (StoreError, OSError) as error:
+        print(
+            f"data/ is complete but not logged to MLflow. {LATER} ({first_line(error)})",
+            file=sys.stderr,
+            flush=True,
+        )
+        return None
+
+
+def _read_evaluated(trained: TrainSections) -> EvaluateSections | None:
+    """Return what the evaluation of a training depends on, or None if it was not evaluated yet."""
+    if not (files.EVALUATE / files.PARAMS).exists():
+        return None
+    evaluated = files.read_sections(files.EVALUATE, EvaluateSections)
+    return evaluated if evaluated.key == trained.key else None
+
+
+def _trained_run(
+    experiment_id: str, saved: Checkpoint, trained: TrainSections
+) -> "mlflow.entities.Run":
+    """Return the run of a training without an evaluation. Log it if it is not complete."""
+    is_trained = f"tags.`{TRAINING_KEY}` = '{trained.key}' AND tags.{STATE} != '{TRAINING}'"
+    found = _find(experiment_id, is_trained)
+    return found[0] if found else _log_whole_run(experiment_id, saved, trained, None)
+
+
+def _evaluated_run(
+    experiment_id: str, saved: Checkpoint, evaluated: EvaluateSections
+) -> "mlflow.entities.Run":
+    """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
+    digest = _evaluation_digest()
+    own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
+    is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE} = '{digest}'"
+    complete = _find(experiment_id, is_complete)
+    if complete and (not own or own[0].info.run_id == complete[0].info.run_id):
+        run = complete[0]
+        _log_what_was_lost(run, evaluated)
+    else:
+        run = _log_whole_run(experiment_id, saved, evaluated, digest)
+    version = registry.version_of_run(str(run.info.run_id))
+    assert version is not None  # it was registered above
+    registry.decide(version, evaluated, load_params().promote.alpha)
+    return run
+
+
+def _evaluation_digest() -> str:
+    """Return a digest of the predictions in `data/evaluate`."""
+    return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes()).hexdigest()[:16]
+
+
+def _log_whole_run(
+    experiment_id: str, saved: Checkpoint, trained: TrainSections, digest: str | None
+) -> "mlflow.entities.Run":
+    """Continue the run of a finished training, or make a new run, until it has everything.
+
+    Args:
+        experiment_id: the experiment of the run.
+        saved: the checkpoint of the training.
+        trained: what the training depends on, and its evaluation, if there is one.
+        digest: digest of the evaluation. None: the training was not evaluated yet.
+    """
+    import mlflow
+
+    own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
+    is_trained = bool(own) and own[0].data.tags.get(STATE) == TRAINED
+    try:
+        if is_trained:
+            mlflow.start_run(run_id=own[0].info.run_id)
+        else:
+            for incomplete in own:
+                _delete_run(incomplete)
+            _start_run(saved, trained)
+            log_epochs(_read_epochs(saved))
+            _log_training()
+        if isinstance(trained, EvaluateSections) and digest is not None:
+            _log_evaluation(trained)
+            mlflow.set_tag(STATE, digest)
+        run = mlflow.active_run()
+        assert run is not None
+    except BaseException:
+        with suppress(Exception):
+            mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run()
+    return mlflow.get_run(run.info.run_id)
+
+
+def _delete_run(run: "mlflow.entities.Run") -> None:
+    """Delete a run that is not complete, with its versions and logged models."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for version in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+        client.delete_model_version(version.name, version.version)
+    for model in _logged_models(run):
+        client.delete_logged_model(model.model_id)
+    client.delete_run(run.info.run_id)
+
+
+def _logged_models(run: "mlflow.entities.Run") -> "list[mlflow.entities.LoggedModel]":
+    import mlflow
+
+    filter_string = f"source_run_id = '{run.info.run_id}'"
+    found = mlflow.MlflowClient().search_logged_models([run.info.experiment_id], filter_string)
+    return list(found)
+
+
+def _read_epochs(saved: Checkpoint) -> list[dict[str, float]]:
+    """Return the epochs with their times or, if the checkpoint is gone, with the present time."""
+    from sentiment.network.training import EPOCH_COLUMNS
+
+    if saved.state is not None:
+        rows = saved.state["epochs"].tolist()
+        return [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
+    history = pd.read_csv(files.HISTORY_FILE)
+    now = time.time()
+    return [{**row, "ended": now} for row in history[list(METRICS)].to_dict("records")]
+
+
+def _log_evaluation(evaluated: EvaluateSections) -> None:
+    """Log the files of an evaluation to the active run, and register the model."""
+    import mlflow
+
+    mlflow.set_tag(STATE, EVALUATING)
+    mlflow.log_params(flatten(evaluated.evaluate, "evaluate"))
+    mlflow.log_dict(evaluated.model_dump(exclude={"key"}), PARAMS_FILE)
+    x = files.read_array(files.PAD / "x_test.npy")
+    y = files.read_array(files.PAD / "y_test.npy")
+    log_dataset(evaluated, "test", x, y)
+    metrics = files.read_json(files.TEST_METRICS_FILE)
+    mlflow.log_metrics(metrics)
+    _log_gradients(GRADIENT_NORM, files.GRADIENTS_FILE)
+    mlflow.log_artifacts(str(files.EVALUATE))
+    mlflow.log_artifacts(str(files.METRICS), TABLES)
+    model_uri = registry.log_text_model(evaluated)
+    registry.register_version(model_uri, evaluated, metrics["test_accuracy"])
+
+
+def _log_what_was_lost(run: "mlflow.entities.Run", evaluated: EvaluateSections) -> None:
+    """Log again what somebody deleted of a complete run. Its status and end stay as they are."""
+    import mlflow
+
+    lost_files = [
+        (path, folder)
+        for source, folder in ((files.EVALUATE, ""), (files.METRICS, TABLES))
+        for path in sorted(source.iterdir())
+        if path.name not in _artifact_names(run, folder)
+    ]
+    names = {model.name for model in _logged_models(run)}
+    version = registry.version_of_run(str(run.info.run_id))
+    if not lost_files and names >= {KERAS_MODEL, registry.TEXT_MODEL} and version:
+        return
+    mlflow.start_run(run_id=run.info.run_id)
+    try:
+        for path, folder in lost_files:
+            mlflow.log_artifact(str(path), folder or None)
+        if KERAS_MODEL not in names:
+            _log_training()
+            mlflow.set_tag(STATE, _evaluation_digest())
+        if registry.TEXT_MODEL not in names or version is None:
+            model_uri = registry.log_text_model(evaluated)
+            accuracy = run.data.metrics["test_accuracy"]
+            registry.register_version(model_uri, evaluated, accuracy)
+            _restore_decision(run)
+    finally:
+        mlflow.end_run()
+        mlflow.MlflowClient().set_terminated(run.info.run_id, run.info.status, run.info.end_time)
+    print(f"What run {run.info.run_id} had lost is logged again.")
+
+
+def _artifact_names(run: "mlflow.entities.Run", folder: str) -> set[str]:
+    import mlflow
+
+    found = mlflow.MlflowClient().list_artifacts(run.info.run_id, folder)
+    return {Path(artifact.path).name for artifact in found}
+
+
+def _restore_decision(run: "mlflow.entities.Run") -> None:
+    """Give a version that was registered again the decision about the lost one."""
+    import mlflow
+
+    reason = run.data.tags.get(registry.REASON)
+    version = registry.version_of_run(str(run.info.run_id))
+    if reason is None or version is None:
+        return
+    promoted = run.data.tags.get(registry.DECISION) == registry.CHAMPION
+    registry.record_decision(version, Decision(promoted, reason))
+    if promoted and registry.find_champion(version.name) is None:
+        client = mlflow.MlflowClient()
+        client.set_registered_model_alias(version.name, registry.CHAMPION, version.version)
+
+
+def find_run(run_id: str) -> "mlflow.entities.Run":
+    """Return the run with this id.
+
+    Raises:
+        UserError: the store has no such run.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return mlflow.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        raise UserError(f"The tracking store has no run {run_id}.") from None
