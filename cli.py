@@ -209,7 +209,7 @@ def preset(name: str, fetch: bool) -> None:
             raise UserError(f"presets/{name}.yaml: a preset cannot set {section}. Remove it.")
     merged = merge({section: defaults[section] for section in sections}, document)
     params = parse_params({**defaults, **merged}, f"presets/{name}.yaml")
-    values = {}
+    values: dict[str, Any] = {}
     for section in sections:
         values |= flatten(getattr(params, section), section)
     changes = update_params_file(values)

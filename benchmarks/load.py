@@ -1,8 +1,9 @@
-"""`python -m benchmarks.load`: throughput and latency of `make serve` and of MLflow's server.
+"""Measure throughput and latency of `sentiment serve` beside MLflow's server.
+
+    python -m benchmarks.load
 
 The servers serve the champion and take turns, for several rounds. Each client sends its next
-request when it has its response. A request has one real test review. Writes `load.md` next to this
-file.
+request when it has its response. A request has one test review. Writes `load.md` next to this file.
 """
 
 import asyncio
@@ -14,28 +15,29 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import numpy as np
 import pandas as pd
 
-from workflow import commands, files, outputs, provenance
-from workflow.files import read_reviews
-from workflow.processes import LOOPBACK
-from workflow.registry.champion import champion_version, model_uri_of
-from workflow.store import tracking_uri
+from sentiment.prediction.backend import usable_cores
+from workflow import files, registry, store
+from workflow.checkpoint import processor_name
+from workflow.params_file import load_params
 
 RESULTS = Path(__file__).with_name("load.md")
-OURS = "`make serve`"
-OURS_WITH_LOG = "`make serve LOG=log`"
+HOST = "127.0.0.1"
 MLFLOW = "`mlflow models serve`"
 CLIENTS = (1, 8, 32)
 ROUNDS = 5
-SECONDS = 5.0  # duration of a round
-MAX_TEXTS = 500
+SECONDS = 5.0  # of a round
+TEXTS = 500
 
 
 class Load(NamedTuple):
@@ -57,16 +59,14 @@ class Load(NamedTuple):
 
 
 def read_requests() -> list[bytes]:
-    """Return HTTP requests, each with a real test review."""
-    words = outputs.read_vocabulary()
-    reviews = read_reviews(files.FETCH, "test")
-    (order,) = files.read_arrays(files.PAD, ["test_order"])
+    """Return HTTP requests, each with a test review."""
+    words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
     requests = []
-    for review in order[:MAX_TEXTS]:
-        text = " ".join(words[rank] for rank in reviews[review])
+    for review in islice(files.read_reviews(files.FETCH, "test"), TEXTS):
+        text = " ".join(words[rank] for rank in review)
         body = json.dumps({"dataframe_records": [{"text": text}]}).encode()
         head = (
-            f"POST /invocations HTTP/1.1\r\nHost: {LOOPBACK}\r\n"
+            f"POST /invocations HTTP/1.1\r\nHost: {HOST}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         requests.append(head.encode() + body)
@@ -85,11 +85,11 @@ async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reque
     return time.perf_counter() - start
 
 
-async def run_client(port: int, requests: list[bytes], first: int, seconds: float) -> list[float]:
+async def run_client(port: int, requests: Sequence[bytes], first: int) -> list[float]:
     """Send one request after the other over one connection, and return the seconds of each."""
-    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    reader, writer = await asyncio.open_connection(HOST, port)
     latencies: list[float] = []
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         request = requests[(first + len(latencies)) % len(requests)]
         latencies.append(await send(reader, writer, request))
@@ -97,80 +97,52 @@ async def run_client(port: int, requests: list[bytes], first: int, seconds: floa
     return latencies
 
 
-async def measure_load(
-    server: str, port: int, requests: list[bytes], clients: int, seconds: float
-) -> Load:
+async def measure_load(server: str, port: int, requests: Sequence[bytes], clients: int) -> Load:
     """Let clients send requests at the same time, and return their load."""
     jobs = [
-        run_client(port, requests, client * len(requests) // clients, seconds)
-        for client in range(clients)
+        run_client(port, requests, client * len(requests) // clients) for client in range(clients)
     ]
     latencies = np.concatenate(await asyncio.gather(*jobs))
     p50, p99 = 1000 * np.percentile(latencies, [50, 99])
-    return Load(server, clients, len(latencies) / seconds, float(p50), float(p99))
+    return Load(server, clients, len(latencies) / SECONDS, float(p50), float(p99))
 
 
-def free_port() -> int:
-    """Return a port of the loopback address on which nothing listens."""
-    with socket.create_server((LOOPBACK, 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def wait_for_response(server: "subprocess.Popen[bytes]", url: str) -> None:
-    """Wait until a server responds with success.
+@contextmanager
+def running_server(*command: str) -> Iterator[int]:
+    """Run a server while the block runs, and yield its port once it responds.
 
     Raises:
         RuntimeError: it exited.
     """
-    while server.poll() is None:
-        with suppress(OSError):
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"The server exited with {server.returncode}: {server.args!r}")
-
-
-@contextmanager
-def running_server(command: list[str], port: int, **environment: str) -> Iterator[int]:
-    """Run a server while the block runs, and yield its port once it responds."""
-    variables = {**os.environ, **environment}
-    process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    process = subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.DEVNULL)
     try:
-        wait_for_response(process, f"http://{LOOPBACK}:{port}/ping")
+        while process.poll() is None:
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5).close()
+                break
+            time.sleep(0.1)
+        else:
+            raise RuntimeError(f"The server exited with {process.returncode}: {process.args!r}")
         yield port
     finally:
         process.terminate()
         process.wait()
 
 
-def run_our_server(**variables: str) -> AbstractContextManager[int]:
-    port = free_port()
-    return running_server(
-        [sys.executable, "-m", "tools.serve"], port, SERVE_PORT=str(port), **variables
-    )
+def measure_all(ports: Mapping[str, int], requests: Sequence[bytes], rounds: int) -> pd.DataFrame:
+    """Let the servers take turns, with each number of clients.
 
-
-def run_mlflow_server() -> AbstractContextManager[int]:
-    port = free_port()
-    version = model_uri_of(champion_version())
-    mlflow = str(Path(sys.executable).with_name("mlflow"))
-    arguments = ["--env-manager", "local", "--host", LOOPBACK, "--port", str(port)]
-    return running_server(
-        [mlflow, "models", "serve", "--model-uri", version, *arguments],
-        port,
-        MLFLOW_TRACKING_URI=tracking_uri(),
-    )
-
-
-def measure_all(ports: Mapping[str, int], requests: list[bytes]) -> pd.DataFrame:
-    """Let the servers take turns, with each number of clients, and return all rounds."""
+    Returns:
+        A row with the fields of `Load` for each server, number of clients and round.
+    """
     for server, port in ports.items():  # the first requests compile the model
-        asyncio.run(measure_load(server, port, requests, max(CLIENTS), SECONDS))
+        asyncio.run(measure_load(server, port, requests, max(CLIENTS)))
     return pd.DataFrame(
         [
-            asyncio.run(measure_load(server, port, requests, clients, SECONDS))
-            for _ in range(ROUNDS)
+            asyncio.run(measure_load(server, port, requests, clients))
+            for _ in range(rounds)
             for clients in CLIENTS
             for server, port in ports.items()
         ]
@@ -178,46 +150,57 @@ def measure_all(ports: Mapping[str, int], requests: list[bytes]) -> pd.DataFrame
 
 
 def to_markdown(loads: pd.DataFrame) -> str:
-    """Return a table of the medians of all rounds, and of the ratios to MLflow's server."""
-    loads = loads.copy()
-    servers = len(loads["server"].unique())
-    baseline = loads.loc[loads["server"] == MLFLOW, "per_second"].repeat(servers).to_numpy()
-    loads["ratio"] = loads["per_second"] / baseline
-    medians = loads.groupby(["clients", "server"], sort=False).median()
-    rows = [
+    """Return a table of the medians over all rounds, from what `measure_all` returns."""
+    medians = loads.groupby(["clients", "server"], sort=False).median().reset_index()
+    mlflow = medians[medians["server"] == MLFLOW].set_index("clients")["per_second"]
+    table = pd.DataFrame(
         {
-            "clients": row.clients,
-            "server": row.server,
-            "requests a second": f"{row.per_second:.0f}",
-            "times MLflow's": f"{row.ratio:.1f}",
-            "p50": f"{row.p50:.1f} ms",
-            "p99": f"{row.p99:.1f} ms",
+            "clients": medians["clients"],
+            "server": medians["server"],
+            "requests a second": medians["per_second"].map("{:.0f}".format),
+            "times MLflow's": (medians["per_second"] / medians["clients"].map(mlflow)).map(
+                "{:.1f}".format
+            ),
+            "p50": medians["p50"].map("{:.1f} ms".format),
+            "p99": medians["p99"].map("{:.1f} ms".format),
         }
-        for row in medians.reset_index().itertuples()
-    ]
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-
-
-@commands.command(__doc__)
-def main() -> None:
-    requests = read_requests()
-    with (
-        tempfile.TemporaryDirectory() as log,
-        run_our_server() as ours,
-        run_our_server(LOG=log) as ours_with_log,
-        run_mlflow_server() as mlflow,
-    ):
-        ports = {OURS: ours, OURS_WITH_LOG: ours_with_log, MLFLOW: mlflow}
-        table = to_markdown(measure_all(ports, requests))
-    machine = provenance.machine_tags()
-    head = (
-        "# Load\n\nWritten by `python -m benchmarks.load`: one real review a request. Servers and "
-        f"clients share {machine['processor.cores']} cores of an {machine['processor.name']}. "
-        f"Medians of {ROUNDS} rounds of {SECONDS:.0f} s, in which the servers took turns."
     )
-    print(table)
-    RESULTS.write_text(f"{head}\n\n{table}\n", encoding="utf-8")
+    return table.to_markdown(index=False, disable_numparse=True)
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", type=click.IntRange(min=1), default=ROUNDS, show_default=True)
+def main(rounds: int) -> None:
+    requests = read_requests()
+    os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri()  # for MLflow's server
+    champion = f"models:/{registry.registered_name(load_params().fetch.name)}@{registry.CHAMPION}"
+    serve = (sys.executable, "-m", "cli", "serve")
+    mlflow = (sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local")
+    with ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryDirectory())
+        commands = {
+            "`sentiment serve`": serve,
+            "`sentiment serve --log log`": (*serve, "--log", log),
+            MLFLOW: (*mlflow, "--host", HOST, "--model-uri", champion),
+        }
+        ports = {
+            name: stack.enter_context(running_server(*command))
+            for name, command in commands.items()
+        }
+        table = to_markdown(measure_all(ports, requests, rounds))
+    processor = f"{usable_cores()} cores of an {processor_name()}"
+    page = f"""\
+# Load
+
+Written by `python -m benchmarks.load` on {date.today()}: one test review a request. Servers and
+clients share {processor}. Medians of {rounds} rounds of {SECONDS:g} s, in which the servers took
+turns.
+
+{table}
+"""
+    RESULTS.write_text(page, encoding="utf-8")
+    click.echo(table)
 
 
 if __name__ == "__main__":
-    commands.run_command("python -m benchmarks.load", main)
+    main()

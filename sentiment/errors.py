@@ -2,12 +2,18 @@
 
 import re
 
-# A user name with a password. Over HTTP, a user name alone may be a token.
+# A user name with a password: up to the last @ before a blank or a quote or, if the password has a
+# blank or a quote, up to the next @. Neither a port nor the @@ of a diff belongs to a password.
+# Over HTTP, a user name alone may be a token.
 CREDENTIALS = re.compile(
-    r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@", re.IGNORECASE
+    r"(?<=://)[^\s/:'\"\[]*:[^\s'\"]*@"
+    r"|(?<=://)[^\s/:@'\"\[]*:(?!\d+\b|[\s/'\"])[^@]{1,100}@(?!@)"
+    r"|(?:(?<=http://)|(?<=https://))[^\s/'\"]*@",
+    re.IGNORECASE,
 )
-# The query of a URL, or of a path as urllib3 reports it. It may hold a signature or a token.
-QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)\?[^\s'\"<>)\]]+")
+# The query of a URL, or of a path as urllib3 reports it. It may hold a signature or a token. If
+# `CREDENTIALS` ended at an @ in a query, the rest of the query starts with &.
+QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)[?&][^\s'\"<>)\]]+")
 
 
 class UserError(Exception):
@@ -24,9 +30,9 @@ class AlreadyRunningError(UserError):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without secrets (see `redact`)."""
-    return redact(str(error).partition("\n")[0])
+    return redact(str(error)).partition("\n")[0]
 
 
 def redact(text: str) -> str:
-    """Remove user names, passwords and queries from all URLs in a text."""
+    """Remove passwords with their user names, tokens and queries from all URLs in a text."""
     return QUERY.sub(r"\1", CREDENTIALS.sub("", text))

@@ -90,9 +90,12 @@ class FetchParams(Section):
 
     @property
     def name(self) -> str:
-        """The dataset's name. Tables and added texts have the names of their files."""
-        name = PurePath(self.table.train).name if self.dataset == "table" else self.dataset
-        return f"{name}+{PurePath(self.added_texts).name}" if self.adds_texts else name
+        """The dataset's name, which a table has from its file.
+
+        Added texts do not change it: they join the training set, and models are compared by the
+        test set.
+        """
+        return PurePath(self.table.train).name if self.dataset == "table" else self.dataset
 
     def used(self) -> "FetchParams":
         """Return these params with the defaults of all that the dataset does not read."""

@@ -8,6 +8,7 @@ The training's curves are drawn here, so that restyling a plot does not retrain.
 
 import csv
 import re
+from typing import Literal
 
 import pandas as pd
 
@@ -43,7 +44,8 @@ def write_table(table: pd.DataFrame, name: str) -> None:
     if "text" in table:
         table = table.assign(text=[FORMULA_START.sub("'", text) for text in table["text"]])
     folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS
-    quoting = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL
+    # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL
     table.to_csv(folder / f"{name}.csv", index=False, quoting=quoting)
 
 

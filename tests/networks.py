@@ -1,45 +1,57 @@
-"""Small networks that need no training."""
+"""Small models, and reviews to train them on."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sentiment.backend import load_keras
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.network.batches import Split, train_validation_split
 from sentiment.network.model import build_model
-from sentiment.padding import layout
-from sentiment.serving.keras_classifier import BatchPredictor, KerasClassifier
-from tests.conftest import defaults, inputs
+from sentiment.network.training import Training
+from sentiment.params import PadParams, TrainParams
+from sentiment.prediction.backend import load_keras
 from tests.project import SMALL, merge_changes
-from workflow.params import validate_params
 
 if TYPE_CHECKING:
     import keras
 
-NUM_WORDS = 20
-BATCH_SIZE = 4
-SCALE = 4  # factor for matrices; otherwise untrained networks hardly tell words apart
+WORDS = 20
+LENGTH = 6
+LINEAR: dict[str, Any] = {
+    "architecture": "linear",
+    "linear": {"max_features": 1000, "min_reviews": 1, "ending": 0.0},
+}
 
 
-def untrained_network(max_length: int, seed: int, **train: Any) -> "keras.Model":
-    """Return a network with random weights, in which each word changes the prediction.
+def train_params(**changes: Any) -> TrainParams:
+    """Return params of a small network on Keras' own path, which is compiled faster."""
+    document = merge_changes(TrainParams().model_dump(), SMALL["train"] | {"accelerate": False})
+    return TrainParams.model_validate(merge_changes(document, changes))
 
-    Args:
-        max_length: `pad.max_length`.
-        seed: seed of the weights.
-        train: params of the section `train` that differ from `SMALL`.
-    """
-    params = validate_params(
-        merge_changes(merge_changes(defaults(), SMALL), {"train": train}), "params.yaml"
-    )
+
+def pad_params(num_words: int = WORDS, max_length: int = LENGTH) -> PadParams:
+    """Return params of short reviews."""
+    return PadParams(num_words=num_words, max_length=max_length)
+
+
+def new_model(pad: PadParams | None = None, seed: int = 1, **train: Any) -> "keras.Model":
+    """Return an untrained model with the weights of a seed."""
     load_keras().utils.set_random_seed(seed)
-    model = build_model(params.train, inputs(NUM_WORDS, max_length))
-    weights = model.get_weights()
-    model.set_weights([array * (SCALE if array.ndim > 1 else 1) for array in weights])
-    return model
+    return build_model(train_params(**train), pad or pad_params(), reviews=160)
 
 
-def network_classifier(model: "keras.Model") -> KerasClassifier:
-    """Return the classifier of an untrained network."""
-    params = validate_params(merge_changes(defaults(), SMALL), "params.yaml")
-    max_length = model.input_shape[1]
-    row_layout = replace(layout(params.pad), num_words=NUM_WORDS, max_length=max_length)
-    return KerasClassifier(BatchPredictor(model, BATCH_SIZE), row_layout)
+def reviews() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """Return 200 reviews without padding, and their labels."""
+    x = np.random.default_rng(0).integers(0, WORDS, (200, LENGTH)).astype(np.uint16)
+    return x, (x[:, 0] > 9).astype(np.uint8)
+
+
+def splits() -> tuple[Split, Split]:
+    """Return the training set and the validation set of `reviews`."""
+    return train_validation_split(*reviews(), 0.2)
+
+
+def new_training(train_split: Split | None = None, **changes: Any) -> Training:
+    """Return a training before its first epoch."""
+    default, val_split = splits()
+    return Training(train_params(**changes), pad_params(), train_split or default, val_split)

@@ -1,12 +1,14 @@
 """The model card: a version's description in MLflow, as Markdown."""
 
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from workflow.files import EvaluateSections
 from workflow.promotion import SMALL_TEST_SET, Decision
 from workflow.provenance import model_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a table
 READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncating keeps
@@ -14,7 +16,7 @@ CONFIDENCE = 0.95
 
 
 def describe_version(
-    sections: EvaluateSections, predictions: pd.DataFrame, decision: Decision
+    sections: EvaluateSections, predictions: "pd.DataFrame", decision: Decision
 ) -> str:
     """Return the description of a version, which begins with its accuracy.
 
@@ -42,7 +44,7 @@ def describe_version(
     )
 
 
-def _limits(sections: EvaluateSections, predictions: pd.DataFrame) -> list[str]:
+def _limits(sections: EvaluateSections, predictions: "pd.DataFrame") -> list[str]:
     """Return what a user of the version should know."""
     share = (predictions["actual"] == "positive").mean()
     truncating = READ_ENDS[sections.pad.truncating]

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from zipfile import BadZipFile
 
@@ -24,11 +24,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from sentiment.errors import UserError
-from sentiment.network.training import State
 from sentiment.params import TrainParams
 from sentiment.prediction.backend import usable_cores
 from workflow import files
 from workflow.params_file import read_yaml
+
+if TYPE_CHECKING:
+    from sentiment.network.training import State
 
 FOLDER = ".checkpoint"
 STATE = "state.npz"
@@ -67,14 +69,14 @@ class Checkpoint:
         """Add facts about the training's run."""
         _replace(self.folder / FACTS, json.dumps(self.facts | facts).encode())
 
-    def write_state(self, state: State) -> None:
+    def write_state(self, state: "State") -> None:
         """Save the state after another epoch in place of the previous one."""
         partial = self.folder / f"{STATE}.partial"
         with partial.open("wb") as file:
             np.savez(file, **state)  # type: ignore[arg-type]
         partial.replace(self.folder / STATE)
 
-    def _read_state(self) -> State | None:
+    def _read_state(self) -> "State | None":
         path = self.folder / STATE
         try:
             with np.load(path, allow_pickle=False) as arrays:

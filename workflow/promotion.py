@@ -1,10 +1,12 @@
 """The promotion rule: a candidate becomes champion if it is shown to be more accurate."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SMALL_TEST_SET = 500  # with fewer texts, messages and model cards say so
 TEST_SET_COLUMNS = ["review", "actual", "words"]  # equal columns: the same test set
@@ -41,14 +43,14 @@ def significance_level(alpha: float, number: int) -> float:
     return alpha / (number * (number + 1))
 
 
-def have_same_test_set(a: pd.DataFrame, b: pd.DataFrame) -> bool:
+def have_same_test_set(a: "pd.DataFrame", b: "pd.DataFrame") -> bool:
     """Return whether two tables of predictions are for the same reviews, in any order."""
     first, second = (table[TEST_SET_COLUMNS].sort_values("review") for table in (a, b))
     return np.array_equal(first.to_numpy(), second.to_numpy())
 
 
 def decide_promotion(
-    candidate: pd.DataFrame, champion: pd.DataFrame, alpha: float, number: int
+    candidate: "pd.DataFrame", champion: "pd.DataFrame", alpha: float, number: int
 ) -> Decision:
     """Compare a candidate with the champion by McNemar's exact test.
 
@@ -73,7 +75,7 @@ def decide_promotion(
     return Decision(False, f"not shown to be better than the champion: {test}")
 
 
-def is_correct(predictions: pd.DataFrame) -> NDArray[np.bool_]:
+def is_correct(predictions: "pd.DataFrame") -> NDArray[np.bool_]:
     """Return whether each prediction is right, in the order of the reviews, shape (reviews,)."""
     table = predictions.sort_values("review")
     return (table["actual"] == table["predicted"]).to_numpy(bool)

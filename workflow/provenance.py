@@ -3,6 +3,7 @@
 import os
 import subprocess
 from importlib.metadata import version
+from pathlib import PurePath
 from typing import Any
 
 from sentiment.errors import redact
@@ -83,6 +84,8 @@ def run_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
         for name, value in used.items()
         if value != defaults[name] and name not in NAMED_PARAMS
     ]
+    if fetch.adds_texts:
+        changes.insert(0, f"+{PurePath(fetch.added_texts).name}")
     if len(changes) > MAX_CHANGES:
         changes = [*changes[:MAX_CHANGES], f"{len(changes) - MAX_CHANGES} more"]
     is_default = model == model_name(TrainParams())

@@ -13,9 +13,6 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pandas as pd
-
 from sentiment import prediction
 from sentiment.errors import UserError, first_line
 from sentiment.prediction import tokenizer
@@ -25,13 +22,14 @@ from workflow.promotion import Decision, decide_promotion, have_same_test_set
 
 if TYPE_CHECKING:
     import mlflow
+    import pandas as pd  # takes a second, for which `--help` of an extra should not wait
     from mlflow.entities.model_registry import ModelVersion
 
     from sentiment.prediction.pyfunc_model import SentimentModel
 
 TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
+VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
 CHAMPION = "champion"  # the alias, and the decision about a version that got it
 NOT_PROMOTED = "not promoted"
 TEXT_MODEL = "sentiment"  # name of the logged model that predicts raw texts
@@ -79,6 +77,7 @@ def log_text_model(sections: EvaluateSections) -> str:
     project's own modules, can be loaded in one process.
     """
     import mlflow
+    import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
@@ -193,7 +192,7 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
 
 
 def _compare(
-    client: "mlflow.MlflowClient", candidate: pd.DataFrame, champion: "ModelVersion", alpha: float
+    client: "mlflow.MlflowClient", candidate: "pd.DataFrame", champion: "ModelVersion", alpha: float
 ) -> Decision:
     """Test a candidate against the champion, and count the test."""
     try:
@@ -218,21 +217,23 @@ def record_decision(version: "ModelVersion", decision: Decision) -> None:
         client.set_tag(str(version.run_id), tag, content)
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
+def read_predictions(path: Path) -> "pd.DataFrame":
     """Read a table of predictions, with probabilities to the bit.
 
     Raises:
         UserError: the file is missing or damaged.
     """
+    import pandas as pd
+
     try:
-        return pd.read_csv(path, dtype={"probability": np.float32})
+        return pd.read_csv(path, dtype={"probability": "float32"})
     except FileNotFoundError:
         raise files.missing_error(path) from None
     except ValueError as error:
         raise files.damaged_error(path, error) from None
 
 
-def download_predictions(run_id: str) -> pd.DataFrame:
+def download_predictions(run_id: str) -> "pd.DataFrame":
     """Read the predictions of a run from the store.
 
     Raises:

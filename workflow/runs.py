@@ -29,7 +29,6 @@ from workflow.stage import Interrupted
 
 if TYPE_CHECKING:
     import mlflow
-    from mlflow.entities.model_registry import ModelVersion
 
 KERAS_MODEL = "model"  # name of the logged Keras model
 # Tags of a run
@@ -48,7 +47,9 @@ DIFF_FILE = "uncommitted.diff"
 # Curves over the distance from the last word
 INITIAL_GRADIENT_NORM = "gradients/initial_norm"
 GRADIENT_NORM = "gradients/norm"
-LATER = "Run `sentiment sync` later to log the rest; for a DVC experiment, `dvc exp apply` it first."
+LATER = (
+    "Run `sentiment sync` later to log the rest; for a DVC experiment, `dvc exp apply` it first."
+)
 
 
 class LoggedRun(NamedTuple):
@@ -202,10 +203,11 @@ def log_dataset(sections: TrainSections, context: str, x: Any, y: Any) -> None:
     """
     import mlflow
     from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+    from mlflow.data.numpy_dataset import from_numpy
 
     source = get_dataset_source_from_json(f'{{"uri": "{files.PAD}"}}', "local")
     name = f"{sections.fetch.name}-{context}"
-    mlflow.log_input(mlflow.data.from_numpy(x, source, y, name=name), context)
+    mlflow.log_input(from_numpy(x, source, y, name=name), context)
 
 
 def _log_training() -> None:
@@ -394,9 +396,8 @@ def _read_epochs(saved: Checkpoint) -> list[dict[str, float]]:
     if saved.state is not None:
         rows = saved.state["epochs"].tolist()
         return [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
-    history = pd.read_csv(files.HISTORY_FILE)
-    now = time.time()
-    return [{**row, "ended": now} for row in history[list(METRICS)].to_dict("records")]
+    history = pd.read_csv(files.HISTORY_FILE)[list(METRICS)].assign(ended=time.time())
+    return [dict(zip(history.columns, row, strict=True)) for row in history.to_numpy().tolist()]
 
 
 def _log_evaluation(evaluated: EvaluateSections) -> None:

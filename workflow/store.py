@@ -232,14 +232,14 @@ def _make_movable(database: Path, experiment_id: str) -> None:
     and runs and models inherit it. A location outside the project was chosen by the user, and
     stays. This is the only place that goes around MLflow's API.
     """
+    import mlflow
+
+    experiment = mlflow.MlflowClient(f"{SQLITE}{database}").get_experiment(experiment_id)
+    location = Path(experiment.artifact_location.removeprefix("file://"))
+    if not location.is_absolute() or not location.is_relative_to(files.root() / ARTIFACTS):
+        return
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute(
-            "UPDATE experiments SET artifact_location = ? "
-            "WHERE experiment_id = ? AND artifact_location IN (?, ?)",
-            (
-                f"{ARTIFACTS}/{experiment_id}",
-                experiment_id,
-                str(files.root() / ARTIFACTS),
-                (files.root() / ARTIFACTS).as_uri(),
-            ),
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+            (f"{ARTIFACTS}/{experiment_id}", experiment_id),
         )

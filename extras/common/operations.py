@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workflow import registry, store
-from workflow.params_file import load_params
-
 if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
@@ -31,6 +28,9 @@ def connect_operations() -> str:
     Raises:
         StoreError: the store cannot be used.
     """
+    from workflow import registry, store  # they import pandas, for which `--help` should not wait
+    from workflow.params_file import load_params
+
     name = registry.registered_name(load_params().fetch.name)
     return store.connect(f"{name} operations")
 
@@ -42,6 +42,9 @@ def resolve_version(model_uri: str | None) -> "ModelVersion":
         StoreError: the store cannot be used.
         UserError: there is no such version.
     """
+    from workflow import registry, store
+    from workflow.params_file import load_params
+
     connect_operations()
     with store.store_errors():
         return registry.resolve_version(model_uri, load_params().fetch.name)
@@ -64,7 +67,10 @@ def operation_run(
     import mlflow
     from mlflow.entities import LoggedModelInput
 
+    from workflow import registry, store
+
+    model_id = str(version.source).removeprefix("models:/")
     with store.store_errors(), mlflow.start_run(run_name=name) as run:
         mlflow.log_params({"model": registry.version_uri(version), **params})
-        mlflow.log_input(model=LoggedModelInput(str(version.model_id)))
+        mlflow.log_input(model=LoggedModelInput(model_id))
         yield run

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sentiment.errors import UserError
+
 if TYPE_CHECKING:
-    from sentiment.serving.pyfunc_model import Prediction
+    from sentiment.prediction.pyfunc_model import Prediction
 
 
 class LogLine(BaseModel):
@@ -43,17 +45,38 @@ class PredictionLog:
     """A folder of log files that only their owner can read. Processes may share it.
 
     If lines cannot be written, they are lost. This is reported once, until writing works again.
+
+    Args:
+        folder: the folder, which is created if needed.
+        with_texts: log the texts as well.
     """
 
-    def __init__(self, folder: Path, version: str, with_texts: bool) -> None:
+    def __init__(self, folder: Path, with_texts: bool) -> None:
         self.folder = folder
-        self.version = version
         self.with_texts = with_texts
         self._is_failing = False
         self._ends_in_cut_line = False
 
+    def check(self) -> None:
+        """Create the folder and today's file.
+
+        Raises:
+            UserError: they cannot be written.
+        """
+        try:
+            self._write(datetime.now(UTC), b"")
+        except OSError as error:
+            raise UserError(
+                f"Predictions cannot be logged in {self.folder}: {error.strerror}. Choose another "
+                "folder."
+            ) from None
+
     def append(
-        self, request_id: str, texts: Sequence[str], predictions: "Sequence[Prediction]"
+        self,
+        version: str,
+        request_id: str,
+        texts: Sequence[str],
+        predictions: "Sequence[Prediction]",
     ) -> None:
         """Append a line for each text of a request.
 
@@ -64,7 +87,7 @@ class PredictionLog:
         for number, (text, prediction) in enumerate(zip(texts, predictions, strict=True)):
             line: dict[str, Any] = {
                 "time": now.isoformat(timespec="milliseconds"),
-                "version": self.version,
+                "version": version,
                 "words": prediction.words,
                 "unknown": prediction.unknown / max(prediction.words, 1),
                 "truncated": prediction.truncated,
@@ -75,14 +98,14 @@ class PredictionLog:
                 line["text"] = text
             lines += json.dumps(line) + "\n"
         try:
-            self._write(self.folder / f"{now:%Y-%m-%d}.jsonl", lines.encode())
+            self._write(now, lines.encode())
             self._is_failing = False
         except OSError as error:
             if not self._is_failing:
                 print(f"Predictions are not logged: {error}", file=sys.stderr, flush=True)
             self._is_failing = True
 
-    def _write(self, path: Path, lines: bytes) -> None:
+    def _write(self, now: datetime, lines: bytes) -> None:
         """Append lines by one call, because processes that share the file must not mix theirs.
 
         Raises:
@@ -90,7 +113,8 @@ class PredictionLog:
         """
         if self._ends_in_cut_line:
             lines = b"\n" + lines  # readers then skip only the cut line
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.folder / f"{now:%Y-%m-%d}.jsonl"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             written = os.write(descriptor, lines)

@@ -1,166 +1,219 @@
-"""Compare two groups of runs that were evaluated on the same test set, by pure functions."""
+"""Compare evaluated runs: their params, their metrics, and the accuracies of two by a test."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import stats
 
-from extras.common.evaluated_runs import RunGroup
-from extras.common.intervals import metric_interval
-from extras.compare import verdict
-from extras.compare.comparable import ReviewTexts, group_predictions, predictions_by_review
-from extras.compare.disagreement import Example, examples
-from extras.compare.verdict import CompareConfig, Difference
-from sentiment.evaluation.metrics import Interval, Metric, Predictions, metrics_for, reliability
-from workflow.registry.promotion import DiscordantPairs, count_discordant_pairs
+from sentiment.evaluation import metrics, plots
+from sentiment.evaluation.metrics import Interval
+from workflow.promotion import (
+    DiscordantPairs,
+    count_discordant_pairs,
+    is_correct,
+    mcnemar_p_value,
+)
 
-ABSENT = "–"  # in place of the value of a param that one group does not have
-DIGESTS = ("model.", "data.")  # starts of names that are digests, not params
-Rows = list[dict[Hashable, Any]]
-
-
-@dataclass(frozen=True)
-class MetricSummary:
-    """A metric over the trainings of a group.
-
-    A single training has no standard deviation, and an interval if the metric is a proportion.
-    """
-
-    mean: float
-    interval: Interval | None
-    standard_deviation: float | None
-    low: float
-    high: float
+CONFIDENCE = 0.95
+ABSENT = "–"  # a param or a metric that a side does not have
+LABEL_WIDTH = 80  # characters of a name in a plot
+SHOWN_METRICS = "^(test_|val_|seconds$)"
 
 
-@dataclass(frozen=True)
-class GroupSummary:
-    """A group with its trainings' runs, its metrics by name, and its cost."""
-
-    label: str
-    run_id: str
-    name: str
-    runs: list[str]
-    metrics: dict[str, MetricSummary]
-    cost: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of comparing two groups.
+class Side(NamedTuple):
+    """A run, or the child runs of a parent run.
 
     Attributes:
-        caveat: a sentence about the limits of the result.
-        confidence: level of all intervals.
-        test: name of the test behind each p-value.
-        reviews: number of reviews in the test set.
-        changes: `param`, `a` and `b` of each param that differs.
-        discordant: the discordant pairs of two single trainings; otherwise None.
-        reliability: tables of `a` and `b`, one for each training, see
-            `sentiment.evaluation.metrics.reliability`.
+        letter: what tables call it.
+        run_id: id of the run, or of the parent run. `name` likewise.
+        run_ids: id of each evaluated run: of the run itself, or of the child runs.
+        params: params of each of these runs, as MLflow's texts. `metrics` likewise.
+        predictions: predictions of each, see `sentiment.evaluation.metrics`.
     """
 
-    a: GroupSummary
-    b: GroupSummary
-    sentence: str
-    caveat: str
-    confidence: float
+    letter: str
+    run_id: str
+    name: str
+    run_ids: list[str]
+    params: list[dict[str, str]]
+    metrics: list[dict[str, float]]
+    predictions: list[pd.DataFrame]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each run is right about each review, shape (runs, reviews)."""
+        return np.stack([is_correct(table) for table in self.predictions])
+
+
+class Difference(NamedTuple):
+    """The difference of two accuracies.
+
+    Attributes:
+        value: accuracy of B minus accuracy of A.
+        interval: its confidence interval.
+        p_value: p-value of the test that they are equal.
+        test: name of the test.
+    """
+
+    value: float
+    interval: Interval
+    p_value: float
     test: str
-    reviews: int
-    changes: list[dict[str, str]]
-    result: Difference
-    discordant: DiscordantPairs | None
-    only_a: list[Example]
-    only_b: list[Example]
-    reliability: dict[str, list[Rows]]
 
 
-def compare_groups(
-    a: RunGroup, b: RunGroup, texts: ReviewTexts, config: CompareConfig
-) -> Comparison:
-    """Compare two groups that `check_comparable` accepts. The bins of calibration are B's."""
-    bins = b.runs[0].params["evaluate.calibration_bins"]
-    confidence = config.confidence
-    rows = predictions_by_review(b.runs[0])
-    of_a = group_predictions(a)
-    of_b = group_predictions(b)
-    result = verdict.difference(of_a.correct, of_b.correct, confidence)
-    test = verdict.significance_test(len(a.runs), len(b.runs))
-    pairs = None
-    if a.is_single and b.is_single:
-        pairs = count_discordant_pairs(of_a.correct[0], of_b.correct[0])
-    only_a = of_a.mean_correct & ~of_b.mean_correct
-    only_b = of_b.mean_correct & ~of_a.mean_correct
-    return Comparison(
-        a=summarize_group(a, bins, confidence),
-        b=summarize_group(b, bins, confidence),
-        sentence=verdict.conclusion(result, confidence, test),
-        caveat=verdict.caveat(a, b),
-        confidence=confidence,
-        test=test,
-        reviews=len(rows),
-        changes=changed_params(a, b),
-        result=result,
-        discordant=pairs,
-        only_a=examples(only_a, of_a, of_b, rows, texts, config.examples),
-        only_b=examples(only_b, of_a, of_b, rows, texts, config.examples),
-        reliability={"a": reliability_tables(a, bins), "b": reliability_tables(b, bins)},
+def describe(sides: Sequence[Side], table_format: str) -> str:
+    """Write a comparison as text.
+
+    Args:
+        sides: two or more sides.
+        table_format: a format of `tabulate`, such as "plain" for a terminal or "github".
+    """
+    runs = pd.DataFrame(
+        {
+            "": [side.letter for side in sides],
+            "run": [side.run_id for side in sides],
+            "name": [side.name for side in sides],
+        }
+    )
+    changes = changed_params(sides)
+    parts = [format_table(runs, table_format, "left")]
+    if len(sides) == 2:
+        parts.append(conclusion(*sides))
+    if changes.empty:
+        parts.append("No param differs.")
+    else:
+        parts.append(format_table(changes, table_format, "right"))
+    parts.append(format_table(metrics_table(sides), table_format, "right"))
+    return "\n\n".join(parts)
+
+
+def format_table(table: pd.DataFrame, table_format: str, alignment: str) -> str:
+    """Write a table of texts. The alignment is that of all columns but the first."""
+    return table.to_markdown(
+        index=False,
+        tablefmt=table_format,
+        disable_numparse=True,
+        colalign=["left", *[alignment] * (table.shape[1] - 1)],
     )
 
 
-def reliability_tables(group: RunGroup, bins: int) -> list[Rows]:
-    """Return the table behind the reliability plot, for each training."""
-    return [reliability(run.predictions, bins).to_dict("records") for run in group.runs]
+def changed_params(sides: Sequence[Side]) -> pd.DataFrame:
+    """Return a row for each param that differs. Different values of a side are listed."""
+    names = sorted({name for side in sides for params in side.params for name in params})
+    rows = []
+    for name in names:
+        values = [
+            ", ".join(dict.fromkeys(params.get(name, ABSENT) for params in side.params))
+            for side in sides
+        ]
+        if len(set(values)) > 1:
+            rows.append((name, *values))
+    return pd.DataFrame(rows, columns=["param", *(side.letter for side in sides)])
 
 
-def summarize_group(group: RunGroup, bins: int, confidence: float) -> GroupSummary:
-    """Compute a group's metrics."""
-    tables = [Predictions(run.predictions, bins) for run in group.runs]
-    return GroupSummary(
-        label=group.label,
-        run_id=group.run_id,
-        name=group.name,
-        runs=[run.run_id for run in group.runs],
-        metrics={
-            name: summarize_metric(metric, tables, confidence)
-            for name, metric in metrics_for("comparison").items()
-        },
-        cost=group.cost,
+def metrics_table(sides: Sequence[Side]) -> pd.DataFrame:
+    """Return a row for each metric: the mean of each side, and its difference to the first side."""
+    means = pd.DataFrame({side.letter: mean_metrics(side) for side in sides}).sort_index()
+    first = sides[0].letter
+    columns = {first: means[first].map("{:.4f}".format, na_action="ignore")}
+    for side in sides[1:]:
+        values = means[side.letter]
+        difference = values - means[first]
+        columns[side.letter] = values.map("{:.4f}".format, na_action="ignore")
+        columns[f"{side.letter} − {first}"] = difference.map("{:+.4f}".format, na_action="ignore")
+    return pd.DataFrame(columns).fillna(ABSENT).rename_axis("metric").reset_index()
+
+
+def mean_metrics(side: Side) -> "pd.Series[float]":
+    """Return the mean of each metric that all runs of a side have."""
+    table = pd.DataFrame(side.metrics).filter(regex=SHOWN_METRICS)
+    return table.mean(skipna=False).dropna()
+
+
+def conclusion(a: Side, b: Side) -> str:
+    """Say in a sentence whether a side is more accurate, and no more than the p-value allows."""
+    difference = compare_accuracies(a.correct, b.correct)
+    if difference.p_value >= 1 - CONFIDENCE:
+        lead = "No difference shown"
+    else:
+        better = b if difference.value > 0 else a
+        lead = f"{better.letter} is more accurate"
+    value, low, high = (100 * each for each in (difference.value, *difference.interval))
+    return (
+        f"{lead}: {b.letter} − {a.letter} is {value:+.2f} percentage points of accuracy on "
+        f"{a.correct.shape[1]:,} reviews ({CONFIDENCE:.0%} interval {low:+.2f} to {high:+.2f}, "
+        f"{difference.test}, p = {difference.p_value:.2g})."
     )
 
 
-def summarize_metric(
-    metric: Metric, tables: Sequence[Predictions], confidence: float
-) -> MetricSummary:
-    """Compute a metric of a group from the predictions of each training."""
-    values = np.array([metric.compute(table) for table in tables])
-    several = len(tables) > 1
-    return MetricSummary(
-        mean=float(values.mean()),
-        interval=None if several else metric_interval(metric, tables[0], confidence),
-        standard_deviation=float(values.std(ddof=1)) if several else None,
-        low=float(values.min()),
-        high=float(values.max()),
-    )
+def compare_accuracies(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Difference:
+    """Compare two runs by review. If a side has several runs, each run is one observation.
+
+    Args:
+        a: whether each run of A is right about each review, shape (runs, reviews).
+        b: the same of B.
+    """
+    accuracies_a = a.mean(axis=1)
+    accuracies_b = b.mean(axis=1)
+    value = float(accuracies_b.mean() - accuracies_a.mean())
+    if len(a) == len(b) == 1:
+        pairs = count_discordant_pairs(a[0], b[0])
+        interval = paired_interval(pairs, a.shape[1])
+        return Difference(value, interval, mcnemar_p_value(pairs), "McNemar's exact test")
+    interval, p_value = t_test(accuracies_a, accuracies_b)
+    return Difference(value, interval, p_value, f"t-test of {len(a)} and {len(b)} runs")
 
 
-def changed_params(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
-    """Return the params that differ, in the order of `params.yaml`."""
-    values_a = param_texts(a)
-    values_b = param_texts(b)
-    return [
-        {"param": name, "a": values_a.get(name, ABSENT), "b": values_b.get(name, ABSENT)}
-        for name in values_a | values_b
-        if values_a.get(name) != values_b.get(name)
-    ]
+def paired_interval(pairs: DiscordantPairs, reviews: int) -> Interval:
+    """Return the confidence interval of accuracy B minus accuracy A on the same reviews.
+
+    Given their number, the discordant pairs that only B gets right have a binomial distribution.
+    Its exact interval contains one half, where A and B are equally accurate, if and only if the
+    p-value of McNemar's exact test is at least 1 - `CONFIDENCE`.
+
+    Source: Clopper and Pearson 1934, The Use of Confidence or Fiducial Limits Illustrated in the
+    Case of the Binomial.
+    """
+    discordant = pairs.only_a + pairs.only_b
+    if not discordant:
+        return Interval(0.0, 0.0)
+    share = stats.binomtest(pairs.only_b, discordant).proportion_ci(CONFIDENCE, "exact")
+    scale = discordant / reviews
+    return Interval(scale * (2 * float(share.low) - 1), scale * (2 * float(share.high) - 1))
 
 
-def param_texts(group: RunGroup) -> dict[str, str]:
-    """Return a group's params as texts. Different values, such as of seeds, are listed."""
-    flat_params = [run.params for run in group.runs]
-    return {
-        name: ", ".join(dict.fromkeys(str(params.get(name)) for params in flat_params))
-        for name in flat_params[0]
-        if not name.startswith(DIGESTS)
-    }
+def t_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[Interval, float]:
+    """Return the confidence interval of mean B minus mean A, and the p-value of a t-test.
+
+    It is Welch's test. If a side has a single run, it is Student's, since one run has no variance.
+
+    Source: Welch 1947, The Generalization of 'Student's' Problem.
+
+    Args:
+        a: accuracy of each run of A, shape (runs,). One of `a` and `b` has several.
+        b: the same of B.
+    """
+    if np.ptp(a) == np.ptp(b) == 0:  # the t statistic is not defined
+        return Interval(-1.0, 1.0), 1.0
+    result = stats.ttest_ind(b, a, equal_var=min(len(a), len(b)) == 1)
+    low, high = map(float, result.confidence_interval(CONFIDENCE))
+    return Interval(low, high), float(result.pvalue)
+
+
+def plot_reliability(sides: Sequence[Side]) -> Figure:
+    """Draw the share of positive reviews by predicted probability, a line for each side."""
+    figure, axes = plots.new_axes("Reliability", "Predicted probability", "Share positive")
+    axes.plot([0, 1], [0, 1], "--", color=plots.NEUTRAL, label="perfectly calibrated")
+    for side in sides:
+        groups = metrics.reliability(pd.concat(side.predictions))
+        label = textwrap.shorten(f"{side.letter}: {side.name}", LABEL_WIDTH, placeholder=" …")
+        axes.plot(groups["predicted"], groups["observed"], "o-", label=label)
+    legend = figure.legend(loc="outside lower center", fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dataset's name may contain dollar signs
+    return figure

@@ -1,187 +1,98 @@
-"""Measure how current texts differ from the reference profile of a model."""
+"""Measure how current texts differ from the test set of a version."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
-from numpy.typing import NDArray
-from pydantic import Field
-from scipy.stats import norm
+from matplotlib.figure import Figure
 
-from sentiment.profile import (
-    ReferenceProfile,
-    merge_other_words,
-    prediction_statistics,
-    total_variation_distance,
-)
-from sentiment.section import Section
+from sentiment.evaluation.metrics import POSITIVE
+from sentiment.evaluation.plots import DPI, TRAINING, VALIDATION
 
-WORD_USE = "word_use"
-
-
-class MinEffects(Section):
-    """Effects up to which there is no alarm, see `monitor.yaml`."""
-
-    words: float = Field(ge=0)
-    unknown: float = Field(ge=0, le=1)
-    truncated: float = Field(ge=0, le=1)
-    positive: float = Field(ge=0, le=1)
-    confidence: float = Field(ge=0, le=1)
-    word_use: float = Field(ge=0, le=1)
+FALSE_ALARM_RATE = 0.002  # of unchanged windows, over all quantities
+# Differences of the means up to which there is no alarm, however many texts show them.
+MIN_EFFECTS = {
+    "words": 0.1,  # relative to the mean of the test set
+    "unknown": 0.02,
+    "probability": 0.03,
+    "positive": 0.05,
+}
+PLOT_SIZE = (9.0, 4.0)  # inches
+BINS = 30
+LONGEST_SHOWN = 0.99  # quantile of the lengths at which their plot ends
 
 
-class MonitorConfig(Section):
-    """The content of `monitor.yaml`."""
-
-    false_alarm_rate: float = Field(gt=0, lt=1)
-    min_effects: MinEffects
-    max_unreadable: float = Field(ge=0, le=1)
-
-
-@dataclass(frozen=True)
-class Effect:
-    """The difference of a quantity between the current texts and the test texts.
-
-    Attributes:
-        quantity: name of the quantity.
-        reference: the mean of the test texts.
-        current: the mean of the current texts.
-        effect: `current` less `reference`.
-        chance_limit: the largest effect to expect from as many unchanged texts.
-        min_effect: the effect up to which there is no alarm.
-        alarm: whether the effect is beyond both.
-    """
-
-    quantity: str
-    reference: float
-    current: float
-    effect: float
-    chance_limit: float
-    min_effect: float
-    alarm: bool
-
-
-@dataclass(frozen=True)
-class ChangedWord:
-    """A word, and its share of all words in the test texts and in the current texts."""
-
-    word: str
-    reference: float
-    current: float
-
-
-def measure_effects(
-    texts: pd.DataFrame,
-    word_counts: scipy.sparse.csr_array | None,
-    profile: ReferenceProfile,
-    config: MonitorConfig,
-) -> list[Effect]:
-    """Compare texts with a reference profile.
-
-    All quantities together are beyond `chance_limit` in at most `false_alarm_rate` of the windows
-    of unchanged texts. By Bonferroni's correction, each quantity gets an equal part. A mean varies
-    normally, by the standard deviation of the test texts.
+def quantities(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the quantities of each text whose means are compared.
 
     Args:
-        texts: see `extras.monitor.window.Window.to_table`, at least one text.
-        word_counts: see `sentiment.profile.count_words`, of some of the texts. None if the texts
-            themselves are not known.
-        profile: the reference profile.
-        config: the content of `monitor.yaml`.
+        predictions: see `sentiment.evaluation.metrics`.
 
     Returns:
-        The effect of each quantity, in its unit. Without words, `word_use` is left out.
+        Columns `words` (number of words), `unknown` (share of unknown words), `probability` (of
+        being positive) and `positive` (1 if the text is predicted as positive, else 0).
     """
-    values: dict[str, Any] = {
-        "words": texts["words"],
-        "unknown": texts["unknown"],
-        "truncated": texts["truncated"],
-        **prediction_statistics(texts["probability"].to_numpy(), profile.threshold),
-    }
-    z = float(norm.ppf(1 - config.false_alarm_rate / 2 / (len(values) + 1)))
-    scale = z * math.sqrt(1 / len(texts) + 1 / profile.texts)
-    effects = []
-    for name, current in values.items():
-        reference = profile.statistics[name]
-        min_effect = getattr(config.min_effects, name)
-        if name == "words":
-            min_effect *= reference.mean
-        effects.append(
-            _effect(
-                name,
-                reference.mean,
-                float(np.mean(current)),
-                scale * reference.deviation,
-                min_effect,
-            )
-        )
-    if word_counts is not None and word_counts.sum() > 0:
-        distance = total_variation_distance(*_comparable_counts(word_counts, profile))
-        chance_limit = _chance_limit_of_distance(word_counts, profile, z)
-        effects.append(_effect(WORD_USE, 0.0, distance, chance_limit, config.min_effects.word_use))
-    return effects
+    return pd.DataFrame(
+        {
+            "words": predictions["words"].astype(float),
+            "unknown": predictions["unknown_words"] / predictions["words"].clip(lower=1),
+            "probability": predictions["probability"].astype(float),
+            "positive": (predictions["predicted"] == POSITIVE).astype(float),
+        }
+    )
 
 
-def _effect(
-    quantity: str, reference: float, current: float, chance_limit: float, min_effect: float
-) -> Effect:
-    effect = current - reference
-    alarm = abs(effect) > max(chance_limit, min_effect)
-    return Effect(quantity, reference, current, effect, chance_limit, min_effect, alarm)
+def measure_drift(current: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Compare the means of two tables of `quantities`.
 
+    The mean of unchanged texts varies normally, by the standard deviation of the reference. Each
+    quantity gets an equal part of `FALSE_ALARM_RATE` (Bonferroni's correction).
 
-def _chance_limit_of_distance(
-    word_counts: scipy.sparse.csr_array, profile: ReferenceProfile, z: float
-) -> float:
-    """Return the largest distance to expect of unchanged texts.
-
-    Shorter texts have fewer words, so the distance varies more. They therefore count as fewer
-    texts: as the number of test texts with as many words. Longer texts do not count as more,
-    because the words of a text vary together, see `sentiment.profile.resample_distances`.
+    Returns:
+        A row for each quantity, with the columns `test_set` and `current` (means), `difference`,
+        `z` (the difference in standard errors; not finite if the reference does not vary), `limit`
+        (the difference up to which there is no alarm) and `alarm`.
     """
-    use = profile.word_use
-    words_per_text = (sum(use.counts) + use.other_words) / use.texts
-    texts = min(word_counts.shape[0], word_counts.sum() / words_per_text)
-    return (use.distance.mean + z * use.distance.deviation) * math.sqrt(1 / texts + 1 / use.texts)
+    mean = reference.mean()
+    difference = current.mean() - mean
+    error = reference.std() * np.sqrt(1 / len(current) + 1 / len(reference))
+    z_limit = NormalDist().inv_cdf(1 - FALSE_ALARM_RATE / 2 / len(MIN_EFFECTS))
+    min_effect = pd.Series(MIN_EFFECTS)
+    min_effect["words"] *= mean["words"]
+    limit = np.maximum(z_limit * error, min_effect)
+    return pd.DataFrame(
+        {
+            "test_set": mean,
+            "current": current.mean(),
+            "difference": difference,
+            "z": difference / error,
+            "limit": limit,
+            "alarm": difference.abs() > limit,
+        }
+    )
 
 
-def _comparable_counts(
-    word_counts: scipy.sparse.csr_array, profile: ReferenceProfile
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how often each word of the profile, and all others, occur: currently, and in it."""
-    use = profile.word_use
-    current = merge_other_words(word_counts.sum(axis=0), np.array(use.ranks, np.int64))
-    return current, np.array([*use.counts, use.other_words])
-
-
-def find_changed_words(
-    word_counts: scipy.sparse.csr_array,
-    words: Sequence[str],
-    profile: ReferenceProfile,
-    max_words: int,
-) -> list[ChangedWord]:
-    """Return the words that contribute most to the distance of `word_use`, the first one most.
+def plot_distributions(current: pd.DataFrame, reference: pd.DataFrame) -> Figure:
+    """Draw the distributions of lengths and probabilities, of the texts and of the test set.
 
     Args:
-        word_counts: see `measure_effects`.
-        words: the words of the word index, by rank.
-        profile: the reference profile.
-        max_words: the greatest number of words to return.
+        current: `quantities` of the texts.
+        reference: `quantities` of the test set.
     """
-    current, reference = _comparable_counts(word_counts, profile)
-    current_shares = current / max(current.sum(), 1)
-    reference_shares = reference / max(reference.sum(), 1)
-    differences = np.abs(current_shares - reference_shares)[:-1]  # without the other words
-    order = np.argsort(-differences, kind="stable")[:max_words]
-    return [
-        ChangedWord(
-            word=words[profile.word_use.ranks[at] - 1],
-            reference=float(reference_shares[at]),
-            current=float(current_shares[at]),
+    figure = Figure(figsize=PLOT_SIZE, dpi=DPI, layout="constrained")
+    lengths = figure.add_subplot(1, 2, 1, xlabel="Words", ylabel="Share of the texts")
+    probabilities = figure.add_subplot(1, 2, 2, xlabel="Probability of positive")
+    both = pd.concat([current, reference])
+    longest = float(both["words"].clip(lower=1).quantile(LONGEST_SHOWN))
+    for axes, column, end in ((lengths, "words", longest), (probabilities, "probability", 1.0)):
+        axes.hist(
+            [reference[column].clip(upper=end), current[column].clip(upper=end)],
+            bins=BINS,
+            range=(0, end),
+            weights=[np.full(len(table), 1 / len(table)) for table in (reference, current)],
+            color=[TRAINING, VALIDATION],
+            label=[f"test set, {len(reference):,} texts", f"current, {len(current):,} texts"],
         )
-        for at in order
-    ]
+        axes.grid(alpha=0.3)
+    lengths.legend()
+    return figure

@@ -1,217 +1,106 @@
-"""Train DVC experiments. None is trained twice, and an interrupted training is resumed."""
+"""Train seeds as DVC experiments, in copies of the project, and find their runs."""
 
-import errno
-import os
+import hashlib
+import json
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from dvc.api import DVCFileSystem
+import dvc.api
+from dvc.exceptions import DvcException
 
-from extras.seeds.group import SEED, SeedGroup, SeedRun
-from sentiment.data.params import FetchParams, describe_dataset
 from sentiment.errors import UserError, first_line
-from sentiment.section import flatten
-from workflow import dvc_commands, files, outputs, processes, provenance, store, tracking
-from workflow.about import AboutFetch, AboutTrain, read_about
-from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
-from workflow.params import PARAMS_FILE, Params, load_params
-from workflow.tracking import Run
+from sentiment.params import Params
+from workflow import files, provenance, runs
 
-NEEDED_FILES = [
-    *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
-    *(f"{EVALUATE}/{name}" for name in ("about.json", "metrics.json", "gradients.csv")),
-]
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+DVC = (sys.executable, "-m", "dvc")
 
 
-class Experiment(NamedTuple):
-    """A DVC experiment.
+def project_digest() -> str:
+    """Return a digest of the last commit and of what has changed since then.
 
-    Attributes:
-        name: its name in DVC.
-        label: its name in messages.
-        changes: values that differ from `params.yaml`, by dotted name.
-    """
-
-    name: str
-    label: str
-    changes: Mapping[str, Any]
-
-
-def train_group(count: int) -> SeedGroup:
-    """Train the current params with `count` seeds, unless they are trained already.
+    Experiments of the same digest and seed are the same: DVC copies only what git tracks.
 
     Raises:
-        UserError: there is no git commit, the store cannot be used, or a training failed.
+        UserError: there is no commit.
     """
-    params = load_params()
-    experiments = seed_experiments(params, count)
-    check_texts_are_tracked(params.fetch)
-    store.connect()
-    with tempfile.TemporaryDirectory() as scratch:
-        runs = list(train_experiments(experiments, Path(scratch), "make seeds"))
-    dataset = describe_dataset(params.fetch)
-    name = provenance.run_name(params.train, params.pad, dataset, with_seed=False)
-    return SeedGroup(f"{count} seeds{provenance.SEPARATOR}{name}", group_key(params), runs)
+    commit = provenance.git("rev-parse", "HEAD")
+    if not commit:
+        raise UserError("DVC starts experiments from a git commit, and there is none. Make one.")
+    changes = provenance.git("diff", "--no-color", "--no-ext-diff", "--binary", "HEAD")
+    return hashlib.sha256(f"{commit}\n{changes}".encode()).hexdigest()[:8]
 
 
-def group_key(params: Params) -> str:
-    """Return the first eight digits of a digest of params, texts and code. The seed is left out.
+def train(name: str, seed: int) -> None:
+    """Train a seed as a DVC experiment, unless DVC has this experiment already.
 
-    Machine and packages are left out, because DVC takes outputs from its cache regardless of them.
-    """
-    flat_params: dict[str, Any] = {}
-    for stage in STAGES:
-        flat_params |= flatten(getattr(params, stage), stage)
-    del flat_params[SEED]
-    document = {
-        "params": flat_params,
-        "texts": {name: text_digest(name) for name in dvc_commands.table_files(params.fetch)},
-        "code": provenance.code_digests(STAGES),
-    }
-    return provenance.short_digest_of(document)[:8]
-
-
-def text_digest(path_or_url: str) -> str | None:
-    """Return the SHA-256 of a file with texts, or None if there is no such file.
-
-    For a URL, return instead the digests of all files with texts that the last `fetch` recorded.
+    If DVC's cache has the outputs, such as those of `sentiment repro`, DVC restores them.
 
     Raises:
-        UserError: it is a URL, and `fetch` has not run yet.
+        UserError: the training failed.
     """
-    if "://" not in path_or_url:
-        return files.sha256(Path(path_or_url)) if Path(path_or_url).is_file() else None
-    fetched = read_about(FETCH, AboutFetch).flat_params()
-    parts = ("table.train", "table.test", "added_texts")
-    return str([fetched.get(f"fetch.{part}_sha256") for part in parts])
-
-
-def seed_experiments(params: Params, count: int) -> list[Experiment]:
-    """Return the experiments of `count` consecutive seeds, from the params' seed on."""
-    first = params.train.seed
-    key = group_key(params)
-    return [
-        Experiment(f"seeds-{key}-{seed}", f"seed {seed}", {SEED: seed})
-        for seed in range(first, first + count)
-    ]
-
-
-def check_texts_are_tracked(params: FetchParams) -> None:
-    """Check that the copies of the project in which DVC trains will have all texts.
-
-    Raises:
-        UserError: neither git nor DVC tracks a file of texts.
-    """
-    for name in dvc_commands.project_table_files(params):
-        paths = (Path(name), *Path(name).parents)  # DVC may track the folder of a file
-        is_tracked_by_dvc = any(Path(f"{path}.dvc").exists() for path in paths)
-        if not is_tracked_by_dvc and not provenance.git("ls-files", "--", name):
-            raise UserError(
-                f"Neither git nor DVC tracks {name}, so the copies of the project in which the "
-                f"seeds are trained would lack it. Run: dvc add '{name}'"
-            )
-
-
-def train_experiments(
-    experiments: Sequence[Experiment], scratch: Path, command: str
-) -> Iterator[SeedRun]:
-    """Train the experiments that DVC does not have yet, and yield the run of each.
-
-    Args:
-        experiments: the experiments.
-        scratch: a folder that gets the `NEEDED_FILES` of each experiment, in a folder of its name.
-        command: the command to run again after a failure, for the message.
-
-    Raises:
-        UserError: a training failed, or an experiment's files cannot be read. Finished
-            experiments stay.
-    """
-    listed = processes.command_output(
-        *dvc_commands.DVC, "exp", "list", "--all-commits", "--name-only"
-    ).split()
-    for number, (name, label, changes) in enumerate(experiments, 1):
-        if name not in listed:
-            print(f"Training {number} of {len(experiments)}: {label}", flush=True)
-            options = [f"--set-param={param}={value}" for param, value in changes.items()]
-            # `--temp` trains in a copy, so that `data/` and `params.yaml` stay as they are.
-            if dvc_commands.run_dvc("exp", "run", "--temp", "--name", name, *options):
-                raise UserError(
-                    f"The training of {label} failed, see above. Fix that, and run `{command}` "
-                    "again. It continues from here."
-                )
-        copy_files(name, NEEDED_FILES, scratch / name)
-        yield read_seed_run(name, scratch / name / files.DATA)
-
-
-def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
-    """Copy files or folders of an experiment from git, or from DVC's cache or remote.
-
-    Args:
-        experiment: name of the experiment.
-        names: paths in the project, such as `data/train/run.json`.
-        target: a folder that gets them under the same paths.
-
-    Raises:
-        UserError: a file cannot be read.
-    """
-    try:
-        system = DVCFileSystem(".", rev=experiment)
-        for name in names:
-            copy = target / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            system.get(name, str(copy), recursive=True)
-    except Exception as error:  # each kind of remote has its own errors
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES):
-            raise  # the target cannot be written
+    listed = subprocess.run(
+        [*DVC, "exp", "list", "--name-only"], capture_output=True, text=True, check=False
+    )
+    if name in listed.stdout.split():
+        return
+    if run_experiment(name, seed):
         raise UserError(
-            f"DVC's cache lacks files of {experiment}, and no remote provided them: "
-            f"{first_line(error)}. If they are lost, remove the experiment, and run the command "
-            f"again: dvc exp remove {experiment}"
-        ) from None
-
-
-def read_seed_run(name: str, data: Path) -> SeedRun:
-    """Read the run of an experiment. Log it first if the tracking store lacks it.
-
-    Args:
-        name: name of the experiment.
-        data: a copy of its `data/`.
-
-    Raises:
-        UserError: the run cannot be logged.
-    """
-    if find_complete_run(data) is None:
-        log_experiment(name)
-    run = find_complete_run(data)
-    if run is None:
-        raise UserError(
-            f"The run of {name} is incomplete in the tracking store, see above. Fix that, and "
-            "run the command again."
+            f"The training of seed {seed} failed, see above. Fix that and run `sentiment seeds` "
+            "again. Finished seeds are not trained again."
         )
-    flat_params = read_about(data / TRAIN.name, AboutTrain).flat_params()
-    metrics = files.read_json(files.verified(data / EVALUATE.name / "metrics.json"))
-    return SeedRun(flat_params[SEED], name, run.run_id, flat_params, metrics)
 
 
-def find_complete_run(data: Path) -> Run | None:
-    """Return the run with all outputs of a training and its evaluation, or None."""
-    run = tracking.find_run(outputs.read_run_record(data / TRAIN.name).training_id)
-    folders = [data / stage.name for stage in (TRAIN, EVALUATE)]
-    if run and all(tracking.has_all_outputs(run, folder) for folder in folders):
-        return run
-    return None
+def run_experiment(name: str, seed: int) -> int:
+    """Run the pipeline with a seed as a DVC experiment, and return the exit status.
+
+    It runs in a copy of the project, so that data/ and params.yaml stay as they are.
+    """
+    options = ("--temp", "--name", name, "--set-param", f"train.seed={seed}")
+    process = subprocess.Popen([*DVC, "exp", "run", *options])
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # Ctrl-C reaches DVC and its stage by itself, which ends its run
+        process.wait()
+        raise
 
 
-def log_experiment(name: str) -> None:
-    """Log an experiment to the tracking store, by `make sync` in a copy of its files."""
-    root = files.root()
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = [f"{files.DATA}/{stage}" for stage in STAGES]
-        copy_files(name, [*folders, str(PARAMS_FILE)], Path(scratch))
-        environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(root)}
-        command = [sys.executable, "-m", "tools.sync"]
-        subprocess.run(command, cwd=scratch, env=environment, check=False)
+def find_run(experiment_id: str, name: str, params: Params) -> "Run":
+    """Return the complete run of a seed's DVC experiment.
+
+    The run may be that of an earlier training whose outputs DVC restored. So it is found by what
+    the experiment's outputs say, and not by the experiment's name.
+
+    Args:
+        experiment_id: MLflow's experiment of the trainings.
+        name: name of the DVC experiment.
+        params: the params in params.yaml.
+
+    Raises:
+        UserError: the store does not have the run, or DVC's cache lacks the outputs.
+    """
+    import mlflow
+
+    try:
+        sections = json.loads(dvc.api.read(str(files.TRAIN / files.PARAMS), rev=name))
+    except (DvcException, OSError) as error:
+        raise UserError(
+            f"DVC's cache lacks outputs of {name} ({first_line(error)}). Run: dvc exp remove "
+            f"{name}\nThen run `sentiment seeds` again."
+        ) from None
+    is_complete = (
+        "attributes.status = 'FINISHED' AND metrics.test_accuracy >= 0 "
+        f"AND tags.`{runs.TRAINING_KEY}` = '{sections['key']}' "
+        f"AND params.`evaluate.threshold` = '{params.evaluate.threshold}'"
+    )
+    found = mlflow.MlflowClient().search_runs([experiment_id], is_complete, max_results=1)
+    if not found:
+        raise UserError(
+            f"MLflow has no complete run of {name}: its store was away. Run: dvc exp apply {name} "
+            f"&& sentiment sync\nThen set train.seed back to {params.train.seed} and run "
+            "`sentiment seeds` again."
+        )
+    return found[0]

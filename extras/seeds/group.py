@@ -1,109 +1,107 @@
-"""A seed group, and its parent run in MLflow."""
+"""The parent run of several seeds, and what it says about their metrics."""
 
-import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+import mlflow
 import numpy as np
+import pandas as pd
+from scipy import stats
 
-from extras.common import parent_runs
-from extras.common.parent_runs import PARENT, SEED_KEY, SEED_RUNS
-from sentiment.evaluation.metrics import metrics_for
-from workflow import tracking
+from sentiment.params import Params, TrainParams, flatten, flatten_used
+from workflow import provenance
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+CONFIDENCE = 0.95
 SEED = "train.seed"
-ACCURACY = "test_accuracy"
+PARENT_RUN = "mlflow.parentRunId"  # MLflow's tag of a child run
+DIGEST = "seeds.digest"  # tag of a parent run
 
 
-class SeedRun(NamedTuple):
-    """A run of a seed group, with its flat params and its test metrics."""
-
-    seed: int
-    experiment: str
-    run_id: str
-    flat_params: dict[str, Any]
-    metrics: dict[str, Any]
-
-
-class SeedGroup(NamedTuple):
-    """Runs that differ only in `train.seed`.
-
-    Attributes:
-        name: name of the parent run.
-        key: digest of what the runs have in common.
-        runs: the runs, sorted by seed.
-    """
-
-    name: str
-    key: str
-    runs: list[SeedRun]
-
-
-def group_metrics(runs: Sequence[SeedRun]) -> dict[str, float]:
-    """Return the metrics of a seed group: means, standard deviations, and range of the accuracy.
-
-    A metric is left out if it is not defined for every run.
-    """
-    metrics: dict[str, float] = {}
-    for name in (f"test_{name}" for name in metrics_for("groups")):
-        values = [run.metrics[name] for run in runs if name in run.metrics]
-        if len(values) == len(runs):
-            metrics[f"{name}_mean"] = float(np.mean(values))
-            metrics[f"{name}_sd"] = float(np.std(values, ddof=1))
-    accuracies = [run.metrics[ACCURACY] for run in runs]
-    return metrics | {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
-
-
-def log_group(group: SeedGroup) -> str:
-    """Log a seed group to its parent run, and return the parent run's id."""
-    flat_params = dict(group.runs[0].flat_params)
-    del flat_params[SEED]
-    run_ids = {run.seed: run.run_id for run in group.runs}
-    with parent_runs.parent_run_lock():
-        parent = tracking.find_or_create_parent_run(SEED_KEY, group.key, group.name)
-        for run_id in run_ids.values():
-            tracking.log_tags(tracking.get_run(run_id), {PARENT: parent.run_id})
-        tracking.log_tags(parent, {SEED_RUNS: json.dumps(run_ids)})
-        tracking.log_params(parent, flat_params)
-        tracking.log_metrics(parent, group_metrics(group.runs))
-    return parent.run_id
-
-
-def to_json(group: SeedGroup, run_id: str) -> dict[str, Any]:
-    """Return what `make seeds JSON=1` prints.
+@contextmanager
+def parent_run(
+    experiment_id: str, digest: str, params: Params, count: int
+) -> Iterator[mlflow.ActiveRun]:
+    """Start the parent run of seeds, or resume that of an earlier call, and end it with the block.
 
     Args:
-        group: the seed group.
-        run_id: id of its parent run.
+        experiment_id: the experiment of the trainings.
+        digest: see `extras.seeds.experiments.project_digest`.
+        params: the params of the seeds.
+        count: number of seeds.
     """
-    trainings = [
-        {name: value for name, value in run._asdict().items() if name != "flat_params"}
-        for run in group.runs
-    ]
-    metrics = group_metrics(group.runs)
-    return {"run_id": run_id, "name": group.name, "metrics": metrics, "trainings": trainings}
+    found = mlflow.MlflowClient().search_runs([experiment_id], f"tags.`{DIGEST}` = '{digest}'")
+    train = params.train.model_copy(update={"seed": TrainParams().seed})  # the name has no seed
+    name = provenance.run_name(params.fetch, params.pad, train)
+    with mlflow.start_run(
+        run_id=found[0].info.run_id if found else None,
+        run_name=f"{count} seeds{provenance.SEPARATOR}{name}",
+        tags={DIGEST: digest},
+        description=f"Its child runs have the same params, except for `{SEED}`.",
+    ) as run:
+        flat = flatten_used(params.fetch, params.pad, params.train)
+        flat |= flatten(params.evaluate, "evaluate")
+        del flat[SEED]
+        mlflow.log_params(flat)
+        try:
+            yield run
+        except KeyboardInterrupt:
+            mlflow.end_run("KILLED")
+            raise
 
 
-def format_group(group: SeedGroup, run_id: str) -> str:
-    """Return a seed group and its parent run as a text for a reader."""
-    metrics = group_metrics(group.runs)
-    low = metrics[f"{ACCURACY}_min"]
-    high = metrics[f"{ACCURACY}_max"]
-    rows = [
-        f"{run.seed:>10}  {run.metrics[ACCURACY]:>8.4f}  {run.run_id}  {run.experiment}"
-        for run in group.runs
-    ]
-    means = [
-        f"{metric.label} {metrics[f'test_{name}_mean']:.4f} ± {metrics[f'test_{name}_sd']:.4f}"
-        for name, metric in metrics_for("groups").items()
-        if f"test_{name}_mean" in metrics
-    ]
-    return "\n".join(
-        [
-            f"{group.name}: run {run_id}",
-            f"{'seed':>10}  {'accuracy':>8}  {'run':32}  experiment",
-            *rows,
-            f"Mean ± standard deviation: {', '.join(means)}",
-            f"Range of the accuracy: {low:.4f} to {high:.4f}",
-        ]
+def add_child(parent: "Run", run: "Run") -> None:
+    """Make a run a child run of the parent run."""
+    mlflow.MlflowClient().set_tag(run.info.run_id, PARENT_RUN, parent.info.run_id)
+
+
+def summarize(metrics: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """Summarize the test metrics of several seeds.
+
+    Returns:
+        Columns `mean`, `sd` (standard deviation), and `low` and `high` (the ends of the t-interval
+        of the mean), with a row for each test metric that all seeds have.
+    """
+    table = pd.DataFrame(metrics).filter(regex="^test_").dropna(axis="columns")
+    table = table.sort_index(axis="columns")
+    count = len(table)
+    mean = table.mean()
+    sd = table.std()
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * sd / np.sqrt(count)
+    return pd.DataFrame({"mean": mean, "sd": sd, "low": mean - half, "high": mean + half})
+
+
+def log_summary(summary: pd.DataFrame, count: int) -> None:
+    """Log a summary and the number of seeds to the active run, such as `test_accuracy_mean`."""
+    values = {
+        f"{metric}_{column}": float(value)
+        for column, series in summary.items()
+        for metric, value in series.items()
+    }
+    mlflow.log_metrics({"seeds": count, **values})
+
+
+def describe(runs: "Mapping[int, Run]", summary: pd.DataFrame) -> str:
+    """Write the accuracy of each seed and a summary as text.
+
+    Args:
+        runs: the run of each seed.
+        summary: see `summarize`.
+    """
+    trained = pd.DataFrame(
+        {
+            "seed": list(runs),
+            "test_accuracy": [run.data.metrics["test_accuracy"] for run in runs.values()],
+            "run": [run.info.run_id for run in runs.values()],
+        }
     )
+    titles = {
+        "sd": "standard deviation",
+        "low": f"{CONFIDENCE:.0%} interval from",
+        "high": "to",
+    }
+    tables = [trained.set_index("seed"), summary.rename(columns=titles)]
+    return "\n\n".join(table.to_markdown(tablefmt="plain", floatfmt=".4f") for table in tables)

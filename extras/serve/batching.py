@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from sentiment.serving.pyfunc_model import Prediction
+    from sentiment.prediction.pyfunc_model import Prediction
 
 # A request with thousands of texts is split, so that others need not wait until all are predicted.
 MAX_BATCH_TEXTS = 256

@@ -1,4 +1,4 @@
-"""The metrics of the model server, in the format of Prometheus."""
+"""The metrics of the server, in the format of Prometheus."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,41 +13,48 @@ from prometheus_client import (
 )
 
 if TYPE_CHECKING:
-    from sentiment.serving.pyfunc_model import Prediction
+    from sentiment.prediction.pyfunc_model import Prediction
 
 
 class ServerMetrics:
-    """Counters of requests and predictions. Each application has a registry of its own."""
+    """Counters of requests and predictions. Each application has its own."""
 
     def __init__(self, version: str) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._model = Info(
-            "sentiment_model", "Model version that predicts.", registry=self._registry
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._registry = registry
+        self._model = Info("sentiment_model", "Version that predicts.", registry=registry)
+        self._requests = Counter(
+            "sentiment_requests", "Requests to /invocations.", ["status"], registry=registry
         )
-        self.set_version(version)
-        self._requests = self._counter("requests", "Requests to /invocations.", "status")
-        self._request_seconds = Histogram(
+        self._seconds = Histogram(
             "sentiment_request_seconds",
             "Seconds until a request to /invocations had its response.",
-            registry=self._registry,
+            registry=registry,
         )
-        self._predictions = self._counter("predictions", "Texts predicted.", "label")
-        self._words = self._counter("words", "Words of the texts.")
-        self._unknown_words = self._counter("unknown_words", "Unknown words of the texts.")
-        self._truncated_texts = self._counter("truncated_texts", "Texts that were truncated.")
-
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(f"sentiment_{name}", meaning, labels, registry=self._registry)
+        self._predictions = Counter(
+            "sentiment_predictions", "Texts predicted.", ["label"], registry=registry
+        )
+        self._words = Counter("sentiment_words", "Words of the texts.", registry=registry)
+        self._unknown_words = Counter(
+            "sentiment_unknown_words", "Unknown words of the texts.", registry=registry
+        )
+        self._truncated_texts = Counter(
+            "sentiment_truncated_texts", "Texts that were truncated.", registry=registry
+        )
+        self.set_version(version)
 
     def set_version(self, version: str) -> None:
+        """Name the version that predicts from now on."""
         self._model.info({"version": version})
 
     def count_request(self, status: int, seconds: float) -> None:
+        """Count a request to `/invocations`."""
         self._requests.labels(str(status)).inc()
-        self._request_seconds.observe(seconds)
+        self._seconds.observe(seconds)
 
     def count_predictions(self, predictions: "Sequence[Prediction]") -> None:
+        """Count the predictions of a request."""
         for prediction in predictions:
             self._predictions.labels(prediction.label).inc()
             self._words.inc(prediction.words)
@@ -55,4 +62,5 @@ class ServerMetrics:
             self._truncated_texts.inc(prediction.truncated)
 
     def to_text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

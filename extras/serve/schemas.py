@@ -1,5 +1,8 @@
 """The JSON that clients send to `/invocations`, and the JSON that they get.
 
+The forms are MLflow's. Its own parser turns numbers and nulls into texts, and gives each text the
+size of the longest one, so that a request of 16 MiB can need gigabytes.
+
 Every list has a maximum length and stops at its first error. Pydantic would otherwise describe each
 of millions of wrong items.
 """
@@ -13,6 +16,7 @@ from pydantic.config import JsonDict
 TEXT_COLUMN = "text"
 MAX_TEXTS = 10_000  # maximum of a request
 MAX_COLUMNS = 1_000
+FORMS = ("dataframe_records", "dataframe_split", "inputs", "instances")
 EXAMPLE: JsonDict = {"dataframe_records": [{TEXT_COLUMN: "A fine film."}]}
 ADVICE = f"Send JSON such as {json.dumps(EXAMPLE)}, with the header Content-Type: application/json."
 
@@ -61,7 +65,12 @@ Texts = Annotated[list[StrictStr], FailFast(), Field(max_length=MAX_TEXTS)]
 class PredictionRequest(BaseModel):
     """Texts in exactly one of the four JSON forms of MLflow. Other keys are ignored."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [EXAMPLE],
+            "oneOf": [{"required": [form]} for form in FORMS],
+        }
+    )
 
     dataframe_records: Annotated[list[TextRecord], FailFast(), Field(max_length=MAX_TEXTS)] = []
     dataframe_split: SplitTable = SplitTable(columns=[TEXT_COLUMN], data=[])
@@ -72,8 +81,7 @@ class PredictionRequest(BaseModel):
     def check_form(self) -> Self:
         """Check that there is exactly one form, and that its texts are valid Unicode."""
         if len(self.model_fields_set) != 1:
-            names = ", ".join(type(self).model_fields)
-            raise ValueError(f"exactly one of {names} is needed")
+            raise ValueError(f"exactly one of {', '.join(FORMS)} is needed")
         for number, text in enumerate(self.texts):
             try:
                 text.encode()  # JSON can have half of a surrogate pair, such as "\ud800"

@@ -1,249 +1,174 @@
-"""The trials of a sweep, in Optuna's storage: which of them count, and how many are still missing.
+"""The trials of a sweep in Optuna's storage, which all processes and machines share.
 
-Any number of processes, on any number of machines, share a study. None of them leads, and no lock
-is held. A process is lost if it is killed or its machine fails. This may happen at any time, so a
-trial counts until another trial takes its place. Three kinds of trials do not count:
-
-- a trial whose process was lost, and that waits again as a new trial with the same values,
-- a trial that was surplus when it started, and trained nothing,
-- a trial that was started `MAX_STARTS` times, and failed or was lost each time.
-
-A trial that does not count never counts again. Before it trains, a trial looks at those with lower
-numbers: if enough of them count, it marks itself surplus. So there are never too many, even if
-processes start at the same time. Processes are started until there are enough.
+A sweep has two studies: one searches, and one confirms the best trials with further seeds. Optuna
+finds a trial whose process is lost by its heartbeat, and enqueues its values again.
 """
 
-import os
-import random
+import hashlib
+import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
-from typing import Any
+from pathlib import Path
 
 import optuna
-from optuna.exceptions import StorageInternalError
+import pandas as pd
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from extras.sweep.config import SweepConfig
-from extras.sweep.space import round_values
+from extras.sweep.space import SweepConfig, flat_params, format_values
 from sentiment.errors import StoreError, first_line
+from sentiment.params import Params
 from workflow import files
+from workflow.params_file import read_yaml
 
-STORAGE = "SWEEP_STORAGE"  # environment variable: the URL of a database for all machines
-DATABASE = "sweeps.db"  # in the project's root, without that variable
-CONFIRMED = "-confirmed"  # ends the name of the study that confirms
-HEARTBEAT_SECONDS = 5
-GRACE_SECONDS = 30  # a process without a heartbeat for this long counts as lost
+METRIC = "val_accuracy"  # of the kept epoch
 LOCK_SECONDS = 20  # to wait for another process's transaction: less than GRACE_SECONDS
-CREATION_RETRIES = 5
-MAX_RETRY_DELAY_SECONDS = 1.0
-MAX_STARTS = 10  # of a trial
+HEARTBEAT_SECONDS = 5
+GRACE_SECONDS = 30  # a trial without a heartbeat for this long is lost
+MAX_RETRIES = 3  # of the values of a lost trial, which may need too much memory
+# Successive halving: after MIN_EPOCHS epochs, one in REDUCTION_FACTOR trials continues, for
+# REDUCTION_FACTOR times as many epochs, and so on.
+MIN_EPOCHS = 1
+REDUCTION_FACTOR = 3
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 # Attributes of a trial
-REPLACES = "replaces"  # numbers of the trials whose place it takes, the first one first
-SURPLUS = "surplus"  # it trained nothing, because there were enough trials
-VALUES = "values"  # values that it is given instead of drawing them
 ERROR = "error"  # why its values do not work
-
-
-class SurplusError(Exception):
-    """A trial is not needed."""
-
-
-def storage_url() -> str:
-    """Return the URL of the database, as SQLAlchemy takes it."""
-    return os.environ.get(STORAGE) or f"sqlite:///{files.root() / DATABASE}"
+CONFIRMS = "confirms"  # number of the trial that it confirms
+SEED = "seed"  # the further seed that it confirms with
 
 
 @contextmanager
-def storage_errors(*others: type[Exception]) -> Iterator[None]:
-    """Turn errors of Optuna's storage, and `others`, into a `StoreError`."""
+def storage_errors() -> Iterator[None]:
+    """Turn errors of Optuna's storage into a `StoreError`."""
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, *others) as error:
+    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
         raise StoreError(
             f"The database of the sweeps cannot be used: {first_line(error)}\n"
-            f"Fix it, or name another one in {STORAGE}."
+            "Fix it, or name another one by --storage."
         ) from error
 
 
-@cache
-def connect(url: str) -> optuna.storages.RDBStorage:
-    """Connect to a database, once in each process.
-
-    Raises:
-        StoreError: the database or its driver cannot be used.
-    """
+def open_storage(url: str) -> RDBStorage:
+    """Open a storage, and create its tables if it has none."""
     # Heartbeats are experimental since Optuna 2.9.
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with storage_errors(ImportError):
-        return _open_storage(url)
-
-
-def _open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Open a database, and create its tables if it has none.
-
-    Optuna fails if another process creates the tables in the same moment, so this tries again.
-
-    Raises:
-        SQLAlchemyError: the database cannot be used.
-    """
-    engine_kwargs: dict[str, Any] = {"pool_pre_ping": True}  # a server may have been restarted
-    if url.startswith("sqlite"):
-        engine_kwargs["connect_args"] = {"timeout": LOCK_SECONDS}
-    open_once = partial(
-        optuna.storages.RDBStorage,
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    is_sqlite = url.startswith("sqlite")
+    return RDBStorage(
         url,
-        engine_kwargs,
+        engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}} if is_sqlite else {},
         heartbeat_interval=HEARTBEAT_SECONDS,
         grace_period=GRACE_SECONDS,
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
     )
-    for _ in range(CREATION_RETRIES):
-        try:
-            return open_once()
-        except DBAPIError:
-            time.sleep(random.uniform(0, MAX_RETRY_DELAY_SECONDS))
-    return open_once()
 
 
-def open_study(name: str, config: SweepConfig) -> optuna.Study:
-    """Return the study of this name. Create it if it does not exist.
-
-    Raises:
-        StoreError: the database cannot be used.
-    """
-    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if config.pruner == "halving" and not name.endswith(CONFIRMED):
-        pruner = optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=config.min_epochs, reduction_factor=config.reduction_factor
-        )
-    with storage_errors():
-        return optuna.create_study(
-            study_name=name,
-            storage=connect(storage_url()),
-            pruner=pruner,
-            direction="minimize" if config.metric == "val_loss" else "maximize",
-            load_if_exists=True,
-        )
-
-
-def seeded_sampler(config: SweepConfig, number: int) -> optuna.samplers.BaseSampler:
-    """Return the sampler for the trial with this number.
-
-    With one seed for all of them, processes would draw the same values.
-    """
-    seed = (config.seed + number) % 2**32
-    if config.sampler == "random":
-        return optuna.samplers.RandomSampler(seed)
-    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-
-
-def replaced_numbers(trial: FrozenTrial | optuna.Trial) -> list[int]:
-    """Return the numbers of the trials whose place a trial takes, the first one first."""
-    return list(trial.user_attrs.get(REPLACES, []))
-
-
-def first_number(trial: FrozenTrial | optuna.Trial) -> int:
-    """Return the number that a trial had before its process was lost for the first time."""
-    return int([*replaced_numbers(trial), trial.number][0])
-
-
-def values_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the values that a trial was given or has drawn, by dotted name."""
-    return dict(trial.user_attrs.get(VALUES) or round_values(trial.params))
-
-
-def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that count, by number."""
-    trials = study.get_trials(deepcopy=False)
-    replaced = {number for trial in trials for number in replaced_numbers(trial)}
-    return [
-        trial
-        for trial in trials
-        if trial.number not in replaced
-        and SURPLUS not in trial.user_attrs
-        and not (trial.state == TrialState.FAIL and len(replaced_numbers(trial)) + 1 >= MAX_STARTS)
-    ]
-
-
-def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that were trained to their end or pruned, by number."""
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [trial for trial in counted_trials(study) if trial.state in states]
-
-
-def completed_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that were trained to their end, the best one first."""
-    trials = [trial for trial in counted_trials(study) if trial.state == TrialState.COMPLETE]
-    is_maximized = study.direction == optuna.study.StudyDirection.MAXIMIZE
-    return sorted(trials, key=lambda trial: trial.value, reverse=is_maximized)
-
-
-def count_startable_trials(study: optuna.Study, n_trials: int) -> int:
-    """Return how many trials may start, if the study is to have this many."""
-    counted = counted_trials(study)
-    waiting = [trial for trial in counted if trial.state == TrialState.WAITING]
-    return len(waiting) + max(0, n_trials - len(counted))
-
-
-def check_trial_is_needed(study: optuna.Study, trial: optuna.Trial, n_trials: int) -> None:
-    """Check that a trial is needed, if the study is to have this many. Call this before training.
-
-    Raises:
-        SurplusError: enough trials with lower numbers count, or one of them has the same values or
-            replaces the same trial.
-    """
-    before = [other for other in counted_trials(study) if other.number < trial.number]
-    values = trial.user_attrs.get(VALUES)
-    has_twin = any(
-        first_number(other) == first_number(trial)
-        or (values is not None and other.user_attrs.get(VALUES) == values)
-        for other in before
+def open_search(storage: RDBStorage, name: str) -> optuna.Study:
+    """Open the study that searches. Create it if it does not exist."""
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
+        pruner=optuna.pruners.SuccessiveHalvingPruner(MIN_EPOCHS, REDUCTION_FACTOR),
+        direction="maximize",
+        load_if_exists=True,
     )
-    # A trial with given values is needed however many others count.
-    is_given = values is not None
-    if has_twin or (len(before) >= n_trials and not is_given):
-        trial.set_user_attr(SURPLUS, True)
-        raise SurplusError
 
 
-def enqueue_missing(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) -> None:
-    """Enqueue a trial for each of the given sets of values that has none yet."""
-    given = [trial.user_attrs.get(VALUES) for trial in counted_trials(study)]
-    for values in wanted:
-        if values not in given:
-            study.enqueue_trial({}, user_attrs={VALUES: dict(values)})
-            given.append(values)
+def open_confirmation(storage: RDBStorage, name: str) -> optuna.Study:
+    """Open the study that confirms the best trials of a search. Create it if it does not exist."""
+    return optuna.create_study(
+        study_name=f"{name}-confirmed",
+        storage=storage,
+        pruner=optuna.pruners.NopPruner(),
+        direction="maximize",
+        load_if_exists=True,
+    )
 
 
-def requeue_lost_trials(study: optuna.Study, seen: set[int]) -> None:
-    """Enqueue again, with the same values, the trials that failed or whose process was lost.
+def study_name(params: Params, config: SweepConfig) -> str:
+    """Return a name with a digest of all that the trials of a sweep have in common.
 
-    Args:
-        seen: the numbers of running trials that earlier calls of this process have seen.
+    These are the params that are not searched, the space, the training set and the code.
     """
-    optuna.storages.fail_stale_trials(study)
-    for trial in counted_trials(study):
-        if trial.state == TrialState.FAIL:
-            study.add_trial(
-                optuna.create_trial(
-                    state=TrialState.WAITING,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                    user_attrs={
-                        **trial.user_attrs,
-                        REPLACES: [*replaced_numbers(trial), trial.number],
-                    },
-                )
+    fixed = {name: value for name, value in flat_params(params).items() if name not in config.space}
+    digest = hashlib.sha256()
+    digest.update(json.dumps([fixed, config.model_dump()["space"]], sort_keys=True).encode())
+    stages = read_yaml(Path("dvc.yaml"))["stages"]
+    for path in map(Path, sorted({*stages["pad"]["deps"], *stages["train"]["deps"]})):
+        if not path.is_relative_to(files.DATA):
+            for module in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+                digest.update(module.read_bytes())
+    for array in sorted(files.FETCH.glob("train_*.npy")):
+        digest.update(array.read_bytes())
+    return f"sweep-{digest.hexdigest()[:8]}"
+
+
+def count_trials(study: optuna.Study, *states: TrialState) -> int:
+    """Return how many trials of a study are in one of these states."""
+    return len(study.get_trials(deepcopy=False, states=states))
+
+
+def best_trials(searched: optuna.Study, count: int) -> list[FrozenTrial]:
+    """Return the best trials that were trained to their end, the best one first."""
+    completed = searched.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(completed, key=lambda trial: -float(trial.value))[:count]
+
+
+def enqueue_confirmations(
+    confirmed: optuna.Study, best: Sequence[FrozenTrial], seeds: Sequence[int]
+) -> None:
+    """Enqueue each of the best trials with each of the seeds, unless the study has that already."""
+    existing = {
+        (trial.user_attrs.get(CONFIRMS), trial.user_attrs.get(SEED))
+        for trial in confirmed.get_trials(deepcopy=False)
+        if trial.state != TrialState.FAIL
+    }
+    for trial in best:
+        for seed in seeds:
+            if (trial.number, seed) not in existing:
+                attributes = {CONFIRMS: trial.number, SEED: seed}
+                confirmed.enqueue_trial(trial.params, user_attrs=attributes)
+
+
+def rank_confirmed_trials(
+    confirmed: optuna.Study, best: Sequence[FrozenTrial], seeds: Sequence[int]
+) -> pd.DataFrame:
+    """Return a row for each trial that was trained again with every seed, the best mean first.
+
+    Returns:
+        `trial` (its number), `search` (`METRIC` in the search), `mean` and `sd` (standard
+        deviation) of `METRIC` with the seeds, and `values`.
+    """
+    completed = confirmed.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    metrics = {
+        (trial.user_attrs[CONFIRMS], trial.user_attrs[SEED]): trial.value for trial in completed
+    }
+    table = pd.DataFrame(columns=["trial", "search", "mean", "sd", "values"])
+    for trial in best:
+        found = pd.Series([metrics.get((trial.number, seed)) for seed in seeds], dtype=float)
+        if found.notna().all():
+            values = format_values(trial.params)
+            table.loc[len(table)] = [trial.number, trial.value, found.mean(), found.std(), values]
+    return table.sort_values("mean", ascending=False, ignore_index=True)
+
+
+def fail_lost_trials(storage: RDBStorage, *studies: optuna.Study) -> None:
+    """Wait until Optuna has found each trial whose process is lost, if any trial is running."""
+    for study in studies:
+        study_id = storage.get_study_id_from_name(study.study_name)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            # Optuna never finds a trial that was lost before its first heartbeat. This one expires.
+            storage.record_heartbeat(
+                storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
             )
-        elif trial.state == TrialState.RUNNING and trial.number not in seen:
-            # Optuna never finds a process that was lost before its first heartbeat. So record one
-            # for it: if the process is gone, that heartbeat expires.
-            storage = connect(storage_url())
-            study_id = storage.get_study_id_from_name(study.study_name)
-            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-            storage.record_heartbeat(trial_id)
-            seen.add(trial.number)
+    deadline = time.monotonic() + GRACE_SECONDS + 2 * HEARTBEAT_SECONDS
+    while any(count_trials(study, TrialState.RUNNING) for study in studies):
+        for study in studies:
+            optuna.storages.fail_stale_trials(study)
+        if time.monotonic() > deadline:  # other machines train the rest
+            return
+        time.sleep(1)

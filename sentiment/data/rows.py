@@ -4,6 +4,7 @@ CSV, TSV and JSON lines files may be compressed by gzip (.gz). A file is either 
 refused: pandas, Arrow, DuckDB and polars each merge, cut or pad some rows of damaged files.
 """
 
+import codecs
 import csv
 import gzip
 import json
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TextIO
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,8 @@ MAX_CHARACTERS = 1_000_000  # of a text; a longer one shows that a quote is not 
 MAX_FIELD_SIZE = 10 * MAX_CHARACTERS  # of any other field
 MAX_NAMES_SHOWN = 20  # column names in a message
 MAX_CHARACTERS_SHOWN = 20  # characters of a column name in a message
+INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # Unicode's controls, formats such as U+200B, and spaces
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 READ_ERRORS = (EOFError, OSError, ValueError, csv.Error, zlib.error)
 # Pydantic finds surrogates, see `_open`, only in a string with a constraint.
 Utf8 = Annotated[str, StringConstraints(min_length=0)]
@@ -242,7 +246,7 @@ def _row_model(columns: Columns) -> type[BaseModel]:
 
 
 def _check_text(text: str) -> str:
-    if not text.strip():
+    if all(category(character) in INVISIBLE for character in text):
         raise PydanticCustomError("blank", "There is no text")
     return text
 
@@ -350,12 +354,15 @@ def _open(path: Path) -> TextIO:
     """Open a text file, which may be compressed, and skip a byte order mark.
 
     Bytes that are not UTF-8 become surrogates. Validation then finds the row that has them.
+
+    Raises:
+        ValueError: the file is UTF-16, which Excel calls Unicode text.
     """
-    encoding = "utf-8-sig"
-    errors = "surrogateescape"
-    if is_compressed(path):
-        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
-    return path.open(encoding=encoding, errors=errors, newline="")
+    open_file = gzip.open if is_compressed(path) else open
+    with open_file(path, "rb") as file:
+        if file.read(2) in UTF16_MARKS:
+            raise ValueError("it is not UTF-8; it looks like UTF-16. Save it as UTF-8.")
+    return open_file(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _check_columns(owner: str, names: Sequence[str], wanted: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Turn labeled texts of one's own into reviews: tokenize, choose the test set and rank the words."""
+"""Turn labeled texts into reviews: tokenize them, choose the test set, and rank the words."""
 
 from array import array
 from collections.abc import Sequence

@@ -93,8 +93,8 @@ def gradients(tables: Mapping[str, pd.DataFrame], name: str) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
-        tables: two tables by their labels, see `sentiment.network.gradients.distance_table`. The second one
-            is drawn with its quantiles over the reviews.
+        tables: two tables by their labels, see `sentiment.network.gradients.distance_table`. The
+            second one is drawn with its quantiles over the reviews.
         name: name of the model, for the title.
     """
     title = f"How far back the gradient reaches · {name}"

@@ -143,9 +143,7 @@ def _sum_distinct(rows: Any, values: Any) -> Any:
     return ops.sum(is_first * ordered_values, axis=1, keepdims=True)
 
 
-def initialize_linear_model(
-    model: "keras.Model", linear: LinearParams, train_split: Split
-) -> None:
+def initialize_linear_model(model: "keras.Model", linear: LinearParams, train_split: Split) -> None:
     """Choose the features that a model reads, and compute their log-ratios.
 
     Args:

@@ -175,6 +175,6 @@ class Training:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The metrics of the kept epoch, its number, and the number of epochs."""
+        """The metrics of the kept epoch, and its number."""
         kept = {name: self.epochs[self.kept_epoch - 1][name] for name in METRICS}
-        return {**kept, "kept_epoch": self.kept_epoch, "epochs": len(self.epochs)}
+        return {**kept, "kept_epoch": self.kept_epoch}

@@ -1,44 +1,50 @@
-"""A run has tags and a name about its provenance."""
+"""A run has tags, a diff and a name that say where it comes from."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sentiment.data.params import describe_dataset
-from tests.project import TRANSFORMER, Project
+from sentiment.params import FetchParams, PadParams, TrainParams
+from tests.project import Project
 from workflow import provenance
-from workflow.params import Params
-from workflow.params_file import with_changes
-from workflow.provenance import run_name, short_digest_of
+from workflow.provenance import run_name
 
 SECRET = "AKIAPLANTED"
 HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
-CPU_INFO = "processor\t: 0\nmodel name\t: Example CPU\nflags\t\t: fpu avx2\n"
 
 
-def test_machine_tags_have_versions_processor_and_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text(CPU_INFO, encoding="utf-8")
-    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "cpuinfo")
-    tags = provenance.machine_tags()
-    assert int(tags["processor.cores"]) > 0
-    assert tags["processor.name"] == "Example CPU"
-    for package in ("tensorflow", "keras", "numpy", "scipy", "scikit-learn"):
-        assert tags[f"{package}.version"] == version(package)
+def name(pad: PadParams | None = None, **train: Any) -> str:
+    return run_name(FetchParams(), pad or PadParams(), TrainParams(**train))
 
 
-def test_processor_without_a_name_is_called_after_its_architecture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "absent")
-    monkeypatch.setattr("platform.machine", lambda: "arm64")
-    assert provenance.machine_tags()["processor.name"] == "arm64"
+def test_the_default_run_is_named_after_its_model() -> None:
+    assert name() == "lstm-64"
 
 
-def test_dvc_experiment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_differs_from_the_defaults_comes_first() -> None:
+    assert name(epochs=60) == "epochs 60 · lstm-64"
+    assert name(units=32) == "lstm-32"
+    assert name(cell="gru", bidirectional=True, seed=1) == "bi-gru-64 · seed 1"
+
+
+def test_params_that_the_architecture_does_not_read_are_not_named() -> None:
+    assert name(architecture="linear", cell="gru", epochs=3) == "linear · epochs 3"
+
+
+def test_added_texts_are_named() -> None:
+    fetch = FetchParams(added_texts="texts/labeled")
+    assert run_name(fetch, PadParams(), TrainParams()) == "+labeled · lstm-64"
+
+
+def test_a_long_name_is_cut() -> None:
+    changes: dict[str, Any] = {"epochs": 1, "batch_size": 2, "seed": 3, "patience": 4}
+    assert name(PadParams(max_length=40, num_words=500), **changes) == (
+        "num_words 500 · max_length 40 · epochs 1 · batch_size 2 · 2 more · lstm-64"
+    )
+
+
+def test_a_run_names_its_dvc_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "bold-move")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
     tags = provenance.provenance_tags()
@@ -46,84 +52,39 @@ def test_dvc_experiment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tags["dvc.baseline"] == "abc"
 
 
-def test_short_digest_changes_with_each_value_but_not_with_their_order() -> None:
-    document = {"params": {"units": 4}, "data": "a", "code": "b", "machine": "c"}
-    changed = [{**document, name: "other"} for name in document]
-    assert len({short_digest_of(other) for other in [document, *changed]}) == 5
-    assert short_digest_of(dict(reversed(document.items()))) == short_digest_of(document)
+def test_a_folder_without_git_has_no_commit_and_no_diff(in_tmp_path: Path) -> None:
+    assert provenance.provenance_tags()["git.commit"] == "none"
+    assert provenance.uncommitted_diff() == ""
+    assert list(in_tmp_path.iterdir()) == []
 
 
-def test_run_is_named_after_model_length_and_seed(default_params: Params) -> None:
-    dataset = describe_dataset(default_params.fetch)
-    name = run_name(default_params.train, default_params.pad, dataset)
-    assert name == "lstm-64 · len 200 · seed 42"
+@pytest.fixture
+def repository(in_tmp_path: Path) -> Project:
+    """Return a repository with a module and files that may hold secrets."""
+    project = Project(in_tmp_path)
+    for path in ("code.py", "params.yaml", *HOLDING_SECRETS):
+        (in_tmp_path / path).parent.mkdir(exist_ok=True)
+        (in_tmp_path / path).write_text("before\n", encoding="utf-8")
+    project.run("git", "init", "--quiet")
+    project.run("git", "add", "--all", "--force")
+    project.run("git", "commit", "--quiet", "--message", "state")
+    return project
 
 
-def test_name_of_a_run_has_the_architecture_the_dataset_and_the_experiment(
-    default_params: Params,
-) -> None:
-    changes = {f"train.{name}": value for name, value in TRANSFORMER.items()}
-    changes["fetch.dataset"] = "synthetic"
-    params = with_changes(default_params, changes)
-    dataset = describe_dataset(params.fetch)
-    name = run_name(params.train, params.pad, dataset, "bold-move")
-    assert name == "transformer-64 · len 200 · seed 42 · synthetic · bold-move"
-
-
-def test_name_of_a_run_may_leave_out_the_seed(default_params: Params) -> None:
-    dataset = describe_dataset(default_params.fetch)
-    name = run_name(default_params.train, default_params.pad, dataset, with_seed=False)
-    assert name == "lstm-64 · len 200"
-
-
-def test_name_of_a_run_says_whether_it_reads_both_ways(default_params: Params) -> None:
-    params = with_changes(default_params, {"train.bidirectional": True})
-    dataset = describe_dataset(params.fetch)
-    assert run_name(params.train, params.pad, dataset).startswith("bi-lstm-64 · ")
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"train.architecture": "linear"}, "linear · len 200 · seed 42"),
-        ({"train.linear.share": 0.5}, "lstm-64 + linear · len 200 · seed 42"),
-    ],
-)
-def test_name_of_a_run_says_what_is_linear(
-    changes: dict[str, Any], expected: str, default_params: Params
-) -> None:
-    params = with_changes(default_params, changes)
-    dataset = describe_dataset(params.fetch)
-    assert run_name(params.train, params.pad, dataset) == expected
-
-
-@pytest.mark.slow
-def test_diff_has_changes_of_params_and_code_and_nothing_of_other_files(
-    fresh: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(fresh.path)
-    for name in (*HOLDING_SECRETS, "staged.txt"):
-        (fresh.path / name).write_text(f"# {SECRET}\n", encoding="utf-8")
-    fresh.run("git", "add", "staged.txt")
-    with (fresh.path / ".dvc/config").open("a", encoding="utf-8") as config:
-        config.write(f"['remote \"own\"']\n    url = s3://nowhere\n    access_key_id = {SECRET}\n")
-    fresh.change(train={"units": 5})
-    with (fresh.path / "stages/train.py").open("a", encoding="utf-8") as code:
-        code.write("# a comment\n")
+def test_the_diff_has_changes_of_code_and_params_but_no_secret(repository: Project) -> None:
+    for path in HOLDING_SECRETS:
+        (repository.path / path).write_text(SECRET, encoding="utf-8")
+    (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
+    (repository.path / "params.yaml").write_text("units: 32\n", encoding="utf-8")
     diff = provenance.uncommitted_diff()
-    assert "-  units: 4" in diff
-    assert "+# a comment" in diff
+    assert "+units: 32" in diff
+    assert "+url = 'http://host'" in diff
     assert SECRET not in diff
-    assert SECRET not in str(provenance.provenance_tags())
 
 
-def test_long_diff_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "git", lambda *_: "-before\n+after")
-    assert provenance.uncommitted_diff() == "-before\n+after"
-    monkeypatch.setattr(provenance, "MAX_DIFF_BYTES", 7)
-    assert provenance.uncommitted_diff() == "-before\n[cut after 7 bytes]\n"
-
-
-def test_diff_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "git", lambda *_: "+url: https://ann:secret@h/a.csv")
-    assert provenance.uncommitted_diff() == "+url: https://h/a.csv"
+def test_a_long_diff_is_cut_and_says_so(
+    repository: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "MAX_DIFF_BYTES", 100)
+    (repository.path / "code.py").write_text("x = 1\n" * 1000, encoding="utf-8")
+    assert provenance.uncommitted_diff().endswith("[cut after 100 bytes]\n")

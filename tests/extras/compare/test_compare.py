@@ -1,116 +1,92 @@
-"""`make compare` compares runs, logs the report to both of them, and refuses damaged files."""
-
-import shutil
-from pathlib import Path
+"""`sentiment compare` compares runs of the store, logs that to a run, and refuses other runs."""
 
 import mlflow
+import pandas as pd
 import pytest
 
-from extras.compare import __main__ as compare
-from stages import fetch
-from tests.conftest import Caller, own_copy, runs
-from tests.project import Project
-from tools import promote, sync
-from workflow import files
+from tests.conftest import Command, runs
+from tests.project import MODEL
+from workflow.registry import download_predictions
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def both(two_runs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `two_runs`, which is the working directory."""
-    return own_copy(two_runs, tmp_path, monkeypatch)
+def champion() -> str:
+    """Return the id of the champion's run."""
+    version = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
+    return str(version.run_id)
 
 
-def ids() -> list[str]:
-    """Return the ids of the first run, and of the run of `data/`."""
-    return [run.info.run_id for run in reversed(runs())]
+def log_run(predictions: pd.DataFrame, seed: int = 42, **tags: str) -> str:
+    """Log an evaluated run with these predictions and the champion's params, and return its id."""
+    params = mlflow.get_run(champion()).data.params
+    accuracy = (predictions["actual"] == predictions["predicted"]).mean()
+    mlflow.set_experiment(MODEL)
+    with mlflow.start_run(run_name=f"seed {seed}", tags=tags) as run:
+        mlflow.log_params(params | {"train.seed": str(seed)})
+        mlflow.log_metric("test_accuracy", accuracy)
+        mlflow.log_text(predictions.to_csv(index=False), "predictions.csv")
+    return str(run.info.run_id)
 
 
-def test_champion_is_compared_with_the_workspace_and_both_runs_have_the_report(
-    both: Project, call: Caller
-) -> None:
-    first, six = ids()
-    client = mlflow.MlflowClient()
-    client.set_tag(first, "mlflow.runName", "<script>alert(1)</script>")
-    call(promote.main, "--run", first)
-    printed = call.json(compare.main)
-    page = both.path / printed.pop("report")
-    assert page == both.path / "reports/compare-champion-workspace/report.html"
-    assert printed == files.read_json(page.with_name("comparison.json"))
-    assert {change["param"]: (change["a"], change["b"]) for change in printed["changes"]} == {
-        "train.units": ("4", "6"),
-        "train.epochs": ("2", "3"),
-    }
-    assert [len(printed["reliability"][letter]) for letter in ("a", "b")] == [1, 1]
-    low, high = printed["result"]["interval"]
-    assert low <= printed["result"]["difference"] <= high
-    content = page.read_text(encoding="utf-8")
-    assert "<script>alert" not in content
-    assert "&lt;script" in content
-    for run_id, other in ((six, first), (first, six)):
-        tag = client.get_run(run_id).data.tags[f"compare.{other[:8]}"]
-        assert tag.startswith(printed["sentence"])
-        logged = client.list_artifacts(run_id, f"compare/{other}")
-        assert {Path(file.path).name for file in logged} == {"comparison.json", "report.html"}
-
-    # The result does not depend on where a run is read from.
-    output = call(compare.main, "--a", first, "--b", six)
-    assert f"**{printed['sentence']}**" in output
-    assert "| train.units | 4 | 6 |" in output
-    again = files.read_json(Path(f"reports/compare-{first[:8]}-{six[:8]}/comparison.json"))
-    for document, side in ((document, side) for document in (again, printed) for side in "ab"):
-        del document[side]["label"]
-    assert again == printed
+def better(predictions: pd.DataFrame, count: int = 20) -> pd.DataFrame:
+    """Return predictions that are right about some of the reviews more."""
+    wrong = predictions["actual"] != predictions["predicted"]
+    changed = predictions[wrong].index[:count]
+    predictions = predictions.copy()
+    predictions.loc[changed, "predicted"] = predictions.loc[changed, "actual"]
+    return predictions
 
 
-def test_missing_or_changed_file_is_reported(both: Project, call: Caller) -> None:
-    first, six = ids()
-    client = mlflow.MlflowClient()
-    tag = client.get_run(first).data.tags["outputs.evaluate"]
-    client.delete_tag(first, "outputs.evaluate")
-    incomplete = f"Run {first} is incomplete. Run `make sync`"
-    assert incomplete in call.fail(compare.main, "--a", first)
-    client.set_tag(first, "outputs.evaluate", tag)
-
-    folder = both.path / "mlruns" / "1" / first / "artifacts" / "evaluate"
-    for name, message in (
-        (
-            "predictions.csv",
-            f"Run {first}: evaluate/predictions.csv differs from what the stage wrote",
-        ),
-        ("about.json", incomplete),
-    ):
-        content = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(content.replace("0", "1", 1), encoding="utf-8")
-        assert message in call.fail(compare.main, "--a", first)
-        (folder / name).write_text(content, encoding="utf-8")
-
-    both.change(fetch={"synthetic": {"seed": 1}})
-    call(fetch.main)
-    output = call.fail(compare.main, "--a", first, "--b", six)
-    assert f"data/fetch has other reviews than {first[:8]} was evaluated on" in output
-
-    shutil.rmtree(folder)
-    assert f"Run {first}: evaluate/about.json is missing" in call.fail(compare.main, "--a", first)
-    (both.path / "data" / "evaluate" / "predictions.csv").unlink()
-    output = call.fail(compare.main, "--a", six)
-    assert "data/evaluate/predictions.csv is missing. `dvc repro` makes it." in output
-
-    assert f"The tracking store has no run {'0' * 32}" in call.fail(compare.main, "--a", "0" * 32)
-    output = call.fail(compare.main, "--a", "HEAD~1")
-    assert output.startswith("HEAD~1 is not the id of a run. Use an id that `make ui` shows")
+@pytest.mark.usefixtures("project")
+def test_comparison_with_the_champion_is_printed_and_logged(sentiment: Command) -> None:
+    other = log_run(better(download_predictions(champion())), seed=43)
+    printed = sentiment("compare", "champion", other)
+    (sentence,) = [line for line in printed.splitlines() if "more accurate" in line]
+    assert sentence.startswith("B is more accurate: B − A is +10.00 percentage points")
+    rows = [line.split() for line in printed.splitlines()]
+    assert ["train.seed", "42", "43"] in rows
+    (accuracy,) = [row for row in rows if row[:1] == ["test_accuracy"]]
+    assert accuracy[3] == "+0.1000"
+    (logged,) = runs(f"{MODEL} operations")
+    assert logged.data.params == {"A": champion(), "B": other}
+    assert logged.data.tags["mlflow.note.content"] == sentence
+    text = mlflow.artifacts.load_text(f"{logged.info.artifact_uri}/comparison.md")
+    assert sentence in text
+    artifacts = mlflow.MlflowClient().list_artifacts(logged.info.run_id)
+    assert {artifact.path for artifact in artifacts} == {"comparison.md", "reliability.png"}
 
 
-@pytest.mark.usefixtures("both")
-def test_lost_run_is_reported_and_compared_after_make_sync(
-    call: Caller,
-) -> None:
-    first, six = ids()
-    mlflow.delete_run(six)
-    assert "does not have the run of data/train" in call.fail(compare.main, "--a", first)
-    assert f"The tracking store has no run {six}" in call.fail(compare.main, "--a", six)
-    call(sync.main)
-    (again,) = {run.info.run_id for run in runs()} - {first}
-    assert f"run {again}" in call(compare.main, "--a", first)
-    assert f"compare.{again[:8]}" in mlflow.get_run(first).data.tags
+@pytest.mark.usefixtures("project")
+def test_parent_run_stands_for_its_child_runs(sentiment: Command) -> None:
+    predictions = download_predictions(champion())
+    mlflow.set_experiment(MODEL)
+    with mlflow.start_run() as parent:
+        pass
+    tag = {"mlflow.parentRunId": parent.info.run_id}
+    log_run(better(predictions, 20), seed=43, **tag)
+    log_run(better(predictions, 30), seed=44, **tag)
+    printed = sentiment("compare", champion(), parent.info.run_id)
+    assert "B − A is +12.50 percentage points" in printed
+    assert "t-test of 1 and 2 runs" in printed
+
+
+@pytest.mark.usefixtures("project")
+def test_runs_that_cannot_be_compared_are_refused(sentiment: Command) -> None:
+    predictions = download_predictions(champion())
+    other = log_run(predictions.assign(words=predictions["words"] + 1))
+    with mlflow.start_run() as unevaluated:
+        pass
+    message = sentiment.fail("compare", champion(), other)
+    assert "were evaluated on different test sets. Name runs of the same dataset." in message
+    message = sentiment.fail("compare", "champion", unevaluated.info.run_id)
+    assert f"Run {unevaluated.info.run_id} was not evaluated." in message
+    assert "is named twice" in sentiment.fail("compare", "champion", champion())
+    assert f"no run {'0' * 32}" in sentiment.fail("compare", "champion", "0" * 32)
+    assert not runs(f"{MODEL} operations")
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_wrong_names_are_refused_before_the_store_is_used(sentiment: Command) -> None:
+    assert "Name 2 to 26 runs." in sentiment("compare", "champion", status=2)
+    assert "HEAD~1 is no id of a run." in sentiment("compare", "champion", "HEAD~1", status=2)

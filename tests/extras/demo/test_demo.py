@@ -1,4 +1,8 @@
-"""`make demo` in a real browser shows a prediction and loads nothing from elsewhere."""
+"""`sentiment demo` in a real browser shows a prediction and loads nothing from elsewhere."""
+
+import signal
+import sys
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -6,15 +10,23 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from extras.demo import __main__ as demo
-from extras.demo import app, charts
-from extras.demo.gates import Gates
-from sentiment.explanation import PrefixPrediction, WordAttribution
-from tests.browser import SECONDS, keep_screenshot, open_page, text
-from tests.conftest import Caller, Starter, stand_in
-from tests.project import Project, free_port, wait_for
-from tools import predict
+from extras.demo import page
+from sentiment.prediction.explanation import WordAttribution, explain
+from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
+from tests.conftest import Command
+from tests.project import MODEL, Project, free_port, wait_for
 from workflow import files
+from workflow.registry import load_model
+
+pytestmark = pytest.mark.slow
+AXIS_LABELS = """
+return [...document.querySelectorAll('.mark-text.role-axis-label text')]
+    .map(label => [label.getBoundingClientRect().x, label.textContent])
+    .filter(([, content]) => !/^[0-9.]+$/.test(content))
+    .sort(([first], [second]) => first - second)
+    .map(([, content]) => content)
+"""
+RESOURCES = "return performance.getEntriesByType('resource').map(entry => entry.name)"
 
 
 def test_words_are_colored_by_attribution_and_text_is_escaped() -> None:
@@ -24,23 +36,12 @@ def test_words_are_colored_by_attribution_and_text_is_escaped() -> None:
         WordAttribution(10, 14, -1.0),
         WordAttribution(18, 21, 0.01),
     ]
-    shown = app.highlight_words(content, words)
-    assert f'<mark title="+2.00" style="background: rgba({app.POSITIVE}, 0.75)' in shown
-    assert f'<mark title="-1.00" style="background: rgba({app.NEGATIVE}, 0.45)' in shown
+    shown = page.highlight_words(content, words)
+    assert f'<mark title="+2.00" style="background: rgba({page.POSITIVE}, 0.75)' in shown
+    assert f'<mark title="-1.00" style="background: rgba({page.NEGATIVE}, 0.45)' in shown
     assert shown.endswith("dull</mark>&gt; &amp; the")
     assert "but<br>&lt;" in shown
-    assert app.highlight_words("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"
-
-
-def test_table_has_prediction_gates_and_relative_cell_state_of_each_word() -> None:
-    steps = [PrefixPrediction(0, 3, 0.5), PrefixPrediction(4, 8, 0.25)]
-    table = charts.prefix_table(
-        "not good", steps, [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)]
-    )
-    assert table.to_numpy().tolist() == [
-        ["001 not", 0.5, 0.8, 0.4, 0.6, 0.25],
-        ["002 good", 0.25, 0.7, 0.3, 0.5, 1.0],
-    ]
+    assert page.highlight_words("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"
 
 
 def write_review(browser: webdriver.Chrome, review: str) -> None:
@@ -57,51 +58,45 @@ def marks(browser: webdriver.Chrome) -> list[str]:
     return words
 
 
-def points(browser: webdriver.Chrome, name: str) -> int:
-    """Return how many points a line of the chart has."""
-    return len(browser.find_elements(By.CSS_SELECTOR, f".mark-symbol [aria-label*='{name}']"))
+def wait_for_chart(browser: webdriver.Chrome, *words: str) -> None:
+    """Wait until the chart has these words from left to right."""
+    WebDriverWait(browser, SECONDS).until(lambda b: b.execute_script(AXIS_LABELS) == [*words])
 
 
-@pytest.mark.slow
-def test_page_shows_prediction_words_and_gates_of_a_review(
-    browser: webdriver.Chrome,
-    finished: Project,
-    start: Starter,
-    call: Caller,
-    monkeypatch: pytest.MonkeyPatch,
+def test_page_shows_prediction_words_and_curve_of_each_review(
+    finished: Project, tmp_path: Path
 ) -> None:
-    port = free_port()
     review = "The plot was not good <b>film</b>!"
-    page = f"http://127.0.0.1:{port}"
-    start(finished, "python", "-m", "extras.demo", DEMO_PORT=str(port))
-    wait_for(f"{page}/_stcore/health")
-    open_page(browser, page, "probability of being positive", "The champion", "test accuracy")
-    accuracy = files.read_json(finished.path / "data/evaluate/metrics.json")["test_accuracy"]
-    assert f"{accuracy:.4f}" in text(browser)
-    write_review(browser, review)
-    WebDriverWait(browser, SECONDS).until(
-        lambda b: "<b>film</b>!" in text(b) and "plot" in marks(b)
-    )
-    stand_in(finished.path, monkeypatch)
-    prediction = call.json(predict.main, "--text", review)
-    assert f"probability of being positive: {prediction['probability']:.1%}" in text(browser)
-    lines = ["positive", *charts.GATES]
-    WebDriverWait(browser, SECONDS).until(lambda b: [points(b, name) for name in lines] == [6] * 5)
-    keep_screenshot(browser, "demo")
-    write_review(browser, "?!")
-    WebDriverWait(browser, SECONDS).until(lambda b: not marks(b) and "?!" in text(b))
-    assert "probability of being positive" in text(browser)
-    loaded = browser.execute_script(
-        "return performance.getEntriesByType('resource').map(entry => entry.name)"
-    )
-    assert loaded
-    assert [name for name in loaded if not name.startswith((page, "data:", "blob:"))] == []
-    # Usage statistics could be seen only with a network.
-    assert demo.STREAMLIT_CONFIG["browser.gatherUsageStats"] == "false"
+    expected = explain(load_model(f"models:/{MODEL}/1"), review)
+    accuracy = files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    server = finished.start(sys.executable, "-m", "cli", "demo", f"--port={port}")
+    try:
+        wait_for(f"{url}/_stcore/health")
+        with chromium(tmp_path / "profile") as browser:
+            open_page(browser, url, "probability of positive", f"test accuracy {accuracy:.4f}")
+            write_review(browser, review)
+            wait_for_chart(browser, "The", "plot", "was", "not", "good", "film")
+            shown = text(browser)
+            assert expected.label.capitalize() in shown
+            assert f"probability of positive: {expected.probability:.1%}" in shown
+            assert shown.count("<b>film</b>!") == 2  # in the box and below
+            assert "film" in marks(browser)
+            keep_screenshot(browser, "demo")
+            write_review(browser, "film plot was not good The")
+            wait_for_chart(browser, "film", "plot", "was", "not", "good", "The")
+            loaded = browser.execute_script(RESOURCES)
+            assert loaded
+            assert [name for name in loaded if not name.startswith((url, "data:", "blob:"))] == []
+    finally:
+        server.send_signal(signal.SIGTERM)
+        output, _ = server.communicate(timeout=300)
+    assert server.returncode == 0
+    assert "Traceback" not in output
 
 
-@pytest.mark.slow
-def test_missing_champion_is_reported(project: Project, call: Caller) -> None:
+def test_missing_champion_is_reported(project: Project, sentiment: Command) -> None:
     project.change(fetch={"dataset": "imdb"})
-    output = call.fail(demo.main, DEMO_PORT=str(free_port()))
-    assert "There is no champion of imdb-sentiment yet" in output
+    message = sentiment.fail("demo", "--port", str(free_port()))
+    assert message.startswith("Error: There is no champion of imdb-sentiment yet")

@@ -1,143 +1,148 @@
-"""`make seeds` trains each seed once and logs means and standard deviations to a parent run."""
+"""`sentiment seeds` trains each seed once, and logs the means to a parent run."""
 
-import json
-import re
-import shutil
+import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 from mlflow.entities import Run
 
-from extras.seeds import __main__ as seeds
-from extras.seeds.group import SeedGroup, SeedRun, format_group
-from tests.conftest import Caller, run_stages, runs
+from extras.seeds import experiments
+from sentiment.errors import UserError
+from tests.conftest import Command, Sharer, runs, use_store
 from tests.project import Project
-from workflow import dvc_commands
 
 pytestmark = pytest.mark.slow
-NAME = "lstm-6 · len 40 · synthetic"
+# Interrupts this process, as Ctrl-C does, and then takes a moment to end.
+INTERRUPTED_DVC = """
+import os, pathlib, signal, time
+os.kill(os.getppid(), signal.SIGINT)
+time.sleep(1)
+pathlib.Path("ended").touch()
+"""
+
+
+@pytest.fixture(scope="session")
+def grouped(finished_once: Project, shared: Sharer) -> Project:
+    """Return a project after `sentiment seeds --count 2`. DVC has the outputs of the first seed.
+
+    The output of the command is in the file `output` next to the project.
+    """
+
+    def train_seeds(project: Project) -> None:
+        project.run("dvc", "commit", "--force")
+        project.commit()
+        output = project.run(sys.executable, "-m", "cli", "seeds", "--count", "2")
+        project.path.with_name("output").write_text(output, encoding="utf-8")
+
+    return shared("seeds", train_seeds, finished_once.path)
+
+
+@pytest.fixture
+def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Copy `grouped` for one test, and make the copy the working directory."""
+    return use_store(grouped.copy(tmp_path / "project"), monkeypatch)
 
 
 def find_parent() -> Run:
-    (parent,) = [run for run in runs() if "seeds.key" in run.data.tags]
+    (parent,) = [run for run in runs() if "seeds.digest" in run.data.tags]
     return parent
 
 
 def children() -> dict[int, Run]:
-    """Return the child runs, by seed."""
-    query = f"tags.`mlflow.parentRunId` = '{find_parent().info.run_id}'"
-    trained = mlflow.MlflowClient().search_runs(["1"], query)
-    return {int(run.data.params["train.seed"]): run for run in trained}
+    """Return the child runs by seed."""
+    parent_id = find_parent().info.run_id
+    found = [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == parent_id]
+    return {int(run.data.params["train.seed"]): run for run in found}
 
 
-def listed(project: Project) -> set[str]:
-    """Return the names of all DVC experiments."""
-    return {*project.read("dvc", "exp", "list", "--all-commits", "--name-only").split()}
+def test_each_seed_is_trained_once_and_summarized_in_a_parent_run(
+    grouped: Project, finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trained_before,) = runs()
+    assert finished.path != grouped.path
+    use_store(grouped, monkeypatch)
+    output = grouped.path.with_name("output").read_text(encoding="utf-8")
+    assert output.count("Running stage 'train'") == 1
+    by_seed = children()
+    assert sorted(by_seed) == [42, 43]
+    assert by_seed[42].info.run_id == trained_before.info.run_id
+    parent = find_parent()
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["train.units"] == "4"
+    assert "train.seed" not in parent.data.params
+    accuracies = [run.data.metrics["test_accuracy"] for run in by_seed.values()]
+    assert parent.data.metrics["test_accuracy_mean"] == pytest.approx(np.mean(accuracies))
+    assert parent.data.metrics["test_accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))
+    rows = [line.split() for line in output.splitlines()]
+    assert ["test_accuracy", f"{np.mean(accuracies):.4f}"] in [row[:2] for row in rows]
 
 
 @pytest.mark.usefixtures("group")
-def test_parent_run_has_metrics_of_its_child_runs() -> None:
+def test_second_call_trains_nothing_and_resumes_the_parent_run(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent_id = find_parent().info.run_id
+    monkeypatch.delattr(experiments, "run_experiment")
+    sentiment("seeds", "--count", "2")
     parent = find_parent()
-    by_seed = children()
-    assert sorted(by_seed) == [42, 43]
-    accuracies = [by_seed[seed].data.metrics["test_accuracy"] for seed in (42, 43)]
-    expected = {
-        "mean": pytest.approx(np.mean(accuracies)),
-        "sd": pytest.approx(np.std(accuracies, ddof=1)),
-        "min": min(accuracies),
-        "max": max(accuracies),
-    }
-    for name, value in expected.items():
-        assert parent.data.metrics[f"test_accuracy_{name}"] == value
+    assert parent.info.run_id == parent_id
     assert parent.info.status == "FINISHED"
-    assert parent.info.run_name == f"2 seeds · {NAME}"
-    assert parent.data.params["train.units"] == "6"
-    assert "train.seed" not in parent.data.params
-    assert json.loads(parent.data.tags["seeds.runs"]) == {
-        str(seed): run.info.run_id for seed, run in by_seed.items()
-    }
 
 
-def test_finished_experiments_are_reused_and_lost_runs_are_logged_again(
-    group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("group")
+def test_training_that_fails_is_one_message_and_keeps_finished_seeds(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert children()[42].info.run_id == group.run_id
-    before = [run.to_dictionary() for run in runs()]
-    monkeypatch.setattr(dvc_commands, "run_dvc", None)  # so that a training would fail
-    call(seeds.main, "--count", "2")
-    assert [run.to_dictionary() for run in runs()] == before
-    lost = children()[43]
-    mlflow.delete_run(lost.info.run_id)
-    call(seeds.main, N="2")
-    logged_again = children()[43]
-    assert logged_again.info.run_id != lost.info.run_id
-    assert logged_again.data.tags["training.id"] == lost.data.tags["training.id"]
-    assert logged_again.info.start_time == lost.info.start_time
-
-
-def test_each_seed_is_trained_once_as_an_experiment_and_printed(
-    grouped: Project, group: Project
-) -> None:
-    output = grouped.path.with_name("output").read_text(encoding="utf-8")
-    assert output.count("Running stage 'train'") == 1  # the first seed was trained before
-    printed = json.loads(output.splitlines()[-1])
-    parent = find_parent()
-    by_seed = children()
-    assert (printed["run_id"], printed["name"]) == (parent.info.run_id, f"2 seeds · {NAME}")
-    mean = parent.data.metrics["test_accuracy_mean"]
-    assert printed["metrics"]["test_accuracy_mean"] == pytest.approx(mean)
-    assert [training["seed"] for training in printed["trainings"]] == [42, 43]
-    for training in printed["trainings"]:
-        run = by_seed[training["seed"]]
-        assert training["run_id"] == run.info.run_id
-        assert training["experiment"] in listed(group)
-        assert training["metrics"]["test_accuracy"] == run.data.metrics["test_accuracy"]
-
-
-def test_training_that_fails_is_one_message_and_leaves_the_group(
-    group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = listed(group)
-    monkeypatch.setattr(dvc_commands, "run_dvc", lambda *_: 1)
-    message = call.fail(seeds.main, "--count", "3")
-    assert (
-        "The training of seed 44 failed, see above. Fix that, and run `make seeds` again" in message
-    )
-    assert listed(group) == before
+    monkeypatch.setattr(experiments, "run_experiment", lambda *_: 1)
+    message = sentiment.fail("seeds", "--count", "3")
+    assert "Error: The training of seed 44 failed, see above." in message
+    assert find_parent().info.status == "FAILED"
     assert sorted(children()) == [42, 43]
 
 
-def test_more_seeds_share_the_parent_run(group: Project, call: Caller) -> None:
-    """Train the third seed in this process, and save it as the experiment that DVC would make."""
-    parent_id = find_parent().info.run_id
-    (name,) = {name for name in listed(group) if name.endswith("-43")}
-    group.change(train={"seed": 44})
-    run_stages(group)
-    group.run("dvc", "exp", "save", "--name", name.replace("-43", "-44"))
-    group.change(train={"seed": 42})
-    printed = call.json(seeds.main, "--count", "3")
-    parent = find_parent()
-    assert printed["run_id"] == parent.info.run_id == parent_id
-    assert printed["name"] == parent.info.run_name == f"3 seeds · {NAME}"
-    assert sorted(children()) == [42, 43, 44]
+@pytest.mark.usefixtures("group")
+def test_parent_run_is_running_until_ctrl_c(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = []
+
+    def interrupt(*_: object) -> int:
+        statuses.append(find_parent().info.status)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "run_experiment", interrupt)
+    sentiment.fail("seeds", "--count", "3")
+    assert statuses == ["RUNNING"]
+    assert find_parent().info.status == "KILLED"
 
 
-def test_lost_files_do_not_remove_an_experiment(group: Project, call: Caller) -> None:
-    before = listed(group)
-    shutil.rmtree(group.path / ".dvc" / "cache")
-    group.run("dvc", "remote", "add", "--default", "shared", "http://127.0.0.1:1/data")
-    message = call.fail(seeds.main, "--count", "2")
-    assert re.search(r"^DVC's cache lacks files of (seeds-\w+-42),.*dvc exp remove \1$", message)
-    assert listed(group) == before
+@pytest.mark.usefixtures("in_tmp_path")
+def test_ctrl_c_waits_until_dvc_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "DVC", (sys.executable, "-c", INTERRUPTED_DVC))
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run_experiment("name", 42)
+    assert Path("ended").exists()
 
 
-def test_table_lists_the_runs_and_the_metrics_that_all_of_them_have() -> None:
-    runs = [
-        SeedRun(1, "seeds-1", "run-1", {}, {"test_accuracy": 0.8, "test_f1": 0.5}),
-        SeedRun(2, "seeds-2", "run-2", {}, {"test_accuracy": 0.9}),  # F1 is not defined
-    ]
-    printed = format_group(SeedGroup("2 seeds", "key", runs), "parent")
-    assert re.search(r"^ +2 +0\.9000  run-2  seeds-2$", printed, re.MULTILINE)
-    assert "accuracy 0.8500 ± 0.0707" in printed
-    assert "F1" not in printed
+@pytest.mark.usefixtures("group")
+def test_run_that_the_store_lost_is_one_message(sentiment: Command) -> None:
+    mlflow.delete_run(children()[43].info.run_id)
+    message = sentiment.fail("seeds", "--count", "2")
+    name = f"seeds-{find_parent().data.tags['seeds.digest']}-43"
+    assert f"dvc exp apply {name} && sentiment sync" in message
+
+
+def test_digest_changes_with_a_file_that_git_tracks(fresh: Project) -> None:
+    before = experiments.project_digest()
+    (fresh.path / "notes.txt").touch()
+    assert experiments.project_digest() == before
+    fresh.change(train={"units": 5})
+    assert experiments.project_digest() != before
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_folder_without_a_commit_is_refused() -> None:
+    with pytest.raises(UserError, match="DVC starts experiments from a git commit"):
+        experiments.project_digest()

@@ -3,19 +3,10 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
-
-class StubPrediction(NamedTuple):
-    """A prediction with the fields of `sentiment.serving.pyfunc_model.Prediction`."""
-
-    label: str
-    probability: np.float32
-    words: int
-    unknown: int
-    truncated: bool
+from sentiment.prediction.pyfunc_model import Prediction
 
 
 class StubModel:
@@ -30,7 +21,7 @@ class StubModel:
         self.batches: list[list[str]] = []
         self._is_busy = threading.Lock()
 
-    def predict_texts(self, texts: Sequence[str]) -> list[Any]:
+    def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
         if not self._is_busy.acquire(blocking=False):
             raise AssertionError("two threads call the model at once")
         try:
@@ -43,9 +34,9 @@ class StubModel:
             self._is_busy.release()
 
     @staticmethod
-    def predict_text(text: str) -> StubPrediction:
+    def predict_text(text: str) -> Prediction:
         words = text.split()
-        return StubPrediction(
+        return Prediction(
             label="negative" if "dull" in words else "positive",
             probability=np.float32(1 / (1 + len(text))),
             words=len(words),

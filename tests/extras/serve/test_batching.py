@@ -1,4 +1,4 @@
-"""Tests of `workflow.serving.batching`."""
+"""Texts of concurrent requests share batches, and each request gets its own predictions."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.workflow.serving.stub_model import StubModel
-from workflow.serving.batching import MAX_BATCH_TEXTS, Batcher, PredictionError
+from extras.serve.batching import MAX_BATCH_TEXTS, Batcher, PredictionError
+from tests.extras.serve.stub_model import StubModel
 
 
 def predict_concurrently(model: StubModel, *requests: Sequence[str]) -> list[Any]:
@@ -32,12 +32,6 @@ def test_each_concurrent_request_gets_the_predictions_of_its_own_texts() -> None
     requests = [["x" * number, "y" * (number + 50)] for number in range(40)]
     expected = [[StubModel.predict_text(text) for text in texts] for texts in requests]
     assert predict_concurrently(StubModel(), *requests) == expected
-
-
-def test_text_that_comes_alone_is_predicted_alone() -> None:
-    model = StubModel()
-    predict_concurrently(model, ["alone"])
-    assert model.batches == [["alone"]]
 
 
 def test_large_request_is_split_and_other_requests_are_predicted_between() -> None:

@@ -1,203 +1,215 @@
-"""Which trials of a study count, which wait again, and how many may start."""
+"""Processes and machines share the trials of a sweep."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread
+from typing import Any
 
+import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
 
-from extras.sweep import study
-from extras.sweep.config import SweepConfig
-from extras.sweep.study import SurplusError
-from sentiment.errors import StoreError
+from extras.sweep import study, workers
+from extras.sweep.space import CONFIG_FILE, read_config
+from extras.sweep.study import CONFIRMS, DONE, SEED, count_trials
+from sentiment.errors import StoreError, UserError
+from sentiment.params import Params
+from tests.project import ROOT
+from tests.services import postgres
 
-pytestmark = pytest.mark.usefixtures("in_tmp_path", "database")
+DISTRIBUTIONS = {"x": optuna.distributions.FloatDistribution(0, 1)}
 
 
 @pytest.fixture
-def searched(config: SweepConfig) -> optuna.Study:
-    return study.open_study("some", config)
+def storage(in_tmp_path: Path) -> RDBStorage:
+    return study.open_storage(f"sqlite:///{in_tmp_path}/sweeps.db")
 
 
-def train(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
-    """Draw a value in place of a training."""
-    study.check_trial_is_needed(of, trial, trials)
+@pytest.fixture
+def searched(storage: RDBStorage) -> optuna.Study:
+    return study.open_search(storage, "some")
+
+
+@pytest.fixture
+def confirmed(storage: RDBStorage) -> optuna.Study:
+    return study.open_confirmation(storage, "some")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/sweeps.db"
+    else:
+        with postgres() as address:
+            yield address
+
+
+def add_trials(to: optuna.Study, *values: float) -> None:
+    """Add a completed trial for each value, with x = value."""
+    for value in values:
+        to.add_trial(create_trial(value=value, params={"x": value}, distributions=DISTRIBUTIONS))
+
+
+def x(trial: optuna.Trial) -> float:
     return float(trial.suggest_float("x", 0, 1))
 
 
-def end_as_killed(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
-    """Draw a value, then end as a killed process does: Optuna is told nothing."""
-    train(of, trials, trial)
-    raise SystemExit
+def test_two_workers_train_at_most_one_trial_more_than_was_asked_for(url: str) -> None:
+    study.open_search(study.open_storage(url), "some")
+    both_train = Barrier(2, timeout=60)
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number < 2:
+            both_train.wait()
+        if trial.number % 2:
+            raise optuna.TrialPruned
+        return x(trial)
+
+    def work() -> None:
+        workers.search(study.open_search(study.open_storage(url), "some"), objective, 8)
+
+    threads = [Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    searched = study.open_search(study.open_storage(url), "some")
+    assert 8 <= count_trials(searched, *DONE) <= 9
+    work()  # called again, it trains nothing
+    assert len(searched.trials) == count_trials(searched, *DONE) <= 9
 
 
-def run(of: optuna.Study, trials: int, objective: Callable[..., float] = train) -> None:
-    """Run the next trial of a study that is to have this many."""
-    try:
-        of.optimize(partial(objective, of, trials), n_trials=1, catch=(SurplusError,))
-    except SystemExit:
-        silence()
+def test_process_trains_a_limited_number_of_trials(searched: optuna.Study) -> None:
+    workers.search(searched, x, 100)
+    assert count_trials(searched, *DONE) == workers.TRIALS_A_PROCESS
 
 
-def silence() -> None:
-    """Let the last heartbeats of all running trials be long ago."""
-    heartbeat = "UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'"
-    with study.connect(study.storage_url()).engine.begin() as connection:
-        connection.exec_driver_sql(heartbeat)
-
-
-def states(of: optuna.Study) -> list[str]:
-    """Return the states of the trials that count, by number."""
-    return [trial.state.name for trial in study.counted_trials(of)]
-
-
-def test_trial_beyond_those_asked_for_is_surplus_and_does_not_count(searched: optuna.Study) -> None:
-    for _ in range(3):
-        run(searched, 2)
-    assert [trial.state.name for trial in searched.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert states(searched) == ["COMPLETE", "COMPLETE"]
-    assert study.count_startable_trials(searched, 2) == 0
-
-
-def test_more_trials_can_be_asked_for_later_and_fewer_remove_none(searched: optuna.Study) -> None:
-    for _ in range(3):
-        run(searched, 2)
-    assert study.count_startable_trials(searched, 3) == 1
-    run(searched, 3)
-    assert states(searched) == ["COMPLETE"] * 3
-    assert study.count_startable_trials(searched, 1) == 0
-
-
-def test_trial_of_a_killed_process_counts_and_waits_again_with_its_values(
-    searched: optuna.Study,
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_values_of_a_lost_trial_are_trained_again(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(searched, 2, end_as_killed)
-    assert states(searched) == ["RUNNING"]
-    assert study.count_startable_trials(searched, 2) == 1
-    study.requeue_lost_trials(searched, {0})
-    assert states(searched) == ["WAITING"]
-    assert study.count_startable_trials(searched, 1) == 1
-    run(searched, 1)
-    (trial,) = study.ended_trials(searched)
-    assert (trial.number, study.first_number(trial)) == (1, 0)
-    assert trial.params == searched.trials[0].params
+    """It is found although it was lost before its first heartbeat."""
+    monkeypatch.setattr(study, "GRACE_SECONDS", 1)
+    storage = study.open_storage(f"sqlite:///{in_tmp_path}/sweeps.db")
+    searched = study.open_search(storage, "some")
+    value = x(searched.ask())
+    study.fail_lost_trials(storage, searched)
+    assert [trial.state for trial in searched.trials] == [TrialState.FAIL, TrialState.WAITING]
+    workers.search(searched, x, 1)
+    assert searched.best_trial.params == {"x": value}
 
 
-def test_trial_that_failed_by_an_error_waits_again(searched: optuna.Study) -> None:
-    def fail(_: optuna.Trial) -> float:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        searched.optimize(fail, n_trials=1)
-    study.requeue_lost_trials(searched, set())
-    assert states(searched) == ["WAITING"]
-
-
-def test_trial_that_two_commands_requeued_runs_once(searched: optuna.Study) -> None:
-    run(searched, 2, end_as_killed)
-    optuna.storages.fail_stale_trials(searched)
-    (lost,) = searched.trials
-    for _ in range(2):
-        searched.add_trial(
-            optuna.create_trial(
-                state=TrialState.WAITING,
-                params=lost.params,
-                distributions=lost.distributions,
-                user_attrs={study.REPLACES: [lost.number]},
-            )
-        )
-    for _ in range(2):
-        run(searched, 2)
-    assert states(searched) == ["COMPLETE"]
-    assert study.count_startable_trials(searched, 2) == 1
-
-
-def test_trial_whose_process_is_killed_too_often_is_given_up_and_another_one_takes_its_place(
-    searched: optuna.Study, monkeypatch: pytest.MonkeyPatch
+def test_best_trials_are_enqueued_with_the_seeds_that_they_lack(
+    searched: optuna.Study, confirmed: optuna.Study
 ) -> None:
-    monkeypatch.setattr(study, "MAX_STARTS", 2)
-    for _ in range(study.MAX_STARTS):
-        run(searched, 1, end_as_killed)
-        study.requeue_lost_trials(searched, {0, 1})
-    assert states(searched) == []
-    assert study.count_startable_trials(searched, 1) == 1
-    run(searched, 1)
-    assert states(searched) == ["COMPLETE"]
+    add_trials(searched, 0.5, 0.75, 0.625)
+    best = study.best_trials(searched, 2)
+    study.enqueue_confirmations(confirmed, best, [8, 9])
+    study.enqueue_confirmations(confirmed, best, [8, 9, 10])
+    trained = []
 
+    def objective(trial: optuna.Trial) -> float:
+        trained.append((x(trial), trial.user_attrs[CONFIRMS], trial.user_attrs[SEED]))
+        return 0.5
 
-@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
-def test_trial_whose_process_was_killed_before_its_first_heartbeat_is_found(
-    searched: optuna.Study,
-) -> None:
-    searched.ask()  # which sends no heartbeat
-    seen: set[int] = set()
-    study.requeue_lost_trials(searched, seen)
-    silence()
-    study.requeue_lost_trials(searched, seen)
-    assert states(searched) == ["WAITING"]
-
-
-def test_same_seed_draws_the_same_values_and_no_two_trials_draw_equal_ones(
-    config: SweepConfig,
-) -> None:
-    drawn: list[list[float]] = []
-    for name in ("one", "two"):
-        for number in range(3):
-            opened = study.open_study(name, config)  # as another process does
-            opened.sampler = study.seeded_sampler(config, number)
-            run(opened, 3)
-        drawn.append([trial.params["x"] for trial in opened.trials])
-    assert drawn[0] == drawn[1]
-    assert len({*drawn[0]}) == 3
-
-
-def test_each_given_value_is_trained_once_also_if_two_commands_ask_for_it(
-    searched: optuna.Study,
-) -> None:
-    study.enqueue_missing(searched, [{"x": 1}, {"x": 2}, {"x": 1}])
-    study.enqueue_missing(searched, [{"x": 2}, {"x": 3}])
-    searched.enqueue_trial({}, user_attrs={study.VALUES: {"x": 3}})  # by another command
-    assert study.count_startable_trials(searched, 0) == 4
-    for _ in range(4):
-        run(searched, 0)
-    assert [study.values_of(trial) for trial in study.ended_trials(searched)] == [
-        {"x": 1},
-        {"x": 2},
-        {"x": 3},
+    workers.confirm(confirmed, objective)
+    assert trained == [
+        *[(0.75, 1, 8), (0.75, 1, 9), (0.625, 2, 8), (0.625, 2, 9)],
+        *[(0.75, 1, 10), (0.625, 2, 10)],
     ]
-    run(searched, 0)  # by a process that came too late
-    assert len(study.counted_trials(searched)) == 3
 
 
-def test_pruner_is_that_of_the_config_and_no_confirmation_is_pruned(
-    searched: optuna.Study, config: SweepConfig
+def test_confirmation_trains_nothing_that_is_not_enqueued(
+    confirmed: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unpruned = config.model_copy(update={"pruner": "none"})
-    assert isinstance(searched.pruner, optuna.pruners.SuccessiveHalvingPruner)
-    confirmed = study.open_study("some" + study.CONFIRMED, config)
-    assert isinstance(confirmed.pruner, optuna.pruners.NopPruner)
-    assert isinstance(study.open_study("some", unpruned).pruner, optuna.pruners.NopPruner)
+    """Another worker takes the last trial after this one has counted it."""
+    monkeypatch.setattr(workers, "count_trials", lambda *_: len(confirmed.trials) == 0)
+    workers.confirm(confirmed, x)
+    assert [trial.params for trial in confirmed.trials] == [{}]
 
 
-@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.db", "what://x"])
-def test_database_that_cannot_be_used_is_one_message(url: str) -> None:
-    with pytest.raises(StoreError, match="SWEEP_STORAGE"):
-        study.connect(url)
+def test_best_mean_wins_among_those_with_every_seed(
+    searched: optuna.Study, confirmed: optuna.Study
+) -> None:
+    add_trials(searched, 0.5, 0.75, 0.625)
+    results = {(0, 8): 0.9, (1, 8): 0.5, (1, 9): 0.5625, (2, 8): 0.625, (2, 9): 0.5625}
+    for (number, seed), value in results.items():
+        attributes = {CONFIRMS: number, SEED: seed}
+        confirmed.add_trial(create_trial(value=value, user_attrs=attributes))
+    table = study.rank_confirmed_trials(confirmed, study.best_trials(searched, 3), [8, 9])
+    assert table["trial"].tolist() == [2, 1]
+    assert table["search"].tolist() == [0.625, 0.75]
+    assert table["mean"].tolist() == [0.59375, 0.53125]
+    assert table["sd"][0] == pytest.approx(0.0441942)
 
 
-def test_many_processes_may_create_the_database_at_once(tmp_path: Path) -> None:
-    """Jobs of a cluster start in the same second. Here, threads stand for them."""
-    url = f"sqlite:///{tmp_path}/new.db"
-    start = Barrier(6)
+def test_study_belongs_to_data_and_to_params_that_are_not_searched(
+    in_tmp_path: Path, small_params: Params
+) -> None:
+    config = read_config(small_params, ROOT / CONFIG_FILE)
+    (in_tmp_path / "dvc.yaml").write_text(
+        "stages: {pad: {deps: [data/fetch, code]}, train: {deps: [data/pad, code]}}"
+    )
+    code = in_tmp_path / "code" / "module.py"
+    tokens = in_tmp_path / "data" / "fetch" / "train_tokens.npy"
+    code.parent.mkdir()
+    tokens.parent.mkdir(parents=True)
+    code.write_text("")
+    np.save(tokens, 1)
 
-    def connect(_: int) -> optuna.storages.RDBStorage:
-        start.wait()
-        return study.connect(url)  # `cache` does not wait for a call that runs
+    def name(**changes: Any) -> str:
+        train = small_params.train.model_copy(update=changes)
+        return study.study_name(small_params.model_copy(update={"train": train}), config)
 
-    with ThreadPoolExecutor(6) as threads:
-        storages = list(threads.map(connect, range(6)))
-    assert [storage.get_all_studies() for storage in storages] == [[]] * 6
+    first = name()
+    assert name(units=77) == first  # it is searched
+    assert name(epochs=77) != first
+    np.save(tokens, 2)
+    other_data = name()
+    assert other_data != first
+    code.write_text("1")
+    assert name() not in (first, other_data)
+
+
+def test_unusable_database_is_one_message() -> None:
+    message = r"cannot be used.*unable to open.*\n.*--storage"
+    with pytest.raises(StoreError, match=message), study.storage_errors():
+        study.open_storage("sqlite:////nowhere/sweeps.db")
+
+
+class EndedProcess:
+    """A process that has ended."""
+
+    def __init__(self, status: int) -> None:
+        self.exitcode = status
+        self.sentinel, other_end = os.pipe()
+        os.close(other_end)
+
+    def is_alive(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("status", "started", "message"),
+    [
+        (-signal.SIGKILL, workers.MAX_KILLED + 1, "6 workers were killed.*fewer --workers"),
+        (1, 1, "A worker failed, see above.*continues the sweep"),
+    ],
+)
+def test_worker_that_was_killed_is_replaced_a_few_times_and_one_that_failed_is_not(
+    monkeypatch: pytest.MonkeyPatch, status: int, started: int, message: str
+) -> None:
+    processes: list[EndedProcess] = []
+
+    def start(*_: object) -> EndedProcess:
+        processes.append(EndedProcess(status))
+        return processes[-1]
+
+    monkeypatch.setattr(workers, "start_worker", start)
+    with pytest.raises(UserError, match=message):
+        workers.run_workers(None, 1, 1, lambda: 1)  # type: ignore[arg-type]
+    assert len(processes) == started

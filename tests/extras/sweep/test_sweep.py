@@ -1,149 +1,161 @@
-"""The best trials are trained again, and the best mean wins."""
+"""A sweep whose workers and command are killed and interrupted, and which is called again."""
 
-from pathlib import Path
+import os
+import signal
+import subprocess
+import sys
+from typing import NamedTuple
 
+import mlflow
 import optuna
+import psutil
 import pytest
-from optuna.trial import TrialState, create_trial
+from mlflow.entities import Run
+from optuna.trial import TrialState
+from ruamel.yaml import YAML
 
-from extras.sweep import __main__ as command
-from extras.sweep import report, study
-from extras.sweep.config import SweepConfig
-from extras.sweep.confirmed_trials import ConfirmedTrial, rank_confirmed_trials, values_to_confirm
-from extras.sweep.run import read_fetched_dataset
-from sentiment.data.params import describe_dataset
-from sentiment.errors import UserError
-from workflow import downloads, files
-from workflow.about import AboutFetch, write_about
-from workflow.files import FETCH
-from workflow.params import Params
-from workflow.params_file import with_changes
+from extras.sweep import study
+from extras.sweep.space import CONFIG_FILE
+from extras.sweep.trial import STUDY
+from tests.conftest import Command, use_store
+from tests.project import Project, wait_until
+from workflow.params_file import load_params
 
-SEED = 7
-UNITS = optuna.distributions.IntDistribution(1, 100)
-RATE = optuna.distributions.FloatDistribution(0, 1)
-
-pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture(params=["val_accuracy", "val_loss"])
-def config(request: pytest.FixtureRequest, config: SweepConfig) -> SweepConfig:
-    """A config that confirms the best two with two seeds."""
-    confirm = config.confirm.model_copy(update={"top": 2, "seeds": 2})
-    return config.model_copy(update={"metric": request.param, "confirm": confirm})
+pytestmark = pytest.mark.slow
+TRIALS = 5
+COMMAND = (sys.executable, "-m", "cli", "sweep", "--trials", str(TRIALS), "--workers", "2")
+CONFIG = {
+    "best": 2,
+    "seeds": 2,
+    "space": {
+        "train.units": {"choices": [3, 4]},
+        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "pad.max_length": {"low": 30, "high": 40, "step": 10},
+    },
+}
 
 
-def metric(config: SweepConfig, accuracy: float) -> float:
-    """Return a value of the metric that is as good as an accuracy."""
-    return accuracy if config.metric == "val_accuracy" else 1 - accuracy
+class Swept(NamedTuple):
+    """A project after a sweep, and what its last two commands printed."""
+
+    project: Project
+    interrupted: str
+    output: str
+    left_running: list[psutil.Process]
 
 
-def search(config: SweepConfig, accuracies: dict[int, float]) -> optuna.Study:
-    """Return a study with these accuracies by units."""
-    searched = study.open_study("some", config)
-    for units, accuracy in accuracies.items():
-        params = {"train.units": units}
-        distributions = {"train.units": UNITS}
-        value = metric(config, accuracy)
-        searched.add_trial(create_trial(params=params, distributions=distributions, value=value))
-    return searched
+def children(project: Project) -> list[Run]:
+    """Return the child runs of a sweep in a project, the newest first."""
+    client = mlflow.MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+    experiment = client.get_experiment_by_name("synthetic-sentiment operations")
+    which = f"tags.`{STUDY}` LIKE 'sweep-%'"
+    return list(client.search_runs([experiment.experiment_id], which)) if experiment else []
 
 
-def confirm(config: SweepConfig, accuracies: dict[tuple[int, int], float]) -> optuna.Study:
-    """Return a study that confirmed with these accuracies by units and seed."""
-    confirmed = study.open_study("some" + study.CONFIRMED, config)
-    for (units, seed), accuracy in accuracies.items():
-        attributes = {study.VALUES: {"train.units": units, "train.seed": seed}}
-        value = metric(config, accuracy)
-        confirmed.add_trial(create_trial(user_attrs=attributes, value=value))
-    return confirmed
+def is_training(project: Project, command: "subprocess.Popen[str]", trained: int) -> bool:
+    """Return whether a trial is running and as many runs exist, or the command has ended."""
+    found = children(project)
+    is_running = any(run.info.status == "RUNNING" for run in found)
+    return command.poll() is not None or (is_running and len(found) > trained)
 
 
-def test_best_trials_are_trained_again_with_the_next_seeds(config: SweepConfig) -> None:
-    searched = search(config, {1: 0.5, 2: 0.75, 3: 0.625})
-    again = [[*values.values()] for values in values_to_confirm(searched, config, SEED)]
-    assert again == [[2, 8], [2, 9], [3, 8], [3, 9]]
+@pytest.fixture(scope="module")
+def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Sweep with two workers. A worker is killed, then all processes, then Ctrl-C comes."""
+    project = finished_once.copy(tmp_path_factory.mktemp("swept") / "project")
+    # XLA does not compile this network, which saves each process seconds.
+    project.change(train={"cell": "simple_rnn", "epochs": 20})
+    YAML().dump(CONFIG, project.path / CONFIG_FILE)
+
+    command = project.start(*COMMAND)
+    wait_until(lambda: is_training(project, command, 0), pause=0.2)
+    for process in psutil.Process(command.pid).children():
+        if "spawn_main" in " ".join(process.cmdline()):
+            process.kill()
+            break
+    wait_until(lambda: is_training(project, command, 2), pause=0.2)
+    if command.poll() is None:
+        os.killpg(command.pid, signal.SIGKILL)
+    command.communicate(timeout=300)
+
+    trained = len(children(project))
+    command = project.start(*COMMAND)
+    wait_until(lambda: is_training(project, command, trained), pause=0.2)
+    processes = psutil.Process(command.pid).children()
+    os.killpg(command.pid, signal.SIGINT)
+    interrupted, _ = command.communicate(timeout=300)
+    _, left_running = psutil.wait_procs(processes, timeout=60)
+    output = project.run(*COMMAND, "--apply")
+    return Swept(project, interrupted, output, left_running)
 
 
-def test_best_mean_wins(config: SweepConfig) -> None:
-    searched = search(config, {1: 0.5, 2: 0.75, 3: 0.625})
-    confirmed = confirm(config, {(2, 8): 0.5, (2, 9): 0.5625, (3, 8): 0.625, (3, 9): 0.5625})
-    winner, other = rank_confirmed_trials(searched, confirmed, config, SEED)
-    assert (winner.values, other.values) == ({"train.units": 3}, {"train.units": 2})
-    assert (winner.trial, winner.search_value) == (2, metric(config, 0.625))
-    assert winner.mean == metric(config, 0.59375)
-    assert winner.standard_deviation == pytest.approx(0.0441942)
+@pytest.fixture
+def swept(swept_once: Swept, monkeypatch: pytest.MonkeyPatch) -> Swept:
+    """Return the sweep, and make its project the working directory."""
+    use_store(swept_once.project, monkeypatch)
+    return swept_once
 
 
-def test_trial_without_every_further_seed_is_not_ranked(config: SweepConfig) -> None:
-    searched = search(config, {2: 0.75, 3: 0.625})
-    confirmed = confirm(config, {(2, 8): 0.5, (3, 8): 0.625, (3, 9): 0.5625})
-    (only,) = rank_confirmed_trials(searched, confirmed, config, SEED)
-    assert only.values == {"train.units": 3}
+@pytest.fixture
+def studies(swept: Swept) -> list[optuna.Study]:
+    """Return the study that searched, and the one that confirmed."""
+    storage = study.open_storage(f"sqlite:///{swept.project.path}/sweeps.db")
+    names = sorted(found.study_name for found in optuna.get_all_study_summaries(storage))
+    return [optuna.load_study(study_name=name, storage=storage) for name in names]
 
 
-def test_table_has_the_mean_and_the_standard_deviation_of_each_confirmed_trial() -> None:
-    confirmed = ConfirmedTrial(4, {"train.units": 32, "pad.max_length": 30}, 0.9, [0.8, 0.78])
-    table = report.format_confirmed_trials([confirmed], "val_accuracy")
-    row = "     4    0.9000    0.7900 ± 0.0141  train.units=32, pad.max_length=30"
-    assert table.splitlines()[-1] == row
+def test_no_trial_is_lost_and_at_most_one_is_surplus(studies: list[optuna.Study]) -> None:
+    searched, confirmed = studies
+    assert TRIALS <= study.count_trials(searched, *study.DONE) <= TRIALS + 1
+    assert study.count_trials(confirmed, TrialState.COMPLETE) == 2 * 2
+    for each in studies:
+        lost = [trial for trial in each.trials if trial.state == TrialState.FAIL]
+        kept = [trial.params for trial in each.trials if trial.state != TrialState.FAIL]
+        assert all(trial.params in kept for trial in lost)
+        assert TrialState.RUNNING not in [trial.state for trial in each.trials]
 
 
-def test_plots_are_those_of_optuna_and_need_four_trials(config: SweepConfig) -> None:
-    searched = study.open_study("some", config)
-    distributions = {"train.units": UNITS, "train.learning_rate": RATE}
-    for number in range(1, 5):
-        assert report.draw_plots(searched, config.metric) == {}
-        params = {"train.units": number, "train.learning_rate": number / 10}
-        searched.add_trial(
-            create_trial(value=number / 5, params=params, distributions=distributions)
-        )
-    searched.add_trial(create_trial(state=TrialState.FAIL))
-    assert set(report.draw_plots(searched, config.metric)) == {"history", "importances", "values"}
+def test_no_run_is_left_running(swept: Swept, studies: list[optuna.Study]) -> None:
+    statuses = [run.info.status for run in children(swept.project)]
+    completed = sum(study.count_trials(each, TrialState.COMPLETE) for each in studies)
+    assert set(statuses) <= {"FINISHED", "KILLED"}
+    assert statuses.count("FINISHED") >= completed
 
 
-def test_plots_of_trials_that_are_all_equally_good_are_drawn(config: SweepConfig) -> None:
-    searched = search(config, dict.fromkeys(range(1, 6), 0.5))
-    assert set(report.draw_plots(searched, config.metric)) == {"history", "importances", "values"}
+def test_parent_run_has_the_table_and_the_plots(swept: Swept) -> None:
+    client = mlflow.MlflowClient()
+    parents = {run.data.tags["mlflow.parentRunId"] for run in children(swept.project)}
+    (parent,) = map(client.get_run, parents)
+    assert parent.info.status == "FINISHED"
+    names = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+    assert {"table.txt", "sweep.yaml", "params.yaml"} <= names
+    table = mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/table.txt")
+    assert table.strip() in swept.output
 
 
-@pytest.mark.parametrize(("memory", "workers"), [(64e9, 8), (8e9, 2), (1e9, 1)])
-def test_number_of_workers_follows_from_cores_and_free_memory(
-    monkeypatch: pytest.MonkeyPatch, memory: float, workers: int
-) -> None:
-    class Memory:
-        available = memory
-
-    monkeypatch.setattr(command, "usable_cores", lambda: 8)
-    monkeypatch.setattr("psutil.virtual_memory", Memory)
-    assert command.default_workers() == workers
+def test_winner_is_written_into_params(swept: Swept, studies: list[optuna.Study]) -> None:
+    params = load_params()
+    assert f"train.learning_rate: 0.001 -> {params.train.learning_rate}" in swept.output
+    assert (params.train.units, params.pad.max_length) in [
+        (trial.params["train.units"], trial.params["pad.max_length"])
+        for trial in study.best_trials(studies[0], 2)
+    ]
 
 
-@pytest.mark.usefixtures("root")
-def test_texts_that_changed_or_were_added_since_they_were_fetched_are_refused(
-    small_params: Params,
-) -> None:
-    own = Path("own.csv")
-    added = Path("added.csv")
-    for table in (own, added):
-        table.write_text("text,label\n", encoding="utf-8")
-    alone = with_changes(small_params, {"fetch.dataset": "table", "fetch.table.train": str(own)})
-    joined = with_changes(alone, {"fetch.added_texts": str(added)})
-    with (
-        downloads.local_added_tables(str(added)) as (_, digest),
-        files.atomic_folder(FETCH) as folder,
-    ):
-        dataset = describe_dataset(
-            joined.fetch, train_sha256=files.sha256(own), added_texts_sha256=digest
-        )
-        write_about(folder, AboutFetch(dataset=dataset))
-    assert read_fetched_dataset(joined.fetch) == dataset
-    refusal = "data/fetch has other reviews .*`dvc repro fetch`"
-    with pytest.raises(UserError, match=refusal):
-        read_fetched_dataset(alone.fetch)
-    for table in (own, added):
-        before = table.read_bytes()
-        table.write_text("text,label\nanother,1\n", encoding="utf-8")
-        with pytest.raises(UserError, match=refusal):
-            read_fetched_dataset(joined.fetch)
-        table.write_bytes(before)
+def test_ctrl_c_is_one_message_that_says_how_to_continue(swept: Swept) -> None:
+    message = "The sweep was interrupted. Run the same command again to continue it."
+    assert swept.interrupted.count(message) == 1
+    assert "Traceback" not in swept.interrupted + swept.output
+    assert swept.left_running == []
+
+
+def test_command_that_is_called_again_trains_nothing(swept: Swept, sentiment: Command) -> None:
+    before = len(children(swept.project))
+    assert sentiment("sweep", "--trials", "2").splitlines()[-2] in swept.output
+    assert len(children(swept.project)) == before
+
+
+def test_reviews_of_other_params_are_refused(project: Project, sentiment: Command) -> None:
+    project.change(fetch={"synthetic": {"seed": 1}})
+    message = sentiment.fail("sweep")
+    assert "data/fetch has other reviews than params.yaml. Run `dvc repro fetch`." in message

@@ -1,208 +1,129 @@
-"""A trial is one run with all its epochs, whatever fails while it trains."""
+"""A trial trains as the stage `train` does, and its run says how it ended."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import math
+import shutil
 from typing import Any
 
 import mlflow
 import optuna
 import pytest
-from mlflow.entities import Metric
+from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from extras.common.parent_runs import PARENT
-from extras.sweep import study, trial
-from extras.sweep.config import ParamSpace
+from extras.common.operations import connect_operations
+from extras.sweep import study, trial, workers
+from extras.sweep.space import ParamSpace, SweepConfig
 from extras.sweep.trial import Sweep
-from sentiment.errors import AlreadyRunningError, StoreError
-from sentiment.network.training import Training
-from sentiment.tokenizer import Reviews
-from tests.conftest import epochs, runs
-from workflow import checkpoints, store, tracking
-from workflow.commands import Interrupted
-from workflow.params_file import with_changes
+from tests.conftest import curve, runs
+from tests.project import Project
+from workflow import files
+from workflow.params_file import load_params
+from workflow.stage import Interrupted, SignalFlag
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.usefixtures("root_with_store", "backend", "database"),
-]
-
-Search = Callable[..., optuna.Study]
+pytestmark = pytest.mark.slow
+OPERATIONS = "synthetic-sentiment operations"
 
 
 @pytest.fixture
-def search(small_sweep: Sweep, reviews: Reviews) -> Search:
-    """Train trials of three epochs in this process, until one has ended or a process would end."""
-
-    def search(trials: int = 1, **changes: Any) -> optuna.Study:
-        params = with_changes(small_sweep.params, {"train.cell": "simple_rnn", "train.epochs": 3})
-        space = {"train.units": ParamSpace(choices=[3, 4])}
-        config = small_sweep.config.model_copy(update={"space": space})
-        sweep = small_sweep._replace(**{"params": params, "config": config, **changes})
-        of = study.open_study(sweep.name, sweep.config)
-        study.requeue_lost_trials(of, set())
-        trial.train_trials(of, sweep, reviews, trials)
-        return of
-
-    return search
+def sweep(project: Project) -> Sweep:
+    """Return a sweep of the project's own params. The project has no test set."""
+    for path in (project.path / "data").rglob("*test*"):
+        path.unlink()
+    shutil.rmtree(files.PAD)
+    experiment = connect_operations()
+    with mlflow.start_run() as parent:
+        pass
+    space = {"train.units": ParamSpace(choices=[4])}
+    config = SweepConfig(best=1, seeds=2, space=space)
+    storage = f"sqlite:///{project.path}/sweeps.db"
+    return Sweep("some", storage, load_params(), config, parent.info.run_id, experiment)
 
 
-def always(*_: Any) -> bool:
-    return True
+def search(sweep: Sweep, flag: SignalFlag | None = None, **space: list[Any]) -> optuna.Study:
+    """Train a trial of a sweep with these choices of params of `train`."""
+    choices = {f"train.{name}": ParamSpace(choices=values) for name, values in space.items()}
+    sweep = sweep._replace(config=sweep.config.model_copy(update={"space": choices}))
+    reviews = files.read_reviews(files.FETCH, "train")
+    searched = study.open_search(study.open_storage(sweep.storage), sweep.name)
+
+    def objective(started: optuna.Trial) -> float:
+        return trial.train_trial(sweep, reviews, flag or SignalFlag(), {}, started)
+
+    workers.search(searched, objective, 1 + len(searched.trials))
+    return searched
 
 
-def is_second_epoch(_: Any, points: Sequence[Metric]) -> bool:
-    """Return whether the arguments of `tracking.log_points` are of the second epoch."""
-    return points[0].step == 2
+def newest(sweep: Sweep) -> Run:
+    """Return the child run that was started last."""
+    run = runs(OPERATIONS)[0]
+    assert run.data.tags["mlflow.parentRunId"] == sweep.parent
+    return run
 
 
-def fail_once(
-    monkeypatch: pytest.MonkeyPatch,
-    owner: Any,
-    name: str,
-    error: BaseException,
-    is_time: Callable[..., bool] = always,
+def test_trial_has_the_curve_of_the_stage_train_to_the_bit_and_sees_no_test_set(
+    sweep: Sweep,
 ) -> None:
-    """Let a function fail the first time that its arguments meet a condition."""
-    function = getattr(owner, name)
-    failures = [error]
-
-    def failing(*arguments: Any, **options: Any) -> Any:
-        if failures and is_time(*arguments):
-            raise failures.pop()
-        return function(*arguments, **options)
-
-    monkeypatch.setattr(owner, name, failing)
-
-
-def require_one_complete_run(of: optuna.Study) -> None:
-    """Check that the only trial was trained to its end, in one run with three epochs."""
-    assert [trial.state for trial in study.counted_trials(of)] == [TrialState.COMPLETE]
-    (run,) = runs()
-    assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
-    assert not [*Path(checkpoints.FOLDER).glob(f"*/{checkpoints.STATE_FILE}")]
+    searched = search(sweep, units=[4])
+    trained = runs()[0]
+    run = newest(sweep)
+    assert run.info.status == "FINISHED"
+    for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert curve(run.info.run_id, metric) == curve(trained.info.run_id, metric)
+    assert run.data.params == {
+        name: value
+        for name, value in trained.data.params.items()
+        if not name.startswith("evaluate.")
+    }
+    assert mlflow.MlflowClient().list_artifacts(run.info.run_id) == []
+    assert searched.best_value == trained.data.metrics["val_accuracy"]
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "error", "is_time"),
-    [
-        (tracking, "log_points", StoreError("the server is down"), is_second_epoch),
-        (checkpoints.Checkpoint, "write", OSError("the disk is full"), always),
-        (checkpoints, "exclusive_checkpoint", AlreadyRunningError("in process 1"), always),
-        (optuna.Trial, "report", optuna.exceptions.StorageInternalError("it restarts"), always),
-    ],
-    ids=["tracking store", "disk", "other process", "database"],
-)
-def test_trial_that_something_failed_for_is_resumed_in_its_run(
-    search: Search,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: Any,
-    name: str,
-    error: Exception,
-    is_time: Callable[..., bool],
+def test_trial_that_others_are_better_than_is_killed_after_an_epoch(sweep: Sweep) -> None:
+    searched = study.open_search(study.open_storage(sweep.storage), sweep.name)
+    for _ in range(study.REDUCTION_FACTOR):
+        better = optuna.create_trial(
+            value=1.0, intermediate_values={1: 1.0}, system_attrs={"completed_rung_0": 1.0}
+        )
+        searched.add_trial(better)
+    search(sweep, units=[4])
+    run = newest(sweep)
+    assert searched.trials[-1].state == TrialState.PRUNED
+    assert (run.info.status, len(curve(run.info.run_id))) == ("KILLED", 1)
+    assert run.data.tags["sweep.ended"] == "others were better after epoch 1"
+
+
+def test_trial_that_diverges_fails_and_counts(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_once(monkeypatch, owner, name, error, is_time)
-    with pytest.raises(type(error)):
-        search()
-    require_one_complete_run(search())
-
-
-def test_interrupted_trial_is_resumed_at_once(
-    search: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail_once(monkeypatch, tracking, "log_points", Interrupted(15), is_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        search()
-    assert runs()[0].info.status == "KILLED"
-    require_one_complete_run(search())
-
-
-def test_resumed_trial_restores_its_linear_component_and_does_not_train_it(
-    search: Search,
-    small_sweep: Sweep,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    changes = {"train.linear.share": 0.5, "train.cell": "simple_rnn", "train.epochs": 3}
-    params = with_changes(small_sweep.params, changes)
-    fail_once(monkeypatch, tracking, "log_points", Interrupted(15), is_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        search(params=params)
-    assert "Trained the linear component" in capsys.readouterr().out
-    require_one_complete_run(search(params=params))
-    output = capsys.readouterr().out
-    assert "Resuming after epoch 2 of 3" in output
-    assert "Trained the linear component" not in output
-
-
-class Diverging(Training):
-    """A training with a loss that is not a number from the first epoch on."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.model.get_layer("probability").bias.assign([float("nan")])
-
-
-def test_trial_that_diverges_is_a_failed_run_with_the_reason_and_is_not_repeated(
-    search: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trial, "Training", Diverging)
-    of = search()
-    (only,) = study.ended_trials(of)
-    assert only.state == TrialState.PRUNED
-    assert "diverged" in only.user_attrs[study.ERROR]
-    (run,) = runs()
+    monkeypatch.setattr(math, "isfinite", lambda _: False)  # the loss of an epoch
+    searched = search(sweep, units=[4])
+    run = newest(sweep)
+    assert searched.trials[0].state == TrialState.PRUNED
     assert run.info.status == "FAILED"
-    assert "diverged" in run.data.tags["sweep.error"]
+    assert "The training diverged in epoch 1" in run.data.tags["sweep.ended"]
 
 
-def test_values_that_do_not_go_together_are_noted_and_make_no_run(
-    search: Search, small_sweep: Sweep
-) -> None:
-    values = small_sweep.config.space["train.units"].model_copy(
-        update={"choices": [0], "low": None, "high": None, "step": None}
-    )
-    config = small_sweep.config.model_copy(update={"space": {"train.units": values}})
-    (only,) = study.ended_trials(search(config=config))
-    assert "train.units: 0 is not allowed" in only.user_attrs[study.ERROR]
-    store.connect()
-    assert runs() == []
+def test_interrupted_trial_is_killed_and_found_lost_later(sweep: Sweep) -> None:
+    flag = SignalFlag()
+    flag.number = 15
+    with pytest.raises(Interrupted):
+        search(sweep, flag, units=[4])
+    searched = study.open_search(study.open_storage(sweep.storage), sweep.name)
+    assert newest(sweep).info.status == "KILLED"
+    assert searched.trials[0].state == TrialState.RUNNING
 
 
-def prune_after_second_epoch(_: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-    return bool(trial.last_step == 2)
-
-
-def test_pruned_trial_is_a_killed_run_with_the_reason(
-    search: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(optuna.pruners.NopPruner, "prune", staticmethod(prune_after_second_epoch))
-    assert [trial.state for trial in study.ended_trials(search())] == [TrialState.PRUNED]
-    (run,) = runs()
-    assert (run.info.status, epochs(run.info.run_id)) == ("KILLED", [1, 2])
-    assert run.data.tags["sweep.pruned"] == "others were better after epoch 2"
-
-
-def test_trial_that_was_to_be_pruned_when_its_process_died_trains_no_further(
-    search: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(optuna.pruners.NopPruner, "prune", staticmethod(prune_after_second_epoch))
-    fail_once(monkeypatch, tracking, "log_tags", OSError("killed"))
-    with pytest.raises(OSError, match="killed"):
-        search()
-    assert [trial.state for trial in study.ended_trials(search())] == [TrialState.PRUNED]
-    (run,) = runs()
-    assert (run.info.status, epochs(run.info.run_id)) == ("KILLED", [1, 2])
-
-
-def test_run_and_params_of_a_trial_say_what_it_is(search: Search) -> None:
-    of = search()
-    (only,) = study.ended_trials(of)
-    (run,) = runs()
-    params = run.data.params
-    for name, value in study.values_of(only).items():
-        assert params[name] == str(value)
-    assert run.data.metrics["val_accuracy"] == only.value
-    assert run.data.tags[PARENT] == "parent"
-    assert run.info.run_name.endswith("trial 0")
-    assert not mlflow.MlflowClient().list_artifacts(run.info.run_id)
+def test_run_of_a_lost_trial_is_ended_but_not_one_that_is_trained(sweep: Sweep) -> None:
+    searched = study.open_search(study.open_storage(sweep.storage), sweep.name)
+    searched.add_trial(optuna.create_trial(state=TrialState.RUNNING, params={}, distributions={}))
+    for number in ("0", "1"):
+        mlflow.start_run(
+            parent_run_id=sweep.parent,
+            tags={trial.STUDY: searched.study_name, trial.TRIAL: number},
+        )
+        mlflow.end_run("RUNNING")
+    trial.end_lost_runs(sweep, searched)
+    assert {run.data.tags[trial.TRIAL]: run.info.status for run in runs(OPERATIONS)[:2]} == {
+        "0": "RUNNING",
+        "1": "KILLED",
+    }

@@ -1,83 +1,59 @@
-"""A team's server, and a laptop whose runs are copied to it."""
+"""A team's server, and two people who share runs and data by it."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
-import mlflow
 import pytest
-from mlflow.entities import Metric, Param, RunTag
 
-from extras.team import migrate
-from tests.conftest import Caller, stand_in
-from tests.extras.team.servers import Team, documented_variables, team
-from tests.project import MODEL, Project
-from workflow import store
-
-RUNS = 20
-STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")
-DATABASE = "postgresql:///mlflow"
+from tests.extras.team import page
+from tests.extras.team.servers import PASSWORDS, TeamServer, team_server
+from tests.project import Project
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("team")) as started:
-        yield started
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
+    """Return a running server with the users of the page, and one who may only read."""
+    from mlflow.server import get_app_client
 
-
-def add_runs() -> None:
-    """Add runs as sweeps and seeds make them: children of others, some failed, some deleted."""
-    experiment_id = store.connect()
-    client = mlflow.MlflowClient()
-    parent = ""
-    for number in range(RUNS - 1):
-        begun = 1_700_000_000_000 + 60_000 * number
-        is_parent = number % 10 == 0
-        link = "sweep.key" if is_parent else "mlflow.parentRunId"
-        tags = {"mlflow.runName": f"trial {number}", link: parent}
-        run_id = client.create_run(experiment_id, begun, tags).info.run_id
-        parent = run_id if is_parent else parent
-        points = [Metric("loss", 1 / step, begun + step, step) for step in range(1, 31)]
-        metrics = [*points, Metric("accuracy", float("nan"), begun, 1)]
-        params = [Param("train.units", str(number)), Param("note", "ä, 'quoted'\n")]
-        client.log_batch(run_id, metrics, params, [RunTag("dataset", "synthetic")])
-        client.set_terminated(run_id, STATUSES[number % 5], begun + 50_000)
-        if number % 10 == 3:
-            client.delete_run(run_id)
-    client.log_text(run_id, "notes", "notes/a b.txt")
-    source = client.get_model_version(MODEL, "1").source or ""
-    for _ in range(2):
-        client.create_model_version(MODEL, source, run_id)
-    client.delete_model_version(MODEL, "2")
+    with team_server(tmp_path_factory.mktemp("server")) as made:
+        made.run("**Schema.**")
+        with made.serving():
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in made.user("admin").items():
+                    patch.setenv(name, value)
+                client = get_app_client("basic-auth", made.url)
+                for name in ("alice", "bob", "reader"):
+                    client.create_user(name, PASSWORDS[name])
+            made.run("**Users.**", **made.user("admin"))
+            yield made
 
 
 @pytest.fixture(scope="module")
-def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with `RUNS` runs, one of them its training, and the administrator's environment."""
-    project = finished.copy(tmp_path_factory.mktemp("laptop") / "project")
-    with pytest.MonkeyPatch.context() as patch:
-        stand_in(project.path, patch)
-        add_runs()
-    environment = server.backends.environment
-    names = documented_variables("## Copy a laptop's runs to the server") - {"TO", "DATABASE"}
-    variables = {**environment, **server.user("admin")}
-    project.environment |= {name: variables[name] for name in (*names, "PGPORT")}
+def alice(
+    finished_once: Project, server: TeamServer, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """Return Alice's project, which has a hub. She trained before the server was there."""
+    folder = tmp_path_factory.mktemp("alice")
+    project = finished_once.copy(folder / "project")
+    for path in project.path.glob("mlflow.db*"):
+        path.unlink()
+    project.environment |= server.user("alice")
+    project.run("dvc", "commit", "--force", "--quiet")
+    project.commit()
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder / "hub"))
+    project.run("git", "branch", "--move", "main")
+    project.run("git", "remote", "add", "origin", str(folder / "hub"))
+    page.run("Once, for everyone:", project.path, project.environment)
+    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
+    page.run("After a training, commit, and share it:", project.path, project.environment)
     return project
 
 
-def stand_as_administrator(laptop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in the laptop's project with the administrator's variables."""
-    monkeypatch.chdir(laptop.path)
-    for name, value in laptop.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DATABASE", DATABASE)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # the command sets it; monkeypatch sets it back
-
-
 @pytest.fixture(scope="module")
-def migrated(laptop: Project, server: Team) -> Any:
-    """The JSON that `make migrate` prints if everything was copied before."""
-    with pytest.MonkeyPatch.context() as patch:
-        stand_as_administrator(laptop, patch)
-        call = Caller(patch)
-        call(migrate.main, "--to", server.url)
-        return call.json(migrate.main, "--to", server.url)
+def bob(alice: Project, server: TeamServer, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return Bob's clone of the hub."""
+    project = Project(Path(tmp_path_factory.mktemp("bob")) / "project")
+    project.environment |= server.user("bob")
+    hub = alice.path.parent / "hub"
+    alice.run("git", "clone", "--quiet", str(hub), str(project.path))
+    return project

@@ -1,7 +1,12 @@
-import io
-import pickle
-import zipfile
-from typing import Any
+"""Download IMDB's files, verify them, and read them."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,51 +14,67 @@ import pytest
 from sentiment.data import imdb
 from sentiment.errors import UserError
 
-INDEX = b'{"the": 1, "and": 2, "a": 3, "of": 4}'
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
 
 
-def archive(**replacements: bytes) -> bytes:
-    """Return a small imdb.npz that was made as the real one."""
-    reviews = np.array([[1, 2, 3], [4]], dtype=object)
-    labels = np.array([1, 0])
-    buffer = io.BytesIO()
-    test = {"x_test": reviews[::-1], "y_test": labels[::-1]}
-    arrays = {"x_train": reviews, "y_train": labels, **test}
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=True)
-            # ZipInfo has the date 1980-01-01, so that every call gives the same bytes.
-            entry = zipfile.ZipInfo(f"{name}.npy")
-            file.writestr(entry, replacements.get(name, content.getvalue()))
-    return buffer.getvalue()
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Publish small files that were made as the real ones, and return their folder."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    x = np.array([[1, 2, 3], [4]], dtype=object)
+    y = np.array([1, 0])
+    np.savez(folder / imdb.ARCHIVE, x_train=x, y_train=y, x_test=x[::-1], y_test=y[::-1])
+    (folder / imdb.WORD_INDEX).write_text(json.dumps({"the": 1, "and": 2, "a": 3, "of": 4}))
+    digests = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in imdb.SHA256
+    }
+    monkeypatch.setattr(imdb, "SHA256", digests)
+    monkeypatch.setattr(imdb, "RETRIES", 0)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
+        monkeypatch.setattr(imdb, "URL", f"http://127.0.0.1:{server.server_port}/")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder
+        server.shutdown()
+        thread.join()
 
 
-def test_both_files_are_parsed() -> None:
-    train, test, index = imdb.parse(archive(), INDEX)
+def test_missing_files_are_downloaded_and_read(published: Path, tmp_path: Path) -> None:
+    folder = imdb.fetch_files()
+    assert folder == tmp_path / "keras" / "datasets"
+    for path in published.iterdir():
+        path.unlink()
+    assert imdb.fetch_files() == folder  # from the cache
+    train, test, word_index = imdb.read_files(folder)
     assert [review.tolist() for review in train] == [[1, 2, 3], [4]]
     assert [review.tolist() for review in test] == [[4], [1, 2, 3]]
     assert (train.labels.tolist(), test.labels.tolist()) == ([1, 0], [0, 1])
-    assert index["of"] == 4
+    assert word_index["of"] == 4
 
 
-class Evil:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return print, ("owned",)
+def test_cached_file_that_differs_is_downloaded_again(published: Path, tmp_path: Path) -> None:
+    cached = tmp_path / "keras" / "datasets" / imdb.WORD_INDEX
+    cached.parent.mkdir(parents=True)
+    cached.write_text("{}")
+    imdb.fetch_files()
+    assert cached.read_bytes() == (published / imdb.WORD_INDEX).read_bytes()
 
 
-def test_pickle_of_anything_but_arrays_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|O", "fortran_order": False, "shape": (2,)}
-    )
-    content = header.getvalue() + pickle.dumps(Evil())
-    with pytest.raises(UserError, match=r"print is not allowed"):
-        imdb.parse(archive(x_train=content), INDEX)
-    assert "owned" not in capsys.readouterr().out
+def test_download_that_differs_is_refused(published: Path, tmp_path: Path) -> None:
+    (published / imdb.ARCHIVE).write_bytes(b"evil")
+    with pytest.raises(UserError, match="does not have the files that Keras published"):
+        imdb.fetch_files()
+    assert not (tmp_path / "keras" / "datasets" / imdb.ARCHIVE).exists()
 
 
-@pytest.mark.parametrize("content", [archive()[:-30], archive(x_train=b"no array")])
-def test_other_archive_is_refused_with_one_message(content: bytes) -> None:
-    with pytest.raises(UserError, match="is not the archive that Keras publishes"):
-        imdb.parse(content, INDEX)
+def test_failed_download_names_the_ways_out(published: Path) -> None:
+    (published / imdb.ARCHIVE).unlink()
+    with pytest.raises(imdb.ImdbUnavailableError) as raised:
+        imdb.fetch_files()
+    for part in ("404", "HTTPS_PROXY", imdb.ARCHIVE, "set fetch.dataset to synthetic"):
+        assert part in str(raised.value)

@@ -1,3 +1,5 @@
+"""Plots show the numbers that they are drawn from."""
+
 import numpy as np
 import pandas as pd
 

@@ -1,0 +1,131 @@
+"""Texts with their predictions by a version: predicted now, or read from a log.
+
+Both are tables with a row for each text and columns of `sentiment.evaluation.metrics`: `predicted`,
+`probability` (of being positive, float32), `words` and `unknown_words`; and `text`.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from extras.common.prediction_log import LogLine, parse_line
+from sentiment.errors import UserError
+from sentiment.evaluation.metrics import class_names
+from workflow import registry
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+    from sentiment.prediction.pyfunc_model import SentimentModel
+
+PART_TEXTS = 10_000  # texts that are encoded at once: their ranks take much more memory than texts
+FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
+
+
+def predict_texts(model: "SentimentModel", texts: Sequence[str]) -> pd.DataFrame:
+    """Return a row for each text, in their order."""
+    predictions = [
+        prediction
+        for start in range(0, len(texts), PART_TEXTS)
+        for prediction in model.predict_texts(texts[start : start + PART_TEXTS])
+    ]
+    return pd.DataFrame(
+        {
+            "predicted": [prediction.label for prediction in predictions],
+            "probability": np.array([one.probability for one in predictions], np.float32),
+            "words": [prediction.words for prediction in predictions],
+            "unknown_words": [prediction.unknown for prediction in predictions],
+            "text": list(texts),
+        }
+    )
+
+
+class Log(NamedTuple):
+    """A log of `sentiment serve`.
+
+    Attributes:
+        path: its folder, or one of its files.
+        lines: a row for each line that can be read, with the columns of `LogLine`.
+        unreadable: number of lines that cannot be read.
+    """
+
+    path: Path
+    lines: pd.DataFrame
+    unreadable: int
+
+
+def read_log(path: Path) -> Log:
+    """Read a log: a file, or all files `*.jsonl` in a folder.
+
+    Raises:
+        UserError: no line can be read.
+    """
+    paths = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    read = []
+    unreadable = 0
+    for each in paths:
+        with each.open("rb") as file:
+            for line in filter(bytes.strip, file):
+                parsed = parse_line(line)
+                if parsed is None:
+                    unreadable += 1
+                else:
+                    read.append(dict(parsed))
+    if not read:
+        raise UserError(
+            f"{path} is no log of `sentiment serve`: none of its {unreadable:,} lines is a "
+            "prediction. Name the folder of a log, or one of its files *.jsonl."
+        )
+    return Log(path, pd.DataFrame(read, columns=list(LogLine.model_fields)), unreadable)
+
+
+def select_version(log: Log, version: "ModelVersion") -> pd.DataFrame:
+    """Return a row for each prediction of a version in a log, also with the column `request_id`.
+
+    Raises:
+        UserError: the log has only predictions of other versions.
+    """
+    import mlflow
+
+    uri = registry.version_uri(version)
+    own = log.lines[log.lines["version"] == uri]
+    if own.empty:
+        counts = log.lines["version"].value_counts()
+        found = ", ".join(f"{other} ({count:,})" for other, count in counts.items())
+        raise UserError(
+            f"{log.path} has no prediction of {uri}, only of {found}. Name such a version by "
+            "--model."
+        )
+    # A line has no label. The version predicts by the threshold of its evaluation.
+    threshold = float(mlflow.get_run(str(version.run_id)).data.params["evaluate.threshold"])
+    probability = own["probability"].to_numpy(np.float32)
+    return pd.DataFrame(
+        {
+            "predicted": class_names(probability > threshold),
+            "probability": probability,
+            "words": own["words"].to_numpy(),
+            "unknown_words": (own["unknown"] * own["words"]).round().astype(int).to_numpy(),
+            "text": own["text"].to_numpy(),
+            "request_id": own["request_id"].to_numpy(),
+        }
+    )
+
+
+def write_private_csv(path: Path, table: pd.DataFrame, column: str) -> None:
+    """Write a table as a new file that only its owner can read.
+
+    All texts are quoted. In `column`, a space, which no tokenizer reads, comes before a text that a
+    spreadsheet may take for a formula.
+
+    Raises:
+        FileExistsError: the file exists.
+    """
+    if column in table:
+        table = table.assign(**{column: [FORMULA_START.sub(" ", text) for text in table[column]]})
+    path.touch(mode=0o600, exist_ok=False)
+    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)

@@ -1,0 +1,119 @@
+"""`sentiment compare`: show what differs between runs, and whether one of two is better."""
+
+import string
+from typing import TYPE_CHECKING
+
+import click
+
+from extras.common import operations
+from sentiment.errors import UserError
+from workflow import registry, store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from extras.compare.comparison import Side
+
+PARENT_RUN = "mlflow.parentRunId"  # MLflow's tag of a child run
+PLOT = "reliability.png"
+REPORT = "comparison.md"
+
+
+@click.command()
+@click.argument("names", metavar="RUN RUN [RUN]...", nargs=-1)
+def command(names: tuple[str, ...]) -> None:
+    """Show the params and the metrics that differ between runs.
+
+    A RUN is the id of a run in MLflow, or `champion`. A run with child runs that were evaluated,
+    such as several seeds, stands for them. Two runs are compared by a statistical test.
+    """
+    if not 2 <= len(names) <= len(string.ascii_uppercase):
+        raise click.UsageError(f"Name 2 to {len(string.ascii_uppercase)} runs.")
+    for name in names:
+        if name != registry.CHAMPION and not registry.RUN_ID.fullmatch(name):
+            raise click.BadParameter(f"{name} is no id of a run. `mlflow ui` shows the ids.")
+    from extras.compare.comparison import describe
+
+    operations.connect_operations()
+    with store.store_errors():
+        sides = [
+            read_side(letter, name)
+            for letter, name in zip(string.ascii_uppercase, names, strict=False)
+        ]
+        check_comparable(sides)
+        click.echo(describe(sides, "plain"))
+        url = log_comparison(sides)
+    click.echo(f"\nLogged with a plot: {url}")
+
+
+def read_side(letter: str, name: str) -> "Side":
+    """Read a run or its child runs from the store.
+
+    Raises:
+        UserError: there is no such run, or it was not evaluated.
+    """
+    import mlflow
+
+    from extras.compare.comparison import Side
+    from workflow.runs import find_run
+
+    if name == registry.CHAMPION:
+        name = str(operations.resolve_version(None).run_id)
+    run = find_run(name)
+    is_child = f"tags.`{PARENT_RUN}` = '{name}'"
+    children = mlflow.MlflowClient().search_runs(
+        [run.info.experiment_id], is_child, order_by=["attributes.start_time ASC"]
+    )
+    evaluated: list[Run] = list(children) or [run]
+    for each in evaluated:
+        if "test_accuracy" not in each.data.metrics:
+            raise UserError(f"Run {each.info.run_id} was not evaluated. Name another run.")
+    return Side(
+        letter=letter,
+        run_id=name,
+        name=str(run.info.run_name),
+        run_ids=[str(each.info.run_id) for each in evaluated],
+        params=[each.data.params for each in evaluated],
+        metrics=[each.data.metrics for each in evaluated],
+        predictions=[registry.download_predictions(each.info.run_id) for each in evaluated],
+    )
+
+
+def check_comparable(sides: "list[Side]") -> None:
+    """Check that all runs differ and were evaluated on the same test set.
+
+    Raises:
+        UserError: they cannot be compared.
+    """
+    from workflow.promotion import have_same_test_set
+
+    run_ids = [run_id for side in sides for run_id in side.run_ids]
+    repeated = sorted({run_id for run_id in run_ids if run_ids.count(run_id) > 1})
+    if repeated:
+        raise UserError(f"Run {repeated[0]} is named twice. Name runs that differ.")
+    first = sides[0]
+    for side in sides:
+        for predictions in side.predictions:
+            if not have_same_test_set(first.predictions[0], predictions):
+                raise UserError(
+                    f"{first.run_id} and {side.run_id} were evaluated on different test sets. "
+                    "Name runs of the same dataset."
+                )
+
+
+def log_comparison(sides: "list[Side]") -> str:
+    """Log a comparison to a run of its own, and return the URL of its page.
+
+    The compared runs stay as they are: a complete run does not change.
+    """
+    import mlflow
+
+    from extras.compare.comparison import conclusion, describe, plot_reliability
+
+    name = f"compare {len(sides)} runs"
+    sentence = conclusion(*sides) if len(sides) == 2 else None
+    with mlflow.start_run(run_name=name, description=sentence) as run:
+        mlflow.log_params({side.letter: side.run_id for side in sides})
+        mlflow.log_text(describe(sides, "github"), REPORT)
+        mlflow.log_figure(plot_reliability(sides), PLOT)
+    return store.run_url(run.info.experiment_id, run.info.run_id)

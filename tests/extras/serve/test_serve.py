@@ -1,0 +1,176 @@
+"""A real server predicts raw texts as the evaluation did, and follows the champion."""
+
+import json
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from tests.conftest import Command
+from tests.project import MODEL, Project, free_port, wait_for, wait_until
+from workflow import files
+
+pytestmark = pytest.mark.slow
+FIRST = f"models:/{MODEL}/1"
+SECOND = f"models:/{MODEL}/2"
+HANDSHAKE = (
+    b"POST /invocations HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 17\r\n\r\n"
+    b'{"inputs": ["a"]}'
+)
+
+
+class Server(NamedTuple):
+    """A server of a project's model, and the folder of its log."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def predict(self, texts: list[str], **headers: str) -> pd.DataFrame:
+        response = requests.post(
+            f"{self.url}/invocations", json={"inputs": texts}, headers=headers, timeout=300
+        )
+        assert response.status_code == 200, response.text
+        return pd.DataFrame(response.json()["predictions"])
+
+    def version(self) -> str:
+        return str(requests.get(f"{self.url}/version", timeout=300).json()["model"])
+
+    def read_log(self) -> list[dict[str, Any]]:
+        paths = sorted(self.log.glob("*.jsonl"))  # two files around midnight
+        return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+@contextmanager
+def running_server(
+    project: Project, log: Path, *options: str, stop: signal.Signals = signal.SIGTERM
+) -> Iterator[Server]:
+    """Run `sentiment serve` in a project, and end it by a signal after the block."""
+    server = Server(free_port(), log)
+    command = [sys.executable, "-m", "cli", "serve", f"--port={server.port}", f"--log={log}"]
+    process = project.start(*command, *options)
+    try:
+        wait_for(f"{server.url}/health")
+        yield server
+    finally:
+        process.send_signal(stop)
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == (0 if stop == signal.SIGINT else -stop)
+    assert output.startswith(f"Serving models:/{MODEL}/")
+    assert "Traceback" not in output
+
+
+@pytest.fixture(scope="module")
+def server(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve the champion of the finished project, and log its predictions."""
+    with running_server(finished_once, tmp_path_factory.mktemp("log") / "new") as server:
+        yield server
+
+
+@pytest.fixture
+def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
+    """Return the predictions of the evaluation, with the reviews as texts."""
+    table = pd.read_csv(files.PREDICTIONS_FILE, dtype={"probability": np.float32})
+    words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
+    texts = files.read_reviews(files.FETCH, "test")
+    return table.assign(
+        text=[" ".join(words[rank] for rank in texts[review]) for review in table["review"]]
+    )
+
+
+def test_served_probabilities_are_those_of_the_evaluation_to_the_bit(
+    server: Server, reviews: pd.DataFrame
+) -> None:
+    served = server.predict(reviews["text"].tolist())
+    probabilities = served["probability"].to_numpy(np.float32)
+    np.testing.assert_array_equal(probabilities, reviews["probability"])
+    assert served["label"].tolist() == reviews["predicted"].tolist()
+
+
+def test_probabilities_do_not_depend_on_other_requests(
+    server: Server, reviews: pd.DataFrame
+) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        served = pool.map(lambda text: server.predict([text]), reviews["text"])
+        probabilities = pd.concat(served)["probability"].to_numpy(np.float32)
+    np.testing.assert_array_equal(probabilities, reviews["probability"])
+
+
+def test_each_text_is_logged_without_the_text_and_for_the_owner_alone(server: Server) -> None:
+    server.predict(["zzzunheard", "dull " * 300], **{"X-Request-Id": "mine"})
+    logged = [line for line in server.read_log() if line["request_id"].startswith("mine")]
+    assert [line["words"] for line in logged] == [1, 300]
+    assert logged[0]["unknown"] == 1
+    assert [line["version"] for line in logged] == [FIRST, FIRST]
+    assert not any("text" in line for line in logged)
+    modes = {path.stat().st_mode & 0o777 for path in server.log.iterdir()}
+    assert modes == {0o600}
+
+
+def test_request_to_upgrade_to_a_web_socket_gets_a_prediction(server: Server) -> None:
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=300)) as client:
+        client.sendall(HANDSHAKE)
+        assert client.recv(2**16).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_new_champion_is_served_without_losing_a_request(
+    project: Project, sentiment: Command, tmp_path: Path
+) -> None:
+    client = mlflow.MlflowClient()
+    first = client.get_model_version(MODEL, "1")
+    client.create_model_version(MODEL, str(first.source), first.run_id, model_id=first.model_id)
+    log = tmp_path / "log"
+    with (
+        running_server(project, log, "--log-texts", stop=signal.SIGINT) as server,
+        ThreadPoolExecutor() as pool,
+    ):
+        is_over = threading.Event()
+
+        def predict_until_over() -> int:
+            count = 0
+            while not is_over.is_set():
+                server.predict(["a fine film"])
+                count += 1
+            return count
+
+        count = pool.submit(predict_until_over)
+        try:
+            wait_until(server.read_log)
+            sentiment("promote", str(first.run_id))
+            wait_until(lambda: server.version() == SECOND)
+            server.predict(["a fine film"])
+        finally:
+            is_over.set()
+        logged = server.read_log()
+        assert len(logged) == count.result() + 1
+    assert {line["version"] for line in logged} == {FIRST, SECOND}
+    assert {line["text"] for line in logged} == {"a fine film"}
+
+
+def test_arguments_are_refused_before_a_model_is_loaded(
+    in_tmp_path: Path, sentiment: Command
+) -> None:
+    port = str(free_port())
+    assert "Add --log FOLDER" in sentiment("serve", "--port", port, "--log-texts", status=2)
+    refusal = sentiment.fail("serve", "--port", port, "--log", __file__)
+    assert refusal.startswith(f"Error: Predictions cannot be logged in {__file__}: ")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"Error: Port {port} cannot be used" in sentiment.fail("serve", "--port", port)
+    assert [*in_tmp_path.iterdir()] == []

@@ -1,0 +1,91 @@
+"""Explain a prediction by attributions of words and by predictions of prefixes."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment.prediction import tokenizer
+from sentiment.prediction.explanation import explain, log_odds, prefix_predictions
+from sentiment.prediction.keras_classifier import KerasClassifier
+from sentiment.prediction.pyfunc_model import SentimentModel
+from sentiment.prediction.tokenizer import Layout, ReadLimits
+from tests.networks import new_model
+
+pytestmark = pytest.mark.slow
+LAYOUT = Layout(num_words=20, max_length=6, padding="pre", truncating="pre")
+RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
+CONTENT = "Well: a FINE film, rare"
+LONG = "dull " * 4 + "a fine film a fine film"
+
+
+@pytest.fixture(scope="module")
+def served_once() -> SentimentModel:
+    """Return a small untrained model."""
+    model = SentimentModel()
+    model.word_index = RANKS
+    model.tokenizer = tokenizer.KERAS
+    model.threshold = 0.5
+    model.limits = ReadLimits.of_layout(LAYOUT)
+    model.classifier = KerasClassifier(new_model(), LAYOUT)
+    return model
+
+
+@pytest.fixture
+def served(served_once: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> SentimentModel:
+    """Return the model, whose layout a test may change."""
+    monkeypatch.setattr(served_once.classifier, "layout", LAYOUT)
+    return served_once
+
+
+def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel) -> None:
+    explanation = explain(served, CONTENT)
+    assert [CONTENT[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
+    ranks = [tokenizer.encode(content, RANKS).ranks for content in (CONTENT, "a rare film rare")]
+    whole, without = served.classifier.predict_probability(ranks)
+    assert explanation.probability == float(whole)
+    effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
+    assert explanation.words[1].log_odds == pytest.approx(effect, abs=1e-5)
+    assert explanation.words[3].log_odds == 0  # its rank is too large, so it is unknown anyway
+
+
+def test_prefix_prediction_is_the_prediction_for_the_prefix(served: SentimentModel) -> None:
+    prefixes = prefix_predictions(served, CONTENT)
+    words = [CONTENT[prefix.start : prefix.end] for prefix in prefixes]
+    assert words == ["a", "FINE", "film", "rare"]
+    cut = pd.DataFrame({"text": [CONTENT[: prefix.end] for prefix in prefixes]})
+    probabilities = served.predict(None, cut)["probability"].tolist()
+    assert [prefix.probability for prefix in prefixes] == probabilities
+
+
+@pytest.mark.parametrize("padding", ["pre", "post"])
+@pytest.mark.parametrize(
+    ("truncating", "starts"), [("pre", [20, 22, 27, 32, 34, 39]), ("post", [0, 5, 10, 15, 20])]
+)
+def test_truncated_words_have_no_attribution_and_the_last_prefix_is_the_text(
+    served: SentimentModel,
+    padding: Any,
+    truncating: Any,
+    starts: list[int],
+) -> None:
+    served.classifier.layout = replace(LAYOUT, padding=padding, truncating=truncating)
+    prefixes = prefix_predictions(served, LONG)
+    explanation = explain(served, LONG)
+    assert [word.start for word in explanation.words] == starts
+    assert [prefix.start for prefix in prefixes] == starts
+    assert prefixes[-1].probability == explanation.probability
+
+
+def test_text_without_known_words_has_no_attributions(served: SentimentModel) -> None:
+    explanation = explain(served, "unheard of")
+    assert (explanation.words, prefix_predictions(served, "unheard of")) == ([], [])
+    assert 0 < explanation.probability < 1
+
+
+def test_log_odds_are_finite_even_for_certain_predictions() -> None:
+    low, *middle, high = log_odds(np.array([0, 0.5, 0.75, 1], np.float32))
+    assert middle == pytest.approx([0, np.log(3)])
+    assert -20 < low < -15
+    assert high == pytest.approx(-low)

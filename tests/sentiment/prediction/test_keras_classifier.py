@@ -1,0 +1,116 @@
+"""The bits of a prediction do not depend on the other reviews."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sentiment.network.batches import Split
+from sentiment.network.linear import WEIGHT, initialize_linear_model
+from sentiment.params import LinearParams
+from sentiment.prediction import keras_classifier
+from sentiment.prediction.backend import load_keras
+from sentiment.prediction.keras_classifier import BatchPredictor, CompiledModel
+from tests.networks import new_model, pad_params
+
+if TYPE_CHECKING:
+    import keras
+
+pytestmark = pytest.mark.slow
+REVIEWS = 37
+LENGTH = 20
+WORDS = 60
+LINEAR: dict[str, Any] = {"architecture": "linear"}
+MODELS: list[dict[str, Any]] = [
+    {"cell": "lstm"},
+    {"bidirectional": True, "layers": 2, "mask_padding": True, "pooling": "max"},
+    {"cell": "gru", "mask_padding": True},
+    LINEAR,
+]
+
+
+def network(**changes: Any) -> "keras.Model":
+    dropout = {"embedding": 0.5, "input": 0.5, "head": 0.5}
+    model = new_model(pad_params(WORDS, LENGTH), **changes, units=8, dropout=dropout)
+    rng = np.random.default_rng(0)  # biases are zero before the training
+    model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.fixture
+def tokens(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, WORDS, (REVIEWS, LENGTH)).astype(np.uint16)
+
+
+def linear_model(tokens: np.ndarray) -> "keras.Model":
+    """Return a linear model with random weights that knows every n-gram of these reviews."""
+    model = new_model(pad_params(WORDS, LENGTH), **LINEAR)
+    labels = (np.arange(len(tokens)) % 2).astype(np.uint8)
+    linear = LinearParams(min_reviews=1)
+    initialize_linear_model(model, linear, Split(tokens, labels))
+    rows = linear.max_features + 1
+    model.get_layer(WEIGHT).set_weights([np.random.default_rng(0).normal(size=(rows, 1))])
+    return model
+
+
+@pytest.mark.parametrize("changes", MODELS, ids=", ".join)
+def test_bits_of_a_prediction_do_not_depend_on_other_reviews(
+    changes: dict[str, Any], tokens: np.ndarray
+) -> None:
+    model = linear_model(tokens) if changes == LINEAR else network(**changes)
+    predictor = BatchPredictor(model)
+    probabilities = predictor(tokens)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, predictor.model(tokens)[:, 0], atol=1e-6)
+    assert np.ptp(probabilities) > 0
+    alone = np.concatenate([predictor(tokens[row : row + 1]) for row in range(REVIEWS)])
+    shifted = np.concatenate([predictor(tokens[:3]), predictor(tokens[3:3]), predictor(tokens[3:])])
+    np.testing.assert_array_equal(alone, probabilities)
+    np.testing.assert_array_equal(shifted, probabilities)
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch, tokens: np.ndarray) -> np.ndarray:
+    for name, value in {
+        "LARGE_INPUT": REVIEWS,
+        "PROBE_SIZE": REVIEWS // 2,
+        "LARGE_BATCH_SIZE": 16,
+    }.items():
+        monkeypatch.setattr(keras_classifier, name, value)
+    return tokens
+
+
+def test_many_reviews_are_predicted_in_larger_batches_with_the_same_bits(
+    many: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = BatchPredictor(network(cell="lstm"))
+    sizes: list[int] = []
+    few = np.concatenate([predictor(many[:20]), predictor(many[20:])])
+    step = CompiledModel.predict_batch
+
+    def counted(program: CompiledModel, tokens: np.ndarray) -> np.ndarray:
+        sizes.append(program.size)
+        return step(program, tokens)
+
+    monkeypatch.setattr(CompiledModel, "predict_batch", counted)
+    np.testing.assert_array_equal(predictor(many), few)
+    assert sizes[-3:] == [16, 16, 16]
+
+
+def test_larger_batches_with_other_bits_are_not_used(
+    many: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = BatchPredictor(network(cell="lstm"))
+    few = np.concatenate([predictor(many[:20]), predictor(many[20:])])
+    other = CompiledModel(16, lambda tokens: load_keras().ops.full((len(tokens), 1), 0.5))
+    monkeypatch.setattr(predictor, "_compile", lambda _: other)
+    np.testing.assert_array_equal(predictor(many), few)
+
+
+def test_model_with_cudnn_is_compiled_by_xla(
+    tokens: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"cell": "gru", "bidirectional": True}
+    expected = BatchPredictor(network(**changes))(tokens)
+    monkeypatch.setattr("tensorflow.config.list_logical_devices", lambda *_: ["GPU:0"])
+    np.testing.assert_array_equal(BatchPredictor(network(**changes))(tokens), expected)

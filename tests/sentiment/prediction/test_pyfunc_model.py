@@ -1,0 +1,74 @@
+"""The registered model predicts label and probability of raw texts."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from sentiment.network.model import save_model
+from sentiment.padding import layout
+from sentiment.prediction import tokenizer
+from sentiment.prediction.keras_classifier import BatchPredictor
+from sentiment.prediction.pyfunc_model import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    WORD_INDEX_FILE,
+    Prediction,
+    SentimentModel,
+)
+from tests.networks import new_model, pad_params
+
+pytestmark = pytest.mark.slow
+RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
+    """Return a small untrained model, loaded from the files of a registered model."""
+    folder = tmp_path_factory.mktemp("model")
+    config = {"layout": pad_params().model_dump(), "threshold": 0.5, "tokenizer": "keras"}
+    save_model(new_model(), folder / MODEL_FILE)
+    (folder / WORD_INDEX_FILE).write_text(json.dumps(RANKS))
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    model = SentimentModel()
+    artifacts = {name: str(folder / name) for name in (MODEL_FILE, WORD_INDEX_FILE, CONFIG_FILE)}
+    model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
+    return model
+
+
+def test_predictions_are_those_of_the_model_for_the_encoded_texts(served: SentimentModel) -> None:
+    texts = ["A fine film", "dull", "", "unheard of"]
+    table = served.predict(None, pd.DataFrame({"text": texts}))
+    rows = tokenizer.pad_ranks(
+        [tokenizer.encode(content, RANKS).ranks for content in texts], layout(pad_params())
+    )
+    expected = BatchPredictor(new_model())(rows)
+    np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
+    assert table["probability"].dtype == np.float32
+    assert table["label"].tolist() == [served.label_of(probability) for probability in expected]
+    assert table["probability"][2] == table["probability"][3]  # no known word in either
+    assert len(served.predict(None, pd.DataFrame({"text": []}))) == 0
+
+
+def test_prediction_says_how_much_of_the_text_is_read(served: SentimentModel) -> None:
+    short, long = served.predict_texts(["a rare, unheard film", "dull " * 6])
+    assert isinstance(short, Prediction)
+    assert (short.words, short.unknown, short.truncated) == (4, 2, False)
+    assert (long.words, long.unknown, long.truncated) == (6, 0, True)
+
+
+def test_probability_of_the_threshold_itself_is_negative() -> None:
+    model = SentimentModel()
+    model.threshold = 0.75
+    labels = [model.label_of(np.float32(probability)) for probability in (0.5, 0.75, 0.8)]
+    assert labels == ["negative", "negative", "positive"]
+
+
+@pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])
+def test_value_that_is_not_a_text_is_refused_by_its_row(value: object, problem: str) -> None:
+    column = pd.Series(["a", value], dtype=object)
+    with pytest.raises(MlflowException, match=f"Row 1 of column 'text' is {problem}"):
+        SentimentModel().predict(None, pd.DataFrame({"text": column}))

@@ -1,0 +1,116 @@
+"""A text gets the token ids that it has in Keras' files."""
+
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis.strategies import characters
+from hypothesis.strategies import text as hypothesis_texts
+
+from sentiment.data import imdb
+from sentiment.prediction import tokenizer
+from sentiment.prediction.tokenizer import Encoded, Layout, ReadLimits, Reviews
+
+LAYOUT = Layout(num_words=12, max_length=6, padding="pre", truncating="pre")
+RANKS = {"the": 1, "isn't": 2, "it": 3, "br": 4, "åge": 5, "Åge": 6, "rare": 20, "naïve": 7}
+RANKS |= {"i̇yi": 8, "i̇yi̇": 9, "film": 10}
+
+
+def test_keras_tokenizer_follows_the_rules_of_the_imdb_files() -> None:
+    expected = {
+        "THE It": [1, 3],
+        "the,it.(the)!it ?!": [1, 3, 1, 3],
+        "the\tit\nthe": [1, 3, 1],
+        "NAïVE NAÏVE isn't the": [7, 2, 1],
+        "it<br /><br />the": [3, 4, 4, 1],
+        "Åge åge": [6, 5],  # a letter that is not ASCII keeps its case
+        "unheard the of it": [1, 3],
+        "it\u00a0the": [],  # no-break space separates nothing, as in the files
+    }
+    words = {content: tokenizer.tokenize_with_spans(content, RANKS) for content in expected}
+    assert {content: [word.rank for word in words[content]] for content in words} == expected
+
+
+@settings(database=None, deadline=None)
+@given(hypothesis_texts(alphabet=characters(exclude_categories=[])))
+@example(string.printable * 2)
+def test_words_with_and_without_spans_are_equal(content: str) -> None:
+    for name in (tokenizer.KERAS, tokenizer.UNICODE):
+        words = tokenizer.tokenize(content, name)
+        index = {word: rank for rank, word in enumerate(words[::2], 1)}
+        encoded = tokenizer.encode(content, index, name)
+        spans = tokenizer.tokenize_with_spans(content, index, name)
+        assert encoded == ([word.rank for word in spans], len(words))
+        written = [index[tokenizer.tokenize(content[w.start : w.end], name)[0]] for w in spans]
+        assert encoded.ranks == written
+
+
+@pytest.mark.slow
+def test_raw_imdb_reviews_are_encoded_as_published(imdb_cache: Path) -> None:
+    train, test, ranks = imdb.read_files(imdb_cache)
+    words = ["", *sorted(ranks, key=ranks.__getitem__)]
+    capitals = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+    for review in (*train, *test):
+        content = ", ".join(words[rank] for rank in review.tolist()).translate(capitals)
+        assert tokenizer.encode(content, ranks) == (review.tolist(), len(review))
+
+
+def test_unicode_tokenizer_splits_at_word_boundaries() -> None:
+    expected = {
+        "Ça m'a plu, c'est l’été !": ["ça", "m'a", "plu", "c'est", "l’été"],
+        "ΣΊΣΥΦΟΣ — Straße": ["σίσυφος", "straße"],
+        "e\u0301te\u0301": ["e\u0301te\u0301"],  # a mark belongs to its letter
+        "я тебя\nlove 👍🏽 …": ["я", "тебя", "love"],
+        "我喜欢": ["我", "喜", "欢"],  # its words need a dictionary
+    }
+    assert {content: tokenizer.tokenize(content, "unicode") for content in expected} == expected
+
+
+def test_words_have_their_spans() -> None:
+    content = "İyi, İYİ film"  # lower case makes two letters of İ
+    words = tokenizer.tokenize_with_spans(content, RANKS, "unicode")
+    assert [content[word.start : word.end] for word in words] == ["İyi", "İYİ", "film"]
+
+
+def test_texts_get_a_start_token_and_padding() -> None:
+    texts = {
+        "the it": [0, 0, 0, 1, 4, 6],
+        "rare": [0, 0, 0, 0, 1, 2],
+        "unheard": [0, 0, 0, 0, 0, 1],
+        "the " * 5 + "it": [4, 4, 4, 4, 4, 6],
+    }
+    ranks = [tokenizer.encode(content, RANKS).ranks for content in texts]
+    assert tokenizer.pad_ranks(ranks, LAYOUT).tolist() == [*texts.values()]
+    assert tokenizer.pad_ranks([], LAYOUT).shape == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("num_words", "dtype"), [(256, "uint8"), (257, "uint16"), (65_537, "uint32")]
+)
+def test_token_dtype_is_the_smallest_that_fits(num_words: int, dtype: str) -> None:
+    assert tokenizer.token_dtype(num_words) == np.dtype(dtype)
+
+
+def test_model_reads_the_ranks_and_words_that_its_layout_has_room_for() -> None:
+    limits = ReadLimits.of_layout(LAYOUT)
+    assert limits == (8, 5)  # token ids from 4 to 11; the start token takes one column
+    rows = tokenizer.pad_ranks([[limits.max_rank], [limits.max_rank + 1]], LAYOUT)
+    assert rows[:, -1].tolist() == [11, tokenizer.UNKNOWN_TOKEN]
+    assert limits.count_unknown(Encoded([8, 9, 1], word_count=5)) == 3
+    assert [limits.is_truncated(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
+
+
+def test_rarer_words_of_each_review_are_counted() -> None:
+    reviews = Reviews.from_lists([[1, 9, 8], [], [9, 9, 10], [8]], np.zeros(4, int))
+    assert reviews.lengths.tolist() == [3, 0, 3, 1]
+    assert reviews.count_rarer(8).tolist() == [1, 0, 3, 0]
+    assert Reviews.from_lists([], np.zeros(0, int)).count_rarer(8).tolist() == []
+
+
+def test_reviews_have_the_same_hash_only_if_all_words_are_the_same() -> None:
+    lists = [[1, 2], [2, 1], [1], [1, 2], [], [1, 2, 1]]
+    hashes = tokenizer.review_hashes(Reviews.from_lists(lists, np.zeros(6, int)))
+    assert hashes[0] == hashes[3]
+    assert len(set(hashes.tolist())) == 5

@@ -1,0 +1,214 @@
+"""The command `sentiment`: presets, predictions, promotions, and what it says about problems."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import cli
+from sentiment.data import imdb
+from sentiment.params import Params
+from tests.conftest import Command, runs
+from tests.project import ROOT, Project
+from workflow import files
+from workflow.params_file import load_params
+
+
+@pytest.fixture
+def params(in_tmp_path: Path) -> Path:
+    """Return a folder with the params and the presets of the project."""
+    for name in ("params.yaml", "presets/linear.yaml"):
+        (in_tmp_path / name).parent.mkdir(exist_ok=True)
+        (in_tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    return in_tmp_path
+
+
+def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
+    listed = {line.split()[0] for line in sentiment("--help").splitlines() if line[:2] == "  "}
+    assert {"repro", "sync", "reproduce", "preset", "predict", "promote"} <= listed
+    extras = {path.parent.name.replace("_", "-") for path in cli.EXTRAS.glob("*/command.py")}
+    assert extras
+    assert extras <= listed
+
+
+def test_an_extra_whose_folder_is_gone_has_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "EXTRAS", tmp_path)
+    done = CliRunner().invoke(cli.main, ["sweep"])
+    assert done.exit_code == 2
+    assert "No such command 'sweep'" in done.output
+
+
+def test_help_needs_neither_tensorflow_nor_mlflow() -> None:
+    code = (
+        "import sys, cli\n"
+        "try:\n    cli.main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "print(sorted({'tensorflow', 'keras', 'mlflow', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.usefixtures("params")
+def test_a_preset_is_written_and_undone(sentiment: Command) -> None:
+    printed = sentiment("preset", "linear")
+    assert "train.architecture: recurrent -> linear" in printed
+    assert load_params().train.architecture == "linear"
+    sentiment("preset", "default")
+    assert load_params() == Params()
+    assert "has these values already" in sentiment("preset", "default")
+
+
+@pytest.mark.usefixtures("params")
+def test_a_preset_replaces_what_another_one_set(sentiment: Command) -> None:
+    Path("presets/wide.yaml").write_text("train: {units: 128}\n", encoding="utf-8")
+    sentiment("preset", "linear")
+    sentiment("preset", "wide")
+    train = load_params().train
+    assert (train.units, train.architecture, train.epochs) == (128, "recurrent", 5)
+
+
+@pytest.mark.usefixtures("params")
+def test_a_preset_leaves_the_dataset_alone_unless_told_otherwise(sentiment: Command) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(
+        text.replace("dataset: imdb", "dataset: table", 1), encoding="utf-8"
+    )
+    sentiment("preset", "linear")
+    assert load_params().fetch.dataset == "table"
+    sentiment("preset", "default", "--fetch")
+    assert load_params() == Params()
+
+
+@pytest.mark.usefixtures("params")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("train: {unitz: 4}", "train.unitz: there is no such param"),
+        ("fetch: {dataset: table}", "a preset cannot set fetch"),
+        ("- train", "is not a mapping"),
+        ("train: [", "is not valid YAML"),
+    ],
+)
+def test_a_wrong_preset_is_one_message_and_changes_nothing(
+    sentiment: Command, content: str, message: str
+) -> None:
+    Path("presets/wrong.yaml").write_text(content, encoding="utf-8")
+    assert message in sentiment.fail("preset", "wrong")
+    assert load_params() == Params()
+
+
+@pytest.mark.usefixtures("params")
+def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
+    printed = sentiment.fail("preset", "lstm9")
+    assert printed == (
+        "Error: There is no preset lstm9. Use one of these names: default, linear.\n"
+    )
+
+
+@pytest.mark.usefixtures("params")
+def test_imdb_that_cannot_be_downloaded_is_replaced_by_the_synthetic_dataset(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> Path:
+        raise imdb.ImdbUnavailableError("The download failed.")
+
+    monkeypatch.setattr(imdb, "fetch_files", fail)
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    assert load_params().fetch.dataset == "synthetic"
+    printed = capsys.readouterr().err
+    assert "The download failed." in printed
+    assert "NOT IMDB's" in printed
+
+
+@pytest.mark.usefixtures("params")
+def test_imdb_that_was_fetched_before_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imdb, "fetch_files", pytest.fail)
+    files.new_folder(files.FETCH)
+    (files.FETCH / files.PARAMS).touch()
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    assert load_params().fetch.dataset == "imdb"
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_command_outside_of_a_project_says_so(sentiment: Command) -> None:
+    printed = sentiment.fail("repro")
+    assert printed == ("Error: params.yaml is missing: run this in the root of the project.\n")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("finished")
+def test_a_prediction_names_label_probability_and_words(sentiment: Command) -> None:
+    label, words = sentiment("predict", "The plot was not dull.").splitlines()
+    assert label.split(",")[0] in ("positive", "negative")
+    assert 0 <= float(label.split()[-1]) <= 1
+    assert words.startswith("Words that matter most: ")
+    named = sentiment(
+        "predict", "The plot was not dull.", "--model", "models:/synthetic-sentiment/1"
+    )
+    assert named.splitlines() == [label, words]
+
+
+@pytest.mark.usefixtures("params")
+def test_a_blank_text_is_refused_before_a_model_is_loaded(sentiment: Command) -> None:
+    assert "There is no text" in sentiment("predict", " \n", status=2)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("models:/synthetic-sentiment/99", "There is no version models:/synthetic-sentiment/99"),
+        ("synthetic-sentiment", "synthetic-sentiment is not a model version"),
+    ],
+)
+def test_a_model_that_does_not_exist_is_one_message(
+    sentiment: Command, uri: str, message: str
+) -> None:
+    assert message in sentiment.fail("predict", "A fine plot.", "--model", uri)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("project")
+def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> None:
+    (run,) = runs()
+    printed = sentiment("promote", run.info.run_id)
+    assert printed == "Version 1 of synthetic-sentiment is now the champion.\n"
+    assert "has no registered version" in sentiment.fail("promote", "0" * 32)
+
+
+@pytest.mark.slow
+def test_the_committed_pipeline_is_reproduced_bit_for_bit(
+    fresh: Project, sentiment: Command
+) -> None:
+    fresh.run(sys.executable, "-m", "cli", "repro")
+    fresh.commit()
+    assert sentiment("reproduce").splitlines()[-1] == "All 13 outputs are the same, bit for bit."
+    project = fresh.path / "params.yaml"
+    project.write_text(f"{project.read_text(encoding='utf-8')}# a comment\n", encoding="utf-8")
+    assert "There are uncommitted changes" in sentiment.fail("reproduce")
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_outputs_that_differ_are_named(
+    clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentiment: Command
+) -> None:
+    project = clone.copy(tmp_path / "project")
+    lock = "stages:\n  train:\n    outs:\n    - {path: data/train, md5: %s}\n"
+    (project.path / "dvc.lock").write_text(lock % "aa", encoding="utf-8")
+    project.commit()
+    monkeypatch.chdir(project.path)
+
+    def run_dvc(*_: str, folder: Path, **__: str) -> int:
+        (folder / "dvc.lock").write_text(lock % "bb", encoding="utf-8")
+        return 0
+
+    monkeypatch.setattr(cli, "run_dvc", run_dvc)
+    assert sentiment.fail("reproduce") == "Error: These outputs differ: data/train\n"

@@ -1,0 +1,95 @@
+"""`make` builds one environment, in a folder of any name, and only again if it has to."""
+
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import copy_project_files
+from tests.project import ROOT, Project
+
+pytestmark = pytest.mark.slow
+NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'
+# Not needed here, and large
+LEFT_OUT = re.compile(
+    r"^(tensorflow|keras|mlflow|pyarrow|scipy|scikit-learn|pandas|matplotlib|streamlit|botocore|"
+    r"mypy|selenium|distributed|dask|h5py|ml-dtypes|grpcio|fonttools|sqlalchemy|pydeck|pillow)[^=]*==",
+    re.MULTILINE,
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return a copy of the project whose lock has fewer packages, in a folder with a wild name."""
+    copied = Project(tmp_path / NAME)
+    copied.path.mkdir()
+    for name in ("Makefile", "pyproject.toml"):
+        (copied.path / name).write_bytes((ROOT / name).read_bytes())
+    entries = re.split(r"\n(?=[a-z])", (ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    kept = [entry for entry in entries if not LEFT_OUT.match(entry)]
+    (copied.path / "requirements.txt").write_text("\n".join(kept), encoding="utf-8")
+    copy_project_files(copied)
+    copied.environment |= {"PYTHON": sys.executable, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    copied.environment["UV_CACHE_DIR"] = subprocess.run(
+        ["uv", "cache", "dir"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return copied
+
+
+def is_private(folder: Path) -> bool:
+    """Return whether nobody else can enter a folder."""
+    return stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_one_environment_is_built_and_moves_with_its_folder(
+    project: Project, tmp_path: Path
+) -> None:
+    makes = [project.start("make", "venv") for _ in range(2)]
+    printed = [make.communicate(timeout=600)[0] for make in makes]
+    assert [make.returncode for make in makes] == [0, 0], printed
+    assert sum("Building .venv" in text for text in printed) == 1
+    assert project.run("make", "venv") == ""
+    command = (project.path / ".venv/bin/sentiment").as_posix()
+    assert "Run the pipeline" in project.run(command, "--help")
+
+    moved = Project(tmp_path / "moved to another place")
+    project.path.rename(moved.path)
+    moved.environment = project.environment
+    assert "Building" not in moved.run("make", "venv")
+    command = (moved.path / ".venv/bin/sentiment").as_posix()
+    assert "Run the pipeline" in moved.run(command, "--help")
+    shell = ("bash", "-c", "source .venv/bin/activate; cd /; sentiment --help; which sentiment")
+    assert moved.run(*shell).splitlines()[-1] == command
+    assert not list(tmp_path.rglob("pwned"))
+
+    doctor = moved.run(".venv/bin/dvc", "doctor")
+    (cache,) = re.findall(r"^Repo\.site_cache_dir: (.*)$", doctor, re.MULTILINE)
+    assert is_private(tmp_path / "cache" / "dvc-site")
+    assert Path(cache).is_relative_to(tmp_path / "cache" / "dvc-site")
+
+
+def test_an_unsuitable_python_is_one_line(project: Project, tmp_path: Path) -> None:
+    python = tmp_path / "python3.10"
+    python.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\n"
+        "if sys.argv[1] == '--version':\n"
+        "    sys.exit(print('Python 3.10.0'))\n"
+        "sys.version_info = (3, 10, 0)\n"
+        "code = sys.argv[2]\n"
+        "sys.argv = ['-c', *sys.argv[3:]]\n"
+        "exec(code)\n",
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    printed = project.fail("make", f"PYTHON={python}", "venv")
+    assert "Python 3.11, 3.12 or 3.13 is needed" in printed
+    assert not (project.path / ".venv").exists()
+
+
+def test_make_lists_its_targets(project: Project) -> None:
+    listed = re.findall(r"^  make (\w+)", project.run("make"), re.MULTILINE)
+    assert listed == ["repro", "ui", "test", "check", "bench", "lock"]

@@ -1,0 +1,255 @@
+"""What a run has, and how what is missing in MLflow comes back from the files."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+
+from sentiment.errors import StoreError
+from tests.conftest import Command, curve, run_stages, runs, use_store
+from tests.project import MODEL, Project, free_port
+from workflow import checkpoint, files
+from workflow import runs as workflow_runs
+from workflow.runs import KERAS_MODEL, STATE
+
+pytestmark = pytest.mark.slow
+CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
+
+
+def snapshot(run: Run) -> dict[str, object]:
+    """Return what should not change when a run is logged again."""
+    info = run.info
+    points = {name: curve(info.run_id, name) for name in (*CURVES, workflow_runs.GRADIENT_NORM)}
+    return {"info": dict(info), "data": run.data.to_dictionary(), "points": points}
+
+
+def logged_models(run: Run) -> set[str]:
+    client = mlflow.MlflowClient()
+    found = client.search_logged_models([run.info.experiment_id])
+    return {model.name for model in found if model.source_run_id == run.info.run_id}
+
+
+def versions() -> list[str]:
+    found = mlflow.MlflowClient().search_model_versions(f"name = '{MODEL}'")
+    return sorted(str(version.version) for version in found)
+
+
+def champion_run() -> str:
+    return str(mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion").run_id)
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_has_the_params_that_its_training_reads() -> None:
+    (run,) = runs()
+    params = run.data.params
+    assert params["train.units"] == "4"
+    assert params["fetch.synthetic.cue_distance"] == "25"
+    assert params["evaluate.threshold"] == "0.5"
+    assert not [name for name in params if name.startswith(("train.linear", "fetch.table"))]
+    sections = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/params.yaml")
+    assert "units: 4" in sections
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_has_few_tags_that_say_where_it_comes_from() -> None:
+    (run,) = runs()
+    own = {name for name in run.data.tags if not name.startswith("mlflow.")}
+    assert own == {
+        "training.id",
+        "training.key",
+        "state",
+        "train.path",
+        "git.commit",
+        "processor",
+        "tensorflow",
+        "keras",
+        "decision",
+        "reason",
+    }
+    assert run.data.tags["mlflow.note.content"]
+    assert run.data.tags["mlflow.source.name"]
+
+
+@pytest.mark.usefixtures("finished")
+def test_curves_have_a_point_for_each_epoch_and_no_more() -> None:
+    (run,) = runs()
+    for name in CURVES:
+        assert [step for step, _ in curve(run.info.run_id, name)] == [1, 2], name
+    distances = [step for step, _ in curve(run.info.run_id, workflow_runs.GRADIENT_NORM)]
+    assert distances == list(range(len(distances)))
+
+
+@pytest.mark.usefixtures("project")
+def test_to_sync_a_complete_run_changes_nothing(sentiment: Command) -> None:
+    (before,) = runs()
+    expected = snapshot(before)
+    for _ in range(2):
+        sentiment("sync")
+    (after,) = runs()
+    assert snapshot(after) == expected
+    assert versions() == ["1"]
+    assert list(Path(checkpoint.FOLDER).glob("*/")) == []
+
+
+def test_lost_artifacts_are_logged_again_in_the_same_run(
+    project: Project, sentiment: Command
+) -> None:
+    (before,) = runs()
+    expected = snapshot(before)
+    shutil.rmtree(project.path / "mlruns" / before.info.experiment_id / before.info.run_id)
+    assert "logged again" in sentiment("sync")
+    names = {entry.path for entry in mlflow.MlflowClient().list_artifacts(before.info.run_id)}
+    assert {"predictions.csv", "accuracy.png", "metrics"} <= names
+    (after,) = runs()
+    assert snapshot(after) == expected
+
+
+@pytest.mark.usefixtures("project")
+def test_a_lost_version_is_registered_again_with_its_decision(sentiment: Command) -> None:
+    (before,) = runs()
+    mlflow.MlflowClient().delete_registered_model(MODEL)
+    sentiment("sync")
+    assert champion_run() == before.info.run_id
+    version = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
+    assert version.tags["reason"] == "there was no other champion"
+    assert "positive" in sentiment("predict", "A fine plot.")
+    (after,) = runs()
+    assert after.info.end_time == before.info.end_time
+
+
+@pytest.mark.usefixtures("project")
+def test_a_lost_keras_model_is_logged_again(sentiment: Command) -> None:
+    (run,) = runs()
+    client = mlflow.MlflowClient()
+    for model in client.search_logged_models([run.info.experiment_id]):
+        if model.name == KERAS_MODEL:
+            client.delete_logged_model(model.model_id)
+    sentiment("sync")
+    assert logged_models(run) == {"model", "sentiment"}
+    for name in CURVES:
+        assert len(curve(run.info.run_id, name)) == 2, name
+
+
+@pytest.mark.usefixtures("project")
+def test_a_deleted_run_is_made_again(sentiment: Command) -> None:
+    (deleted,) = runs()
+    mlflow.MlflowClient().delete_run(deleted.info.run_id)
+    sentiment("sync")
+    (run,) = runs()
+    assert run.info.run_id != deleted.info.run_id
+    assert run.data.params == deleted.data.params
+    assert run.data.metrics["test_accuracy"] == deleted.data.metrics["test_accuracy"]
+    assert logged_models(run) == {"model", "sentiment"}
+
+
+@pytest.mark.parametrize("state", ["training", "evaluating"])
+@pytest.mark.usefixtures("project")
+def test_an_incomplete_run_is_replaced_and_leaves_no_version(
+    sentiment: Command, state: str
+) -> None:
+    """Leave what a process leaves that is killed while it logs."""
+    (run,) = runs()
+    client = mlflow.MlflowClient()
+    client.set_tag(run.info.run_id, STATE, state)
+    key = run.data.tags["training.key"]
+    with checkpoint.exclusive_checkpoint(key) as saved:
+        saved.write_facts(training_id=run.data.tags["training.id"])
+    sentiment("sync")
+    (replaced,) = runs()
+    assert replaced.info.run_id != run.info.run_id
+    assert replaced.data.metrics["test_accuracy"] == run.data.metrics["test_accuracy"]
+    assert champion_run() == replaced.info.run_id
+    assert versions() == ["1"] or versions() == ["2"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_forced_training_is_another_whole_run_with_the_same_numbers(project: Project) -> None:
+    run_stages(project, "train", "evaluate")
+    use = project.path / "mlflow.db"
+    mlflow.set_tracking_uri(f"sqlite:///{use}")
+    new, old = runs()
+    assert new.data.tags["training.id"] != old.data.tags["training.id"]
+    assert new.data.tags[STATE] == old.data.tags[STATE]
+    assert new.data.metrics["test_accuracy"] == old.data.metrics["test_accuracy"]
+    assert logged_models(new) == logged_models(old)
+
+
+def test_a_changed_threshold_is_another_run_and_version(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.change(evaluate={"threshold": 0.6})
+    run_stages(project, "evaluate")
+    use_store(project, monkeypatch)
+    new, old = runs()
+    assert new.data.params["evaluate.threshold"] == "0.6"
+    assert versions() == ["1", "2"]
+    for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
+        assert curve(new.info.run_id, name) == curve(old.info.run_id, name), name
+
+
+def test_a_training_that_was_not_evaluated_yet_has_its_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch, sentiment: Command
+) -> None:
+    project.change(train={"units": 5})
+    run_stages(project, "train")
+    use_store(project, monkeypatch)
+    assert runs()[0].info.run_id in sentiment("sync")
+    assert runs()[0].data.tags[STATE] == "trained"
+    assert len(runs()) == 2
+
+
+def test_a_store_that_dies_during_a_training_is_said_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.change(train={"units": 5})
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("The store is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow, "log_metrics", fail)
+        run_stages(project, "train", "evaluate")
+    printed = capsys.readouterr()
+    assert printed.err.count("Nothing more is logged to MLflow") == 1
+    assert "Test Accuracy: 0." in printed.out
+    use_store(project, monkeypatch)
+    workflow_runs.publish()
+    whole = runs()[0]
+    assert whole.data.params["train.units"] == "5"
+    assert len(curve(whole.info.run_id, "loss")) == 2
+    assert len(runs()) == 2
+
+
+def test_a_store_that_is_away_is_one_message(
+    project: Project, monkeypatch: pytest.MonkeyPatch, sentiment: Command
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    printed = sentiment.fail("sync")
+    assert printed.startswith("Error: The MLflow server at http://127.0.0.1:")
+    assert "Traceback" not in printed
+    assert (project.path / files.PREDICTIONS_FILE).exists()
+
+
+def test_a_locked_database_costs_no_training(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.change(train={"units": 5})
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        run_stages(project, "train")
+        other.rollback()
+    assert "Nothing more is logged to MLflow" in capsys.readouterr().err
+    run_stages(project, "evaluate")
+    use_store(project, monkeypatch)
+    assert runs()[0].data.params["train.units"] == "5"
+    assert "test_accuracy" in runs()[0].data.metrics
+
+
+@pytest.mark.usefixtures("project")
+def test_sync_without_a_training_says_what_to_run(sentiment: Command) -> None:
+    shutil.rmtree(files.TRAIN)
+    assert "data/train/params.json is missing. `dvc repro` makes it" in sentiment.fail("sync")

@@ -1,0 +1,111 @@
+"""A stage ends with one message, and a signal cuts nothing short."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sentiment.errors import UserError
+from tests.project import ROOT, default_signals
+from workflow.stage import SignalFlag, describe_error, run_stage
+
+STAGE = """
+import sys, time
+from pathlib import Path
+from workflow.stage import run_stage
+
+def main(flag):
+    print("started", flush=True)
+    while flag.number is None:
+        time.sleep(0.01)
+    Path("received").touch()
+    if "hang" in sys.argv:
+        time.sleep(600)
+    Path("finished").touch()
+
+run_stage("pad", main)
+"""
+
+
+def start_stage(*arguments: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", STAGE, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=default_signals,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stage_finishes_after_a_signal_but_its_status_stops_the_pipeline(
+    in_tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start_stage()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert errors.splitlines()[-1] == f"pad: interrupted by {number.name}"
+    assert "Traceback" not in errors
+    assert (in_tmp_path / "finished").exists()
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_a_stage_at_once(in_tmp_path: Path) -> None:
+    process = start_stage("hang")
+    process.send_signal(signal.SIGTERM)
+    while not (in_tmp_path / "received").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+    assert not (in_tmp_path / "finished").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (UserError("There is no file a.csv."), "There is no file a.csv."),
+        (
+            PermissionError(13, "Permission denied", "data/pad"),
+            "data/pad: Permission denied. Fix that and run `dvc repro` again.",
+        ),
+        (
+            OSError("1000 requested and 24 written"),
+            "No space left on device. Free some space and run `dvc repro` again.",
+        ),
+        (UserError("http://ann:secret@host/"), "http://host/"),
+    ],
+)
+def test_a_problem_of_the_user_is_one_message(error: Exception, message: str) -> None:
+    assert describe_error(error, "`dvc repro`") == message
+
+
+def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SignalFlag, "watch", lambda _: None)
+
+    def main(_: SignalFlag) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_stage("pad", main)
+
+
+def test_a_failed_stage_says_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SignalFlag, "watch", lambda _: None)
+
+    def main(_: SignalFlag) -> None:
+        raise UserError("params.yaml is missing.")
+
+    with pytest.raises(SystemExit) as raised:
+        run_stage("pad", main)
+    assert raised.value.code == "pad: params.yaml is missing."
