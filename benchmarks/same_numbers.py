@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 METRICS = ["accuracy", "loss", "val_accuracy", "val_loss"]
 HISTORIES = ("metrics/history.csv", "data/train/history.csv")  # the second one until 1.0.0
@@ -32,28 +33,32 @@ def clone(commit: str, folder: Path) -> Path:
 
 def run_pipeline(project: Path, preset: str | None) -> None:
     """Run the pipeline of a clone with the default params or with a preset."""
-    python = project / ".venv" / "bin" / "python"
-    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{project / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path}
     if preset:
-        old_command = [python, "-m", "tools.preset", "--name", preset]
+        old_command = ["python", "-m", "tools.preset", "--name", preset]
         is_old = (project / "tools" / "preset.py").exists()
-        command = old_command if is_old else [python, "-m", "cli", "preset", preset]
+        command = old_command if is_old else ["sentiment", "preset", preset]
         subprocess.run(command, cwd=project, check=True, env=environment)
-    subprocess.run([python, "-m", "dvc", "repro"], cwd=project, check=True, env=environment)
+    subprocess.run(["dvc", "repro"], cwd=project, check=True, env=environment)
 
 
 def differences(old: Path, new: Path) -> Iterator[str]:
     """Yield what differs between the results of two projects."""
-    names = {path.name for path in (old / "data/pad").glob("*.npy")}
-    names &= {path.name for path in (new / "data/pad").glob("*.npy")}
-    paths = [f"data/pad/{name}" for name in sorted(names)] + ["data/evaluate/probabilities.npy"]
-    for path in paths:
-        if not np.array_equal(np.load(old / path), np.load(new / path)):
-            yield path
+    for path in sorted((new / "data/pad").glob("*.npy")):
+        if not np.array_equal(np.load(old / "data/pad" / path.name), np.load(path)):
+            yield path.name
+    if not np.array_equal(read_probabilities(old), read_probabilities(new)):
+        yield "the probabilities"
     tables = [read_history(project)[METRICS] for project in (old, new)]
     if not tables[0].equals(tables[1]):
         yield "the metrics of the epochs"
+
+
+def read_probabilities(project: Path) -> NDArray[np.float32]:
+    """Read the probability of each test review."""
+    table = pd.read_csv(project / "data/evaluate/predictions.csv", dtype={"probability": "float32"})
+    return table["probability"].to_numpy()
 
 
 def read_history(project: Path) -> pd.DataFrame:

@@ -1,1 +1,1 @@
-"""What computes: data, networks, evaluation and prediction. Nothing here knows DVC or MLflow."""
+"""What computes: data, networks, evaluation and prediction. It neither runs DVC nor logs."""

@@ -43,7 +43,7 @@ def write_table(table: pd.DataFrame, name: str) -> None:
     """Write a table as CSV, with an apostrophe before texts that may look like a formula."""
     if "text" in table:
         table = table.assign(text=[FORMULA_START.sub("'", text) for text in table["text"]])
-    folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS
+    folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS_FOLDER
     # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL
     table.to_csv(folder / f"{name}.csv", index=False, quoting=quoting)

@@ -45,7 +45,7 @@ def main(flag: SignalFlag) -> None:
             folder = files.new_folder(TRAIN)
             save_model(training.model, folder / "model.keras")
             files.write_sections(folder, sections)
-            files.METRICS.mkdir(exist_ok=True)
+            files.METRICS_FOLDER.mkdir(exist_ok=True)
             training.history.to_csv(files.HISTORY_FILE, index=False)
             gradients.to_csv(files.INITIAL_GRADIENTS_FILE, index=False)
             metrics = {**training.metrics, "initial_gradient_reach": gradient_reach(gradients)}

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from sentiment.network.training import State
 
 FOLDER = ".checkpoint"
-STATE = "state.npz"
-FACTS = "run.json"
+STATE_FILE = "state.npz"
+FACTS_FILE = "run.json"
 STALE_AFTER_DAYS = 14
 WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to exit
 PACKAGES = ("tensorflow", "keras", "numpy")  # whose versions may change the bits
@@ -61,23 +61,23 @@ class Checkpoint:
     def facts(self) -> dict[str, Any]:
         """What is known about the training's run besides files: its id, its start and its tags."""
         try:
-            return dict(json.loads((self.folder / FACTS).read_bytes()))
+            return dict(json.loads((self.folder / FACTS_FILE).read_bytes()))
         except (FileNotFoundError, ValueError):
             return {}
 
     def write_facts(self, **facts: Any) -> None:
         """Add facts about the training's run."""
-        _replace(self.folder / FACTS, json.dumps(self.facts | facts).encode())
+        _replace(self.folder / FACTS_FILE, json.dumps(self.facts | facts).encode())
 
     def write_state(self, state: "State") -> None:
         """Save the state after another epoch in place of the previous one."""
-        partial = self.folder / f"{STATE}.partial"
+        partial = self.folder / f"{STATE_FILE}.partial"
         with partial.open("wb") as file:
             np.savez(file, **state)  # type: ignore[arg-type]
-        partial.replace(self.folder / STATE)
+        partial.replace(self.folder / STATE_FILE)
 
     def _read_state(self) -> "State | None":
-        path = self.folder / STATE
+        path = self.folder / STATE_FILE
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
@@ -87,7 +87,7 @@ class Checkpoint:
             print(f"{path} is damaged ({error}). The training starts again.", flush=True)
             # It gets a new id, because its epochs are not those that were logged before.
             path.unlink()
-            (self.folder / FACTS).unlink(missing_ok=True)
+            (self.folder / FACTS_FILE).unlink(missing_ok=True)
             return None
 
 

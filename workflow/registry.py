@@ -82,10 +82,10 @@ def log_text_model(sections: EvaluateSections) -> str:
     from mlflow.types import ColSpec, Schema
 
     from sentiment.prediction.pyfunc_model import (
-        CONFIG_FILE,
-        MODEL_FILE,
+        CONFIG_ARTIFACT,
+        MODEL_ARTIFACT,
         TEXT_COLUMN,
-        WORD_INDEX_FILE,
+        WORD_INDEX_ARTIFACT,
     )
 
     needs_regex = sections.fetch.tokenizer == tokenizer.UNICODE
@@ -101,7 +101,7 @@ def log_text_model(sections: EvaluateSections) -> str:
             "threshold": sections.evaluate.threshold,
             "tokenizer": sections.fetch.tokenizer,
         }
-        files.write_json(Path(scratch) / CONFIG_FILE, config)
+        files.write_json(Path(scratch) / CONFIG_ARTIFACT, config)
         sys.path.insert(0, scratch)  # MLflow runs the entry while it logs it
         try:
             logged = mlflow.pyfunc.log_model(
@@ -109,9 +109,9 @@ def log_text_model(sections: EvaluateSections) -> str:
                 python_model=str(entry),
                 code_paths=[str(code)],
                 artifacts={
-                    CONFIG_FILE: str(Path(scratch) / CONFIG_FILE),
-                    MODEL_FILE: str(files.MODEL_FILE),
-                    WORD_INDEX_FILE: str(files.WORD_INDEX_FILE),
+                    CONFIG_ARTIFACT: str(Path(scratch) / CONFIG_ARTIFACT),
+                    MODEL_ARTIFACT: str(files.MODEL_FILE),
+                    WORD_INDEX_ARTIFACT: str(files.WORD_INDEX_FILE),
                 },
                 signature=ModelSignature(
                     inputs=Schema([ColSpec("string", TEXT_COLUMN)]),

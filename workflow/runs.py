@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment.errors import StoreError, UserError, first_line
-from sentiment.network.training import METRICS
+from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten, flatten_used
 from workflow import checkpoint, files, provenance, registry, store
 from workflow.checkpoint import Checkpoint
@@ -35,15 +35,15 @@ KERAS_MODEL = "model"  # name of the logged Keras model
 TRAINING_ID = "training.id"  # see `workflow.checkpoint.Checkpoint`
 TRAINING_KEY = "training.key"  # see `workflow.checkpoint.training_key`
 TRAINING_PATH = "train.path"  # "fast LSTM", or "stock Keras" and the reason
-STATE = "state"
-# Values of `STATE`
+STATE_TAG = "state"
+# Values of `STATE_TAG`
 TRAINING = "training"
 TRAINED = "trained"
 EVALUATING = "evaluating"
 # Artifacts
-TABLES = "metrics"
-PARAMS_FILE = "params.yaml"
-DIFF_FILE = "uncommitted.diff"
+TABLES_ARTIFACT = "metrics"
+PARAMS_ARTIFACT = "params.yaml"
+DIFF_ARTIFACT = "uncommitted.diff"
 # Curves over the distance from the last word
 INITIAL_GRADIENT_NORM = "gradients/initial_norm"
 GRADIENT_NORM = "gradients/norm"
@@ -110,7 +110,7 @@ def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
     import mlflow
 
     for step, epoch in enumerate(epochs[first:], first + 1):
-        values = {name: epoch[name] for name in (*METRICS, "seconds") if name in epoch}
+        values = {name: epoch[name] for name in (*EPOCH_METRICS, "seconds") if name in epoch}
         mlflow.log_metrics(values, step=step, timestamp=int(1000 * epoch["ended"]))
 
 
@@ -146,13 +146,13 @@ def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
     """Start or resume the run of a training, with all that is known before the first epoch."""
     import mlflow
 
-    experiment_id = connect(sections)
+    experiment_id = connect_experiment(sections)
     found = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
     facts = saved.facts
     tags = {
         TRAINING_ID: saved.training_id,
         TRAINING_KEY: sections.key,
-        STATE: TRAINING,
+        STATE_TAG: TRAINING,
         **facts.get("tags", {}),
     }
     name = provenance.run_name(sections.fetch, sections.pad, sections.train)
@@ -164,9 +164,9 @@ def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
         description=f"A training of the stage `train` on `{sections.fetch.name}`.",
     )
     mlflow.log_params(flatten_used(sections.fetch, sections.pad, sections.train))
-    mlflow.log_dict(sections.model_dump(exclude={"key"}), PARAMS_FILE)
+    mlflow.log_dict(sections.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
     if facts.get("diff"):
-        mlflow.log_text(f"{facts['diff']}\n", DIFF_FILE)
+        mlflow.log_text(f"{facts['diff']}\n", DIFF_ARTIFACT)
     x = files.read_array(files.PAD / "x_train.npy")
     y = files.read_array(files.PAD / "y_train.npy")
     from sentiment.network.batches import train_validation_split
@@ -176,7 +176,7 @@ def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
         log_dataset(sections, context, split.x, split.y)
 
 
-def connect(sections: TrainSections) -> str:
+def connect_experiment(sections: TrainSections) -> str:
     """Connect to the experiment of the trainings on a dataset, and return its id.
 
     Raises:
@@ -227,11 +227,13 @@ def _log_training() -> None:
         )
     summary = files.read_json(files.TRAINING_METRICS_FILE)
     # Under the name of a curve, a summary would be a point more.
-    mlflow.log_metrics({name: value for name, value in summary.items() if name not in METRICS})
+    mlflow.log_metrics(
+        {name: value for name, value in summary.items() if name not in EPOCH_METRICS}
+    )
     _log_gradients(INITIAL_GRADIENT_NORM, files.INITIAL_GRADIENTS_FILE)
     for path in (files.TRAINING_METRICS_FILE, files.HISTORY_FILE, files.INITIAL_GRADIENTS_FILE):
-        mlflow.log_artifact(str(path), TABLES)
-    mlflow.set_tag(STATE, TRAINED)
+        mlflow.log_artifact(str(path), TABLES_ARTIFACT)
+    mlflow.set_tag(STATE_TAG, TRAINED)
 
 
 def _log_gradients(name: str, path: Path) -> None:
@@ -269,7 +271,7 @@ def publish() -> LoggedRun:
     trained = files.read_sections(files.TRAIN, TrainSections)
     evaluated = _read_evaluated(trained)
     with store.store_errors(), checkpoint.exclusive_checkpoint(trained.key) as saved:
-        experiment_id = connect(trained)
+        experiment_id = connect_experiment(trained)
         if evaluated is None:
             run = _trained_run(experiment_id, saved, trained)
         else:
@@ -303,7 +305,7 @@ def _trained_run(
     experiment_id: str, saved: Checkpoint, trained: TrainSections
 ) -> "mlflow.entities.Run":
     """Return the run of a training without an evaluation. Log it if it is not complete."""
-    is_trained = f"tags.`{TRAINING_KEY}` = '{trained.key}' AND tags.{STATE} != '{TRAINING}'"
+    is_trained = f"tags.`{TRAINING_KEY}` = '{trained.key}' AND tags.{STATE_TAG} != '{TRAINING}'"
     found = _find(experiment_id, is_trained)
     return found[0] if found else _log_whole_run(experiment_id, saved, trained, None)
 
@@ -314,7 +316,7 @@ def _evaluated_run(
     """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
     digest = _evaluation_digest()
     own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
-    is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE} = '{digest}'"
+    is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE_TAG} = '{digest}'"
     complete = _find(experiment_id, is_complete)
     if complete and (not own or own[0].info.run_id == complete[0].info.run_id):
         run = complete[0]
@@ -346,7 +348,7 @@ def _log_whole_run(
     import mlflow
 
     own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
-    is_trained = bool(own) and own[0].data.tags.get(STATE) == TRAINED
+    is_trained = bool(own) and own[0].data.tags.get(STATE_TAG) == TRAINED
     try:
         if is_trained:
             mlflow.start_run(run_id=own[0].info.run_id)
@@ -358,7 +360,7 @@ def _log_whole_run(
             _log_training()
         if isinstance(trained, EvaluateSections) and digest is not None:
             _log_evaluation(trained)
-            mlflow.set_tag(STATE, digest)
+            mlflow.set_tag(STATE_TAG, digest)
         run = mlflow.active_run()
         assert run is not None
     except BaseException:
@@ -396,7 +398,7 @@ def _read_epochs(saved: Checkpoint) -> list[dict[str, float]]:
     if saved.state is not None:
         rows = saved.state["epochs"].tolist()
         return [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
-    history = pd.read_csv(files.HISTORY_FILE)[list(METRICS)].assign(ended=time.time())
+    history = pd.read_csv(files.HISTORY_FILE)[list(EPOCH_METRICS)].assign(ended=time.time())
     return [dict(zip(history.columns, row, strict=True)) for row in history.to_numpy().tolist()]
 
 
@@ -404,9 +406,9 @@ def _log_evaluation(evaluated: EvaluateSections) -> None:
     """Log the files of an evaluation to the active run, and register the model."""
     import mlflow
 
-    mlflow.set_tag(STATE, EVALUATING)
+    mlflow.set_tag(STATE_TAG, EVALUATING)
     mlflow.log_params(flatten(evaluated.evaluate, "evaluate"))
-    mlflow.log_dict(evaluated.model_dump(exclude={"key"}), PARAMS_FILE)
+    mlflow.log_dict(evaluated.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
     x = files.read_array(files.PAD / "x_test.npy")
     y = files.read_array(files.PAD / "y_test.npy")
     log_dataset(evaluated, "test", x, y)
@@ -414,7 +416,7 @@ def _log_evaluation(evaluated: EvaluateSections) -> None:
     mlflow.log_metrics(metrics)
     _log_gradients(GRADIENT_NORM, files.GRADIENTS_FILE)
     mlflow.log_artifacts(str(files.EVALUATE))
-    mlflow.log_artifacts(str(files.METRICS), TABLES)
+    mlflow.log_artifacts(str(files.METRICS_FOLDER), TABLES_ARTIFACT)
     model_uri = registry.log_text_model(evaluated)
     registry.register_version(model_uri, evaluated, metrics["test_accuracy"])
 
@@ -425,7 +427,7 @@ def _log_what_was_lost(run: "mlflow.entities.Run", evaluated: EvaluateSections) 
 
     lost_files = [
         (path, folder)
-        for source, folder in ((files.EVALUATE, ""), (files.METRICS, TABLES))
+        for source, folder in ((files.EVALUATE, ""), (files.METRICS_FOLDER, TABLES_ARTIFACT))
         for path in sorted(source.iterdir())
         if path.name not in _artifact_names(run, folder)
     ]
@@ -439,7 +441,7 @@ def _log_what_was_lost(run: "mlflow.entities.Run", evaluated: EvaluateSections) 
             mlflow.log_artifact(str(path), folder or None)
         if KERAS_MODEL not in names:
             _log_training()
-            mlflow.set_tag(STATE, _evaluation_digest())
+            mlflow.set_tag(STATE_TAG, _evaluation_digest())
         if registry.TEXT_MODEL not in names or version is None:
             model_uri = registry.log_text_model(evaluated)
             accuracy = run.data.metrics["test_accuracy"]

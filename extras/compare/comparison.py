@@ -208,7 +208,7 @@ def t_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[Interval, fl
 def plot_reliability(sides: Sequence[Side]) -> Figure:
     """Draw the share of positive reviews by predicted probability, a line for each side."""
     figure, axes = plots.new_axes("Reliability", "Predicted probability", "Share positive")
-    axes.plot([0, 1], [0, 1], "--", color=plots.NEUTRAL, label="perfectly calibrated")
+    axes.plot([0, 1], [0, 1], "--", color=plots.NEUTRAL_COLOR, label="perfectly calibrated")
     for side in sides:
         groups = metrics.reliability(pd.concat(side.predictions))
         label = textwrap.shorten(f"{side.letter}: {side.name}", LABEL_WIDTH, placeholder=" …")

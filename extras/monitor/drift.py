@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sentiment.evaluation.metrics import POSITIVE
-from sentiment.evaluation.plots import DPI, TRAINING, VALIDATION
+from sentiment.evaluation.plots import DPI, TRAINING_COLOR, VALIDATION_COLOR
 
 FALSE_ALARM_RATE = 0.002  # of unchanged windows, over all quantities
 # Differences of the means up to which there is no alarm, however many texts show them.
@@ -90,7 +90,7 @@ def plot_distributions(current: pd.DataFrame, reference: pd.DataFrame) -> Figure
             bins=BINS,
             range=(0, end),
             weights=[np.full(len(table), 1 / len(table)) for table in (reference, current)],
-            color=[TRAINING, VALIDATION],
+            color=[TRAINING_COLOR, VALIDATION_COLOR],
             label=[f"test set, {len(reference):,} texts", f"current, {len(current):,} texts"],
         )
         axes.grid(alpha=0.3)

@@ -99,8 +99,8 @@ def find_run(experiment_id: str, name: str, params: Params) -> "Run":
     found = mlflow.MlflowClient().search_runs([experiment_id], is_complete, max_results=1)
     if not found:
         raise UserError(
-            f"MLflow has no complete run of {name}: its store was away. Run: dvc exp apply {name} "
-            f"&& sentiment sync\nThen set train.seed back to {params.train.seed} and run "
-            "`sentiment seeds` again."
+            f"MLflow has no complete run of {name}. Its store may have been away.\n"
+            f"Run: dvc exp apply {name} && sentiment sync\n"
+            f"Then set train.seed back to {params.train.seed} and run `sentiment seeds` again."
         )
     return found[0]

@@ -214,7 +214,7 @@ def serve(app: FastAPI, port: int) -> None:
         host=LOOPBACK,
         port=port,
         ws="none",  # otherwise a request for a web socket would never get a response
-        log_level="warning",
+        log_level="error",  # no line for each odd request
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

@@ -19,13 +19,17 @@ from extras.common.operations import model_option, resolve_version
 )
 @model_option
 @click.option(
-    "--log", "folder", type=click.Path(path_type=Path), help="Log predictions in this folder."
+    "--log",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Log predictions in this folder.",
 )
 @click.option("--log-texts", is_flag=True, help="Log the texts as well.")
 def command(port: int, model_uri: str | None, folder: Path | None, log_texts: bool) -> None:
     """Serve the champion over HTTP, and each new champion within a minute.
 
-    With --model, the same version is served all the time.
+    With --model, this version is served, whatever the champion is.
     """
     from extras.common.prediction_log import PredictionLog
     from extras.serve.champion import load_new_champion, load_version

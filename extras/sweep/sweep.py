@@ -137,7 +137,8 @@ def confirm(
     seeds = range(first, first + sweep.config.seeds)
     enqueue_confirmations(confirmed, best, seeds)
     if count_missing():
-        print(describe_confirmation(best, len(seeds), count_missing(), workers), flush=True)
+        completed = count_trials(searched, TrialState.COMPLETE)
+        print(describe_confirmation(best, completed, count_missing(), workers), flush=True)
     while True:
         run_workers(sweep, None, workers, count_missing)
         fail_lost_trials(storage, searched, confirmed)
@@ -158,14 +159,21 @@ def confirm(
 
 
 def describe_confirmation(
-    best: Sequence[FrozenTrial], seeds: int, missing: int, workers: int
+    best: Sequence[FrozenTrial], completed: int, missing: int, workers: int
 ) -> str:
-    """Return what is trained again, and how long that may take."""
+    """Return what is trained again, and how long that may take.
+
+    Args:
+        best: the trials to confirm.
+        completed: number of trials that were trained to their end.
+        missing: number of trainings.
+        workers: number of processes.
+    """
     durations = [trial.duration.total_seconds() for trial in best if trial.duration is not None]
     minutes = math.ceil(missing / workers) * float(np.mean(durations)) / 60
     return (
-        f"The best {len(best)} trials are trained again with {seeds} further seeds each: {missing} "
-        f"trainings, about {minutes:.1f} minutes"
+        f"The best {len(best)} of {completed} completed trials are trained again with further "
+        f"seeds: {missing} trainings, about {minutes:.1f} minutes"
     )
 
 

@@ -176,11 +176,11 @@ def start_worker(sweep: Sweep, n_trials: int | None, threads: int) -> BaseProces
     process = multiprocessing.get_context("spawn").Process(
         target=work, args=(sweep, n_trials, threads), daemon=True
     )
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a new process inherits
     try:
         process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, handler)
     return process
 
 

@@ -1,5 +1,6 @@
 """Turn labeled texts into reviews: tokenize them, choose the test set, and rank the words."""
 
+import filecmp
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ class EncodedDataset(NamedTuple):
         word_index: the frequency rank of each word of the training set.
         words_dropped: number of each test review's words that have no rank, shape (reviews,).
         rows_skipped: number of rows without a word, and of those that `add_texts` skips.
+        labels: the two labels of a table. None: the dataset is no table.
     """
 
     train: Reviews
@@ -32,12 +34,15 @@ class EncodedDataset(NamedTuple):
     word_index: dict[str, int]
     words_dropped: NDArray[np.int64]
     rows_skipped: int = 0
+    labels: BinaryLabels | None = None
 
 
 class NumberedRows:
     """The words of rows as numbers from 0, in the order of their first occurrence.
 
     Attributes:
+        params: the section `fetch.table`.
+        labels: the two labels of the rows.
         numbers: the number of each distinct word.
         words: the numbers of the words of all rows, one row after the other.
         lengths: number of words of each row. Rows without a word are left out.
@@ -85,6 +90,7 @@ def load_table(params: TableParams) -> EncodedDataset:
     labels.check_both_present(np.array(rows.positive), params.train)
     if params.test != params.train:
         rows.append(Path(params.test))
+        check_files_differ(params)
     positive = np.array(rows.positive)
     if params.test != params.train:
         is_test = np.arange(len(positive)) >= training_rows
@@ -95,13 +101,27 @@ def load_table(params: TableParams) -> EncodedDataset:
     words = np.array(rows.words, np.uint32)
     lengths = np.array(rows.lengths)
     ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.numbers))
-    train = _select(ranks[words], lengths, positive, ~is_test)
-    test = _select(ranks[words], lengths, positive, is_test)
+    tokens = ranks[words]
+    train = _select(tokens, lengths, positive, ~is_test)
+    test = _select(tokens, lengths, positive, is_test)
     order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # numbers of the words, by rank
     vocabulary = list(rows.numbers)
     word_index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
     words_dropped = lengths[is_test] - test.lengths
-    return EncodedDataset(train, test, word_index, words_dropped, rows.rows_skipped)
+    return EncodedDataset(train, test, word_index, words_dropped, rows.rows_skipped, labels)
+
+
+def check_files_differ(params: TableParams) -> None:
+    """Check that the file of the test set does not have the content of the training set's.
+
+    Raises:
+        UserError: it does: the model would be evaluated on what it was trained on.
+    """
+    if filecmp.cmp(params.train, params.test, shallow=False):
+        raise UserError(
+            f"{params.train} and {params.test} have the same content. To use a share of one file "
+            f"as the test set, set fetch.table.test to {params.train}."
+        )
 
 
 def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[np.bool_]:
@@ -183,7 +203,7 @@ def add_texts(
     Raises:
         UserError: a file cannot be used.
     """
-    labels = BinaryLabels(params.positive, params.label)
+    labels = dataset.labels or BinaryLabels(params.positive, params.label)
     reviews: list[list[int]] = []
     positive = array("B")
     rows = 0

@@ -91,10 +91,10 @@ def _plot_predictions(
     values: Mapping[str, float], tables: Mapping[str, pd.DataFrame], name: str
 ) -> dict[str, "Figure"]:
     return {
-        "roc": plots.roc_curve(tables["roc"], values["test_roc_auc"], name),
-        "reliability": plots.reliability(tables["reliability"], values["test_ece"], name),
-        "confusion": plots.confusion_matrix(tables["confusion"], name),
-        "lengths": plots.length_bars(tables["lengths"], values["test_accuracy"], name),
+        "roc": plots.draw_roc_curve(tables["roc"], values["test_roc_auc"], name),
+        "reliability": plots.draw_reliability(tables["reliability"], values["test_ece"], name),
+        "confusion": plots.draw_confusion_matrix(tables["confusion"], name),
+        "lengths": plots.draw_length_bars(tables["lengths"], values["test_accuracy"], name),
     }
 
 
@@ -110,7 +110,9 @@ def plot_training(
         name: name of the model, for the titles of the plots.
     """
     return {
-        "accuracy": plots.curve(history, "accuracy", name),
-        "loss": plots.curve(history, "loss", name),
-        "gradients": plots.gradients({"before the first epoch": before, "trained": after}, name),
+        "accuracy": plots.draw_curve(history, "accuracy", name),
+        "loss": plots.draw_curve(history, "loss", name),
+        "gradients": plots.draw_gradients(
+            {"before the first epoch": before, "trained": after}, name
+        ),
     }

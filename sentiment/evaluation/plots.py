@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 SIZE = (7.0, 4.5)  # inches
 DPI = 120  # dots per inch
 # Colors.
-TRAINING = "tab:blue"
-VALIDATION = "tab:orange"
-NEUTRAL = "0.6"
+TRAINING_COLOR = "tab:blue"
+VALIDATION_COLOR = "tab:orange"
+NEUTRAL_COLOR = "0.6"
 
 
 def new_axes(title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
@@ -28,7 +28,7 @@ def new_axes(title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
     return figure, axes
 
 
-def curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
+def draw_curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, on the training and the validation set.
 
     Args:
@@ -38,8 +38,8 @@ def curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
     """
     figure, axes = new_axes(f"{metric.capitalize()} · {name}", "Epoch", metric.capitalize())
     epochs = history["epoch"]
-    axes.plot(epochs, history[metric], "o-", color=TRAINING, label="training")
-    axes.plot(epochs, history[f"val_{metric}"], "s-", color=VALIDATION, label="validation")
+    axes.plot(epochs, history[metric], "o-", color=TRAINING_COLOR, label="training")
+    axes.plot(epochs, history[f"val_{metric}"], "s-", color=VALIDATION_COLOR, label="validation")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(epochs) == 1:
         axes.set_xticks([1])
@@ -49,19 +49,19 @@ def curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
     return figure
 
 
-def roc_curve(corners: pd.DataFrame, area: float, name: str) -> Figure:
+def draw_roc_curve(corners: pd.DataFrame, area: float, name: str) -> Figure:
     """Draw the ROC curve, and the diagonal of a classifier that guesses."""
     figure, axes = new_axes(f"ROC curve · {name}", "False positive rate", "True positive rate")
     x = corners["false_positive_rate"]
     y = corners["true_positive_rate"]
-    axes.plot(x, y, color=TRAINING, label=f"model, area {area:.4f}")
-    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="guessing, area 0.5")
+    axes.plot(x, y, color=TRAINING_COLOR, label=f"model, area {area:.4f}")
+    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, label="guessing, area 0.5")
     axes.set_aspect("equal")
     axes.legend(loc="lower right")
     return figure
 
 
-def confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
+def draw_confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
     """Draw the confusion matrix. Each cell has its count and its share of the row."""
     figure, axes = new_axes(f"Confusion matrix · {name}", "Predicted", "Actual")
     axes.grid(visible=False)
@@ -78,18 +78,18 @@ def confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
     return figure
 
 
-def reliability(groups: pd.DataFrame, error: float, name: str) -> Figure:
+def draw_reliability(groups: pd.DataFrame, error: float, name: str) -> Figure:
     """Draw the share of positive reviews by predicted probability."""
     figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", "Share positive")
     label = f"model, expected calibration error {error:.4f}"
-    axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING, label=label)
-    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
+    axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING_COLOR, label=label)
+    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, label="perfectly calibrated")
     axes.set_aspect("equal")
     axes.legend(loc="upper left")
     return figure
 
 
-def gradients(tables: Mapping[str, pd.DataFrame], name: str) -> Figure:
+def draw_gradients(tables: Mapping[str, pd.DataFrame], name: str) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
@@ -99,24 +99,26 @@ def gradients(tables: Mapping[str, pd.DataFrame], name: str) -> Figure:
     """
     title = f"How far back the gradient reaches · {name}"
     figure, axes = new_axes(title, "Words before the last", "Norm of the gradient")
-    for color, (label, table) in zip((NEUTRAL, TRAINING), tables.items(), strict=True):
+    for color, (label, table) in zip((NEUTRAL_COLOR, TRAINING_COLOR), tables.items(), strict=True):
         axes.plot(table["distance"], table["mean"], color=color, label=label)
     axes.fill_between(
-        table["distance"], table["low"], table["high"], color=TRAINING, alpha=0.2, linewidth=0
+        table["distance"], table["low"], table["high"], color=TRAINING_COLOR, alpha=0.2, linewidth=0
     )
     axes.set_yscale("log")
     axes.legend()
     return figure
 
 
-def length_bars(table: pd.DataFrame, accuracy: float, name: str) -> Figure:
+def draw_length_bars(table: pd.DataFrame, accuracy: float, name: str) -> Figure:
     """Draw the accuracy by length. Each bar has its accuracy and its number of reviews."""
     figure, axes = new_axes(f"Accuracy by length · {name}", "Words in the review", "Accuracy")
-    bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
+    bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING_COLOR, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)
     labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]
     axes.bar_label(bars, labels, label_type="center", color="white")
-    axes.axhline(accuracy, linestyle="--", color=VALIDATION, label=f"all, {accuracy:.1%}", zorder=3)
+    axes.axhline(
+        accuracy, linestyle="--", color=VALIDATION_COLOR, label=f"all, {accuracy:.1%}", zorder=3
+    )
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.legend(loc="lower right")
     return figure

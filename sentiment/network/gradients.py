@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 MAX_REVIEWS = 256  # more reviews reduce the error of the means, and take longer
-BATCH_SIZE = 64  # reviews in a batch
+GRADIENT_BATCH_SIZE = 64  # reviews in a batch
 VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE = 0.1  # over the reviews
@@ -70,7 +70,9 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
         return tf.norm(tape.gradient(logits, vectors), axis=2)
 
     compiled = tf.function(batch_norms, reduce_retracing=True)
-    batches = [x[start : start + BATCH_SIZE] for start in range(0, len(x), BATCH_SIZE)]
+    batches = [
+        x[start : start + GRADIENT_BATCH_SIZE] for start in range(0, len(x), GRADIENT_BATCH_SIZE)
+    ]
     return np.concatenate([compiled(tokens.astype(np.int32)).numpy() for tokens in batches])
 
 
@@ -146,8 +148,3 @@ def gradient_reach(table: pd.DataFrame) -> int:
     means = table["mean"]
     reached = (means > 0) & (means >= REACH_THRESHOLD * means.max())
     return int(table["distance"][reached].max()) if reached.any() else 0
-
-
-def as_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the mean at each distance as values of a metric, with distances as steps."""
-    return table.set_index("distance")[["mean"]].rename(columns={"mean": metric})

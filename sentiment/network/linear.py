@@ -40,7 +40,7 @@ INITIAL_SCALE = 2.0
 # Adam divides each step by the root mean square of the gradients. With Keras' epsilon of 1e-7, the
 # weight of a rare feature moves as far for a review that is predicted well as for one that is not.
 # This one is about as large as that root, and damps the steps of rare features.
-EPSILON = 2e-4
+ADAM_EPSILON = 2e-4
 MAX_ENDING_NGRAM = 2  # words
 SLOTS = 2**20
 ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `SLOTS`

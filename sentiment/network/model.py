@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentiment.network.linear import EPSILON, linear_features
+from sentiment.network.linear import ADAM_EPSILON, linear_features
 from sentiment.params import PadParams, TrainParams
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _optimizer(params: TrainParams, steps: int) -> "keras.optimizers.Optimizer":
     if params.optimizer == "sgd":
         return keras.optimizers.SGD(learning_rate, **arguments)
     if params.architecture == "linear":
-        arguments["epsilon"] = EPSILON
+        arguments["epsilon"] = ADAM_EPSILON
     if params.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(learning_rate, **arguments)
     return keras.optimizers.Adam(learning_rate, **arguments)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import keras
 
 VALIDATION_BATCH_SIZE = 256  # faster than the batches of a training, with the same metrics
-METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+EPOCH_METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 # Columns of the epochs in a state: the metrics, the duration, and the end in seconds since 1970.
-EPOCH_COLUMNS = (*METRICS, "seconds", "ended")
+EPOCH_COLUMNS = (*EPOCH_METRICS, "seconds", "ended")
 State = dict[str, NDArray[Any]]
 
 
@@ -99,9 +99,10 @@ class Training:
         Keras' `EarlyStopping` counts from the start of a process, so it cannot resume.
         """
         trained = len(self.epochs)
-        if trained >= self.params.epochs:
-            return True
-        return 0 < self.params.patience <= trained - self.kept_epoch if trained else False
+        if trained in (0, self.params.epochs):
+            return trained > 0
+        waited = trained - self.kept_epoch
+        return self.params.patience > 0 and waited >= self.params.patience
 
     def fit(
         self, after_epoch: Callable[[], None], callbacks: "Sequence[keras.callbacks.Callback]" = ()
@@ -154,7 +155,8 @@ class Training:
         def end(epoch: int, logs: dict[str, float]) -> None:
             if not math.isfinite(logs["loss"] + logs["val_loss"]):
                 raise UserError(
-                    f"The training diverged in epoch {epoch + 1} (loss {logs['loss']}). "
+                    f"The training diverged in epoch {epoch + 1} (loss {logs['loss']}, val_loss "
+                    f"{logs['val_loss']}). "
                     "Lower train.learning_rate."
                 )
             row = {**logs, "seconds": time.perf_counter() - started, "ended": time.time()}
@@ -168,13 +170,13 @@ class Training:
 
     @property
     def history(self) -> pd.DataFrame:
-        """A row for each epoch: `epoch`, from 1, and `METRICS`."""
-        table = pd.DataFrame(self.epochs, columns=list(METRICS))
+        """A row for each epoch: `epoch`, from 1, and `EPOCH_METRICS`."""
+        table = pd.DataFrame(self.epochs, columns=list(EPOCH_METRICS))
         table.insert(0, "epoch", range(1, len(table) + 1))
         return table
 
     @property
     def metrics(self) -> dict[str, float]:
         """The metrics of the kept epoch, and its number."""
-        kept = {name: self.epochs[self.kept_epoch - 1][name] for name in METRICS}
+        kept = {name: self.epochs[self.kept_epoch - 1][name] for name in EPOCH_METRICS}
         return {**kept, "kept_epoch": self.kept_epoch}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .pyfunc_model import SentimentModel
 
 
-EPSILON = 1e-7  # closer to 0 or 1, float32 cannot tell probabilities apart
+MIN_PROBABILITY = 1e-7  # closer to 0 or 1, float32 cannot tell probabilities apart
 
 
 class WordAttribution(NamedTuple):
@@ -71,5 +71,5 @@ def prefix_predictions(model: "SentimentModel", text: str) -> list[PrefixPredict
 
 def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the log-odds (natural logarithm) of probabilities of any shape."""
-    clipped = np.clip(probability.astype(np.float64), EPSILON, 1 - EPSILON)
+    clipped = np.clip(probability.astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return np.log(clipped / (1 - clipped))

@@ -21,9 +21,9 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from .keras_classifier import KerasClassifier, load_keras_model
 from .tokenizer import Layout, ReadLimits, Word, encode, tokenize_with_spans
 
-MODEL_FILE = "model.keras"
-WORD_INDEX_FILE = "word_index.json"
-CONFIG_FILE = "config.json"
+MODEL_ARTIFACT = "model.keras"
+WORD_INDEX_ARTIFACT = "word_index.json"
+CONFIG_ARTIFACT = "config.json"
 TEXT_COLUMN = "text"
 
 
@@ -68,13 +68,13 @@ class SentimentModel(PythonModel):
 
     def load(self, paths: Mapping[str, Path]) -> None:
         """Load the model from its files, given by their names."""
-        config = json.loads(paths[CONFIG_FILE].read_bytes())
+        config = json.loads(paths[CONFIG_ARTIFACT].read_bytes())
         layout = Layout(**config["layout"])
         self.threshold = config["threshold"]
         self.tokenizer = config["tokenizer"]
-        self.word_index = json.loads(paths[WORD_INDEX_FILE].read_bytes())
+        self.word_index = json.loads(paths[WORD_INDEX_ARTIFACT].read_bytes())
         self.limits = ReadLimits.of_layout(layout)
-        self.classifier = KerasClassifier(load_keras_model(paths[MODEL_FILE]), layout)
+        self.classifier = KerasClassifier(load_keras_model(paths[MODEL_ARTIFACT]), layout)
         self.classifier.predict_probability([[]])  # so that the first request does not have to wait
 
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:

@@ -15,7 +15,7 @@ from workflow import checkpoint
 from workflow.checkpoint import (
     FOLDER,
     STALE_AFTER_DAYS,
-    STATE,
+    STATE_FILE,
     exclusive_checkpoint,
     remove_checkpoint,
     training_key,
@@ -60,14 +60,14 @@ def test_a_damaged_state_starts_a_new_training(
 ) -> None:
     """Give it a new id, because its epochs are not those that were logged before."""
     write_epoch(2)
-    path = Path(FOLDER, "abc", STATE)
+    path = Path(FOLDER, "abc", STATE_FILE)
     with exclusive_checkpoint("abc") as before:
         pass
     path.write_bytes(damage(path.read_bytes()))
     with exclusive_checkpoint("abc") as saved:
         assert saved.state is None
         assert saved.training_id != before.training_id
-    assert f"{STATE} is damaged" in capsys.readouterr().out
+    assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
 
 
 def test_a_write_that_fails_leaves_the_previous_state(monkeypatch: pytest.MonkeyPatch) -> None:

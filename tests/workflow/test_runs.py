@@ -14,7 +14,7 @@ from tests.conftest import Command, curve, run_stages, runs, use_store
 from tests.project import MODEL, Project, free_port
 from workflow import checkpoint, files
 from workflow import runs as workflow_runs
-from workflow.runs import KERAS_MODEL, STATE
+from workflow.runs import KERAS_MODEL, STATE_TAG
 
 pytestmark = pytest.mark.slow
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
@@ -154,7 +154,7 @@ def test_an_incomplete_run_is_replaced_and_leaves_no_version(
     """Leave what a process leaves that is killed while it logs."""
     (run,) = runs()
     client = mlflow.MlflowClient()
-    client.set_tag(run.info.run_id, STATE, state)
+    client.set_tag(run.info.run_id, STATE_TAG, state)
     key = run.data.tags["training.key"]
     with checkpoint.exclusive_checkpoint(key) as saved:
         saved.write_facts(training_id=run.data.tags["training.id"])
@@ -173,7 +173,7 @@ def test_a_forced_training_is_another_whole_run_with_the_same_numbers(project: P
     mlflow.set_tracking_uri(f"sqlite:///{use}")
     new, old = runs()
     assert new.data.tags["training.id"] != old.data.tags["training.id"]
-    assert new.data.tags[STATE] == old.data.tags[STATE]
+    assert new.data.tags[STATE_TAG] == old.data.tags[STATE_TAG]
     assert new.data.metrics["test_accuracy"] == old.data.metrics["test_accuracy"]
     assert logged_models(new) == logged_models(old)
 
@@ -198,7 +198,7 @@ def test_a_training_that_was_not_evaluated_yet_has_its_run(
     run_stages(project, "train")
     use_store(project, monkeypatch)
     assert runs()[0].info.run_id in sentiment("sync")
-    assert runs()[0].data.tags[STATE] == "trained"
+    assert runs()[0].data.tags[STATE_TAG] == "trained"
     assert len(runs()) == 2
 
 

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 import requests
 
-from tests.conftest import Command
-from tests.project import MODEL, Project, free_port, wait_for, wait_until
+from tests.conftest import Command, use_store
+from tests.project import MODEL, ROOT, Project, free_port, wait_for, wait_until
 from workflow import files
 
 pytestmark = pytest.mark.slow
@@ -30,6 +30,15 @@ HANDSHAKE = (
     b"Content-Type: application/json\r\nContent-Length: 17\r\n\r\n"
     b'{"inputs": ["a"]}'
 )
+STUB_SERVER = """
+import sys
+sys.path.insert(0, {root!r})
+from extras.serve.app import create_app, serve
+from extras.serve.batching import Batcher
+from extras.serve.champion import ServedModel
+from tests.extras.serve.stub_model import StubModel
+serve(create_app(ServedModel("models:/stub/1", Batcher(StubModel().predict_texts))), {port})
+"""
 
 
 class Server(NamedTuple):
@@ -57,30 +66,34 @@ class Server(NamedTuple):
         return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
-@contextmanager
-def running_server(
-    project: Project, log: Path, *options: str, stop: signal.Signals = signal.SIGTERM
-) -> Iterator[Server]:
-    """Run `sentiment serve` in a project, and end it by a signal after the block."""
-    server = Server(free_port(), log)
-    command = [sys.executable, "-m", "cli", "serve", f"--port={server.port}", f"--log={log}"]
-    process = project.start(*command, *options)
+@pytest.fixture(scope="module")
+def served(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Copy the finished project, and add a second version, of the same model."""
+    project = finished_once.copy(tmp_path_factory.mktemp("served") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(project, patch)
+        client = mlflow.MlflowClient()
+        first = client.get_model_version(MODEL, "1")
+        client.create_model_version(MODEL, str(first.source), first.run_id, model_id=first.model_id)
+    return project
+
+
+@pytest.fixture(scope="module")
+def server(served: Project) -> Iterator[Server]:
+    """Serve the champion, log its predictions with their texts, and end the server by Ctrl-C."""
+    server = Server(free_port(), served.path / "log")
+    options = [f"--port={server.port}", "--log=log", "--log-texts"]
+    process = served.start(sys.executable, "-m", "cli", "serve", *options)
     try:
         wait_for(f"{server.url}/health")
         yield server
     finally:
-        process.send_signal(stop)
+        process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=300)
-    assert process.returncode == (0 if stop == signal.SIGINT else -stop)
-    assert output.startswith(f"Serving models:/{MODEL}/")
+    assert process.returncode == 0
+    assert output.startswith(f"Serving {FIRST} on {server.url}/invocations\n")
     assert "Traceback" not in output
-
-
-@pytest.fixture(scope="module")
-def server(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve the champion of the finished project, and log its predictions."""
-    with running_server(finished_once, tmp_path_factory.mktemp("log") / "new") as server:
-        yield server
+    assert "WARNING" not in output  # uvicorn's, about odd requests
 
 
 @pytest.fixture
@@ -112,13 +125,13 @@ def test_probabilities_do_not_depend_on_other_requests(
     np.testing.assert_array_equal(probabilities, reviews["probability"])
 
 
-def test_each_text_is_logged_without_the_text_and_for_the_owner_alone(server: Server) -> None:
-    server.predict(["zzzunheard", "dull " * 300], **{"X-Request-Id": "mine"})
+def test_each_text_is_logged_for_the_owner_alone(server: Server) -> None:
+    texts = ["zzzunheard", "dull " * 300]
+    server.predict(texts, **{"X-Request-Id": "mine"})
     logged = [line for line in server.read_log() if line["request_id"].startswith("mine")]
+    assert [line["text"] for line in logged] == texts
     assert [line["words"] for line in logged] == [1, 300]
     assert logged[0]["unknown"] == 1
-    assert [line["version"] for line in logged] == [FIRST, FIRST]
-    assert not any("text" in line for line in logged)
     modes = {path.stat().st_mode & 0o777 for path in server.log.iterdir()}
     assert modes == {0o600}
 
@@ -130,37 +143,45 @@ def test_request_to_upgrade_to_a_web_socket_gets_a_prediction(server: Server) ->
 
 
 def test_new_champion_is_served_without_losing_a_request(
-    project: Project, sentiment: Command, tmp_path: Path
+    server: Server, served: Project, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = mlflow.MlflowClient()
-    first = client.get_model_version(MODEL, "1")
-    client.create_model_version(MODEL, str(first.source), first.run_id, model_id=first.model_id)
-    log = tmp_path / "log"
-    with (
-        running_server(project, log, "--log-texts", stop=signal.SIGINT) as server,
-        ThreadPoolExecutor() as pool,
-    ):
-        is_over = threading.Event()
+    use_store(served, monkeypatch)
+    run_id = str(mlflow.MlflowClient().get_model_version(MODEL, "2").run_id)
+    is_over = threading.Event()
 
-        def predict_until_over() -> int:
-            count = 0
-            while not is_over.is_set():
-                server.predict(["a fine film"])
-                count += 1
-            return count
+    def predict_until_over() -> int:
+        count = 0
+        while not is_over.is_set():
+            server.predict(["a fine film"], **{"X-Request-Id": "follow"})
+            count += 1
+        return count
 
+    with ThreadPoolExecutor() as pool:
         count = pool.submit(predict_until_over)
         try:
-            wait_until(server.read_log)
-            sentiment("promote", str(first.run_id))
+            wait_until(lambda: "follow" in {line["request_id"] for line in server.read_log()})
+            assert server.version() == FIRST
+            sentiment("promote", run_id)
             wait_until(lambda: server.version() == SECOND)
-            server.predict(["a fine film"])
         finally:
             is_over.set()
-        logged = server.read_log()
-        assert len(logged) == count.result() + 1
-    assert {line["version"] for line in logged} == {FIRST, SECOND}
-    assert {line["text"] for line in logged} == {"a fine film"}
+    server.predict(["a fine film"], **{"X-Request-Id": "follow"})
+    logged = [line["version"] for line in server.read_log() if line["request_id"] == "follow"]
+    assert len(logged) == count.result() + 1
+    assert logged[0] == FIRST
+    assert logged[-1] == SECOND
+
+
+def test_signal_of_a_process_manager_ends_the_server(fresh: Project) -> None:
+    port = free_port()
+    process = fresh.start(sys.executable, "-c", STUB_SERVER.format(root=str(ROOT), port=port))
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGTERM
+    assert output == ""
 
 
 def test_arguments_are_refused_before_a_model_is_loaded(

@@ -146,3 +146,15 @@ def test_unfit_added_texts_are_refused(add_rows: Loader, labels: list[str], mess
     with pytest.raises(UserError) as raised:
         add_rows(*([("good", label)] for label in labels))
     assert message in str(raised.value)
+
+
+def test_a_test_set_with_the_content_of_the_training_set_is_refused(load_rows: Loader) -> None:
+    with pytest.raises(UserError, match="have the same content"):
+        load_rows(TRAIN, TRAIN)
+
+
+def test_added_texts_have_the_labels_of_the_table(load_rows: Loader, tmp_path: Path) -> None:
+    loaded = load_rows(TRAIN, TEST)
+    write_table(tmp_path / "added.csv", [("a", "yes"), ("b", "neutral")])
+    with pytest.raises(UserError, match="has a third label, 'neutral'"):
+        add_texts(loaded, tmp_path / "added.csv", TableParams(positive="yes"), "keras")

@@ -9,7 +9,7 @@ HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.6, 0.5, 0.4], "val_loss":
 
 
 def test_curve_has_title_labels_legend_lines_and_size() -> None:
-    figure = plots.curve(HISTORY, "loss", "lstm-64")
+    figure = plots.draw_curve(HISTORY, "loss", "lstm-64")
     (axes,) = figure.axes
     shown = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
     assert shown == ["Loss · lstm-64", "Epoch", "Loss"]
@@ -24,6 +24,6 @@ def test_curve_has_title_labels_legend_lines_and_size() -> None:
 def test_confusion_matrix_shows_counts_and_shares() -> None:
     cells = [(actual, predicted) for actual in metrics.CLASSES for predicted in metrics.CLASSES]
     counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
-    (axes,) = plots.confusion_matrix(counts, "run").axes
+    (axes,) = plots.draw_confusion_matrix(counts, "run").axes
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["3\n75.0%", "1\n25.0%", "0\n0.0%", "0\n0.0%"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sentiment.network.training import METRICS
+from sentiment.network.training import EPOCH_METRICS
 from sentiment.prediction.backend import load_keras
 from tests.networks import new_model, new_training, pad_params, train_params
 
@@ -76,7 +76,7 @@ def test_same_seed_gives_the_same_learning_curve() -> None:
     for training in (stock, ours):
         training.fit(lambda: None)
     assert (stock.path, ours.path) == ("stock Keras: train.accelerate is false", "fast LSTM")
-    for name in METRICS:
+    for name in EPOCH_METRICS:
         assert ours.history[name].tolist() == pytest.approx(stock.history[name], rel=1e-4)
 
 

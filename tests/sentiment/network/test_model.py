@@ -10,6 +10,7 @@ import pytest
 from sentiment.network.model import build_model, recurrent_layers, save_model
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
+from sentiment.prediction.keras_classifier import load_keras_model
 from tests.networks import new_model, pad_params
 
 pytestmark = pytest.mark.slow
@@ -138,7 +139,7 @@ def test_saved_model_is_loaded_as_plain_keras(changes: dict[str, Any], tmp_path:
         [rng.normal(size=weight.shape) for weight in model.get_layer("probability").get_weights()]
     )
     save_model(model, tmp_path / "model.keras")
-    loaded = load_keras().saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    loaded = load_keras_model(tmp_path / "model.keras")
     tokens = rng.integers(0, 20, (20, 6))
     np.testing.assert_array_equal(loaded(tokens), model(tokens))
     modules = {entry["module"] for entry in loaded.get_config()["layers"]}

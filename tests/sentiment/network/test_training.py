@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.network.batches import Split
-from sentiment.network.training import EPOCH_COLUMNS, METRICS, State, Training
+from sentiment.network.training import EPOCH_COLUMNS, EPOCH_METRICS, State, Training
 from sentiment.prediction.backend import load_keras
 from tests.networks import LINEAR, new_training, reviews, splits
 
@@ -50,7 +50,7 @@ def assert_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
     assert one.keys() == other.keys()
     for name in one.keys() - {"epochs"}:
         np.testing.assert_array_equal(one[name], other[name])
-    columns = slice(0, len(METRICS))
+    columns = slice(0, len(EPOCH_METRICS))
     np.testing.assert_array_equal(one["epochs"][:, columns], other["epochs"][:, columns])
 
 
@@ -78,11 +78,11 @@ def test_history_equals_stock_keras_and_each_epoch_is_reported() -> None:
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     arguments = {"batch_size": 32, "epochs": 2, "validation_split": 0.2, "verbose": 0}
     stock = model.fit(*reviews(), **arguments).history
-    for name in METRICS:
+    for name in EPOCH_METRICS:
         assert training.history[name].tolist() == pytest.approx(stock[name], rel=1e-6)
-    assert list(training.history) == ["epoch", *METRICS]
+    assert list(training.history) == ["epoch", *EPOCH_METRICS]
     assert training.history["epoch"].tolist() == reported == [1, 2]
-    last = training.history.iloc[-1][[*METRICS]].to_dict()
+    last = training.history.iloc[-1][[*EPOCH_METRICS]].to_dict()
     assert training.metrics == {**last, "kept_epoch": 2}
 
 

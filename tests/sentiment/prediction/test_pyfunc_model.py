@@ -13,9 +13,9 @@ from sentiment.padding import layout
 from sentiment.prediction import tokenizer
 from sentiment.prediction.keras_classifier import BatchPredictor
 from sentiment.prediction.pyfunc_model import (
-    CONFIG_FILE,
-    MODEL_FILE,
-    WORD_INDEX_FILE,
+    CONFIG_ARTIFACT,
+    MODEL_ARTIFACT,
+    WORD_INDEX_ARTIFACT,
     Prediction,
     SentimentModel,
 )
@@ -30,11 +30,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
     """Return a small untrained model, loaded from the files of a registered model."""
     folder = tmp_path_factory.mktemp("model")
     config = {"layout": pad_params().model_dump(), "threshold": 0.5, "tokenizer": "keras"}
-    save_model(new_model(), folder / MODEL_FILE)
-    (folder / WORD_INDEX_FILE).write_text(json.dumps(RANKS))
-    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    save_model(new_model(), folder / MODEL_ARTIFACT)
+    (folder / WORD_INDEX_ARTIFACT).write_text(json.dumps(RANKS))
+    (folder / CONFIG_ARTIFACT).write_text(json.dumps(config))
     model = SentimentModel()
-    artifacts = {name: str(folder / name) for name in (MODEL_FILE, WORD_INDEX_FILE, CONFIG_FILE)}
+    artifacts = {
+        name: str(folder / name) for name in (MODEL_ARTIFACT, WORD_INDEX_ARTIFACT, CONFIG_ARTIFACT)
+    }
     model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
     return model
 
