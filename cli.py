@@ -28,6 +28,7 @@ from workflow.stage import describe_error, quiet_libraries
 
 EXTRAS = Path(__file__).parent / "extras"
 PRESETS = Path("presets")
+RUN_CACHE = Path(".dvc", "cache", "runs")
 DEFAULT = "default"
 PRESET_SECTIONS = ("pad", "train")
 SYNTHETIC_NOTE = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
@@ -77,6 +78,7 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     from workflow import runs
 
     use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    remove_empty_cache_entries()
     status = run_dvc("repro", *dvc_options)
     if status:
         sys.exit(status)
@@ -104,6 +106,16 @@ def use_synthetic_dataset_if_imdb_is_unavailable(params: Params) -> None:
             f"{SYNTHETIC_NOTE}",
             err=True,
         )
+
+
+def remove_empty_cache_entries() -> None:
+    """Remove the empty folder that DVC leaves in its run cache if it is killed while it writes.
+
+    DVC 3.67 fails on such a folder: `join() argument must be str, bytes, or os.PathLike object`.
+    """
+    for entry in RUN_CACHE.glob("*/*"):
+        if not any(entry.iterdir()):
+            entry.rmdir()
 
 
 def run_dvc(*arguments: str, folder: Path | None = None, **environment: str) -> int:

@@ -116,7 +116,9 @@ def running_server(*command: str) -> Iterator[int]:
     """
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
-    process = subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while process.poll() is None:
             with suppress(OSError):

@@ -137,6 +137,18 @@ def test_imdb_that_was_fetched_before_is_not_downloaded(monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("in_tmp_path")
+def test_what_a_killed_dvc_left_in_its_run_cache_is_removed() -> None:
+    whole = cli.RUN_CACHE / "aa" / "aa11" / "bb22"
+    whole.parent.mkdir(parents=True)
+    whole.touch()
+    empty = cli.RUN_CACHE / "aa" / "aa22"
+    empty.mkdir()
+    cli.remove_empty_cache_entries()
+    assert whole.exists()
+    assert not empty.exists()
+
+
+@pytest.mark.usefixtures("in_tmp_path")
 def test_a_command_outside_of_a_project_says_so(sentiment: Command) -> None:
     printed = sentiment.fail("repro")
     assert printed == ("Error: params.yaml is missing: run this in the root of the project.\n")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment.errors import StoreError, UserError, first_line
+from sentiment.network.batches import train_validation_split
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten, flatten_used
 from workflow import checkpoint, files, provenance, registry, store
@@ -169,8 +170,6 @@ def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
         mlflow.log_text(f"{facts['diff']}\n", DIFF_ARTIFACT)
     x = files.read_array(files.PAD / "x_train.npy")
     y = files.read_array(files.PAD / "y_train.npy")
-    from sentiment.network.batches import train_validation_split
-
     splits = train_validation_split(x, y, sections.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
         log_dataset(sections, context, split.x, split.y)

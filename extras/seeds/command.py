@@ -32,7 +32,7 @@ def command(count: int) -> None:
             click.echo(f"Seed {seed} ({number} of {count})")
             name = f"seeds-{digest}-{seed}"
             experiments.train(name, seed)
-            run = experiments.find_run(experiment_id, name, params)
+            run = experiments.find_seed_run(experiment_id, name, params)
             group.add_child(parent, run)
             runs[seed] = run
         summary = group.summarize([run.data.metrics for run in runs.values()])

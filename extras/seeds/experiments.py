@@ -68,7 +68,7 @@ def run_experiment(name: str, seed: int) -> int:
         raise
 
 
-def find_run(experiment_id: str, name: str, params: Params) -> "Run":
+def find_seed_run(experiment_id: str, name: str, params: Params) -> "Run":
     """Return the complete run of a seed's DVC experiment.
 
     The run may be that of an earlier training whose outputs DVC restored. So it is found by what

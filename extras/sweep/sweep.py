@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import click
 import mlflow
 import numpy as np
 import optuna
@@ -111,8 +112,8 @@ def search(sweep: Sweep, searched: optuna.Study, n_trials: int, workers: int) ->
         return n_trials - count_trials(searched, *DONE)
 
     done = count_trials(searched, *DONE)
-    print(f"{sweep.name}: {done} of {n_trials} trials are done")
-    print(store.run_url(sweep.experiment, sweep.parent), flush=True)
+    click.echo(f"{sweep.name}: {done} of {n_trials} trials are done")
+    click.echo(store.run_url(sweep.experiment, sweep.parent))
     run_workers(sweep, n_trials, workers, count_missing)
 
 
@@ -138,7 +139,7 @@ def confirm(
     enqueue_confirmations(confirmed, best, seeds)
     if count_missing():
         completed = count_trials(searched, TrialState.COMPLETE)
-        print(describe_confirmation(best, completed, count_missing(), workers), flush=True)
+        click.echo(describe_confirmation(best, completed, count_missing(), workers))
     while True:
         run_workers(sweep, None, workers, count_missing)
         fail_lost_trials(storage, searched, confirmed)

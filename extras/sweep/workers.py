@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
+import click
 import optuna
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
@@ -93,7 +94,7 @@ def search(study: optuna.Study, objective: Objective, n_trials: int) -> None:
     """Train trials until a study has this many, or this process has trained enough."""
 
     def print_progress(study: optuna.Study, trial: FrozenTrial) -> None:
-        print(f"{describe(trial)}; {count_trials(study, *DONE)} of {n_trials}", flush=True)
+        click.echo(f"{describe(trial)}; {count_trials(study, *DONE)} of {n_trials}")
 
     # `MaxTrialsCallback` counts only after a trial.
     if count_trials(study, *DONE) < n_trials:
@@ -115,7 +116,7 @@ def confirm(study: optuna.Study, objective: Objective) -> None:
 
     def print_progress(_: optuna.Study, trial: FrozenTrial) -> None:
         if CONFIRMS in trial.user_attrs:
-            print(f"Seed {trial.user_attrs[SEED]}: {describe(trial)}", flush=True)
+            click.echo(f"{describe(trial)}; seed {trial.user_attrs[SEED]}")
 
     while count_trials(study, TrialState.WAITING):
         study.optimize(train_if_enqueued, n_trials=1, callbacks=[print_progress])
@@ -130,7 +131,7 @@ def describe(trial: FrozenTrial) -> str:
         outcome = f"failed: {trial.user_attrs[ERROR]}"
     else:
         outcome = f"pruned after epoch {trial.last_step}"
-    return f"trial {number}: {outcome}, {format_values(trial.params)}"
+    return f"Trial {number}: {outcome}, {format_values(trial.params)}"
 
 
 def run_workers(
@@ -195,5 +196,5 @@ def check_exit(process: BaseProcess) -> bool:
         raise UserError("A worker failed, see above. The same command continues the sweep.")
     if status < 0:
         name = signal.Signals(-status).name
-        print(f"A worker was killed by {name}. Its trial is repeated later.", flush=True)
+        click.echo(f"A worker was killed by {name}. Its trial is repeated later.")
     return status < 0

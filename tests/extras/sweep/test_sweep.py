@@ -1,7 +1,6 @@
 """A sweep whose workers and command are killed and interrupted, and which is called again."""
 
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -94,7 +93,6 @@ def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory)
     interrupted, _ = command.communicate(timeout=300)
     _, left_running = psutil.wait_procs(processes, timeout=60)
     output = project.run(*COMMAND, "--apply")
-    Path("/tmp/sweep.out").write_text(interrupted + "=====" + output)
     return Swept(project, interrupted, left_running, output)
 
 

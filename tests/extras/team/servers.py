@@ -17,6 +17,7 @@ from tests.services import QUIET, kill, postgres, start_server
 
 S3_ENVIRONMENT = ROOT / ".s3"
 S3_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+ORIGIN = "https://mlflow.example.org"  # what browsers send with each request
 DATABASE_PASSWORD = "password of the database"
 PASSWORDS = {
     "admin": "password of the administrator",
@@ -80,6 +81,7 @@ class TeamServer:
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret of the store",
             "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}",
+            "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ORIGIN,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "secret of the server",
             "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORDS["admin"],
             "MLFLOW_AUTH_CONFIG_PATH": "auth.ini",

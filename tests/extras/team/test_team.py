@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from tests.extras.team import page
-from tests.extras.team.servers import TeamServer, team_server
+from tests.extras.team.servers import ORIGIN, PASSWORDS, TeamServer, team_server
 from tests.project import MODEL, Project
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ def test_training_from_before_is_logged_to_the_server_and_its_bucket(
         "aws", "s3", "ls", "--recursive", "s3://mlflow"
     )
     assert not (alice.path / "mlflow.db").exists()
+
+
+def test_browser_at_the_servers_name_may_search_runs(server: TeamServer) -> None:
+    response = requests.post(
+        f"{server.url}/ajax-api/2.0/mlflow/experiments/search",
+        json={"max_results": 1},
+        headers={"Origin": ORIGIN},
+        auth=("reader", PASSWORDS["reader"]),
+        timeout=60,
+    )
+    assert response.ok, response.text
 
 
 def test_second_person_gets_data_and_champion_without_training(
