@@ -36,7 +36,7 @@ check: venv  ## check format, lint, types and layers
 	@env $(ACTIVE) lint-imports --no-logo
 
 bench: venv .bench/complete  ## measure the speeds that the README shows
-	@exec env $(ACTIVE) python -m benchmarks.run
+	@exec env $(ACTIVE) python -m benchmarks.bench
 
 .bench/complete: benchmarks/requirements.txt
 	@"$$PYTHON" -m venv --clear .bench

@@ -313,7 +313,7 @@ def _evaluated_run(
     experiment_id: str, saved: Checkpoint, evaluated: EvaluateSections
 ) -> "mlflow.entities.Run":
     """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
-    digest = _evaluation_digest()
+    digest = _evaluation_digest(evaluated)
     own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
     is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE_TAG} = '{digest}'"
     complete = _find(experiment_id, is_complete)
@@ -328,9 +328,10 @@ def _evaluated_run(
     return run
 
 
-def _evaluation_digest() -> str:
-    """Return a digest of the predictions in `data/evaluate`."""
-    return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes()).hexdigest()[:16]
+def _evaluation_digest(evaluated: EvaluateSections) -> str:
+    """Return a digest of the predictions in `data/evaluate` and of their threshold."""
+    threshold = str(evaluated.evaluate.threshold).encode()
+    return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes() + threshold).hexdigest()[:16]
 
 
 def _log_whole_run(
@@ -440,7 +441,7 @@ def _log_what_was_lost(run: "mlflow.entities.Run", evaluated: EvaluateSections) 
             mlflow.log_artifact(str(path), folder or None)
         if KERAS_MODEL not in names:
             _log_training()
-            mlflow.set_tag(STATE_TAG, _evaluation_digest())
+            mlflow.set_tag(STATE_TAG, _evaluation_digest(evaluated))
         if registry.TEXT_MODEL not in names or version is None:
             model_uri = registry.log_text_model(evaluated)
             accuracy = run.data.metrics["test_accuracy"]

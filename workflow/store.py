@@ -134,7 +134,14 @@ def connect(experiment: str) -> str:
             experiment_id = _local_experiment(experiment)
         else:
             experiment_id = _experiment(tracking_uri(), experiment)
-        mlflow.set_experiment(experiment_id=experiment_id)
+        location = mlflow.set_experiment(experiment_id=experiment_id).artifact_location
+        if is_server(tracking_uri()) and location == f"{ARTIFACTS}/{experiment_id}":
+            # MLflow would write the artifacts into this folder, where nobody else finds them.
+            raise StoreError(
+                f"The MLflow server at {redact(tracking_uri())} shows the store of a project's "
+                "folder, which can only be looked at. Unset MLFLOW_TRACKING_URI, or name another "
+                "server."
+            )
     return experiment_id
 
 
