@@ -27,7 +27,8 @@ def read_row(experiment_id: str, run_id: str) -> dict[str, str]:
         [experiment_id], f"tags.mlflow.parentRunId = '{run_id}'"
     )
     durations = pd.Series([child.info.end_time - child.info.start_time for child in children])
-    low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
+    low = metrics["test_accuracy_low"]
+    high = metrics["test_accuracy_high"]
     return {
         "model": str(parent.info.run_name),
         "test accuracy": f"{metrics['test_accuracy_mean']:.4f}",

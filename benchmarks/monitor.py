@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from extras.monitor.drift import measure_drift, quantities
-from sentiment.evaluation.metrics import class_names, wilson_interval
+from sentiment.evaluation.metrics import CONFIDENCE, class_names, wilson_interval
 
 MEAN_WORDS = (8, 20, 40, 100, 250)  # of a text
 TEST_TEXTS = (500, 25_000)
@@ -17,7 +17,6 @@ WINDOWS = 5  # for each test set
 MIN_SIZE = 100  # texts in a window; the sizes are log-uniform
 MAX_SIZE = 10_000
 THRESHOLD = 0.5
-CONFIDENCE = 0.95
 
 
 def draw_texts(count: int, mean_words: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -7,7 +7,6 @@ The training's curves are drawn here, so that restyling a plot does not retrain.
 """
 
 import csv
-import re
 from typing import Literal
 
 import pandas as pd
@@ -29,7 +28,6 @@ from workflow.provenance import run_name
 from workflow.stage import SignalFlag, run_stage
 
 TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
-FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
 
 
 def text_lookup(reviews: Reviews) -> TextLookup:
@@ -42,7 +40,7 @@ def text_lookup(reviews: Reviews) -> TextLookup:
 def write_table(table: pd.DataFrame, name: str) -> None:
     """Write a table as CSV, with an apostrophe before texts that may look like a formula."""
     if "text" in table:
-        table = table.assign(text=[FORMULA_START.sub("'", text) for text in table["text"]])
+        table = table.assign(text=[files.FORMULA_START.sub("'", text) for text in table["text"]])
     folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS_FOLDER
     # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a table
 READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncating keeps
-CONFIDENCE = 0.95
 
 
 def describe_version(
@@ -25,7 +24,7 @@ def describe_version(
         predictions: see `sentiment.evaluation.metrics`.
         decision: the decision about the version.
     """
-    from sentiment.evaluation.metrics import METRICS  # imports scikit-learn
+    from sentiment.evaluation.metrics import CONFIDENCE, METRICS  # imports scikit-learn
 
     accuracy = METRICS["accuracy"].compute(predictions)
     verdict = "champion" if decision.promoted else "not promoted"

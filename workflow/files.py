@@ -6,6 +6,7 @@ run, so the same pipeline writes the same files again.
 
 import json
 import os
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -33,6 +34,7 @@ GRADIENTS_FILE = METRICS_FOLDER / "gradients.csv"
 TRAINING_METRICS_FILE = METRICS_FOLDER / "train.json"
 TEST_METRICS_FILE = METRICS_FOLDER / "evaluate.json"
 PREDICTIONS_FILE = EVALUATE / "predictions.csv"
+FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
 PARAMS = "params.json"  # in each folder of data/: what the folder depends on
 
 

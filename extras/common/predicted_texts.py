@@ -5,7 +5,6 @@ Both are tables with a row for each text and columns of `sentiment.evaluation.me
 """
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +15,7 @@ import pandas as pd
 from extras.common.prediction_log import LogLine, parse_line
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import class_names
-from workflow import registry
+from workflow import files, registry
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel
 
 PART_TEXTS = 10_000  # texts that are encoded at once: their ranks take much more memory than texts
-FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
 
 
 def predict_texts(model: "SentimentModel", texts: Sequence[str]) -> pd.DataFrame:
@@ -126,6 +124,8 @@ def write_private_csv(path: Path, table: pd.DataFrame, column: str) -> None:
         FileExistsError: the file exists.
     """
     if column in table:
-        table = table.assign(**{column: [FORMULA_START.sub(" ", text) for text in table[column]]})
+        table = table.assign(
+            **{column: [files.FORMULA_START.sub(" ", text) for text in table[column]]}
+        )
     path.touch(mode=0o600, exist_ok=False)
     table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from extras.compare.comparison import Side
 
-PARENT_RUN = "mlflow.parentRunId"  # MLflow's tag of a child run
 PLOT = "reliability.png"
 REPORT = "comparison.md"
 
@@ -60,7 +59,7 @@ def read_side(letter: str, name: str) -> "Side":
     if name == registry.CHAMPION:
         name = str(operations.resolve_version(None).run_id)
     run = find_run(name)
-    is_child = f"tags.`{PARENT_RUN}` = '{name}'"
+    is_child = f"tags.`mlflow.parentRunId` = '{name}'"
     children = mlflow.MlflowClient().search_runs(
         [run.info.experiment_id], is_child, order_by=["attributes.start_time ASC"]
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sentiment.evaluation import metrics, plots
-from sentiment.evaluation.metrics import Interval
+from sentiment.evaluation.metrics import CONFIDENCE, Interval
 from workflow.promotion import (
     DiscordantPairs,
     count_discordant_pairs,
@@ -19,7 +19,6 @@ from workflow.promotion import (
     mcnemar_p_value,
 )
 
-CONFIDENCE = 0.95
 ABSENT = "–"  # a param or a metric that a side does not have
 LABEL_WIDTH = 80  # characters of a name in a plot
 SHOWN_METRICS = "^(test_|val_|seconds$)"

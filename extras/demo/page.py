@@ -27,9 +27,9 @@ EXAMPLE = (
     "I expected a dull sequel, but the acting is brilliant and the story moved me. "
     "Not perfect, yet one of the best films of the year."
 )
-MAX_CHARACTERS = 20_000  # of a review, of which the model reads `pad.max_length` tokens
-POSITIVE = "31, 119, 180"  # Matplotlib's tab:blue, as RGB
-NEGATIVE = "255, 127, 14"  # tab:orange
+MAX_REVIEW_CHARACTERS = 20_000  # of a review, of which the model reads `pad.max_length` tokens
+POSITIVE_COLOR = "31, 119, 180"  # Matplotlib's tab:blue, as RGB
+NEGATIVE_COLOR = "255, 127, 14"  # tab:orange
 MIN_SHOWN_SHARE = 0.05  # words below this share of the strongest attribution have no color
 NUMBER_WIDTH = 6  # characters of a word's number in the chart's labels, which makes them unique
 CHART: dict[str, Any] = {
@@ -69,7 +69,7 @@ def highlight_words(text: str, words: Sequence[WordAttribution]) -> str:
         shown = html.escape(text[word.start : word.end])
         share = abs(word.log_odds) / strongest
         if share > MIN_SHOWN_SHARE:
-            color = POSITIVE if word.log_odds > 0 else NEGATIVE
+            color = POSITIVE_COLOR if word.log_odds > 0 else NEGATIVE_COLOR
             style = f"background: rgba({color}, {0.15 + 0.6 * share:.2f}); border-radius: 3px"
             title = f"{word.log_odds:+.2f}"
             shown = f'<mark title="{title}" style="{style}; color: inherit">{shown}</mark>'
@@ -100,7 +100,7 @@ def load_version(version: str) -> SentimentModel:
 
 def show_prediction(model: SentimentModel) -> None:
     """Ask for a text, and show its prediction and how the model reads it."""
-    text = st.text_area("A review", EXAMPLE, height=160, max_chars=MAX_CHARACTERS)
+    text = st.text_area("A review", EXAMPLE, height=160, max_chars=MAX_REVIEW_CHARACTERS)
     explanation = explain(model, text)
     st.subheader(explanation.label.capitalize())
     probability = explanation.probability

@@ -11,6 +11,7 @@ import dask
 import distributed
 from distributed.comm import CommClosedError
 
+from extras.common.loopback import LOOPBACK
 from extras.predict_file.parts import Part, predict_part
 from sentiment.errors import UserError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CONNECT_SECONDS = 10
-LOOPBACK = "127.0.0.1"
 
 
 @contextmanager

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sentiment.evaluation.metrics import CONFIDENCE
 from sentiment.params import Params, TrainParams, flatten, flatten_used
 from workflow import provenance
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-CONFIDENCE = 0.95
-SEED = "train.seed"
-PARENT_RUN = "mlflow.parentRunId"  # MLflow's tag of a child run
+SEED_PARAM = "train.seed"
 DIGEST = "seeds.digest"  # tag of a parent run
 
 
@@ -40,11 +39,11 @@ def parent_run(
         run_id=found[0].info.run_id if found else None,
         run_name=f"{count} seeds{provenance.SEPARATOR}{name}",
         tags={DIGEST: digest},
-        description=f"Its child runs have the same params, except for `{SEED}`.",
+        description=f"Its child runs have the same params, except for `{SEED_PARAM}`.",
     ) as run:
         flat = flatten_used(params.fetch, params.pad, params.train)
         flat |= flatten(params.evaluate, "evaluate")
-        del flat[SEED]
+        del flat[SEED_PARAM]
         mlflow.log_params(flat)
         try:
             yield run
@@ -55,7 +54,7 @@ def parent_run(
 
 def add_child(parent: "Run", run: "Run") -> None:
     """Make a run a child run of the parent run."""
-    mlflow.MlflowClient().set_tag(run.info.run_id, PARENT_RUN, parent.info.run_id)
+    mlflow.MlflowClient().set_tag(run.info.run_id, "mlflow.parentRunId", parent.info.run_id)
 
 
 def summarize(metrics: Sequence[Mapping[str, float]]) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictStr, model_validator
 from pydantic.config import JsonDict
 
-TEXT_COLUMN = "text"
+from sentiment.prediction.pyfunc_model import TEXT_COLUMN
+
 MAX_TEXTS = 10_000  # maximum of a request
 MAX_COLUMNS = 1_000
 FORMS = ("dataframe_records", "dataframe_split", "inputs", "instances")

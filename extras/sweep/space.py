@@ -82,15 +82,15 @@ def draw_values(
         ValueError: bounds, step and logarithm do not go together.
     """
     for name, values in space.items():
-        low, high, step = values.low, values.high, values.step
+        step = values.step
         if values.choices is not None:
             trial.suggest_categorical(name, values.choices)
         elif isinstance(flat_params(params)[name], float):
-            trial.suggest_float(name, low, high, step=step, log=values.log)
+            trial.suggest_float(name, values.low, values.high, step=step, log=values.log)
         elif isinstance(step, float):
             raise ValueError(f"{name}: the step {step} is not an integer")
         else:
-            trial.suggest_int(name, low, high, step=step or 1, log=values.log)
+            trial.suggest_int(name, values.low, values.high, step=step or 1, log=values.log)
     return round_values(trial.params)
 
 

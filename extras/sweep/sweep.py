@@ -42,7 +42,7 @@ from workflow.params_file import PARAMS_FILE, load_params
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DATABASE = "sweeps.db"  # in the project's root
+SWEEP_DATABASE = "sweeps.db"  # in the project's root
 KEY = "sweep.key"  # tag of a parent run: name of the study that searches
 MIN_PLOTTED = 4  # completed trials, before the importance of params says anything
 
@@ -66,7 +66,7 @@ def run_sweep(n_trials: int, workers: int, storage: str | None) -> tuple[str, di
     config = read_config(params)
     if files.read_sections(FETCH, FetchSections).fetch != params.fetch.used():
         raise UserError(f"{FETCH} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`.")
-    url = storage or f"sqlite:///{files.root() / DATABASE}"
+    url = storage or f"sqlite:///{files.root() / SWEEP_DATABASE}"
     with storage_errors():
         opened = open_storage(url)
         name = study_name(params, config)

@@ -63,7 +63,7 @@ def work(sweep: Sweep, n_trials: int | None, threads: int) -> None:
             reviews = files.read_reviews(files.FETCH, "train")
             objective = partial(train_trial, sweep, reviews, flag, provenance.provenance_tags())
             if n_trials is None:
-                confirm(open_confirmation(storage, sweep.name), objective)
+                train_enqueued(open_confirmation(storage, sweep.name), objective)
             else:
                 search(open_search(storage, sweep.name), objective, n_trials)
     except Interrupted:
@@ -105,8 +105,8 @@ def search(study: optuna.Study, objective: Objective, n_trials: int) -> None:
         )
 
 
-def confirm(study: optuna.Study, objective: Objective) -> None:
-    """Train what is enqueued in a study."""
+def train_enqueued(study: optuna.Study, objective: Objective) -> None:
+    """Train the enqueued trials of a study."""
 
     def train_if_enqueued(trial: optuna.Trial) -> float:
         # If another process has just taken the last one, Optuna makes a trial.

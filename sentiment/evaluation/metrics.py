@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 NEGATIVE = "negative"
 POSITIVE = "positive"
 CLASSES = [NEGATIVE, POSITIVE]
+CONFIDENCE = 0.95  # of every confidence interval
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 CALIBRATION_BINS = 10  # groups of equal width by probability
 LENGTH_BOUNDS = (100, 200, 400)  # words: the greatest number of each group by length

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from extras.compare.comparison import (
-    CONFIDENCE,
     Side,
     changed_params,
     conclusion,
@@ -17,6 +16,7 @@ from extras.compare.comparison import (
     paired_interval,
     t_test,
 )
+from sentiment.evaluation.metrics import CONFIDENCE
 from workflow.promotion import DiscordantPairs, mcnemar_p_value
 
 REVIEWS = 40

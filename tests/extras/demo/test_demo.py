@@ -37,8 +37,8 @@ def test_words_are_colored_by_attribution_and_text_is_escaped() -> None:
         WordAttribution(18, 21, 0.01),
     ]
     shown = page.highlight_words(content, words)
-    assert f'<mark title="+2.00" style="background: rgba({page.POSITIVE}, 0.75)' in shown
-    assert f'<mark title="-1.00" style="background: rgba({page.NEGATIVE}, 0.45)' in shown
+    assert f'<mark title="+2.00" style="background: rgba({page.POSITIVE_COLOR}, 0.75)' in shown
+    assert f'<mark title="-1.00" style="background: rgba({page.NEGATIVE_COLOR}, 0.45)' in shown
     assert shown.endswith("dull</mark>&gt; &amp; the")
     assert "but<br>&lt;" in shown
     assert page.highlight_words("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"

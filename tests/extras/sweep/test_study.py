@@ -116,7 +116,7 @@ def test_best_trials_are_enqueued_with_the_seeds_that_they_lack(
         trained.append((x(trial), trial.user_attrs[CONFIRMS], trial.user_attrs[SEED]))
         return 0.5
 
-    workers.confirm(confirmed, objective)
+    workers.train_enqueued(confirmed, objective)
     assert trained == [
         *[(0.75, 1, 8), (0.75, 1, 9), (0.625, 2, 8), (0.625, 2, 9)],
         *[(0.75, 1, 10), (0.625, 2, 10)],
@@ -128,7 +128,7 @@ def test_confirmation_trains_nothing_that_is_not_enqueued(
 ) -> None:
     """Another worker takes the last trial after this one has counted it."""
     monkeypatch.setattr(workers, "count_trials", lambda *_: len(confirmed.trials) == 0)
-    workers.confirm(confirmed, x)
+    workers.train_enqueued(confirmed, x)
     assert [trial.params for trial in confirmed.trials] == [{}]
 
 
