@@ -35,7 +35,7 @@ check: venv  ## check format, lint, types and layers
 	@env $(ACTIVE) mypy
 	@env $(ACTIVE) lint-imports --no-logo
 
-bench: venv .bench/complete  ## measure the speeds that the README shows
+bench: venv .bench/complete  ## measure speeds, as docs/performance.md shows them
 	@exec env $(ACTIVE) python -m benchmarks.bench
 
 .bench/complete: benchmarks/requirements.txt

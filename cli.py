@@ -10,10 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
+import psutil
 
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten
@@ -77,14 +80,17 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     """
     from workflow import runs
 
-    use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    params = load_params()
+    if not {"--dry", "--pull"} & set(dvc_options):  # these download nothing, or pull it
+        use_synthetic_dataset_if_imdb_is_unavailable(params)
     remove_empty_cache_entries()
     status = run_dvc("repro", *dvc_options)
     if status:
         sys.exit(status)
-    run = runs.publish_or_explain()
-    if run:
-        click.echo(run.describe())
+    if runs.find_obstacle() is None:  # not after the first stages alone, which DVC may be asked for
+        run = runs.publish_or_explain()
+        if run:
+            click.echo(run.describe())
     if load_params().fetch.dataset == "synthetic":
         click.echo(SYNTHETIC_NOTE)
 
@@ -121,23 +127,38 @@ def remove_empty_cache_entries() -> None:
 def run_dvc(*arguments: str, folder: Path | None = None, **environment: str) -> int:
     """Run a DVC command and return its exit status.
 
-    Ctrl-C reaches DVC and its stage by itself, and SIGTERM is passed on to DVC. Both are waited
-    for, because a stage finishes what it has begun.
+    Ctrl-C reaches DVC and its stage by itself. SIGTERM is passed on to the stage, because DVC would
+    leave it behind. Both are waited for, because a stage finishes what it has begun.
     """
-    dvc = subprocess.Popen(
-        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env={**os.environ, **environment}
+    # The stages run `python`, which is this one, also if nobody has activated its environment.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    dvc = psutil.Popen(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **environment},
     )
-    signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda number, _: dvc.send_signal(number))
-    return dvc.wait()
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        for process in dvc.children(recursive=True) or [dvc]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    on_interrupt = signal.signal(signal.SIGINT, lambda *_: None)
+    on_termination = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        status = int(dvc.wait())
+    finally:
+        signal.signal(signal.SIGINT, on_interrupt)
+        signal.signal(signal.SIGTERM, on_termination)
+    return status if status >= 0 else 128 - status
 
 
 @main.command()
 def sync() -> None:
     """Log everything in data/ that MLflow lacks. A second call changes nothing.
 
-    A store that was away has an incomplete run or none, `dvc pull` and `dvc exp apply` bring files
-    of runs that another store has, and somebody may have deleted artifacts or versions in MLflow.
+    Run it after the store was away, after `dvc pull` or `dvc exp apply`, or if somebody deleted
+    artifacts or versions in MLflow.
     """
     from workflow import runs
 
@@ -148,7 +169,8 @@ def sync() -> None:
 def reproduce() -> None:
     """Run the committed pipeline again in a clone, and compare the outputs by their digests.
 
-    The clone has neither the cache nor the store of this project, so every stage runs.
+    Every stage runs in the clone, even if DVC's cache has its outputs. The clone has a store of its
+    own.
     """
     committed = read_outputs(Path())
     changes = command_output("git", "status", "--porcelain")
@@ -161,7 +183,7 @@ def reproduce() -> None:
         dvc_config = Path(".dvc", "config.local")
         if dvc_config.exists():
             shutil.copyfile(dvc_config, clone / dvc_config)
-        if run_dvc("repro", folder=clone, MLFLOW_TRACKING_URI="", DVC_ROOT=""):
+        if run_dvc("repro", "--force", folder=clone, MLFLOW_TRACKING_URI="", DVC_ROOT=""):
             raise UserError("The pipeline failed in a clone of this commit, see above.")
         again = read_outputs(clone)
     differing = [path for path, digest in committed.items() if again.get(path) != digest]

@@ -33,6 +33,7 @@ def project(tmp_path: Path) -> Project:
     (copied.path / "requirements.txt").write_text("\n".join(kept), encoding="utf-8")
     copy_project_files(copied)
     copied.environment |= {"PYTHON": sys.executable, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    copied.environment |= {"MAKEFLAGS": "", "MAKELEVEL": "0"}  # `make test` set others
     copied.environment["UV_CACHE_DIR"] = subprocess.run(
         ["uv", "cache", "dir"], capture_output=True, text=True, check=True
     ).stdout.strip()

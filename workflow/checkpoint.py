@@ -22,8 +22,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
+from pathspec import GitIgnoreSpec
 
-from sentiment.errors import UserError
+from sentiment.errors import AlreadyRunningError
 from sentiment.params import TrainParams
 from sentiment.prediction.backend import usable_cores
 from workflow import files
@@ -59,7 +60,7 @@ class Checkpoint:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known about the training's run besides files: its id, its start and its tags."""
+        """What the training's run needs besides files: the training's id, tags and a diff."""
         try:
             return dict(json.loads((self.folder / FACTS_FILE).read_bytes()))
         except (FileNotFoundError, ValueError):
@@ -84,7 +85,7 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (ValueError, EOFError, BadZipFile) as error:
-            print(f"{path} is damaged ({error}). The training starts again.", flush=True)
+            print(f"{path} is damaged ({error}). It is removed.", flush=True)
             # It gets a new id, because its epochs are not those that were logged before.
             path.unlink()
             (self.folder / FACTS_FILE).unlink(missing_ok=True)
@@ -123,7 +124,8 @@ def _files_of(path: Path) -> list[Path]:
     """Return a file, or the files of a folder that .dvcignore does not leave out."""
     if path.is_file():
         return [path]
-    found = (each for each in path.rglob("*") if "__pycache__" not in each.parts)
+    ignored = GitIgnoreSpec.from_lines(Path(".dvcignore").read_text(encoding="utf-8").splitlines())
+    found = (each for each in path.rglob("*") if not ignored.match_file(each))
     return sorted(each for each in found if each.is_file())
 
 
@@ -137,19 +139,23 @@ def processor_name() -> str:
 
 
 @contextmanager
-def exclusive_checkpoint(key: str) -> Iterator[Checkpoint]:
+def exclusive_checkpoint(key: str, wait_seconds: float = WAIT_SECONDS) -> Iterator[Checkpoint]:
     """Yield the checkpoint of a training. No other process can have it during the block.
 
+    Args:
+        key: the key of the training.
+        wait_seconds: how long to wait for another process that has it.
+
     Raises:
-        UserError: another process has it.
+        AlreadyRunningError: another process has it.
     """
     folder = files.root() / FOLDER / key
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{folder}.lock")
     try:
-        lock.acquire(timeout=WAIT_SECONDS)
+        lock.acquire(timeout=wait_seconds)
     except Timeout:
-        raise UserError(
+        raise AlreadyRunningError(
             "This training is running already, in another process. Wait until it is done."
         ) from None
     try:

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentiment import prediction
-from sentiment.errors import UserError, first_line
+from sentiment.errors import StoreError, UserError, first_line
 from sentiment.prediction import tokenizer
 from workflow import card, files, store
 from workflow.files import EvaluateSections
 from workflow.promotion import Decision, decide_promotion, have_same_test_set
 
 if TYPE_CHECKING:
-    import mlflow
     import pandas as pd  # takes a second, for which `--help` of an extra should not wait
     from mlflow.entities.model_registry import ModelVersion
 
@@ -31,7 +30,9 @@ TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGN
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
 CHAMPION = "champion"  # the alias, and the decision about a version that got it
+FORMER = "former champion"
 NOT_PROMOTED = "not promoted"
+PROMOTED_BY_A_PERSON = "promoted by a person"  # a reason
 TEXT_MODEL = "sentiment"  # name of the logged model that predicts raw texts
 # Tags of a version
 ACCURACY = "test_accuracy"
@@ -73,8 +74,8 @@ def serving_requirements(*others: str) -> list[str]:
 def log_text_model(sections: EvaluateSections) -> str:
     """Log the model that predicts raw texts to the active run, and return its URI.
 
-    The version's copy of the code has a name of its own, so that several versions, and the
-    project's own modules, can be loaded in one process.
+    The version's copy of the code is a package that has the run's id in its name, so that one
+    process can load several versions beside the project's own modules.
     """
     import mlflow
     import pandas as pd
@@ -88,9 +89,11 @@ def log_text_model(sections: EvaluateSections) -> str:
         WORD_INDEX_ARTIFACT,
     )
 
+    run = mlflow.active_run()
+    assert run is not None  # the callers have one
     needs_regex = sections.fetch.tokenizer == tokenizer.UNICODE
     with tempfile.TemporaryDirectory() as scratch:
-        package = f"served_{sections.key}"
+        package = f"served_{run.info.run_id}"
         code = Path(scratch) / package
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(Path(prediction.__file__).parent, code, ignore=ignored)
@@ -158,6 +161,9 @@ def find_champion(name: str) -> "ModelVersion | None":
 def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) -> Decision | None:
     """Let the rule decide about a version, once.
 
+    The tag `decision` comes last, so that a decision that was cut short is made again. A version
+    that was lost and registered again gets the decision from the tags of its run.
+
     Args:
         version: the version.
         sections: what its evaluation in `data/evaluate` depends on.
@@ -174,16 +180,27 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
         return None
     candidate = read_predictions(files.PREDICTIONS_FILE)
     champion = find_champion(version.name)
-    # The version itself: its process was killed after it moved the alias.
-    if champion is None or champion.version == version.version:
+    recorded = client.get_run(str(version.run_id)).data.tags
+    is_lost = DECISION in recorded
+    if is_lost:
+        is_vacant = champion is None or champion.run_id == version.run_id
+        decision = Decision(recorded[DECISION] == CHAMPION and is_vacant, recorded[REASON])
+        if TESTS in recorded:
+            client.set_model_version_tag(version.name, version.version, TESTS, recorded[TESTS])
+    elif champion is None:
         decision = Decision(True, "there was no other champion")
+    elif champion.version == version.version:  # a killed process, or a person, moved the alias
+        decision = Decision(True, version.tags.get(REASON, PROMOTED_BY_A_PERSON))
     else:
-        decision = _compare(client, candidate, champion, alpha)
-    if decision.promoted:
-        client.set_registered_model_alias(version.name, CHAMPION, version.version)
-    record_decision(version, decision)
+        decision = _compare(candidate, champion, alpha)
+    _set_tag(version, REASON, decision.reason)
     description = card.describe_version(sections, candidate, decision)
     client.update_model_version(version.name, version.version, description)
+    if decision.promoted:
+        _move_alias(version, champion)
+    _set_tag(version, DECISION, recorded.get(DECISION) or _outcome(decision))
+    if is_lost:
+        return decision
     outcome = "is now the champion" if decision.promoted else "is not promoted"
     print(f"Version {version.version} of {version.name} {outcome}: {decision.reason}")
     if decision.promoted and champion and champion.version != version.version:
@@ -191,30 +208,42 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     return decision
 
 
-def _compare(
-    client: "mlflow.MlflowClient", candidate: "pd.DataFrame", champion: "ModelVersion", alpha: float
-) -> Decision:
+def _compare(candidate: "pd.DataFrame", champion: "ModelVersion", alpha: float) -> Decision:
     """Test a candidate against the champion, and count the test."""
     try:
         predictions = download_predictions(str(champion.run_id))
+    except StoreError:  # the next call decides
+        raise
     except UserError as error:
         return Decision(False, f"the champion's predictions cannot be read: {first_line(error)}")
     if not have_same_test_set(candidate, predictions):
         return Decision(False, "the champion was evaluated on another test set")
     number = int(champion.tags.get(TESTS, 0)) + 1
-    client.set_model_version_tag(champion.name, champion.version, TESTS, str(number))
+    _set_tag(champion, TESTS, str(number))
     return decide_promotion(candidate, predictions, alpha, number)
 
 
-def record_decision(version: "ModelVersion", decision: Decision) -> None:
-    """Record a decision in the tags of a version, and of its run in case the version is lost."""
+def _outcome(decision: Decision) -> str:
+    return CHAMPION if decision.promoted else NOT_PROMOTED
+
+
+def _set_tag(version: "ModelVersion", tag: str, value: str) -> None:
+    """Set a tag of a version, and of its run in case the version is lost."""
     import mlflow
 
     client = mlflow.MlflowClient()
-    value = CHAMPION if decision.promoted else NOT_PROMOTED
-    for tag, content in ((REASON, decision.reason), (DECISION, value)):
-        client.set_model_version_tag(version.name, version.version, tag, content)
-        client.set_tag(str(version.run_id), tag, content)
+    client.set_model_version_tag(version.name, version.version, tag, value)
+    if client.get_run(str(version.run_id)).info.lifecycle_stage == "active":  # not deleted
+        client.set_tag(str(version.run_id), tag, value)
+
+
+def _move_alias(version: "ModelVersion", champion: "ModelVersion | None") -> None:
+    """Make a version the champion in place of the present one, if there is one."""
+    import mlflow
+
+    mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
+    if champion is not None and champion.run_id != version.run_id:
+        _set_tag(champion, DECISION, FORMER)
 
 
 def read_predictions(path: Path) -> "pd.DataFrame":
@@ -237,18 +266,19 @@ def download_predictions(run_id: str) -> "pd.DataFrame":
     """Read the predictions of a run from the store.
 
     Raises:
+        StoreError: the store cannot be used.
         UserError: the run has none, or they are damaged.
     """
     import mlflow
 
     name = files.PREDICTIONS_FILE.name
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            path = mlflow.artifacts.download_artifacts(
-                run_id=run_id, artifact_path=name, dst_path=scratch
-            )
-        except Exception as error:  # each kind of artifact store has exceptions of its own
-            raise UserError(f"run {run_id} has no {name}: {first_line(error)}") from error
+    with tempfile.TemporaryDirectory() as scratch, store.store_errors():
+        artifacts = mlflow.MlflowClient().list_artifacts(run_id)
+        if name not in {artifact.path for artifact in artifacts}:
+            raise UserError(f"run {run_id} has no {name}")
+        path = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path=name, dst_path=scratch
+        )
         return read_predictions(Path(path))
 
 
@@ -258,8 +288,6 @@ def promote(run_id: str) -> Promotion:
     Raises:
         UserError: the run has no version.
     """
-    import mlflow
-
     version = version_of_run(run_id) if RUN_ID.fullmatch(run_id) else None
     if version is None:
         raise UserError(
@@ -267,8 +295,9 @@ def promote(run_id: str) -> Promotion:
             "where its data/ is."
         )
     champion = find_champion(version.name)
-    mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
-    record_decision(version, Decision(True, "promoted by a person"))
+    _set_tag(version, REASON, PROMOTED_BY_A_PERSON)
+    _move_alias(version, champion)
+    _set_tag(version, DECISION, CHAMPION)
     is_other = champion is not None and champion.version != version.version
     return Promotion(version, str(champion.run_id) if champion and is_other else None)
 

@@ -7,6 +7,7 @@ new one, which is made from the files of the pipeline.
 """
 
 import hashlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,15 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sentiment.errors import StoreError, UserError, first_line
+from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
 from sentiment.network.batches import train_validation_split
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten, flatten_used
 from workflow import checkpoint, files, provenance, registry, store
 from workflow.checkpoint import Checkpoint
-from workflow.files import EvaluateSections, TrainSections
+from workflow.files import EvaluateSections, FetchSections, PadSections, TrainSections
 from workflow.params_file import load_params
-from workflow.promotion import Decision
 from workflow.stage import Interrupted
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ DIFF_ARTIFACT = "uncommitted.diff"
 # Curves over the distance from the last word
 INITIAL_GRADIENT_NORM = "gradients/initial_norm"
 GRADIENT_NORM = "gradients/norm"
+PUBLISH_WAIT_SECONDS = 60.0  # another evaluation of the same training takes seconds
 LATER = (
     "Run `sentiment sync` later to log the rest; for a DVC experiment, `dvc exp apply` it first."
 )
@@ -140,6 +141,7 @@ def live_run(saved: Checkpoint, sections: TrainSections, path: str) -> Iterator[
         live.attempt(mlflow.end_run, "KILLED" if isinstance(error, Interrupted) else "FAILED")
         raise
     live.attempt(_log_training)
+    live.attempt(mlflow.set_tag, STATE_TAG, TRAINED)
     live.attempt(mlflow.end_run)
 
 
@@ -210,12 +212,13 @@ def log_dataset(sections: TrainSections, context: str, x: Any, y: Any) -> None:
 
 
 def _log_training() -> None:
-    """Log the files of a finished training to the active run."""
+    """Log the files of a finished training to the active run. It may have some already."""
     import mlflow
     import numpy as np
 
     from sentiment.prediction.keras_classifier import load_keras_model
 
+    _delete_models(_active_run(), KERAS_MODEL)
     model = load_keras_model(files.MODEL_FILE)
     with redirect_stdout(StringIO()):  # MLflow tries the example, and Keras prints a progress bar
         mlflow.tensorflow.log_model(
@@ -232,24 +235,33 @@ def _log_training() -> None:
     _log_gradients(INITIAL_GRADIENT_NORM, files.INITIAL_GRADIENTS_FILE)
     for path in (files.TRAINING_METRICS_FILE, files.HISTORY_FILE, files.INITIAL_GRADIENTS_FILE):
         mlflow.log_artifact(str(path), TABLES_ARTIFACT)
-    mlflow.set_tag(STATE_TAG, TRAINED)
 
 
 def _log_gradients(name: str, path: Path) -> None:
-    """Log the mean gradient at each distance as a metric. The step is the distance."""
+    """Log the mean gradient at each distance as a metric. The step is the distance.
+
+    MLflow keeps one of equal points. These have the time of the run's start, so that they are
+    equal if they are logged again.
+    """
     import mlflow
     from mlflow.entities import Metric
 
-    run = mlflow.active_run()
-    assert run is not None  # the callers have one
+    run = _active_run()
     table = pd.read_csv(path)
-    now = int(1000 * time.time())
     points = [
-        Metric(name, float(mean), now, int(distance))
+        Metric(name, float(mean), run.info.start_time, int(distance))
         for distance, mean in zip(table["distance"], table["mean"], strict=True)
     ]
     for start in range(0, len(points), 1000):  # MLflow takes 1,000 at once
         mlflow.MlflowClient().log_batch(run.info.run_id, points[start : start + 1000])
+
+
+def _active_run() -> "mlflow.entities.Run":
+    import mlflow
+
+    run = mlflow.active_run()
+    assert run is not None  # the callers have one
+    return run
 
 
 # Afterwards
@@ -267,9 +279,15 @@ def publish() -> LoggedRun:
         StoreError: the store cannot be used.
         UserError: a file is missing or damaged, or the training is running.
     """
+    obstacle = find_obstacle()
+    if obstacle is not None:
+        raise UserError(f"{obstacle} Run `dvc repro` first.")
     trained = files.read_sections(files.TRAIN, TrainSections)
     evaluated = _read_evaluated(trained)
-    with store.store_errors(), checkpoint.exclusive_checkpoint(trained.key) as saved:
+    with (
+        store.store_errors(),
+        checkpoint.exclusive_checkpoint(trained.key, PUBLISH_WAIT_SECONDS) as saved,
+    ):
         experiment_id = connect_experiment(trained)
         if evaluated is None:
             run = _trained_run(experiment_id, saved, trained)
@@ -283,13 +301,37 @@ def publish_or_explain() -> LoggedRun | None:
     """Publish, or print what to do if the store fails."""
     try:
         return publish()
-    except (StoreError, OSError) as error:
+    except (StoreError, AlreadyRunningError, OSError) as error:
         print(
             f"data/ is complete but not logged to MLflow. {LATER} ({first_line(error)})",
             file=sys.stderr,
             flush=True,
         )
         return None
+
+
+def find_obstacle() -> str | None:
+    """Return why the files cannot be logged together, as a sentence, or None if they can.
+
+    A single stage, `git checkout` or `dvc checkout` can leave files of different trainings.
+    """
+    if not (files.TRAIN / files.PARAMS).exists():
+        return f"{files.TRAIN / files.PARAMS} is missing."
+    trained = files.read_sections(files.TRAIN, TrainSections)
+    if (files.FETCH / files.PARAMS).exists():
+        fetched = files.read_sections(files.FETCH, FetchSections)
+        if fetched.fetch != trained.fetch:
+            return f"{files.TRAIN} was not made from the present {files.FETCH}."
+    if (files.PAD / files.PARAMS).exists():
+        padded = files.read_sections(files.PAD, PadSections)
+        if (padded.fetch, padded.pad) != (trained.fetch, trained.pad):
+            return f"{files.TRAIN} was not made from the present {files.PAD}."
+    if _read_evaluated(trained) is not None:
+        predictions = registry.read_predictions(files.PREDICTIONS_FILE)
+        accuracy = (predictions["actual"] == predictions["predicted"]).mean()
+        if not math.isclose(accuracy, files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]):
+            return f"{files.TEST_METRICS_FILE} was not made with the present {files.EVALUATE}."
+    return None
 
 
 def _read_evaluated(trained: TrainSections) -> EvaluateSections | None:
@@ -313,12 +355,19 @@ def _evaluated_run(
     experiment_id: str, saved: Checkpoint, evaluated: EvaluateSections
 ) -> "mlflow.entities.Run":
     """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
+    import mlflow
+
     digest = _evaluation_digest(evaluated)
     own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
     is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE_TAG} = '{digest}'"
     complete = _find(experiment_id, is_complete)
-    if complete and (not own or own[0].info.run_id == complete[0].info.run_id):
+    # If the checkpoint's training did not end, the files come from another one with the same key.
+    is_from_checkpoint = bool(own) and _has_all_epochs(saved)
+    if complete and (not is_from_checkpoint or own[0].info.run_id == complete[0].info.run_id):
         run = complete[0]
+        for interrupted in own:
+            if interrupted.info.status == "RUNNING" and interrupted.info.run_id != run.info.run_id:
+                mlflow.MlflowClient().set_terminated(interrupted.info.run_id, "KILLED")
         _log_what_was_lost(run, evaluated)
     else:
         run = _log_whole_run(experiment_id, saved, evaluated, digest)
@@ -329,9 +378,9 @@ def _evaluated_run(
 
 
 def _evaluation_digest(evaluated: EvaluateSections) -> str:
-    """Return a digest of the predictions in `data/evaluate` and of their threshold."""
-    threshold = str(evaluated.evaluate.threshold).encode()
-    return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes() + threshold).hexdigest()[:16]
+    """Return a digest of the predictions in `data/evaluate` and of the params of the evaluation."""
+    params = evaluated.evaluate.model_dump_json().encode()
+    return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes() + params).hexdigest()[:16]
 
 
 def _log_whole_run(
@@ -358,11 +407,11 @@ def _log_whole_run(
             _start_run(saved, trained)
             log_epochs(_read_epochs(saved))
             _log_training()
+            mlflow.set_tag(STATE_TAG, TRAINED)
         if isinstance(trained, EvaluateSections) and digest is not None:
             _log_evaluation(trained)
             mlflow.set_tag(STATE_TAG, digest)
-        run = mlflow.active_run()
-        assert run is not None
+        run = _active_run()
     except BaseException:
         with suppress(Exception):
             mlflow.end_run("FAILED")
@@ -378,9 +427,16 @@ def _delete_run(run: "mlflow.entities.Run") -> None:
     client = mlflow.MlflowClient()
     for version in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
         client.delete_model_version(version.name, version.version)
-    for model in _logged_models(run):
-        client.delete_logged_model(model.model_id)
+    _delete_models(run, KERAS_MODEL, registry.TEXT_MODEL)
     client.delete_run(run.info.run_id)
+
+
+def _delete_models(run: "mlflow.entities.Run", *names: str) -> None:
+    import mlflow
+
+    for model in _logged_models(run):
+        if model.name in names:
+            mlflow.MlflowClient().delete_logged_model(model.model_id)
 
 
 def _logged_models(run: "mlflow.entities.Run") -> "list[mlflow.entities.LoggedModel]":
@@ -392,14 +448,21 @@ def _logged_models(run: "mlflow.entities.Run") -> "list[mlflow.entities.LoggedMo
 
 
 def _read_epochs(saved: Checkpoint) -> list[dict[str, float]]:
-    """Return the epochs with their times or, if the checkpoint is gone, with the present time."""
+    """Return the epochs, with the present as their times if the checkpoint lacks them."""
     from sentiment.network.training import EPOCH_COLUMNS
 
-    if saved.state is not None:
+    if saved.state is not None and _has_all_epochs(saved):
         rows = saved.state["epochs"].tolist()
         return [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
     history = pd.read_csv(files.HISTORY_FILE)[list(EPOCH_METRICS)].assign(ended=time.time())
     return [dict(zip(history.columns, row, strict=True)) for row in history.to_numpy().tolist()]
+
+
+def _has_all_epochs(saved: Checkpoint) -> bool:
+    """Return whether a checkpoint has all epochs of the training in `data/train`."""
+    return saved.state is not None and len(saved.state["epochs"]) == len(
+        pd.read_csv(files.HISTORY_FILE)
+    )
 
 
 def _log_evaluation(evaluated: EvaluateSections) -> None:
@@ -422,35 +485,48 @@ def _log_evaluation(evaluated: EvaluateSections) -> None:
 
 
 def _log_what_was_lost(run: "mlflow.entities.Run", evaluated: EvaluateSections) -> None:
-    """Log again what somebody deleted of a complete run. Its status and end stay as they are."""
+    """Log again what a complete run lacks: somebody deleted it, or the evaluation's code is newer.
+
+    The status and the end of the run stay as they are.
+    """
     import mlflow
 
-    lost_files = [
+    metrics = files.read_json(files.TEST_METRICS_FILE)
+    has_old_metrics = any(run.data.metrics.get(name) != metrics[name] for name in metrics)
+    paths = [
         (path, folder)
         for source, folder in ((files.EVALUATE, ""), (files.METRICS_FOLDER, TABLES_ARTIFACT))
         for path in sorted(source.iterdir())
-        if path.name not in _artifact_names(run, folder)
+        if has_old_metrics or path.name not in _artifact_names(run, folder)
     ]
-    names = {model.name for model in _logged_models(run)}
+    lacks_params = PARAMS_ARTIFACT not in _artifact_names(run, "")
+    models = {model.name for model in _logged_models(run) if _has_artifacts(model)}
     version = registry.version_of_run(str(run.info.run_id))
-    if not lost_files and names >= {KERAS_MODEL, registry.TEXT_MODEL} and version:
+    lacks_version = registry.TEXT_MODEL not in models or version is None
+    if not paths and not lacks_params and KERAS_MODEL in models and not lacks_version:
+        if run.info.status != "FINISHED":  # the process was killed before it could say so
+            mlflow.MlflowClient().set_terminated(run.info.run_id)
         return
     mlflow.start_run(run_id=run.info.run_id)
     try:
-        for path, folder in lost_files:
+        if has_old_metrics:
+            mlflow.log_metrics(metrics)
+        for path, folder in paths:
             mlflow.log_artifact(str(path), folder or None)
-        if KERAS_MODEL not in names:
+        if lacks_params:
+            mlflow.log_dict(evaluated.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
+        if KERAS_MODEL not in models:
             _log_training()
-            mlflow.set_tag(STATE_TAG, _evaluation_digest(evaluated))
-        if registry.TEXT_MODEL not in names or version is None:
+        if lacks_version:
+            _delete_models(run, registry.TEXT_MODEL)
             model_uri = registry.log_text_model(evaluated)
-            accuracy = run.data.metrics["test_accuracy"]
-            registry.register_version(model_uri, evaluated, accuracy)
-            _restore_decision(run)
+            registry.register_version(model_uri, evaluated, metrics["test_accuracy"])
     finally:
         mlflow.end_run()
-        mlflow.MlflowClient().set_terminated(run.info.run_id, run.info.status, run.info.end_time)
-    print(f"What run {run.info.run_id} had lost is logged again.")
+        mlflow.MlflowClient().set_terminated(
+            run.info.run_id, "FINISHED", run.info.end_time or int(1000 * time.time())
+        )
+    print(f"What run {run.info.run_id} lacked is logged again.")
 
 
 def _artifact_names(run: "mlflow.entities.Run", folder: str) -> set[str]:
@@ -460,19 +536,10 @@ def _artifact_names(run: "mlflow.entities.Run", folder: str) -> set[str]:
     return {Path(artifact.path).name for artifact in found}
 
 
-def _restore_decision(run: "mlflow.entities.Run") -> None:
-    """Give a version that was registered again the decision about the lost one."""
+def _has_artifacts(model: "mlflow.entities.LoggedModel") -> bool:
     import mlflow
 
-    reason = run.data.tags.get(registry.REASON)
-    version = registry.version_of_run(str(run.info.run_id))
-    if reason is None or version is None:
-        return
-    promoted = run.data.tags.get(registry.DECISION) == registry.CHAMPION
-    registry.record_decision(version, Decision(promoted, reason))
-    if promoted and registry.find_champion(version.name) is None:
-        client = mlflow.MlflowClient()
-        client.set_registered_model_alias(version.name, registry.CHAMPION, version.version)
+    return bool(mlflow.MlflowClient().list_logged_model_artifacts(model.model_id))
 
 
 def find_run(run_id: str) -> "mlflow.entities.Run":

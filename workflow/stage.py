@@ -31,12 +31,12 @@ class SignalFlag:
 
     Attributes:
         number: the number of the signal. None: there was none.
-        parent: the process that started this one.
+        parent: the process that this one should not outlive, if there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parent: int | None = None) -> None:
         self.number: int | None = None
-        self.parent = os.getppid()
+        self.parent = parent
 
     def watch(self) -> None:
         """Set the flag from now on, in place of what the signals do by default."""
@@ -48,7 +48,7 @@ class SignalFlag:
         self.number = number
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        os.write(2, b"\nStopping as soon as possible; once more to stop at once.\n")
+        os.write(2, b"\nStopping. Send the signal again to stop at once.\n")
 
     def callback(self) -> "keras.callbacks.Callback":
         """Return a callback that raises `Interrupted` after a batch if there was a signal.
@@ -59,7 +59,8 @@ class SignalFlag:
         import keras
 
         def check(*_: Any, **__: Any) -> None:
-            if self.number is None and os.getppid() != self.parent:
+            if self.number is None and self.parent not in (None, os.getppid()):
+                print("What started this training is gone.", file=sys.stderr, flush=True)
                 self.number = signal.SIGTERM
             if self.number is not None:
                 raise Interrupted
@@ -73,7 +74,7 @@ def run_stage(name: str, main: Callable[[SignalFlag], None]) -> None:
     The status is also non-zero if a signal came in a stage that finished: DVC then stops.
     """
     quiet_libraries()
-    flag = SignalFlag()
+    flag = SignalFlag(os.getppid() if "DVC_STAGE" in os.environ else None)
     flag.watch()
     try:
         main(flag)

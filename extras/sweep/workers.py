@@ -77,11 +77,9 @@ def work(sweep: Sweep, n_trials: int | None, threads: int) -> None:
 
 def watch_command() -> SignalFlag:
     """Return a flag that is set when the command terminates this process, or is gone."""
-    flag = SignalFlag()
     command = multiprocessing.parent_process()
     assert command is not None
-    assert command.pid is not None
-    flag.parent = command.pid
+    flag = SignalFlag(command.pid)
 
     def stop(number: int, _: FrameType | None) -> None:
         flag.number = number

@@ -1,6 +1,7 @@
 """A training's checkpoint is written whole, restored by that training alone, and removed."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentiment.errors import UserError
+from sentiment.errors import AlreadyRunningError
 from sentiment.params import TrainParams
+from tests.project import ROOT
 from workflow import checkpoint
 from workflow.checkpoint import (
     FOLDER,
@@ -83,12 +85,11 @@ def test_a_write_that_fails_leaves_the_previous_state(monkeypatch: pytest.Monkey
     assert read_epoch() == 1
 
 
-def test_a_training_that_runs_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "WAIT_SECONDS", 0.1)
+def test_a_training_that_runs_is_not_started_twice() -> None:
     with (
         exclusive_checkpoint("abc"),
-        pytest.raises(UserError, match="running already"),
-        exclusive_checkpoint("abc"),
+        pytest.raises(AlreadyRunningError, match="running already"),
+        exclusive_checkpoint("abc", wait_seconds=0.1),
     ):
         pass
 
@@ -122,6 +123,7 @@ def test_a_checkpoint_is_removed_with_those_that_were_not_used_for_long() -> Non
 def stage(in_tmp_path: Path) -> Path:
     """Make a folder with all that the stage `train` depends on."""
     (in_tmp_path / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
+    shutil.copy(ROOT / ".dvcignore", in_tmp_path)
     for path in ("data/pad/x_train.npy", "stages/train.py", "network/model.py"):
         (in_tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (in_tmp_path / path).write_text(path, encoding="utf-8")
@@ -130,8 +132,9 @@ def stage(in_tmp_path: Path) -> Path:
 
 def test_the_same_training_has_the_same_key(stage: Path) -> None:
     before = training_key(TrainParams())
-    (stage / "network" / "__pycache__").mkdir()
-    (stage / "network" / "__pycache__" / "model.pyc").touch()
+    for ignored in ("network/__pycache__/model.pyc", "network/.model.py.swp", "data/pad/.DS_Store"):
+        (stage / ignored).parent.mkdir(exist_ok=True)
+        (stage / ignored).touch()
     assert training_key(TrainParams()) == before
 
 

@@ -148,7 +148,7 @@ def test_the_rule_decides_once_about_a_version() -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_champion_without_a_reason_gets_one() -> None:
-    """Move the alias alone, as a process that is killed then."""
+    """Move the alias alone, as a person can do in MLflow."""
     predictions(400).to_csv(files.PREDICTIONS_FILE, index=False)
     with mlflow.start_run() as run:
         pass
@@ -156,7 +156,75 @@ def test_a_champion_without_a_reason_gets_one() -> None:
     version = client.create_model_version(NAME, run.info.artifact_uri, run.info.run_id)
     client.set_registered_model_alias(NAME, registry.CHAMPION, version.version)
     decision = registry.decide(version, SECTIONS, alpha=0.05)
-    assert decision == Decision(True, "there was no other champion")
+    assert decision == Decision(True, "promoted by a person")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_decision_that_was_killed_keeps_its_reason_and_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit(400)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_outcome", die)
+        with pytest.raises(KeyboardInterrupt):
+            submit(500)
+    assert champion() == "2"
+    second = mlflow.MlflowClient().get_model_version(NAME, "2")
+    registry.decide(second, SECTIONS, alpha=0.05)
+    second = mlflow.MlflowClient().get_model_version(NAME, "2")
+    assert second.tags[registry.DECISION] == "champion"
+    assert second.tags[registry.REASON].startswith("better than the champion: accuracy 0.8333")
+    assert second.description is not None
+    assert "better than the champion" in second.description
+
+
+@pytest.mark.usefixtures("here")
+def test_only_one_version_and_run_is_called_champion() -> None:
+    first = submit(400)
+    submit(500)
+    first = mlflow.MlflowClient().get_model_version(NAME, first.version)
+    assert first.tags[registry.DECISION] == "former champion"
+    assert mlflow.get_run(str(first.run_id)).data.tags[registry.DECISION] == "former champion"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_lost_champion_that_is_registered_again_keeps_its_reason_card_and_tests() -> None:
+    lost = submit(400)
+    submit(402)
+    client = mlflow.MlflowClient()
+    client.delete_model_version(NAME, lost.version)
+    predictions(400).to_csv(files.PREDICTIONS_FILE, index=False)
+    again = client.create_model_version(NAME, str(lost.source), str(lost.run_id))
+    registry.decide(again, SECTIONS, alpha=0.05)
+    assert champion() == str(again.version)
+    again = client.get_model_version(NAME, again.version)
+    assert again.tags[registry.REASON] == "there was no other champion"
+    assert again.tags[registry.TESTS] == "1"
+    assert again.description is not None
+    assert again.description.startswith("0.6667 · lstm-64 · champion\n")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_store_that_fails_while_the_rule_decides_leaves_the_decision_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit(400)
+
+    def fail(**_: object) -> None:
+        raise ConnectionError("reset by peer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.artifacts, "download_artifacts", fail)
+        with pytest.raises(OSError, match="reset by peer"):
+            submit(500)
+    second = mlflow.MlflowClient().get_model_version(NAME, "2")
+    assert registry.DECISION not in second.tags
+    registry.decide(second, SECTIONS, alpha=0.05)
+    assert champion() == "2"
 
 
 @pytest.mark.usefixtures("here")

@@ -6,12 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 from mlflow.entities import Run
 
 from sentiment.errors import StoreError
 from tests.conftest import Command, curve, run_stages, runs, use_store
-from tests.project import MODEL, Project, free_port
+from tests.project import MODEL, SMALL, Project, free_port
 from workflow import checkpoint, files
 from workflow import runs as workflow_runs
 from workflow.runs import KERAS_MODEL, STATE_TAG
@@ -23,14 +24,21 @@ CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 def snapshot(run: Run) -> dict[str, object]:
     """Return what should not change when a run is logged again."""
     info = run.info
-    points = {name: curve(info.run_id, name) for name in (*CURVES, workflow_runs.GRADIENT_NORM)}
+    gradients = (workflow_runs.INITIAL_GRADIENT_NORM, workflow_runs.GRADIENT_NORM)
+    points = {name: curve(info.run_id, name) for name in (*CURVES, *gradients)}
     return {"info": dict(info), "data": run.data.to_dictionary(), "points": points}
 
 
-def logged_models(run: Run) -> set[str]:
+def logged_models(run: Run) -> list[str]:
+    """Return the names of a run's logged models whose files are there."""
     client = mlflow.MlflowClient()
     found = client.search_logged_models([run.info.experiment_id])
-    return {model.name for model in found if model.source_run_id == run.info.run_id}
+    return sorted(
+        str(model.name)
+        for model in found
+        if model.source_run_id == run.info.run_id
+        and client.list_logged_model_artifacts(model.model_id)
+    )
 
 
 def versions() -> list[str]:
@@ -103,9 +111,45 @@ def test_lost_artifacts_are_logged_again_in_the_same_run(
     shutil.rmtree(project.path / "mlruns" / before.info.experiment_id / before.info.run_id)
     assert "logged again" in sentiment("sync")
     names = {entry.path for entry in mlflow.MlflowClient().list_artifacts(before.info.run_id)}
-    assert {"predictions.csv", "accuracy.png", "metrics"} <= names
+    assert {"predictions.csv", "accuracy.png", "metrics", "params.yaml"} <= names
     (after,) = runs()
     assert snapshot(after) == expected
+
+
+@pytest.mark.usefixtures("project")
+def test_lost_files_of_models_are_logged_again(sentiment: Command) -> None:
+    (before,) = runs()
+    expected = snapshot(before)
+    shutil.rmtree("mlruns")
+    sentiment("sync")
+    assert "positive" in sentiment("predict", "A fine plot.")
+    (after,) = runs()
+    assert logged_models(after) == ["model", "sentiment"]
+    assert snapshot(after)["info"] == expected["info"]
+    assert snapshot(after)["points"] == expected["points"]
+
+
+@pytest.mark.usefixtures("project")
+def test_metrics_of_newer_code_reach_the_same_run(sentiment: Command) -> None:
+    metrics = files.read_json(files.TEST_METRICS_FILE)
+    files.write_json(files.TEST_METRICS_FILE, {**metrics, "test_kappa": 0.5})
+    sentiment("sync")
+    (run,) = runs()
+    assert run.data.metrics["test_kappa"] == 0.5
+
+
+def test_files_of_different_trainings_are_not_logged_together(
+    project: Project, sentiment: Command
+) -> None:
+    project.change(pad={"max_length": 9})
+    run_stages(project, "pad")
+    assert "data/train was not made from the present data/pad" in sentiment.fail("sync")
+    project.change(pad={"max_length": SMALL["pad"]["max_length"]})
+    run_stages(project, "pad")
+    metrics = files.read_json(files.TEST_METRICS_FILE)
+    files.write_json(files.TEST_METRICS_FILE, {**metrics, "test_accuracy": 0.123})
+    assert "metrics/evaluate.json was not made with" in sentiment.fail("sync")
+    assert len(runs()) == 1
 
 
 @pytest.mark.usefixtures("project")
@@ -129,9 +173,10 @@ def test_a_lost_keras_model_is_logged_again(sentiment: Command) -> None:
         if model.name == KERAS_MODEL:
             client.delete_logged_model(model.model_id)
     sentiment("sync")
-    assert logged_models(run) == {"model", "sentiment"}
-    for name in CURVES:
-        assert len(curve(run.info.run_id, name)) == 2, name
+    assert logged_models(run) == ["model", "sentiment"]
+    (after,) = runs()
+    assert snapshot(after)["points"] == snapshot(run)["points"]
+    assert after.data.tags == run.data.tags
 
 
 @pytest.mark.usefixtures("project")
@@ -143,7 +188,7 @@ def test_a_deleted_run_is_made_again(sentiment: Command) -> None:
     assert run.info.run_id != deleted.info.run_id
     assert run.data.params == deleted.data.params
     assert run.data.metrics["test_accuracy"] == deleted.data.metrics["test_accuracy"]
-    assert logged_models(run) == {"model", "sentiment"}
+    assert logged_models(run) == ["model", "sentiment"]
 
 
 @pytest.mark.parametrize("state", ["training", "evaluating"])
@@ -163,7 +208,41 @@ def test_an_incomplete_run_is_replaced_and_leaves_no_version(
     assert replaced.info.run_id != run.info.run_id
     assert replaced.data.metrics["test_accuracy"] == run.data.metrics["test_accuracy"]
     assert champion_run() == replaced.info.run_id
-    assert versions() == ["1"] or versions() == ["2"]
+    assert len(versions()) == 1
+
+
+def test_a_training_that_is_logged_twice_has_one_of_everything(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run the stage again before DVC has recorded it, as after a signal in its last second."""
+    project.change(train={"units": 5})
+    run_stages(project, "train")
+    run_stages(project, "train")
+    use_store(project, monkeypatch)
+    new, _ = runs()
+    assert logged_models(new) == ["model"]
+    points = curve(new.info.run_id, workflow_runs.INITIAL_GRADIENT_NORM)
+    assert [step for step, _ in points] == list(range(len(points)))
+    assert [step for step, _ in curve(new.info.run_id)] == [1, 2]
+
+
+@pytest.mark.usefixtures("project")
+def test_an_interrupted_training_leaves_the_complete_run_of_the_same_key_alone(
+    sentiment: Command,
+) -> None:
+    """Leave what a forced training leaves that is killed, if DVC restores the outputs then."""
+    (complete,) = runs()
+    key = complete.data.tags["training.key"]
+    with checkpoint.exclusive_checkpoint(key) as saved:
+        saved.write_state({"epochs": np.zeros((1, 6))})
+        tags = {"training.id": saved.training_id, "training.key": key, STATE_TAG: "training"}
+    client = mlflow.MlflowClient()
+    client.create_run(complete.info.experiment_id, tags=tags)
+    assert complete.info.run_id in sentiment("sync")
+    interrupted, same = runs()
+    assert interrupted.info.status == "KILLED"
+    assert snapshot(same) == snapshot(complete)
+    assert versions() == ["1"]
 
 
 @pytest.mark.usefixtures("project")
@@ -252,4 +331,4 @@ def test_a_locked_database_costs_no_training(
 @pytest.mark.usefixtures("project")
 def test_sync_without_a_training_says_what_to_run(sentiment: Command) -> None:
     shutil.rmtree(files.TRAIN)
-    assert "data/train/params.json is missing. `dvc repro` makes it" in sentiment.fail("sync")
+    assert "data/train/params.json is missing. Run `dvc repro` first" in sentiment.fail("sync")

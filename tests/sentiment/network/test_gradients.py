@@ -83,7 +83,7 @@ def test_gradients_of_several_batches_equal_those_of_single_reviews(
 ) -> None:
     model = network(cell="simple_rnn")
     together = gradients.gradient_norms(model, x)
-    monkeypatch.setattr(gradients, "BATCH_SIZE", 2)
+    monkeypatch.setattr(gradients, "GRADIENT_BATCH_SIZE", 2)
     np.testing.assert_allclose(gradients.gradient_norms(model, x), together, rtol=1e-4)
 
 
