@@ -197,6 +197,13 @@ def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> N
 
 
 @pytest.mark.slow
+def test_the_first_stages_alone_are_run_without_a_complaint(fresh: Project) -> None:
+    printed = fresh.run(sys.executable, "-m", "cli", "repro", "pad")
+    assert "Running stage 'pad'" in printed
+    assert "data/train" not in printed
+
+
+@pytest.mark.slow
 def test_the_committed_pipeline_is_reproduced_bit_for_bit(
     fresh: Project, sentiment: Command
 ) -> None:

@@ -11,7 +11,8 @@ from tests.contract.conftest import Story, assert_whole, runs
 from tests.project import Project, wait_until
 
 pytestmark = pytest.mark.slow
-EPOCHS = 30
+EPOCHS = 40
+DVC = ("dvc", "repro")
 
 
 def checkpoint_time(project: Project) -> int:
@@ -24,11 +25,16 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
     project: Project, finished_story: Story, tmp_path: Path
 ) -> None:
     project.change(train={"epochs": EPOCHS})
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+    for number, command, kill in (
+        (signal.SIGKILL, DVC, os.killpg),
+        (signal.SIGTERM, DVC, os.killpg),
+        (signal.SIGINT, DVC, os.killpg),
+        (signal.SIGTERM, names.REPRO, os.kill),
+    ):
         before = checkpoint_time(project)
-        process = project.start("dvc", "repro")
+        process = project.start(*command)
         wait_until(lambda before=before: checkpoint_time(project) > before)  # type: ignore[misc]
-        os.killpg(process.pid, number)
+        kill(process.pid, number)
         printed, _ = process.communicate(timeout=120)
         assert process.returncode != 0
         assert "Traceback" not in printed
