@@ -30,7 +30,6 @@ TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGN
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
 CHAMPION = "champion"  # the alias, and the decision about a version that got it
-FORMER = "former champion"
 NOT_PROMOTED = "not promoted"
 PROMOTED_BY_A_PERSON = "promoted by a person"  # a reason
 TEXT_MODEL = "sentiment"  # name of the logged model that predicts raw texts
@@ -197,7 +196,7 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     description = card.describe_version(sections, candidate, decision)
     client.update_model_version(version.name, version.version, description)
     if decision.promoted:
-        _move_alias(version, champion)
+        client.set_registered_model_alias(version.name, CHAMPION, version.version)
     _set_tag(version, DECISION, recorded.get(DECISION) or _outcome(decision))
     if is_lost:
         return decision
@@ -235,15 +234,6 @@ def _set_tag(version: "ModelVersion", tag: str, value: str) -> None:
     client.set_model_version_tag(version.name, version.version, tag, value)
     if client.get_run(str(version.run_id)).info.lifecycle_stage == "active":  # not deleted
         client.set_tag(str(version.run_id), tag, value)
-
-
-def _move_alias(version: "ModelVersion", champion: "ModelVersion | None") -> None:
-    """Make a version the champion in place of the present one, if there is one."""
-    import mlflow
-
-    mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
-    if champion is not None and champion.run_id != version.run_id:
-        _set_tag(champion, DECISION, FORMER)
 
 
 def read_predictions(path: Path) -> "pd.DataFrame":
@@ -288,6 +278,8 @@ def promote(run_id: str) -> Promotion:
     Raises:
         UserError: the run has no version.
     """
+    import mlflow
+
     version = version_of_run(run_id) if RUN_ID.fullmatch(run_id) else None
     if version is None:
         raise UserError(
@@ -296,7 +288,7 @@ def promote(run_id: str) -> Promotion:
         )
     champion = find_champion(version.name)
     _set_tag(version, REASON, PROMOTED_BY_A_PERSON)
-    _move_alias(version, champion)
+    mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
     _set_tag(version, DECISION, CHAMPION)
     is_other = champion is not None and champion.version != version.version
     return Promotion(version, str(champion.run_id) if champion and is_other else None)

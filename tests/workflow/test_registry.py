@@ -183,15 +183,6 @@ def test_a_decision_that_was_killed_keeps_its_reason_and_card(
 
 
 @pytest.mark.usefixtures("here")
-def test_only_one_version_and_run_is_called_champion() -> None:
-    first = submit(400)
-    submit(500)
-    first = mlflow.MlflowClient().get_model_version(NAME, first.version)
-    assert first.tags[registry.DECISION] == "former champion"
-    assert mlflow.get_run(str(first.run_id)).data.tags[registry.DECISION] == "former champion"
-
-
-@pytest.mark.usefixtures("here")
 def test_a_lost_champion_that_is_registered_again_keeps_its_reason_card_and_tests() -> None:
     lost = submit(400)
     submit(402)
