@@ -46,7 +46,9 @@ def run_pipeline(project: Path, preset: str | None) -> None:
 def differences(old: Path, new: Path) -> Iterator[str]:
     """Yield what differs between the results of two projects."""
     for path in sorted((new / "data/pad").glob("*.npy")):
-        if not np.array_equal(np.load(old / "data/pad" / path.name), np.load(path)):
+        before = np.load(old / "data/pad" / path.name)
+        after = np.load(path)
+        if before.dtype != after.dtype or not np.array_equal(before, after):
             yield path.name
     if not np.array_equal(read_probabilities(old), read_probabilities(new)):
         yield "the probabilities"
