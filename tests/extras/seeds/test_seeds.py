@@ -1,5 +1,6 @@
 """`sentiment seeds` trains each seed once, and logs the means to a parent run."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -121,8 +122,13 @@ def test_parent_run_is_running_until_ctrl_c(
 @pytest.mark.usefixtures("in_tmp_path")
 def test_ctrl_c_waits_until_dvc_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "DVC", (sys.executable, "-c", INTERRUPTED_DVC))
-    with pytest.raises(KeyboardInterrupt):
-        experiments.run_experiment("name", 42)
+    # A shell ignores SIGINT in what it starts in the background.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            experiments.run_experiment("name", 42)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert Path("ended").exists()
 
 
