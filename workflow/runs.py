@@ -493,13 +493,14 @@ def _log_what_was_lost(run: "mlflow.entities.Run", evaluated: EvaluateSections) 
 
     metrics = files.read_json(files.TEST_METRICS_FILE)
     has_old_metrics = any(run.data.metrics.get(name) != metrics[name] for name in metrics)
+    logged = {folder: _artifact_names(run, folder) for folder in ("", TABLES_ARTIFACT)}
     paths = [
         (path, folder)
         for source, folder in ((files.EVALUATE, ""), (files.METRICS_FOLDER, TABLES_ARTIFACT))
         for path in sorted(source.iterdir())
-        if has_old_metrics or path.name not in _artifact_names(run, folder)
+        if has_old_metrics or path.name not in logged[folder]
     ]
-    lacks_params = PARAMS_ARTIFACT not in _artifact_names(run, "")
+    lacks_params = PARAMS_ARTIFACT not in logged[""]
     models = {model.name for model in _logged_models(run) if _has_artifacts(model)}
     version = registry.version_of_run(str(run.info.run_id))
     lacks_version = registry.TEXT_MODEL not in models or version is None
