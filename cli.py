@@ -287,13 +287,13 @@ def predict(text: str, model_uri: str | None) -> None:
         raise click.UsageError("There is no text.")
     dataset = load_params().fetch.name
     with store.store_errors():
-        store.connect(registry.registered_name(dataset))
+        registry.connect_trainings(dataset)
         version = registry.resolve_version(model_uri, dataset)
         model = registry.load_model(registry.version_uri(version))
     explanation = explain(model, text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
-    click.echo(f"{explanation.label}, probability of positive {explanation.probability:.4f}")
+    click.echo(f"{explanation.label}, probability {explanation.probability:.4f}")
     if words:
         click.echo(f"Words that matter most: {', '.join(words)}")
 
@@ -305,7 +305,7 @@ def promote(run_id: str) -> None:
     from workflow import registry, store
 
     with store.store_errors():
-        store.connect(registry.registered_name(load_params().fetch.name))
+        registry.connect_trainings(load_params().fetch.name)
         promotion = registry.promote(run_id)
     version = promotion.version
     click.echo(f"Version {version.version} of {version.name} is now the champion.")

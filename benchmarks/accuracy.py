@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 
 from sentiment.prediction.backend import usable_cores
-from workflow import registry, store
+from workflow import registry
 from workflow.checkpoint import processor_name
 from workflow.params_file import load_params
 
@@ -41,7 +41,7 @@ def read_row(experiment_id: str, run_id: str) -> dict[str, str]:
 @click.command(help=__doc__)
 @click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
 def main(run_ids: tuple[str, ...]) -> None:
-    experiment_id = store.connect(registry.registered_name(load_params().fetch.name))
+    experiment_id = registry.connect_trainings(load_params().fetch.name)
     table = pd.DataFrame([read_row(experiment_id, run_id) for run_id in run_ids])
     page = f"""\
 # Accuracy

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from extras.monitor.drift import measure_drift, quantities
-from sentiment.evaluation.metrics import CONFIDENCE, class_names, wilson_interval
+from sentiment.evaluation.metrics import CONFIDENCE, PROBABILITY, class_names, wilson_interval
 
 MEAN_WORDS = (8, 20, 40, 100, 250)  # of a text
 TEST_TEXTS = (500, 25_000)
@@ -35,7 +35,7 @@ def draw_texts(count: int, mean_words: int, rng: np.random.Generator) -> pd.Data
             {
                 "words": words,
                 "unknown_words": rng.binomial(words, rng.beta(1, 19, count)),
-                "probability": probability,
+                PROBABILITY: probability,
                 "predicted": class_names(probability > THRESHOLD),
             }
         )

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 METRICS = ["accuracy", "loss", "val_accuracy", "val_loss"]
+PROBABILITIES = {"probability": "float32", "probability_positive": "float32"}  # until 1.0.0, after
 HISTORIES = ("metrics/history.csv", "data/train/history.csv")  # the second one until 1.0.0
 
 
@@ -58,9 +59,10 @@ def differences(old: Path, new: Path) -> Iterator[str]:
 
 
 def read_probabilities(project: Path) -> NDArray[np.float32]:
-    """Read the probability of each test review."""
-    table = pd.read_csv(project / "data/evaluate/predictions.csv", dtype={"probability": "float32"})
-    return table["probability"].to_numpy()
+    """Read the probability that each test review is positive."""
+    table = pd.read_csv(project / "data/evaluate/predictions.csv", dtype=PROBABILITIES)
+    (column,) = PROBABILITIES.keys() & set(table)
+    return table[column].to_numpy()
 
 
 def read_history(project: Path) -> pd.DataFrame:

@@ -35,8 +35,11 @@ def require_path(path: str) -> str:
     """Return a path as it is.
 
     Raises:
-        PydanticCustomError: it is a URL, which may hold a password that dvc.lock would store.
+        PydanticCustomError: it is a URL, which may hold a password that dvc.lock would store, or
+            no path at all.
     """
+    if "\0" in path:
+        raise PydanticCustomError("path", "A path has no null character")
     if "://" in path:
         raise PydanticCustomError(
             "url", "A URL is not allowed. Fetch the file with `dvc import-url`, and name that file"

@@ -25,7 +25,7 @@ from workflow import files, runs
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateSections, TrainSections
 from workflow.params_file import load_params
 from workflow.provenance import run_name
-from workflow.stage import SignalFlag, run_stage
+from workflow.stage import SignalFlag
 
 TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
 
@@ -88,7 +88,3 @@ def main(_: SignalFlag) -> None:
     files.write_sections(folder, sections)
     runs.publish_or_explain()
     print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")
-
-
-if __name__ == "__main__":
-    run_stage("evaluate", main)

@@ -16,7 +16,7 @@ from sentiment.prediction.tokenizer import review_hashes
 from workflow import files
 from workflow.files import FETCH, FetchSections
 from workflow.params_file import load_params
-from workflow.stage import SignalFlag, run_stage
+from workflow.stage import SignalFlag
 
 
 def load_dataset(params: FetchParams) -> EncodedDataset:
@@ -60,7 +60,3 @@ def main(_: SignalFlag) -> None:
     files.write_json(folder / "word_index.json", dataset.word_index)
     files.write_sections(folder, FetchSections(fetch=params.used()))
     print(describe_dataset(params.name, dataset))
-
-
-if __name__ == "__main__":
-    run_stage("fetch", main)

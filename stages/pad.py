@@ -9,7 +9,7 @@ from sentiment.padding import pad_splits
 from workflow import files
 from workflow.files import FETCH, PAD, FetchSections, PadSections
 from workflow.params_file import load_params
-from workflow.stage import SignalFlag, run_stage
+from workflow.stage import SignalFlag
 
 
 def main(_: SignalFlag) -> None:
@@ -21,7 +21,3 @@ def main(_: SignalFlag) -> None:
     files.write_arrays(folder, pad_splits(train, test, params))
     files.write_sections(folder, PadSections(fetch=fetched.fetch, pad=params))
     print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
-
-
-if __name__ == "__main__":
-    run_stage("pad", main)

@@ -15,7 +15,7 @@ from workflow import files, runs
 from workflow.checkpoint import exclusive_checkpoint, training_key
 from workflow.files import PAD, TRAIN, PadSections, TrainSections
 from workflow.params_file import load_params
-from workflow.stage import SignalFlag, run_stage
+from workflow.stage import SignalFlag
 
 
 def main(flag: SignalFlag) -> None:
@@ -50,7 +50,3 @@ def main(flag: SignalFlag) -> None:
             gradients.to_csv(files.INITIAL_GRADIENTS_FILE, index=False)
             metrics = {**training.metrics, "initial_gradient_reach": gradient_reach(gradients)}
             files.write_json(files.TRAINING_METRICS_FILE, metrics)
-
-
-if __name__ == "__main__":
-    run_stage("train", main)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -56,6 +57,15 @@ def test_help_needs_neither_tensorflow_nor_mlflow() -> None:
 
 
 @pytest.mark.usefixtures("params")
+def test_no_variable_of_the_shell_is_an_option() -> None:
+    context = click.Context(cli.main)
+    commands = [cli.main.get_command(context, name) for name in cli.main.list_commands(context)]
+    options = [option for command in commands if command for option in command.params]
+    assert len(options) > len(commands)
+    assert context.auto_envvar_prefix is None
+    assert [option.name for option in options if option.envvar] == []
+
+
 def test_a_preset_is_written_and_undone(sentiment: Command) -> None:
     printed = sentiment("preset", "linear")
     assert "train.architecture: recurrent -> linear" in printed

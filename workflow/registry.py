@@ -16,9 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from sentiment import prediction
 from sentiment.errors import StoreError, UserError, first_line
 from sentiment.prediction import tokenizer
+from sentiment.prediction.labels import LABELS, probability_column
 from workflow import card, files, store
 from workflow.files import EvaluateSections
-from workflow.promotion import Decision, decide_promotion, have_same_test_set
+from workflow.promotion import (
+    Decision,
+    decide_promotion,
+    decide_without_champion,
+    have_same_test_set,
+)
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second, for which `--help` of an extra should not wait
@@ -65,6 +71,19 @@ def registered_name(dataset: str) -> str:
     return f"{plain}-sentiment"
 
 
+def connect_trainings(dataset: str) -> str:
+    """Connect to the experiment of the trainings on a dataset, and return its id.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    return store.connect(
+        registered_name(dataset),
+        f"Trainings on `{dataset}`: each run is a model with its evaluation, and a version of the "
+        "registered model of the same name.",
+    )
+
+
 def serving_requirements(*others: str) -> list[str]:
     """Return the pinned packages that predict. MLflow takes 14 s to infer them."""
     return [f"{package}=={package_version(package)}" for package in (*SERVING_PACKAGES, *others)]
@@ -80,6 +99,7 @@ def log_text_model(sections: EvaluateSections) -> str:
     import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import Map
 
     from sentiment.prediction.pyfunc_model import (
         CONFIG_ARTIFACT,
@@ -117,7 +137,13 @@ def log_text_model(sections: EvaluateSections) -> str:
                 },
                 signature=ModelSignature(
                     inputs=Schema([ColSpec("string", TEXT_COLUMN)]),
-                    outputs=Schema([ColSpec("string", "label"), ColSpec("float", "probability")]),
+                    outputs=Schema(
+                        [
+                            ColSpec("string", "label"),
+                            ColSpec("float", "probability"),
+                            ColSpec(Map("float"), "probabilities"),
+                        ]
+                    ),
                 ),
                 input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLES}),
                 pip_requirements=serving_requirements(*(["regex"] if needs_regex else [])),
@@ -187,7 +213,7 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
         if TESTS in recorded:
             client.set_model_version_tag(version.name, version.version, TESTS, recorded[TESTS])
     elif champion is None:
-        decision = Decision(True, "there was no other champion")
+        decision = decide_without_champion(candidate)
     elif champion.version == version.version:  # a killed process, or a person, moved the alias
         decision = Decision(True, version.tags.get(REASON, PROMOTED_BY_A_PERSON))
     else:
@@ -245,7 +271,7 @@ def read_predictions(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_csv(path, dtype={"probability": "float32"})
+        return pd.read_csv(path, dtype={probability_column(label): "float32" for label in LABELS})
     except FileNotFoundError:
         raise files.missing_error(path) from None
     except ValueError as error:

@@ -149,7 +149,7 @@ def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
     """Start or resume the run of a training, with all that is known before the first epoch."""
     import mlflow
 
-    experiment_id = connect_experiment(sections)
+    experiment_id = registry.connect_trainings(sections.fetch.name)
     found = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
     facts = saved.facts
     tags = {
@@ -175,15 +175,6 @@ def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
     splits = train_validation_split(x, y, sections.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
         log_dataset(sections, context, split.x, split.y)
-
-
-def connect_experiment(sections: TrainSections) -> str:
-    """Connect to the experiment of the trainings on a dataset, and return its id.
-
-    Raises:
-        StoreError: the store cannot be used.
-    """
-    return store.connect(registry.registered_name(sections.fetch.name))
 
 
 def _find(experiment_id: str, filter_string: str) -> "list[mlflow.entities.Run]":
@@ -288,7 +279,7 @@ def publish() -> LoggedRun:
         store.store_errors(),
         checkpoint.exclusive_checkpoint(trained.key, PUBLISH_WAIT_SECONDS) as saved,
     ):
-        experiment_id = connect_experiment(trained)
+        experiment_id = registry.connect_trainings(trained.fetch.name)
         if evaluated is None:
             run = _trained_run(experiment_id, saved, trained)
         else:

@@ -21,6 +21,7 @@ from workflow import files
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
+IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 DEFAULT_UI = "http://127.0.0.1:5000"  # of `make ui`
 RESPONSE_TIMEOUT = 20.0  # seconds
 # MLflow's own limits let a server that does not answer hold a training up for minutes.
@@ -31,6 +32,7 @@ MLFLOW_HTTP_LIMITS = {
 # MLflow's codes for what does not exist. A server with users returns the second one also for what
 # the user must not see.
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
+DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a description
 INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
 
 
@@ -39,10 +41,25 @@ def tracking_uri() -> str:
 
     A relative path to a database starts from the root, wherever a stage runs: DVC removes its
     temporary copies of the project.
+
+    Raises:
+        StoreError: the URI is malformed, or names a database in memory.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DATABASE}"
+    try:
+        urlsplit(uri)
+    except ValueError as error:
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI={redact(uri)} is malformed ({error}). Correct it, or unset it to "
+            "use the store in this folder."
+        ) from None
+    if uri in IN_MEMORY:
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI={uri} is a database in memory, which would be lost when the "
+            "command ends. Name a file, such as sqlite:///mlflow.db."
+        )
     path = uri.removeprefix(SQLITE)
-    return f"{SQLITE}{files.root() / path}" if path not in ("", uri) else uri
+    return f"{SQLITE}{files.root() / path}" if path != uri else uri
 
 
 def is_local() -> bool:
@@ -108,10 +125,12 @@ def _store_error(error: Exception) -> StoreError:
     )
 
 
-def connect(experiment: str) -> str:
+def connect(experiment: str, description: str = "") -> str:
     """Point MLflow at the tracking store and an experiment, and return the experiment's id.
 
-    The experiment is created if the store does not have it.
+    Args:
+        experiment: its name. It is created if the store does not have it.
+        description: the description of a new experiment.
 
     Raises:
         StoreError: the server or the database cannot be used.
@@ -131,9 +150,9 @@ def connect(experiment: str) -> str:
             _check_database(tracking_uri())
         mlflow.set_tracking_uri(tracking_uri())
         if is_local():
-            experiment_id = _local_experiment(experiment)
+            experiment_id = _local_experiment(experiment, description)
         else:
-            experiment_id = _experiment(tracking_uri(), experiment)
+            experiment_id = _experiment(tracking_uri(), experiment, description)
         location = mlflow.set_experiment(experiment_id=experiment_id).artifact_location
         if is_server(tracking_uri()) and location == f"{ARTIFACTS}/{experiment_id}":
             # MLflow would write the artifacts into this folder, where nobody else finds them.
@@ -185,7 +204,7 @@ def _check_database(uri: str) -> None:
             engine.dispose()
 
 
-def _experiment(uri: str, name: str) -> str:
+def _experiment(uri: str, name: str, description: str) -> str:
     """Return the id of an experiment in a store, which is created if needed."""
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -196,16 +215,17 @@ def _experiment(uri: str, name: str) -> str:
         # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
         # working directory, which may be a temporary copy of the project.
         location = None if is_server(uri) else str(files.root() / ARTIFACTS)
+        tags = {DESCRIPTION: description} if description else {}
         try:
-            return str(client.create_experiment(name, location))
+            return str(client.create_experiment(name, location, tags))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            return _experiment(uri, name)  # another process created it
+            return _experiment(uri, name, description)  # another process created it
     return str(experiment.experiment_id)
 
 
-def _local_experiment(name: str) -> str:
+def _local_experiment(name: str, description: str) -> str:
     """Return the id of an experiment in the root's database. Create both if needed.
 
     The database is created by one process at a time, since MLflow's creation is a race, and under
@@ -217,9 +237,9 @@ def _local_experiment(name: str) -> str:
         if not database.exists():
             partial = database.with_name(f"{DATABASE}.partial")
             partial.unlink(missing_ok=True)  # left by a process that was killed
-            _experiment(f"{SQLITE}{partial}", name)
+            _experiment(f"{SQLITE}{partial}", name, description)
             partial.replace(database)
-        experiment_id = _experiment(f"{SQLITE}{database}", name)
+        experiment_id = _experiment(f"{SQLITE}{database}", name, description)
         _make_movable(database, experiment_id)
     return experiment_id
 

@@ -32,7 +32,11 @@ def connect_operations() -> str:
     from workflow.params_file import load_params
 
     name = registry.registered_name(load_params().fetch.name)
-    return store.connect(f"{name} operations")
+    return store.connect(
+        f"{name} operations",
+        f"What was done with versions of `{name}`: predictions and evaluations of files, "
+        "monitoring, comparisons and sweeps.",
+    )
 
 
 def resolve_version(model_uri: str | None) -> "ModelVersion":

@@ -1,20 +1,21 @@
 """Texts with their predictions by a version: predicted now, or read from a log.
 
 Both are tables with a row for each text and columns of `sentiment.evaluation.metrics`: `predicted`,
-`probability` (of being positive, float32), `words` and `unknown_words`; and `text`.
+`probability_negative`, `probability_positive`, `words` and `unknown_words`; and `text`.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from extras.common.prediction_log import LogLine, parse_line
 from sentiment.errors import UserError
-from sentiment.evaluation.metrics import class_names
+from sentiment.prediction.labels import LABELS, probability_column
 from workflow import files, registry
 
 if TYPE_CHECKING:
@@ -35,12 +36,23 @@ def predict_texts(model: "SentimentModel", texts: Sequence[str]) -> pd.DataFrame
     return pd.DataFrame(
         {
             "predicted": [prediction.label for prediction in predictions],
-            "probability": np.array([one.probability for one in predictions], np.float32),
+            **probability_columns([prediction.probabilities for prediction in predictions]),
             "words": [prediction.words for prediction in predictions],
             "unknown_words": [prediction.unknown for prediction in predictions],
             "text": list(texts),
         }
     )
+
+
+def probability_columns(
+    probabilities: Iterable[Mapping[str, float]],
+) -> dict[str, NDArray[np.float32]]:
+    """Return a column with the probability of each label, given the probabilities by text."""
+    rows = list(probabilities)
+    return {
+        probability_column(label): np.array([row[label] for row in rows], np.float32)
+        for label in LABELS
+    }
 
 
 class Log(NamedTuple):
@@ -88,8 +100,6 @@ def select_version(log: Log, version: "ModelVersion") -> pd.DataFrame:
     Raises:
         UserError: the log has only predictions of other versions.
     """
-    import mlflow
-
     uri = registry.version_uri(version)
     own = log.lines[log.lines["version"] == uri]
     if own.empty:
@@ -99,13 +109,10 @@ def select_version(log: Log, version: "ModelVersion") -> pd.DataFrame:
             f"{log.path} has no prediction of {uri}, only of {found}. Name such a version by "
             "--model."
         )
-    # A line has no label. The version predicts by the threshold of its evaluation.
-    threshold = float(mlflow.get_run(str(version.run_id)).data.params["evaluate.threshold"])
-    probability = own["probability"].to_numpy(np.float32)
     return pd.DataFrame(
         {
-            "predicted": class_names(probability > threshold),
-            "probability": probability,
+            "predicted": own["label"].to_numpy(),
+            **probability_columns(own["probabilities"]),
             "words": own["words"].to_numpy(),
             "unknown_words": (own["unknown"] * own["words"]).round().astype(int).to_numpy(),
             "text": own["text"].to_numpy(),

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sentiment.errors import UserError
+from sentiment.prediction.labels import LABELS
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import Prediction
@@ -26,8 +27,16 @@ class LogLine(BaseModel):
     words: int = Field(ge=0, lt=2**53)  # floats represent such numbers exactly
     unknown: float = Field(ge=0, le=1)
     truncated: bool
-    probability: float = Field(ge=0, le=1)
+    label: str
+    probabilities: dict[str, Annotated[float, Field(ge=0, le=1)]]
     text: str | None = None
+
+    @model_validator(mode="after")
+    def check_labels(self) -> Self:
+        """Check that the labels are those of this project."""
+        if self.label not in LABELS or self.probabilities.keys() != set(LABELS):
+            raise ValueError("unknown labels")
+        return self
 
 
 def parse_line(line: bytes) -> LogLine | None:
@@ -91,7 +100,8 @@ class PredictionLog:
                 "words": prediction.words,
                 "unknown": prediction.unknown / max(prediction.words, 1),
                 "truncated": prediction.truncated,
-                "probability": float(prediction.probability),
+                "label": prediction.label,
+                "probabilities": prediction.probabilities,
                 "request_id": f"{request_id}-{number}" if len(texts) > 1 else request_id,
             }
             if self.with_texts:

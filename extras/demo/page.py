@@ -102,9 +102,10 @@ def show_prediction(model: SentimentModel) -> None:
     """Ask for a text, and show its prediction and how the model reads it."""
     text = st.text_area("A review", EXAMPLE, height=160, max_chars=MAX_REVIEW_CHARACTERS)
     explanation = explain(model, text)
-    st.subheader(explanation.label.capitalize())
+    label = explanation.label
     probability = explanation.probability
-    st.progress(probability, text=f"probability of positive: {probability:.1%}")
+    st.subheader(label.capitalize())
+    st.progress(probability, text=f"probability of {label}: {probability:.1%}")
     st.html(f"<p>{highlight_words(text, explanation.words)}</p>")
     st.caption(
         "Blue words speak for positive, and orange words for negative. The stronger the color, the "

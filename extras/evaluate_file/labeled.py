@@ -14,7 +14,8 @@ import pandas as pd
 from extras.common.predicted_texts import Log, predict_texts, select_version
 from sentiment.data.rows import BinaryLabels, Columns, read_valid_rows
 from sentiment.errors import UserError
-from sentiment.evaluation.metrics import CLASSES, class_names
+from sentiment.evaluation.metrics import PROBABILITY, class_names
+from sentiment.prediction.labels import LABELS
 from workflow import registry
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ def find_logged(labels: pd.DataFrame, log: Log, version: "ModelVersion") -> pd.D
         raise UserError(f"The id {repeated.iloc[0]} has both labels. Keep one of them.")
     logged = select_version(log, version)
     # A client that repeats a request gets the same prediction. Two different ones are ambiguous.
-    logged = logged.drop_duplicates(["request_id", "probability"])
+    logged = logged.drop_duplicates(["request_id", PROBABILITY])
     logged = logged.drop_duplicates("request_id", keep=False)
     found = ids.merge(logged, on="request_id").assign(seen_in_training=False)
-    if found["actual"].nunique() < len(CLASSES):
+    if found["actual"].nunique() < len(LABELS):
         raise UserError(
             f"{log.path} has exactly one prediction by {registry.version_uri(version)} for "
             f"{len(found):,} of {len(ids):,} ids, but predictions for both labels are needed. "

@@ -7,7 +7,8 @@ import pandas as pd
 
 from extras.common.predicted_texts import write_private_csv
 from sentiment.evaluation.evaluate import Evaluation, evaluate_predictions
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS, POSITIVE, Metric
+from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
+from sentiment.prediction.labels import POSITIVE
 from workflow.params_file import load_params
 
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on

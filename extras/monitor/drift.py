@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sentiment.evaluation.metrics import POSITIVE
+from sentiment.evaluation.metrics import PROBABILITY
 from sentiment.evaluation.plots import DPI, TRAINING_COLOR, VALIDATION_COLOR
+from sentiment.prediction.labels import POSITIVE
 
 FALSE_ALARM_RATE = 0.002  # of unchanged windows, over all quantities
 # Differences of the means up to which there is no alarm, however many texts show them.
@@ -36,7 +37,7 @@ def quantities(predictions: pd.DataFrame) -> pd.DataFrame:
         {
             "words": predictions["words"].astype(float),
             "unknown": predictions["unknown_words"] / predictions["words"].clip(lower=1),
-            "probability": predictions["probability"].astype(float),
+            "probability": predictions[PROBABILITY].astype(float),
             "positive": (predictions["predicted"] == POSITIVE).astype(float),
         }
     )

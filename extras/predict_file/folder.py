@@ -15,6 +15,7 @@ from pyarrow import compute, parquet
 from pydantic import BaseModel, ConfigDict
 
 from sentiment.errors import UserError, first_line
+from sentiment.prediction.labels import POSITIVE
 from workflow import files
 
 INPUTS = "inputs.json"
@@ -125,5 +126,5 @@ def count_predictions(paths: Iterable[Path]) -> Counts:
             ) from None
         rows += len(table)
         errors += len(table) - table["error"].null_count
-        positive += compute.equal(table["label"], "positive").to_pylist().count(True)
+        positive += compute.equal(table["label"], POSITIVE).to_pylist().count(True)
     return Counts(rows, errors, positive)

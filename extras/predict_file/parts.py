@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sentiment.data.rows import Columns, InvalidRow, Row, read_rows
+from sentiment.prediction.labels import LABELS, probability_column
 from workflow import registry
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel
 
 PART_ROWS = 10_000
-PREDICTED = ("label", "probability", "words", "unknown")  # fields of a prediction
 SCHEMA = pa.schema(
     {
         "row": pa.int64(),  # from 1
         "id": pa.string(),
         "label": pa.string(),
-        "probability": pa.float32(),  # of being positive
+        **{probability_column(label): pa.float32() for label in LABELS},
         "words": pa.int32(),
         "unknown": pa.int32(),
         "error": pa.string(),
@@ -71,12 +71,18 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
     predictions = iter(model.predict_texts(texts))
     records: list[dict[str, Any]] = []
     for number, row in enumerate(part.rows, part.first_row):
-        record = {"row": number, "id": row.id}
+        record: dict[str, Any] = {"row": number, "id": row.id}
         if isinstance(row, InvalidRow):
             record["error"] = row.problem
         else:
             prediction = next(predictions)
-            record |= {name: getattr(prediction, name) for name in PREDICTED}
+            record |= {
+                "label": prediction.label,
+                "words": prediction.words,
+                "unknown": prediction.unknown,
+            }
+            for label, probability in prediction.probabilities.items():
+                record[probability_column(label)] = probability
         records.append(record)
     return part.number, pa.Table.from_pylist(records, SCHEMA)
 

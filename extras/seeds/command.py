@@ -23,7 +23,7 @@ def command(count: int) -> None:
 
     params = load_params()
     digest = experiments.project_digest()
-    experiment_id = store.connect(registry.registered_name(params.fetch.name))
+    experiment_id = registry.connect_trainings(params.fetch.name)
     seeds = range(params.train.seed, params.train.seed + count)
     runs = {}
     parent_run = group.parent_run(experiment_id, digest, params, count)

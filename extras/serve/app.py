@@ -111,7 +111,11 @@ async def predict(body: PredictionRequest, request: Request) -> PredictionRespon
         service.log.append(served.version, request.state.request_id, texts, predictions)
     return PredictionResponse(
         predictions=[
-            TextPrediction(label=prediction.label, probability=float(prediction.probability))
+            TextPrediction(
+                label=prediction.label,
+                probability=prediction.probability,
+                probabilities=prediction.probabilities,
+            )
             for prediction in predictions
         ]
     )

@@ -98,10 +98,11 @@ class PredictionRequest(BaseModel):
 
 
 class TextPrediction(BaseModel):
-    """A text's label, and the probability that the text is positive."""
+    """A text's label, the probability of the label, and those of all labels."""
 
     label: str
     probability: float
+    probabilities: dict[str, float]
 
 
 class PredictionResponse(BaseModel):

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.evaluation import metrics, plots
+from sentiment.prediction.labels import NEGATIVE, POSITIVE, probability_column
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def predictions_table(
     Args:
         review: the number of each review in its dataset, shape (reviews,), as all that follow.
         y: labels, 1 = positive.
-        probabilities: probabilities of being positive.
+        probabilities: probabilities of being positive, float32.
         threshold: a review with a probability above it is predicted as positive.
         words: number of words.
         unknown_words: number of words that the model cannot tell from any other unknown word.
@@ -54,7 +55,8 @@ def predictions_table(
             "review": review,
             "actual": metrics.class_names(y),
             "predicted": metrics.class_names(probabilities > threshold),
-            "probability": probabilities,
+            probability_column(NEGATIVE): np.float32(1) - probabilities,
+            probability_column(POSITIVE): probabilities,
             "words": words,
             "unknown_words": unknown_words,
             "seen_in_training": seen,

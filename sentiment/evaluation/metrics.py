@@ -1,7 +1,7 @@
 """Compute metrics and curves from a table of predictions.
 
 A table of predictions has a row for each review, and these columns: `review` (its number in its
-dataset), `actual` and `predicted` (`negative` or `positive`), `probability` (of being positive),
+dataset), `actual` and `predicted` (labels), `probability_negative` and `probability_positive`,
 `words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same review occurs
 in training). Formulas without another source are scikit-learn's.
 """
@@ -16,9 +16,9 @@ import pandas as pd
 import sklearn.metrics
 from numpy.typing import NDArray
 
-NEGATIVE = "negative"
-POSITIVE = "positive"
-CLASSES = [NEGATIVE, POSITIVE]
+from sentiment.prediction.labels import LABELS, NEGATIVE, POSITIVE, probability_column
+
+PROBABILITY = probability_column(POSITIVE)
 CONFIDENCE = 0.95  # of every confidence interval
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 CALIBRATION_BINS = 10  # groups of equal width by probability
@@ -81,7 +81,7 @@ METRICS: dict[str, Metric] = {
     "balanced_accuracy": Metric(
         "balanced accuracy", sklearn_metric("predicted", sklearn.metrics.balanced_accuracy_score)
     ),
-    "loss": Metric("loss", sklearn_metric("probability", sklearn.metrics.log_loss, labels=CLASSES)),
+    "loss": Metric("loss", sklearn_metric(PROBABILITY, sklearn.metrics.log_loss, labels=LABELS)),
     "precision": accuracy_among("precision", lambda table: table[table["predicted"] == POSITIVE]),
     "recall": accuracy_among("recall", lambda table: table[table["actual"] == POSITIVE]),
     "f1": Metric(
@@ -90,14 +90,14 @@ METRICS: dict[str, Metric] = {
             "predicted", sklearn.metrics.f1_score, pos_label=POSITIVE, zero_division=0.0
         ),
     ),
-    "roc_auc": Metric("ROC AUC", sklearn_metric("probability", sklearn.metrics.roc_auc_score)),
+    "roc_auc": Metric("ROC AUC", sklearn_metric(PROBABILITY, sklearn.metrics.roc_auc_score)),
     "average_precision": Metric(  # area under the precision-recall curve
         "average precision",
-        sklearn_metric("probability", sklearn.metrics.average_precision_score, pos_label=POSITIVE),
+        sklearn_metric(PROBABILITY, sklearn.metrics.average_precision_score, pos_label=POSITIVE),
     ),
     "brier": Metric(
         "Brier score",
-        sklearn_metric("probability", sklearn.metrics.brier_score_loss, pos_label=POSITIVE),
+        sklearn_metric(PROBABILITY, sklearn.metrics.brier_score_loss, pos_label=POSITIVE),
     ),
     "ece": Metric("calibration error", lambda predictions: calibration_error(predictions)),
     "accuracy_unseen": accuracy_among(
@@ -127,9 +127,9 @@ def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the number of `reviews` for each combination of `actual` and `predicted`."""
     matrix = sklearn.metrics.confusion_matrix(
-        predictions["actual"], predictions["predicted"], labels=CLASSES
+        predictions["actual"], predictions["predicted"], labels=LABELS
     )
-    cells = pd.MultiIndex.from_product([CLASSES, CLASSES], names=["actual", "predicted"])
+    cells = pd.MultiIndex.from_product([LABELS, LABELS], names=["actual", "predicted"])
     return pd.DataFrame({"reviews": matrix.ravel()}, cells).reset_index()
 
 
@@ -140,7 +140,7 @@ def roc_curve(predictions: pd.DataFrame, max_points: int = MAX_ROC_POINTS) -> pd
     along the curve, including both ends.
     """
     false_positive, true_positive, _ = sklearn.metrics.roc_curve(
-        predictions["actual"], predictions["probability"], pos_label=POSITIVE
+        predictions["actual"], predictions[PROBABILITY], pos_label=POSITIVE
     )
     curve = pd.DataFrame(
         {"false_positive_rate": false_positive, "true_positive_rate": true_positive}
@@ -176,9 +176,9 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
         `reviews` (their number), with a row for each group by probability that has reviews.
     """
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    groups = np.digitize(predictions["probability"], edges[1:-1], right=True)
+    groups = np.digitize(predictions[PROBABILITY], edges[1:-1], right=True)
     is_positive = (predictions["actual"] == POSITIVE).to_numpy()
-    table = pd.DataFrame({"predicted": predictions["probability"], "observed": is_positive})
+    table = pd.DataFrame({"predicted": predictions[PROBABILITY], "observed": is_positive})
     grouped = table.groupby(groups)
     return grouped.mean().assign(reviews=grouped.size()).reset_index(drop=True)
 
@@ -196,7 +196,7 @@ def calibration_error(predictions: pd.DataFrame) -> float:
 def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the `count` wrong predictions with the greatest error of the probability."""
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
-    error = (wrong["probability"] - (wrong["actual"] == POSITIVE)).abs()
+    error = (wrong[PROBABILITY] - (wrong["actual"] == POSITIVE)).abs()
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
 
 

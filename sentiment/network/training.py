@@ -136,8 +136,12 @@ class Training:
                 initial_epoch=len(self.epochs),
                 epochs=self.params.epochs,
                 shuffle=False,  # the batches are shuffled already
-                callbacks=[*callbacks, self._epoch_callback(after_epoch)],
-                verbose=1 if sys.stdout.isatty() else 2,
+                callbacks=[
+                    *callbacks,
+                    self._epoch_callback(after_epoch),
+                    self._progress_callback(),
+                ],
+                verbose=0,  # see `_progress_callback`
             )
         if self.best:
             self.model.set_weights(self.best)
@@ -167,6 +171,36 @@ class Training:
             after_epoch()
 
         return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
+
+    def _progress_callback(self) -> "keras.callbacks.Callback":
+        """Return a callback that prints what Keras prints for each epoch.
+
+        Keras' own bar counts whole executions of several batches, and so beyond the last batch.
+        """
+        import keras
+
+        batches = math.ceil(len(self.train_split.y) / self.params.batch_size)
+        bar = keras.utils.Progbar(batches)
+
+        def begin(epoch: int, _: object) -> None:
+            nonlocal bar
+            print(f"Epoch {epoch + 1}/{self.params.epochs}", flush=True)
+            bar = keras.utils.Progbar(
+                batches,
+                verbose=1 if sys.stdout.isatty() else 2,
+                stateful_metrics=EPOCH_METRICS,  # they are means over the epoch already
+                unit_name="step",
+            )
+
+        def update(batch: int, logs: dict[str, float]) -> None:
+            bar.update(min(batch + 1, batches), logs.items(), finalize=False)
+
+        def end(_: int, logs: dict[str, float]) -> None:
+            bar.update(batches, logs.items(), finalize=True)
+
+        return keras.callbacks.LambdaCallback(
+            on_epoch_begin=begin, on_train_batch_end=update, on_epoch_end=end
+        )
 
     @property
     def history(self) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .labels import label_probabilities
+
 if TYPE_CHECKING:
     from .pyfunc_model import SentimentModel
 
@@ -28,7 +30,13 @@ class WordAttribution(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A prediction, and the attributions of the known words that the model reads, in order."""
+    """A prediction, and the attributions of the known words that the model reads, in order.
+
+    Attributes:
+        label: the predicted label.
+        probability: probability of the label.
+        words: the attributions.
+    """
 
     label: str
     probability: float
@@ -55,7 +63,8 @@ def explain(model: "SentimentModel", text: str) -> Explanation:
         WordAttribution(words[position].start, words[position].end, float(effect))
         for position, effect in zip(model.classifier.positions_read(words), effects, strict=True)
     ]
-    return Explanation(model.label_of(probabilities[0]), float(probabilities[0]), attributions)
+    label = model.label_of(probabilities[0])
+    return Explanation(label, label_probabilities(probabilities[0])[label], attributions)
 
 
 def prefix_predictions(model: "SentimentModel", text: str) -> list[PrefixPrediction]:

@@ -3,14 +3,13 @@
 All batches have the same shape. Matrix products of another shape may be summed in another order, so
 a review's probability could otherwise depend, in its last bits, on the batch that it is in. The
 evaluation and the registered model both predict like this, so that their probabilities are equal,
-not just close. Larger batches are used only after a test that they are summed in the same order,
-which depends on the shape and never on the values.
+not just close.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,49 +19,15 @@ from .tokenizer import UNKNOWN_TOKEN, Layout, Word, pad_ranks, positions
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 DIRECTIONS = ("forward_layer", "backward_layer")  # attributes of a bidirectional layer
-BATCH_SIZE = 5  # one text takes as long as a full batch
-LARGE_BATCH_SIZE = 128  # takes half the time of smaller batches for each review
-LARGE_INPUT = 5000  # number of reviews from which on compiling for larger batches pays
-PROBE_SIZE = 1024  # reviews that show whether larger batches give the same bits
-
-
-class CompiledModel(NamedTuple):
-    """A model compiled for batches of `size` reviews.
-
-    Attributes:
-        size: number of reviews in a batch.
-        call: from token ids, shape (size, length), to probabilities, shape (size, 1).
-    """
-
-    size: int
-    call: Callable[[NDArray[np.int32]], "tf.Tensor"]
-
-    def predict(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """Return each review's probability, see `BatchPredictor`. The last batch is padded."""
-        batches = [tokens[start : start + self.size] for start in range(0, len(tokens), self.size)]
-        if not batches:
-            return np.zeros(0, np.float32)
-        if len(batches) == 1:
-            return self.predict_batch(tokens)
-        # A batch keeps one core busy. Batches that run in parallel give the same bits.
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            return np.concatenate(list(pool.map(self.predict_batch, batches)))
-
-    def predict_batch(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the probability of each of at most `size` reviews, shape (reviews,)."""
-        padded = np.zeros((self.size, tokens.shape[1]), np.int32)
-        padded[: len(tokens)] = tokens
-        probabilities: NDArray[np.float32] = self.call(padded).numpy()
-        return probabilities[: len(tokens), 0]
+# One text takes as long as a batch. A larger batch would take less time for each text of many, but
+# more for a single one.
+BATCH_SIZE = 8
 
 
 class BatchPredictor:
     """A model compiled by XLA for batches of `BATCH_SIZE` reviews.
-
-    Many reviews are predicted in larger batches, if a test shows that this gives the same bits.
 
     Args:
         model: from token ids, shape (batch, length), to probabilities, shape (batch, 1). It does
@@ -70,14 +35,21 @@ class BatchPredictor:
     """
 
     def __init__(self, model: "keras.Model") -> None:
+        import tensorflow as tf
+
         for outer in model.layers:
             for layer in (outer, *(getattr(outer, name, outer) for name in DIRECTIONS)):
                 if hasattr(layer, "use_cudnn"):
                     layer.use_cudnn = False
         self.model = model
         self.length = model.input_shape[1]
-        self._compiled = self._compile(BATCH_SIZE)
-        self._compiled_large: CompiledModel | None = None
+        compiled = tf.function(
+            lambda tokens: model(tokens, training=False),
+            input_signature=[tf.TensorSpec((BATCH_SIZE, self.length), "int32")],
+            jit_compile=True,
+        )
+        # The concrete function does not check its arguments, which saves 0.15 ms a call.
+        self._call = compiled.get_concrete_function()
 
     def __call__(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probability that each review is positive, shape (reviews,).
@@ -85,25 +57,23 @@ class BatchPredictor:
         Args:
             tokens: token ids of any integer type, shape (reviews, length).
         """
-        if len(tokens) < LARGE_INPUT:
-            return self._compiled.predict(tokens)
-        if self._compiled_large is None:
-            large = self._compile(LARGE_BATCH_SIZE)
-            probe = tokens[:PROBE_SIZE]
-            is_same = np.array_equal(large.predict(probe), self._compiled.predict(probe))
-            self._compiled_large = large if is_same else self._compiled
-        return self._compiled_large.predict(tokens)
+        batches = [
+            tokens[start : start + BATCH_SIZE] for start in range(0, len(tokens), BATCH_SIZE)
+        ]
+        if not batches:
+            return np.zeros(0, np.float32)
+        if len(batches) == 1:
+            return self._predict_batch(tokens)
+        # A batch keeps one core busy. Batches that run in parallel give the same bits.
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            return np.concatenate(list(pool.map(self._predict_batch, batches)))
 
-    def _compile(self, size: int) -> CompiledModel:
-        import tensorflow as tf
-
-        call = tf.function(
-            lambda tokens: self.model(tokens, training=False),
-            input_signature=[tf.TensorSpec((size, self.length), "int32")],
-            jit_compile=True,
-        )
-        # The concrete function does not check its arguments, which saves 0.15 ms a call.
-        return CompiledModel(size, call.get_concrete_function())
+    def _predict_batch(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probability of each of at most `BATCH_SIZE` reviews, shape (reviews,)."""
+        padded = np.zeros((BATCH_SIZE, self.length), np.int32)
+        padded[: len(tokens)] = tokens
+        probabilities: NDArray[np.float32] = self._call(padded).numpy()
+        return probabilities[: len(tokens), 0]
 
 
 class KerasClassifier:

@@ -1,9 +1,9 @@
 """The registered model: predict the label and the probability of raw texts.
 
 MLflow stores the model as code and files, without pickle: this package, the Keras model, the word
-index and the config.
-Texts are encoded by the code that encoded the training data, and predicted as the evaluation
-predicts them. Served probabilities therefore equal those of the evaluation to the last bit.
+index and the config. Texts are encoded by the code that encoded the training data, and predicted
+as the evaluation predicts them. Served probabilities therefore equal those of the evaluation to the
+last bit.
 """
 
 import json
@@ -19,6 +19,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from .keras_classifier import KerasClassifier, load_keras_model
+from .labels import NEGATIVE, POSITIVE, label_probabilities
 from .tokenizer import Layout, ReadLimits, Word, encode, tokenize_with_spans
 
 MODEL_ARTIFACT = "model.keras"
@@ -32,21 +33,23 @@ class Prediction(NamedTuple):
 
     Attributes:
         label: "positive" or "negative".
-        probability: probability that the text is positive.
+        probability: probability of the label.
+        probabilities: probability of each label.
         words: number of words in the text.
         unknown: number of words that the model cannot tell from any other unknown word.
         truncated: whether the model ignores some of the known words because of their number.
     """
 
     label: str
-    probability: np.float32
+    probability: float
+    probabilities: dict[str, float]
     words: int
     unknown: int
     truncated: bool
 
 
 class SentimentModel(PythonModel):
-    """The MLflow model, from a column `text` to `label` and `probability` (of being positive).
+    """The MLflow model, from a column `text` to the columns that `predict` returns.
 
     Attributes:
         threshold: a text with a probability above it is positive.
@@ -81,16 +84,21 @@ class SentimentModel(PythonModel):
         """Return the prediction for each text."""
         encoded = [encode(text, self.word_index, self.tokenizer) for text in texts]
         probabilities = self.classifier.predict_probability([text.ranks for text in encoded])
-        return [
-            Prediction(
-                label=self.label_of(probability),
-                probability=probability,
-                words=text.word_count,
-                unknown=self.limits.count_unknown(text),
-                truncated=self.limits.is_truncated(text),
+        predictions = []
+        for text, positive in zip(encoded, probabilities, strict=True):
+            label = self.label_of(positive)
+            of_labels = label_probabilities(positive)
+            predictions.append(
+                Prediction(
+                    label=label,
+                    probability=of_labels[label],
+                    probabilities=of_labels,
+                    words=text.word_count,
+                    unknown=self.limits.count_unknown(text),
+                    truncated=self.limits.is_truncated(text),
+                )
             )
-            for text, probability in zip(encoded, probabilities, strict=True)
-        ]
+        return predictions
 
     def predict(
         self,
@@ -98,7 +106,11 @@ class SentimentModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """Return columns `label` and `probability` (float32) for the texts in a column `text`.
+        """Return the predictions for the texts in a column `text`.
+
+        Returns:
+            Columns `label`, `probability` (of the label) and `probabilities` (a dictionary with the
+            probability of each label). The probabilities are float32.
 
         Raises:
             MlflowException: a value is not a string.
@@ -106,17 +118,21 @@ class SentimentModel(PythonModel):
         texts = list(model_input[TEXT_COLUMN])
         _check_texts(texts)
         predictions = self.predict_texts(texts)
-        probabilities = np.array([one.probability for one in predictions], np.float32)
-        labels = [prediction.label for prediction in predictions]
-        return pd.DataFrame({"label": labels, "probability": probabilities})
+        return pd.DataFrame(
+            {
+                "label": [prediction.label for prediction in predictions],
+                "probability": np.array([one.probability for one in predictions], np.float32),
+                "probabilities": [prediction.probabilities for prediction in predictions],
+            }
+        )
 
     def tokenize(self, text: str) -> list[Word]:
         """Return the words of a text that the model knows, in order."""
         return tokenize_with_spans(text, self.word_index, self.tokenizer)
 
     def label_of(self, probability: np.float32) -> str:
-        """Return the label that a probability stands for."""
-        return "positive" if probability > self.threshold else "negative"
+        """Return the label of a text, given the probability that it is positive."""
+        return POSITIVE if probability > self.threshold else NEGATIVE
 
 
 def _check_texts(values: Sequence[Any]) -> None:

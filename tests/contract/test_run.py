@@ -101,9 +101,10 @@ def test_raw_texts_are_predicted_to_the_bit_as_in_the_evaluation() -> None:
     model = mlflow.pyfunc.load_model(f"models:/{names.MODEL}@champion")
     predicted = model.predict(pd.DataFrame({"text": texts}))
     expected = np.zeros(len(texts), np.float32)
-    table = pd.read_csv(names.PREDICTIONS, dtype={"probability": np.float32})
-    expected[table["review"]] = table["probability"]
-    assert predicted["probability"].to_numpy(np.float32).tobytes() == expected.tobytes()
+    table = pd.read_csv(names.PREDICTIONS, dtype={"probability_positive": np.float32})
+    expected[table["review"]] = table["probability_positive"]
+    positive = [probabilities["positive"] for probabilities in predicted["probabilities"]]
+    assert np.array(positive, np.float32).tobytes() == expected.tobytes()
 
 
 def test_git_keeps_metrics_and_plot_tables_but_no_models(finished: Story) -> None:

@@ -46,7 +46,15 @@ def test_a_param_without_a_value_is_named() -> None:
         parse_params(incomplete, "params.yaml")
 
 
-@pytest.mark.parametrize("content", ["", "train:\n  units: [", "\tx", "a: 2001-02-30"])
+@pytest.mark.parametrize("content", ["", "- fetch\n", "fetch"])
+def test_a_file_without_sections_says_how_to_bring_it_back(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"not a mapping of sections.*`git checkout params\.yaml`"):
+        load_params(path)
+
+
+@pytest.mark.parametrize("content", ["train:\n  units: [", "\tx", "a: 2001-02-30"])
 def test_a_file_that_is_no_params_file_is_one_message(tmp_path: Path, content: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(content, encoding="utf-8")

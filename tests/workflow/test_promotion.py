@@ -35,7 +35,7 @@ def test_a_candidate_that_is_better_beyond_chance_is_promoted() -> None:
     assert decision.promoted
     assert decision.reason == (
         "better than the champion: accuracy 0.8500 against 0.5000, McNemar's exact p = 0.016 at "
-        "level 0.025 (test 1 against this champion), on only 20 test texts"
+        "level 0.025 (test 1 against this champion, with only 20 test texts)"
     )
 
 
@@ -60,7 +60,7 @@ def test_each_further_candidate_is_tested_at_a_lower_level() -> None:
     candidate = predictions([True] * 17 + [False] * 3)  # p = 0.016
     second = decide_promotion(candidate, CHAMPION, ALPHA, 2)
     assert not second.promoted
-    assert "at level 0.0083 (test 2 against this champion)" in second.reason
+    assert "at level 0.0083 (test 2 against this champion" in second.reason
     stronger = predictions([True] * 18 + [False] * 2)
     assert decide_promotion(stronger, CHAMPION, ALPHA, 2).promoted
 

@@ -52,6 +52,12 @@ def test_a_run_names_its_dvc_experiment(monkeypatch: pytest.MonkeyPatch) -> None
     assert tags["dvc.baseline"] == "abc"
 
 
+def test_tags_do_not_show_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{SECRET}@host")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", SECRET)
+    assert SECRET not in str(provenance.provenance_tags())
+
+
 def test_a_folder_without_git_has_no_commit_and_no_diff(in_tmp_path: Path) -> None:
     assert provenance.provenance_tags()["git.commit"] == "none"
     assert provenance.uncommitted_diff() == ""

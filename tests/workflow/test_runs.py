@@ -159,7 +159,7 @@ def test_a_lost_version_is_registered_again_with_its_decision(sentiment: Command
     sentiment("sync")
     assert champion_run() == before.info.run_id
     version = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
-    assert version.tags["reason"] == "there was no other champion"
+    assert version.tags["reason"] == "there was no other champion, with only 200 test texts"
     assert "positive" in sentiment("predict", "A fine plot.")
     (after,) = runs()
     assert after.info.end_time == before.info.end_time

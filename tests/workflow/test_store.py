@@ -29,6 +29,12 @@ def test_store_is_the_one_that_mlflow_ui_shows_and_moves_with_its_folder(in_tmp_
     assert store.connect(NAME) == experiment_id
 
 
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_new_experiment_has_its_description() -> None:
+    experiment = mlflow.get_experiment(store.connect(NAME, "Trainings on `imdb`."))
+    assert experiment.tags["mlflow.note.content"] == "Trainings on `imdb`."
+
+
 def test_store_that_mlflow_ui_created_becomes_movable(in_tmp_path: Path) -> None:
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{in_tmp_path}/mlflow.db")
     created = client.create_experiment(NAME)
@@ -100,6 +106,22 @@ def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
     assert list(in_tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_database_in_memory_is_refused(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(StoreError, match="in memory, which would be lost"):
+        store.connect(NAME)
+    assert list(in_tmp_path.iterdir()) == []
+
+
+def test_malformed_uri_is_one_message_without_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@[::1")
+    with pytest.raises(StoreError, match=r"=http://\[::1 is malformed \(Invalid IPv6 URL\)"):
+        store.connect(NAME)
 
 
 def test_damaged_database_is_one_message_within_seconds(in_tmp_path: Path) -> None:

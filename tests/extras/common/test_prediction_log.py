@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from extras.common.prediction_log import LogLine, PredictionLog, parse_line
@@ -15,6 +14,7 @@ from sentiment.errors import UserError
 from sentiment.prediction.pyfunc_model import Prediction
 
 VERSION = "models:/stub/3"
+PROBABILITIES = {"negative": 0.75, "positive": 0.25}
 
 
 def append(log: PredictionLog, *texts: str, request_id: str = "id") -> None:
@@ -24,7 +24,14 @@ def append(log: PredictionLog, *texts: str, request_id: str = "id") -> None:
         words = text.split()
         unknown = sum(word.startswith("zzz") for word in words)
         predictions.append(
-            Prediction("positive", np.float32(0.1), len(words), unknown, len(words) > 5)
+            Prediction(
+                label="negative",
+                probability=0.75,
+                probabilities=PROBABILITIES,
+                words=len(words),
+                unknown=unknown,
+                truncated=len(words) > 5,
+            )
         )
     log.append(VERSION, request_id, texts, predictions)
 
@@ -53,7 +60,8 @@ def test_line_has_the_prediction_and_the_version_but_not_the_text(log: Predictio
         "words": 4,
         "unknown": 0.25,
         "truncated": False,
-        "probability": float(np.float32(0.1)),
+        "label": "negative",
+        "probabilities": PROBABILITIES,
         "request_id": "id",
     }
 
@@ -137,8 +145,16 @@ def test_line_that_a_full_disk_cut_does_not_spoil_the_next_one(
 
 
 def line(**changes: Any) -> bytes:
-    logged = {"words": 3, "unknown": 0.5, "truncated": True, "probability": 0.25}
-    return json.dumps({"version": VERSION, "request_id": "id", **logged, **changes}).encode()
+    logged = {
+        "version": VERSION,
+        "request_id": "id",
+        "words": 3,
+        "unknown": 0.5,
+        "truncated": True,
+        "label": "negative",
+        "probabilities": PROBABILITIES,
+    }
+    return json.dumps({**logged, **changes}).encode()
 
 
 def test_line_that_was_written_can_be_read(tmp_path: Path) -> None:
@@ -152,7 +168,13 @@ def test_line_that_was_written_can_be_read(tmp_path: Path) -> None:
 
 def test_line_may_have_no_text() -> None:
     assert parse_line(line()) == LogLine(
-        version=VERSION, request_id="id", words=3, unknown=0.5, truncated=True, probability=0.25
+        version=VERSION,
+        request_id="id",
+        words=3,
+        unknown=0.5,
+        truncated=True,
+        label="negative",
+        probabilities=PROBABILITIES,
     )
 
 
@@ -164,8 +186,11 @@ def test_line_may_have_no_text() -> None:
         b"[" * 100_000,
         b'{"version": "caf\xe9"}',
         line(request_id=["id"]),
-        line(probability="high"),
-        line(probability=float("nan")),
+        line(label="neutral"),
+        line(probabilities={"positive": 0.25}),
+        line(probabilities=PROBABILITIES | {"negative": "high"}),
+        line(probabilities=PROBABILITIES | {"negative": float("nan")}),
+        line(probabilities=PROBABILITIES | {"negative": 1.5}),
         line(words=[1]),
         line(words=10**400),
         line(words=-1),

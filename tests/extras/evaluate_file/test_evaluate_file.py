@@ -35,7 +35,7 @@ def write_test_set(name: str) -> list[str]:
 
 
 def write_log(**probabilities: float) -> None:
-    """Write a log with a prediction for each id. A part of an id after `__` is left out."""
+    """Write a log with the probability of positive for each id, without a part after `__`."""
     Path("log").mkdir()
     lines = [
         LogLine(
@@ -44,7 +44,8 @@ def write_log(**probabilities: float) -> None:
             words=8,
             unknown=0.25,
             truncated=False,
-            probability=probability,
+            label="positive" if probability > 0.5 else "negative",
+            probabilities={"negative": 1 - probability, "positive": probability},
             text=f"the text of {name}",
         ).model_dump_json()
         for name, probability in probabilities.items()

@@ -13,13 +13,14 @@ def draw(count: int, rng: np.random.Generator) -> pd.DataFrame:
     probability = rng.beta(0.3, 0.3, count)
     predicted = np.where(probability > 0.5, "positive", "negative")
     predictions = {"words": words, "unknown_words": rng.binomial(words, 0.1)}
-    table = pd.DataFrame({**predictions, "probability": probability, "predicted": predicted})
-    return quantities(table)
+    probabilities = {"probability_positive": probability, "predicted": predicted}
+    return quantities(pd.DataFrame({**predictions, **probabilities}))
 
 
 def test_quantities_are_those_of_each_text() -> None:
-    predictions = {"words": [4, 0], "unknown_words": [1, 0], "probability": [0.7, 0.2]}
-    table = pd.DataFrame({**predictions, "predicted": ["positive", "negative"]})
+    predictions = {"words": [4, 0], "unknown_words": [1, 0]}
+    probabilities = {"probability_positive": [0.7, 0.2], "predicted": ["positive", "negative"]}
+    table = pd.DataFrame({**predictions, **probabilities})
     assert quantities(table).to_dict("list") == {
         "words": [4, 0],
         "unknown": [0.25, 0],

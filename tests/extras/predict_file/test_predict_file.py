@@ -93,13 +93,15 @@ def test_predictions_are_those_of_the_evaluation_in_the_order_of_the_file(
     predicted: Project,
 ) -> None:
     table = read_out(predicted)
-    assert [*table] == ["row", "id", "label", "probability", "words", "unknown", "error"]
+    probabilities = ["probability_negative", "probability_positive"]
+    assert [*table] == ["row", "id", "label", *probabilities, "words", "unknown", "error"]
     assert table["row"].tolist() == [*range(1, ROWS + 1)]
     assert table["id"].tolist() == [str(number) for number in range(ROWS)]
     assert table["error"].isna().all()
     evaluated = registry.read_predictions(files.PREDICTIONS_FILE).sort_values("review")
     for name, evaluated_name in (
-        ("probability", "probability"),
+        ("probability_negative", "probability_negative"),
+        ("probability_positive", "probability_positive"),
         ("label", "predicted"),
         ("words", "words"),
         ("unknown", "unknown_words"),
@@ -238,7 +240,8 @@ def test_part_of_a_killed_worker_is_predicted_by_another(
     sentiment(*COMMAND, "--workers", "2")
     assert killed.exists()
     evaluated = registry.read_predictions(files.PREDICTIONS_FILE).sort_values("review")
-    np.testing.assert_array_equal(read_out(project)["probability"], evaluated["probability"])
+    column = "probability_positive"
+    np.testing.assert_array_equal(read_out(project)[column], evaluated[column])
 
 
 def test_workers_listen_on_the_loopback_and_refuse_foreign_clients() -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sentiment.prediction.labels import label_probabilities
 from sentiment.prediction.pyfunc_model import Prediction
 
 
 class StubModel:
-    """A model that predicts 1 / (1 + characters), so that each text has its own probability.
+    """A model by which a text is positive with the probability 1 / (1 + characters).
 
     Words that begin with `zzz` are unknown. Texts of more than five words are truncated.
     """
@@ -36,9 +37,12 @@ class StubModel:
     @staticmethod
     def predict_text(text: str) -> Prediction:
         words = text.split()
+        label = "negative" if "dull" in words else "positive"
+        probabilities = label_probabilities(np.float32(1 / (1 + len(text))))
         return Prediction(
-            label="negative" if "dull" in words else "positive",
-            probability=np.float32(1 / (1 + len(text))),
+            label=label,
+            probability=probabilities[label],
+            probabilities=probabilities,
             words=len(words),
             unknown=sum(word.startswith("zzz") for word in words),
             truncated=len(words) > 5,

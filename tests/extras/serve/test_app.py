@@ -61,7 +61,14 @@ def post(client: TestClient, body: str | bytes) -> httpx2.Response:
 
 def expected_rows(texts: Sequence[str]) -> list[dict[str, Any]]:
     predictions = [StubModel.predict_text(text) for text in texts]
-    return [{"label": row.label, "probability": float(row.probability)} for row in predictions]
+    return [
+        {
+            "label": row.label,
+            "probability": row.probabilities[row.label],
+            "probabilities": row.probabilities,
+        }
+        for row in predictions
+    ]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -262,8 +269,8 @@ def test_each_text_is_logged_with_the_id_of_the_request(
     client.post("/invocations", json={"inputs": ["refused", 5]})
     lines = read_log(log)
     assert [line["request_id"] for line in lines] == ["mine-0", "mine-1"]
-    probabilities = [row["probability"] for row in response.json()["predictions"]]
-    assert [line["probability"] for line in lines] == probabilities
+    probabilities = [row["probabilities"] for row in response.json()["predictions"]]
+    assert [line["probabilities"] for line in lines] == probabilities
 
 
 def test_texts_are_predicted_if_they_cannot_be_logged(

@@ -19,7 +19,7 @@ import requests
 
 from tests.conftest import Command, use_store
 from tests.project import MODEL, ROOT, Project, free_port, wait_for, wait_until
-from workflow import files
+from workflow import files, registry
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
@@ -99,7 +99,7 @@ def server(served: Project) -> Iterator[Server]:
 @pytest.fixture
 def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
     """Return the predictions of the evaluation, with the reviews as texts."""
-    table = pd.read_csv(files.PREDICTIONS_FILE, dtype={"probability": np.float32})
+    table = registry.read_predictions(files.PREDICTIONS_FILE)
     words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
     texts = files.read_reviews(files.FETCH, "test")
     return table.assign(
@@ -107,12 +107,17 @@ def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
     )
 
 
+def assert_same_probabilities(served: pd.DataFrame, reviews: pd.DataFrame) -> None:
+    for label in ("negative", "positive"):
+        probabilities = np.array([row[label] for row in served["probabilities"]], np.float32)
+        np.testing.assert_array_equal(probabilities, reviews[f"probability_{label}"])
+
+
 def test_served_probabilities_are_those_of_the_evaluation_to_the_bit(
     server: Server, reviews: pd.DataFrame
 ) -> None:
     served = server.predict(reviews["text"].tolist())
-    probabilities = served["probability"].to_numpy(np.float32)
-    np.testing.assert_array_equal(probabilities, reviews["probability"])
+    assert_same_probabilities(served, reviews)
     assert served["label"].tolist() == reviews["predicted"].tolist()
 
 
@@ -121,8 +126,7 @@ def test_probabilities_do_not_depend_on_other_requests(
 ) -> None:
     with ThreadPoolExecutor(16) as pool:
         served = pool.map(lambda text: server.predict([text]), reviews["text"])
-        probabilities = pd.concat(served)["probability"].to_numpy(np.float32)
-    np.testing.assert_array_equal(probabilities, reviews["probability"])
+        assert_same_probabilities(pd.concat(served), reviews)
 
 
 def test_each_text_is_logged_for_the_owner_alone(server: Server) -> None:

@@ -13,7 +13,7 @@ PREDICTIONS = pd.DataFrame(  # six of eight are right
         "review": range(8),
         "actual": ["positive"] * 4 + ["negative"] * 4,
         "predicted": metrics.class_names(PROBABILITY > 0.5),
-        "probability": PROBABILITY,
+        "probability_positive": PROBABILITY,
         "words": [0, 100, 101, 200, 201, 400, 401, 2000],
         "unknown_words": 0,
         "seen_in_training": [True, *[False] * 7],
@@ -88,7 +88,8 @@ def test_confusion_matrix_counts_each_combination() -> None:
 def test_thinned_roc_curve_lies_on_the_complete_one(rng: np.random.Generator) -> None:
     truth = rng.integers(0, 2, 5000)
     probability = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
-    table = pd.DataFrame({"actual": metrics.class_names(truth), "probability": probability})
+    actual = metrics.class_names(truth)
+    table = pd.DataFrame({"actual": actual, "probability_positive": probability})
     curve = metrics.roc_curve(table, 5001)
     thin = metrics.roc_curve(table)
     assert len(thin) <= metrics.MAX_ROC_POINTS < len(curve)
@@ -116,7 +117,7 @@ def test_mistakes_start_with_the_most_confident() -> None:
 def test_reliability_compares_predicted_with_observed_shares() -> None:
     """Use bins of a tenth, which include their upper bound."""
     labels = ["negative", "positive", "positive", "positive", "negative"]
-    table = pd.DataFrame({"actual": labels, "probability": [0.0, 0.06, 0.1, 0.95, 1.0]})
+    table = pd.DataFrame({"actual": labels, "probability_positive": [0.0, 0.06, 0.1, 0.95, 1.0]})
     groups = metrics.reliability(table)
     assert groups["reviews"].tolist() == [3, 2]
     assert groups["predicted"].tolist() == pytest.approx([0.16 / 3, 0.975])

@@ -10,6 +10,7 @@ import pytest
 from sentiment.prediction import tokenizer
 from sentiment.prediction.explanation import explain, log_odds, prefix_predictions
 from sentiment.prediction.keras_classifier import KerasClassifier
+from sentiment.prediction.labels import label_probabilities
 from sentiment.prediction.pyfunc_model import SentimentModel
 from sentiment.prediction.tokenizer import Layout, ReadLimits
 from tests.networks import new_model
@@ -45,7 +46,7 @@ def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel)
     assert [CONTENT[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
     ranks = [tokenizer.encode(content, RANKS).ranks for content in (CONTENT, "a rare film rare")]
     whole, without = served.classifier.predict_probability(ranks)
-    assert explanation.probability == float(whole)
+    assert explanation.probability == label_probabilities(whole)[explanation.label]
     effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
     assert explanation.words[1].log_odds == pytest.approx(effect, abs=1e-5)
     assert explanation.words[3].log_odds == 0  # its rank is too large, so it is unknown anyway
@@ -56,8 +57,9 @@ def test_prefix_prediction_is_the_prediction_for_the_prefix(served: SentimentMod
     words = [CONTENT[prefix.start : prefix.end] for prefix in prefixes]
     assert words == ["a", "FINE", "film", "rare"]
     cut = pd.DataFrame({"text": [CONTENT[: prefix.end] for prefix in prefixes]})
-    probabilities = served.predict(None, cut)["probability"].tolist()
-    assert [prefix.probability for prefix in prefixes] == probabilities
+    predictions = served.predict(None, cut)["probabilities"]
+    positive = [probabilities["positive"] for probabilities in predictions]
+    assert [prefix.probability for prefix in prefixes] == positive
 
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
@@ -75,7 +77,8 @@ def test_truncated_words_have_no_attribution_and_the_last_prefix_is_the_text(
     explanation = explain(served, LONG)
     assert [word.start for word in explanation.words] == starts
     assert [prefix.start for prefix in prefixes] == starts
-    assert prefixes[-1].probability == explanation.probability
+    last = label_probabilities(np.float32(prefixes[-1].probability))
+    assert explanation.probability == last[explanation.label]
 
 
 def test_text_without_known_words_has_no_attributions(served: SentimentModel) -> None:

@@ -8,9 +8,7 @@ import pytest
 from sentiment.network.batches import Split
 from sentiment.network.linear import WEIGHT, initialize_linear_model
 from sentiment.params import LinearParams
-from sentiment.prediction import keras_classifier
-from sentiment.prediction.backend import load_keras
-from sentiment.prediction.keras_classifier import BatchPredictor, CompiledModel
+from sentiment.prediction.keras_classifier import BatchPredictor
 from tests.networks import new_model, pad_params
 
 if TYPE_CHECKING:
@@ -67,44 +65,6 @@ def test_bits_of_a_prediction_do_not_depend_on_other_reviews(
     shifted = np.concatenate([predictor(tokens[:3]), predictor(tokens[3:3]), predictor(tokens[3:])])
     np.testing.assert_array_equal(alone, probabilities)
     np.testing.assert_array_equal(shifted, probabilities)
-
-
-@pytest.fixture
-def many(monkeypatch: pytest.MonkeyPatch, tokens: np.ndarray) -> np.ndarray:
-    for name, value in {
-        "LARGE_INPUT": REVIEWS,
-        "PROBE_SIZE": REVIEWS // 2,
-        "LARGE_BATCH_SIZE": 16,
-    }.items():
-        monkeypatch.setattr(keras_classifier, name, value)
-    return tokens
-
-
-def test_many_reviews_are_predicted_in_larger_batches_with_the_same_bits(
-    many: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predictor = BatchPredictor(network(cell="lstm"))
-    sizes: list[int] = []
-    few = np.concatenate([predictor(many[:20]), predictor(many[20:])])
-    step = CompiledModel.predict_batch
-
-    def counted(program: CompiledModel, tokens: np.ndarray) -> np.ndarray:
-        sizes.append(program.size)
-        return step(program, tokens)
-
-    monkeypatch.setattr(CompiledModel, "predict_batch", counted)
-    np.testing.assert_array_equal(predictor(many), few)
-    assert sizes[-3:] == [16, 16, 16]
-
-
-def test_larger_batches_with_other_bits_are_not_used(
-    many: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predictor = BatchPredictor(network(cell="lstm"))
-    few = np.concatenate([predictor(many[:20]), predictor(many[20:])])
-    other = CompiledModel(16, lambda tokens: load_keras().ops.full((len(tokens), 1), 0.5))
-    monkeypatch.setattr(predictor, "_compile", lambda _: other)
-    np.testing.assert_array_equal(predictor(many), few)
 
 
 def test_model_with_cudnn_is_compiled_by_xla(

@@ -48,11 +48,25 @@ def test_predictions_are_those_of_the_model_for_the_encoded_texts(served: Sentim
         [tokenizer.encode(content, RANKS).ranks for content in texts], layout(pad_params())
     )
     expected = BatchPredictor(new_model())(rows)
-    np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
-    assert table["probability"].dtype == np.float32
+    positive = [probabilities["positive"] for probabilities in table["probabilities"]]
+    np.testing.assert_array_equal(np.array(positive, np.float32), expected)
     assert table["label"].tolist() == [served.label_of(probability) for probability in expected]
     assert table["probability"][2] == table["probability"][3]  # no known word in either
     assert len(served.predict(None, pd.DataFrame({"text": []}))) == 0
+
+
+def test_probability_is_that_of_the_label(
+    served: SentimentModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = pd.DataFrame({"text": ["A fine film", "dull"]})
+    for threshold, label in ((0.0, "positive"), (1.0, "negative")):
+        monkeypatch.setattr(served, "threshold", threshold)
+        table = served.predict(None, texts)
+        assert table["label"].tolist() == [label, label]
+        assert table["probability"].dtype == np.float32
+        of_label = [probabilities[label] for probabilities in table["probabilities"]]
+        assert table["probability"].tolist() == of_label
+        assert [sum(row.values()) for row in table["probabilities"]] == pytest.approx([1, 1])
 
 
 def test_prediction_says_how_much_of_the_text_is_read(served: SentimentModel) -> None:

@@ -1,0 +1,28 @@
+"""Run a stage, such as `python -m stages train`.
+
+Signals are handled before the modules of the stage are imported, which takes seconds.
+"""
+
+import sys
+from importlib import import_module
+
+from workflow.stage import SignalFlag, run_stage
+
+NAMES = ("fetch", "pad", "train", "evaluate")
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in NAMES:
+        sys.exit(f"Usage: python -m stages {'|'.join(NAMES)}")
+    name = sys.argv[1]
+
+    def import_and_run(flag: SignalFlag) -> None:
+        stage = import_module(f"stages.{name}")
+        if flag.number is None:
+            stage.main(flag)
+
+    run_stage(name, import_and_run)
+
+
+if __name__ == "__main__":
+    main()
