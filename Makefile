@@ -26,7 +26,7 @@ ui: venv  ## serve MLflow's UI on the loopback
 	exec env $(ACTIVE) MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
 		MLFLOW_WORKERS=1 MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui
 
-test: venv  ## run all tests, or those of some folders: PART="tests/sentiment"
+test: venv  ## run all tests, or the tests of some folders: PART="tests/sentiment"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 2 --dist loadfile $$PART
 
 check: venv  ## check format, lint, types and layers

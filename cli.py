@@ -78,7 +78,7 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     Wrong params are refused before DVC removes anything. If IMDB cannot be downloaded, the
     synthetic dataset takes its place. Afterwards, everything that MLflow lacks is logged.
     """
-    from workflow import runs
+    from workflow import sync
 
     params = load_params()
     if not {"--dry", "--pull"} & set(dvc_options):  # these download nothing, or pull it
@@ -87,8 +87,8 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     status = run_dvc("repro", *dvc_options)
     if status:
         sys.exit(status)
-    if runs.find_obstacle() is None:  # not after the first stages alone, which DVC may be asked for
-        run = runs.publish_or_explain()
+    if sync.find_obstacle() is None:  # not after the first stages alone, which DVC may be asked for
+        run = sync.sync_or_explain()
         if run:
             click.echo(run.describe())
     if load_params().fetch.dataset == "synthetic":
@@ -160,9 +160,9 @@ def sync() -> None:
     Run it after the store was away, after `dvc pull` or `dvc exp apply`, or if somebody deleted
     artifacts or versions in MLflow.
     """
-    from workflow import runs
+    from workflow.sync import sync_run
 
-    click.echo(runs.publish().describe())
+    click.echo(sync_run().describe())
 
 
 @main.command()
@@ -306,7 +306,7 @@ def promote(run_id: str) -> None:
 
     with store.store_errors():
         registry.connect_trainings(load_params().fetch.name)
-        promotion = registry.promote(run_id)
+        promotion = registry.promote_run(run_id)
     version = promotion.version
     click.echo(f"Version {version.version} of {version.name} is now the champion.")
     if promotion.previous_run:

@@ -1,1 +1,1 @@
-"""What computes: data, networks, evaluation and prediction. It neither runs DVC nor logs."""
+"""Computation: data, networks, evaluation and prediction. It neither runs DVC nor logs."""

@@ -21,11 +21,12 @@ from sentiment.network.gradients import gradient_reach, measure_gradients
 from sentiment.padding import layout
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
 from sentiment.prediction.tokenizer import ReadLimits, Reviews
-from workflow import files, runs
+from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateSections, TrainSections
 from workflow.params_file import load_params
 from workflow.provenance import run_name
 from workflow.stage import SignalFlag
+from workflow.sync import sync_or_explain
 
 TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
 
@@ -86,5 +87,5 @@ def main(_: SignalFlag) -> None:
     files.write_json(files.TEST_METRICS_FILE, metrics)
     sections = EvaluateSections(**dict(trained), evaluate=params)
     files.write_sections(folder, sections)
-    runs.publish_or_explain()
+    sync_or_explain()
     print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")

@@ -2,7 +2,7 @@
 
 DVC restores finished trainings. A checkpoint serves those that were killed: the stage resumes after
 the last finished epoch, in the same run. It is removed when the run is complete, see
-`workflow.runs`.
+`workflow.sync`.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FOLDER = ".checkpoint"
 STATE_FILE = "state.npz"
-FACTS_FILE = "run.json"
+RUN_INFO_FILE = "run.json"
 STALE_AFTER_DAYS = 14
 WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to exit
 PACKAGES = ("tensorflow", "keras", "numpy")  # whose versions may change the bits
@@ -54,21 +54,21 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = self._read_state()
-        self.training_id = str(self.facts.get("training_id") or uuid4().hex)
-        if "training_id" not in self.facts:
-            self.write_facts(training_id=self.training_id)
+        self.training_id = str(self.run_info.get("training_id") or uuid4().hex)
+        if "training_id" not in self.run_info:
+            self.write_run_info(training_id=self.training_id)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def run_info(self) -> dict[str, Any]:
         """What the training's run needs besides files: the training's id, tags and a diff."""
         try:
-            return dict(json.loads((self.folder / FACTS_FILE).read_bytes()))
+            return dict(json.loads((self.folder / RUN_INFO_FILE).read_bytes()))
         except (FileNotFoundError, ValueError):
             return {}
 
-    def write_facts(self, **facts: Any) -> None:
-        """Add facts about the training's run."""
-        _replace(self.folder / FACTS_FILE, json.dumps(self.facts | facts).encode())
+    def write_run_info(self, **changes: Any) -> None:
+        """Add to `run_info`."""
+        _replace(self.folder / RUN_INFO_FILE, json.dumps(self.run_info | changes).encode())
 
     def write_state(self, state: "State") -> None:
         """Save the state after another epoch in place of the previous one."""
@@ -88,7 +88,7 @@ class Checkpoint:
             print(f"{path} is damaged ({error}). It is removed.", flush=True)
             # It gets a new id, because its epochs are not those that were logged before.
             path.unlink()
-            (self.folder / FACTS_FILE).unlink(missing_ok=True)
+            (self.folder / RUN_INFO_FILE).unlink(missing_ok=True)
             return None
 
 

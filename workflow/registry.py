@@ -6,16 +6,11 @@ predicts. The champion is the version with the alias `champion`. The tags of a v
 """
 
 import re
-import shutil
-import sys
 import tempfile
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentiment import prediction
 from sentiment.errors import StoreError, UserError, first_line
-from sentiment.prediction import tokenizer
 from sentiment.prediction.labels import LABELS, probability_column
 from workflow import card, files, store
 from workflow.files import EvaluateSections
@@ -38,22 +33,12 @@ VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
 CHAMPION = "champion"  # the alias, and the decision about a version that got it
 NOT_PROMOTED = "not promoted"
 PROMOTED_BY_A_PERSON = "promoted by a person"  # a reason
-TEXT_MODEL = "sentiment"  # name of the logged model that predicts raw texts
 # Tags of a version
 ACCURACY = "test_accuracy"
 DECISION = "decision"
 REASON = "reason"
 DATASET = "dataset"
 TESTS = "tests"  # of a champion: number of candidates that were tested against it
-SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to predict
-EXAMPLES = ["A fine film.", "Dull, and far too long."]
-ENTRY = """\
-import mlflow
-
-from {package}.pyfunc_model import SentimentModel
-
-mlflow.models.set_model(SentimentModel())
-"""
 
 
 class Promotion(NamedTuple):
@@ -82,75 +67,6 @@ def connect_trainings(dataset: str) -> str:
         f"Trainings on `{dataset}`: each run is a model with its evaluation, and a version of the "
         "registered model of the same name.",
     )
-
-
-def serving_requirements(*others: str) -> list[str]:
-    """Return the pinned packages that predict. MLflow takes 14 s to infer them."""
-    return [f"{package}=={package_version(package)}" for package in (*SERVING_PACKAGES, *others)]
-
-
-def log_text_model(sections: EvaluateSections) -> str:
-    """Log the model that predicts raw texts to the active run, and return its URI.
-
-    The version's copy of the code is a package that has the run's id in its name, so that one
-    process can load several versions beside the project's own modules.
-    """
-    import mlflow
-    import pandas as pd
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types.schema import Map
-
-    from sentiment.prediction.pyfunc_model import (
-        CONFIG_ARTIFACT,
-        MODEL_ARTIFACT,
-        TEXT_COLUMN,
-        WORD_INDEX_ARTIFACT,
-    )
-
-    run = mlflow.active_run()
-    assert run is not None  # the callers have one
-    needs_regex = sections.fetch.tokenizer == tokenizer.UNICODE
-    with tempfile.TemporaryDirectory() as scratch:
-        package = f"served_{run.info.run_id}"
-        code = Path(scratch) / package
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(Path(prediction.__file__).parent, code, ignore=ignored)
-        entry = Path(scratch) / "served.py"
-        entry.write_text(ENTRY.format(package=package), encoding="utf-8")
-        config = {
-            "layout": sections.pad.model_dump(),
-            "threshold": sections.evaluate.threshold,
-            "tokenizer": sections.fetch.tokenizer,
-        }
-        files.write_json(Path(scratch) / CONFIG_ARTIFACT, config)
-        sys.path.insert(0, scratch)  # MLflow runs the entry while it logs it
-        try:
-            logged = mlflow.pyfunc.log_model(
-                name=TEXT_MODEL,
-                python_model=str(entry),
-                code_paths=[str(code)],
-                artifacts={
-                    CONFIG_ARTIFACT: str(Path(scratch) / CONFIG_ARTIFACT),
-                    MODEL_ARTIFACT: str(files.MODEL_FILE),
-                    WORD_INDEX_ARTIFACT: str(files.WORD_INDEX_FILE),
-                },
-                signature=ModelSignature(
-                    inputs=Schema([ColSpec("string", TEXT_COLUMN)]),
-                    outputs=Schema(
-                        [
-                            ColSpec("string", "label"),
-                            ColSpec("float", "probability"),
-                            ColSpec(Map("float"), "probabilities"),
-                        ]
-                    ),
-                ),
-                input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLES}),
-                pip_requirements=serving_requirements(*(["regex"] if needs_regex else [])),
-            )
-        finally:
-            sys.path.remove(scratch)
-    return str(logged.model_uri)
 
 
 def register_version(model_uri: str, sections: EvaluateSections, accuracy: float) -> None:
@@ -201,40 +117,60 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
 
     client = mlflow.MlflowClient()
     version = client.get_model_version(version.name, version.version)
+    champion = find_champion(version.name)
     if DECISION in version.tags:
+        if champion is None and version.tags[DECISION] == CHAMPION:  # somebody deleted the alias
+            client.set_registered_model_alias(version.name, CHAMPION, version.version)
         return None
     candidate = read_predictions(files.PREDICTIONS_FILE)
-    champion = find_champion(version.name)
     recorded = client.get_run(str(version.run_id)).data.tags
     is_lost = DECISION in recorded
     if is_lost:
-        is_vacant = champion is None or champion.run_id == version.run_id
-        decision = Decision(recorded[DECISION] == CHAMPION and is_vacant, recorded[REASON])
-        if TESTS in recorded:
-            client.set_model_version_tag(version.name, version.version, TESTS, recorded[TESTS])
-    elif champion is None:
-        decision = decide_without_champion(candidate)
-    elif champion.version == version.version:  # a killed process, or a person, moved the alias
-        decision = Decision(True, version.tags.get(REASON, PROMOTED_BY_A_PERSON))
+        decision = _recorded_decision(version, recorded, champion)
     else:
-        decision = _compare(candidate, champion, alpha)
+        decision = _new_decision(version, candidate, champion, alpha)
     _set_tag(version, REASON, decision.reason)
     description = card.describe_version(sections, candidate, decision)
     client.update_model_version(version.name, version.version, description)
     if decision.promoted:
         client.set_registered_model_alias(version.name, CHAMPION, version.version)
-    _set_tag(version, DECISION, recorded.get(DECISION) or _outcome(decision))
-    if is_lost:
-        return decision
-    outcome = "is now the champion" if decision.promoted else "is not promoted"
-    print(f"Version {version.version} of {version.name} {outcome}: {decision.reason}")
-    if decision.promoted and champion and champion.version != version.version:
-        print(f"To undo this: sentiment promote {champion.run_id}")
+    outcome = CHAMPION if decision.promoted else NOT_PROMOTED
+    _set_tag(version, DECISION, recorded.get(DECISION, outcome))
+    if not is_lost:
+        _print_decision(version, decision, champion)
     return decision
 
 
-def _compare(candidate: "pd.DataFrame", champion: "ModelVersion", alpha: float) -> Decision:
-    """Test a candidate against the champion, and count the test."""
+def _recorded_decision(
+    version: "ModelVersion", recorded: dict[str, str], champion: "ModelVersion | None"
+) -> Decision:
+    """Return the decision about a version that was lost. It is not champion if another one is.
+
+    Args:
+        version: the version, which was registered again.
+        recorded: the tags of its run.
+        champion: the champion.
+    """
+    import mlflow
+
+    if TESTS in recorded:
+        client = mlflow.MlflowClient()
+        client.set_model_version_tag(version.name, version.version, TESTS, recorded[TESTS])
+    is_vacant = champion is None or champion.run_id == version.run_id
+    return Decision(recorded[DECISION] == CHAMPION and is_vacant, recorded[REASON])
+
+
+def _new_decision(
+    version: "ModelVersion",
+    candidate: "pd.DataFrame",
+    champion: "ModelVersion | None",
+    alpha: float,
+) -> Decision:
+    """Decide about a version, given its predictions, and count the test."""
+    if champion is None:
+        return decide_without_champion(candidate)
+    if champion.version == version.version:  # a killed process, or a person, moved the alias
+        return Decision(True, version.tags.get(REASON, PROMOTED_BY_A_PERSON))
     try:
         predictions = download_predictions(str(champion.run_id))
     except StoreError:  # the next call decides
@@ -248,8 +184,14 @@ def _compare(candidate: "pd.DataFrame", champion: "ModelVersion", alpha: float) 
     return decide_promotion(candidate, predictions, alpha, number)
 
 
-def _outcome(decision: Decision) -> str:
-    return CHAMPION if decision.promoted else NOT_PROMOTED
+def _print_decision(
+    version: "ModelVersion", decision: Decision, champion: "ModelVersion | None"
+) -> None:
+    """Print a new decision and, for a promotion, the command that undoes it."""
+    outcome = "is now the champion" if decision.promoted else "is not promoted"
+    print(f"Version {version.version} of {version.name} {outcome}: {decision.reason}")
+    if decision.promoted and champion and champion.version != version.version:
+        print(f"To undo this: sentiment promote {champion.run_id}")
 
 
 def _set_tag(version: "ModelVersion", tag: str, value: str) -> None:
@@ -298,7 +240,7 @@ def download_predictions(run_id: str) -> "pd.DataFrame":
         return read_predictions(Path(path))
 
 
-def promote(run_id: str) -> Promotion:
+def promote_run(run_id: str) -> Promotion:
     """Make the version of a run the champion, whatever the rule decided.
 
     Raises:

@@ -1,43 +1,44 @@
-"""MLflow's run of a training: logged while it trains, completed by its evaluation, or made anew.
+"""Write the run of a training to MLflow: while it trains, and afterwards from its files.
 
 The tag `state` says what a run has: `training`, `trained`, `evaluating`, or the digest of the
-evaluation that it has completely. A complete run does not change, except that what was deleted in
-MLflow is logged again. A run that is not complete, and that no training resumes, is replaced by a
-new one, which is made from the files of the pipeline.
+evaluation that it has completely.
 """
 
-import hashlib
-import math
+import shutil
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from importlib.metadata import version as package_version
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
+from sentiment import prediction
+from sentiment.errors import first_line
 from sentiment.network.batches import train_validation_split
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten, flatten_used
-from workflow import checkpoint, files, provenance, registry, store
+from sentiment.prediction import tokenizer
+from workflow import files, provenance, registry
 from workflow.checkpoint import Checkpoint
-from workflow.files import EvaluateSections, FetchSections, PadSections, TrainSections
-from workflow.params_file import load_params
+from workflow.files import EvaluateSections, TrainSections
 from workflow.stage import Interrupted
 
 if TYPE_CHECKING:
     import mlflow
 
-KERAS_MODEL = "model"  # name of the logged Keras model
+# Names of the logged models
+KERAS_MODEL = "model"
+TEXT_MODEL = "sentiment"  # predicts raw texts
 # Tags of a run
 TRAINING_ID = "training.id"  # see `workflow.checkpoint.Checkpoint`
 TRAINING_KEY = "training.key"  # see `workflow.checkpoint.training_key`
 TRAINING_PATH = "train.path"  # "fast LSTM", or "stock Keras" and the reason
-STATE_TAG = "state"
-# Values of `STATE_TAG`
+STATE = "state"
+# Values of `STATE`
 TRAINING = "training"
 TRAINED = "trained"
 EVALUATING = "evaluating"
@@ -48,25 +49,19 @@ DIFF_ARTIFACT = "uncommitted.diff"
 # Curves over the distance from the last word
 INITIAL_GRADIENT_NORM = "gradients/initial_norm"
 GRADIENT_NORM = "gradients/norm"
-PUBLISH_WAIT_SECONDS = 60.0  # another evaluation of the same training takes seconds
+SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to predict
+EXAMPLE_TEXTS = ["A fine film.", "Dull, and far too long."]
+# The file that MLflow runs to load the text model
+ENTRY = """\
+import mlflow
+
+from {package}.pyfunc_model import SentimentModel
+
+mlflow.models.set_model(SentimentModel())
+"""
 LATER = (
     "Run `sentiment sync` later to log the rest; for a DVC experiment, `dvc exp apply` it first."
 )
-
-
-class LoggedRun(NamedTuple):
-    """A run in the store."""
-
-    run_id: str
-    name: str
-    experiment_id: str
-
-    def describe(self) -> str:
-        """Return the id, the name and the page as two lines."""
-        return f"Run {self.run_id}: {self.name}\n{store.run_url(self.experiment_id, self.run_id)}"
-
-
-# While a training runs
 
 
 class LiveRun:
@@ -100,6 +95,67 @@ class LiveRun:
         self._epochs_logged = len(epochs)
 
 
+@contextmanager
+def live_run(checkpoint: Checkpoint, sections: TrainSections, path: str) -> Iterator[LiveRun]:
+    """Start the run of a training, or resume it.
+
+    If the block succeeds, the files of the training are logged and the run is FINISHED. If a signal
+    interrupts it, the run is KILLED. If it fails, the run is FAILED.
+
+    Args:
+        checkpoint: the checkpoint of the training.
+        sections: what the training depends on.
+        path: how the model is trained, see `sentiment.network.training.Training`.
+    """
+    import mlflow
+
+    if "tags" not in checkpoint.run_info:
+        tags = {**provenance.provenance_tags(), TRAINING_PATH: path}
+        checkpoint.write_run_info(tags=tags, diff=provenance.uncommitted_diff())
+    live = LiveRun()
+    live.attempt(start_run, checkpoint, sections)
+    try:
+        yield live
+    except BaseException as error:
+        live.attempt(mlflow.end_run, "KILLED" if isinstance(error, Interrupted) else "FAILED")
+        raise
+    live.attempt(log_training)
+    live.attempt(mlflow.set_tag, STATE, TRAINED)
+    live.attempt(mlflow.end_run)
+
+
+def start_run(checkpoint: Checkpoint, sections: TrainSections) -> None:
+    """Start or resume the run of a training, with all that is known before the first epoch."""
+    import mlflow
+
+    experiment_id = registry.connect_trainings(sections.fetch.name)
+    found = find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{checkpoint.training_id}'")
+    run_info = checkpoint.run_info
+    tags = {
+        TRAINING_ID: checkpoint.training_id,
+        TRAINING_KEY: sections.key,
+        STATE: TRAINING,
+        **run_info.get("tags", {}),
+    }
+    name = provenance.run_name(sections.fetch, sections.pad, sections.train)
+    experiment = tags.get("dvc.experiment")
+    mlflow.start_run(
+        run_id=found[0].info.run_id if found else None,
+        run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
+        tags=tags,
+        description=f"A training of the stage `train` on `{sections.fetch.name}`.",
+    )
+    mlflow.log_params(flatten_used(sections.fetch, sections.pad, sections.train))
+    log_params_file(sections)
+    if run_info.get("diff"):
+        mlflow.log_text(f"{run_info['diff']}\n", DIFF_ARTIFACT)
+    x = files.read_array(files.PAD / "x_train.npy")
+    y = files.read_array(files.PAD / "y_train.npy")
+    splits = train_validation_split(x, y, sections.train.validation_split)
+    for context, split in zip(("training", "validation"), splits, strict=True):
+        log_dataset(sections, context, split.x, split.y)
+
+
 def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
     """Log a point for each metric of each epoch to the active run.
 
@@ -116,72 +172,11 @@ def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
         mlflow.log_metrics(values, step=step, timestamp=int(1000 * epoch["ended"]))
 
 
-@contextmanager
-def live_run(saved: Checkpoint, sections: TrainSections, path: str) -> Iterator[LiveRun]:
-    """Start the run of a training, or resume it.
-
-    If the block succeeds, the files of the training are logged and the run is FINISHED. If a signal
-    interrupts it, the run is KILLED. If it fails, the run is FAILED.
-
-    Args:
-        saved: the checkpoint of the training.
-        sections: what the training depends on.
-        path: how the model is trained, see `sentiment.network.training.Training`.
-    """
+def log_params_file(sections: TrainSections) -> None:
+    """Log all params that the active run depends on as a file."""
     import mlflow
 
-    if "tags" not in saved.facts:
-        tags = {**provenance.provenance_tags(), TRAINING_PATH: path}
-        saved.write_facts(tags=tags, diff=provenance.uncommitted_diff())
-    live = LiveRun()
-    live.attempt(_start_run, saved, sections)
-    try:
-        yield live
-    except BaseException as error:
-        live.attempt(mlflow.end_run, "KILLED" if isinstance(error, Interrupted) else "FAILED")
-        raise
-    live.attempt(_log_training)
-    live.attempt(mlflow.set_tag, STATE_TAG, TRAINED)
-    live.attempt(mlflow.end_run)
-
-
-def _start_run(saved: Checkpoint, sections: TrainSections) -> None:
-    """Start or resume the run of a training, with all that is known before the first epoch."""
-    import mlflow
-
-    experiment_id = registry.connect_trainings(sections.fetch.name)
-    found = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
-    facts = saved.facts
-    tags = {
-        TRAINING_ID: saved.training_id,
-        TRAINING_KEY: sections.key,
-        STATE_TAG: TRAINING,
-        **facts.get("tags", {}),
-    }
-    name = provenance.run_name(sections.fetch, sections.pad, sections.train)
-    experiment = facts.get("tags", {}).get("dvc.experiment")
-    mlflow.start_run(
-        run_id=found[0].info.run_id if found else None,
-        run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
-        tags=tags,
-        description=f"A training of the stage `train` on `{sections.fetch.name}`.",
-    )
-    mlflow.log_params(flatten_used(sections.fetch, sections.pad, sections.train))
     mlflow.log_dict(sections.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
-    if facts.get("diff"):
-        mlflow.log_text(f"{facts['diff']}\n", DIFF_ARTIFACT)
-    x = files.read_array(files.PAD / "x_train.npy")
-    y = files.read_array(files.PAD / "y_train.npy")
-    splits = train_validation_split(x, y, sections.train.validation_split)
-    for context, split in zip(("training", "validation"), splits, strict=True):
-        log_dataset(sections, context, split.x, split.y)
-
-
-def _find(experiment_id: str, filter_string: str) -> "list[mlflow.entities.Run]":
-    """Return the runs of an experiment that a filter selects, the newest first."""
-    import mlflow
-
-    return list(mlflow.MlflowClient().search_runs([experiment_id], filter_string))
 
 
 def log_dataset(sections: TrainSections, context: str, x: Any, y: Any) -> None:
@@ -202,33 +197,40 @@ def log_dataset(sections: TrainSections, context: str, x: Any, y: Any) -> None:
     mlflow.log_input(from_numpy(x, source, y, name=name), context)
 
 
-def _log_training() -> None:
+def log_training() -> None:
     """Log the files of a finished training to the active run. It may have some already."""
     import mlflow
-    import numpy as np
 
-    from sentiment.prediction.keras_classifier import load_keras_model
-
-    _delete_models(_active_run(), KERAS_MODEL)
-    model = load_keras_model(files.MODEL_FILE)
-    with redirect_stdout(StringIO()):  # MLflow tries the example, and Keras prints a progress bar
-        mlflow.tensorflow.log_model(
-            model,
-            name=KERAS_MODEL,
-            input_example=np.zeros((1, model.input_shape[1]), np.int32),  # no review leaves data/
-            pip_requirements=registry.serving_requirements(),
-        )
+    delete_models(active_run(), KERAS_MODEL)
+    log_keras_model()
     summary = files.read_json(files.TRAINING_METRICS_FILE)
     # Under the name of a curve, a summary would be a point more.
     mlflow.log_metrics(
         {name: value for name, value in summary.items() if name not in EPOCH_METRICS}
     )
-    _log_gradients(INITIAL_GRADIENT_NORM, files.INITIAL_GRADIENTS_FILE)
+    log_gradients(INITIAL_GRADIENT_NORM, files.INITIAL_GRADIENTS_FILE)
     for path in (files.TRAINING_METRICS_FILE, files.HISTORY_FILE, files.INITIAL_GRADIENTS_FILE):
         mlflow.log_artifact(str(path), TABLES_ARTIFACT)
 
 
-def _log_gradients(name: str, path: Path) -> None:
+def log_evaluation(evaluated: EvaluateSections) -> None:
+    """Log the files of an evaluation to the active run, and register the model."""
+    import mlflow
+
+    mlflow.set_tag(STATE, EVALUATING)
+    mlflow.log_params(flatten(evaluated.evaluate, "evaluate"))
+    log_params_file(evaluated)
+    x = files.read_array(files.PAD / "x_test.npy")
+    y = files.read_array(files.PAD / "y_test.npy")
+    log_dataset(evaluated, "test", x, y)
+    mlflow.log_metrics(files.read_json(files.TEST_METRICS_FILE))
+    log_gradients(GRADIENT_NORM, files.GRADIENTS_FILE)
+    mlflow.log_artifacts(str(files.EVALUATE))
+    mlflow.log_artifacts(str(files.METRICS_FOLDER), TABLES_ARTIFACT)
+    register_text_model(evaluated)
+
+
+def log_gradients(name: str, path: Path) -> None:
     """Log the mean gradient at each distance as a metric. The step is the distance.
 
     MLflow keeps one of equal points. These have the time of the run's start, so that they are
@@ -237,7 +239,7 @@ def _log_gradients(name: str, path: Path) -> None:
     import mlflow
     from mlflow.entities import Metric
 
-    run = _active_run()
+    run = active_run()
     table = pd.read_csv(path)
     points = [
         Metric(name, float(mean), run.info.start_time, int(distance))
@@ -247,305 +249,146 @@ def _log_gradients(name: str, path: Path) -> None:
         mlflow.MlflowClient().log_batch(run.info.run_id, points[start : start + 1000])
 
 
-def _active_run() -> "mlflow.entities.Run":
+def log_keras_model() -> None:
+    """Log the Keras model in `data/train` to the active run."""
+    import mlflow
+    import numpy as np
+
+    from sentiment.prediction.keras_classifier import load_keras_model
+
+    model = load_keras_model(files.MODEL_FILE)
+    with redirect_stdout(StringIO()):  # MLflow tries the example, and Keras prints a progress bar
+        mlflow.tensorflow.log_model(
+            model,
+            name=KERAS_MODEL,
+            input_example=np.zeros((1, model.input_shape[1]), np.int32),  # no review leaves data/
+            pip_requirements=serving_requirements(),
+        )
+
+
+def register_text_model(evaluated: EvaluateSections) -> None:
+    """Log the model that predicts raw texts to the active run, and register it as a version."""
+    delete_models(active_run(), TEXT_MODEL)
+    model_uri = log_text_model(evaluated)
+    accuracy = files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]
+    registry.register_version(model_uri, evaluated, accuracy)
+
+
+def log_text_model(sections: EvaluateSections) -> str:
+    """Log the model that predicts raw texts to the active run, and return its URI.
+
+    The version's copy of the code is a package that has the run's id in its name, so that one
+    process can load several versions beside the project's own modules.
+    """
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import Map
+
+    from sentiment.prediction.pyfunc_model import (
+        CONFIG_ARTIFACT,
+        MODEL_ARTIFACT,
+        TEXT_COLUMN,
+        WORD_INDEX_ARTIFACT,
+    )
+
+    package = f"served_{active_run().info.run_id}"
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("string", TEXT_COLUMN)]),
+        outputs=Schema(
+            [
+                ColSpec("string", "label"),
+                ColSpec("float", "probability"),
+                ColSpec(Map("float"), "probabilities"),
+            ]
+        ),
+    )
+    others = ["regex"] if sections.fetch.tokenizer == tokenizer.UNICODE else []
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        code = scratch / package
+        shutil.copytree(
+            Path(prediction.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        entry = scratch / "served.py"
+        entry.write_text(ENTRY.format(package=package), encoding="utf-8")
+        config = scratch / CONFIG_ARTIFACT
+        write_config(config, sections)
+        sys.path.insert(0, name)  # MLflow runs the entry while it logs it
+        try:
+            logged = mlflow.pyfunc.log_model(
+                name=TEXT_MODEL,
+                python_model=str(entry),
+                code_paths=[str(code)],
+                artifacts={
+                    CONFIG_ARTIFACT: str(config),
+                    MODEL_ARTIFACT: str(files.MODEL_FILE),
+                    WORD_INDEX_ARTIFACT: str(files.WORD_INDEX_FILE),
+                },
+                signature=signature,
+                input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLE_TEXTS}),
+                pip_requirements=serving_requirements(*others),
+            )
+        finally:
+            sys.path.remove(name)
+    return str(logged.model_uri)
+
+
+def write_config(path: Path, sections: EvaluateSections) -> None:
+    """Write the params that the text model needs."""
+    config = {
+        "layout": sections.pad.model_dump(),
+        "threshold": sections.evaluate.threshold,
+        "tokenizer": sections.fetch.tokenizer,
+    }
+    files.write_json(path, config)
+
+
+def serving_requirements(*others: str) -> list[str]:
+    """Return the pinned packages that predict. MLflow takes 14 s to infer them."""
+    return [f"{package}=={package_version(package)}" for package in (*SERVING_PACKAGES, *others)]
+
+
+def find_runs(experiment_id: str, filter_string: str) -> "list[mlflow.entities.Run]":
+    """Return the runs of an experiment that a filter selects, the newest first."""
+    import mlflow
+
+    return list(mlflow.MlflowClient().search_runs([experiment_id], filter_string))
+
+
+def active_run() -> "mlflow.entities.Run":
+    """Return the active run, of which there must be one."""
     import mlflow
 
     run = mlflow.active_run()
-    assert run is not None  # the callers have one
+    assert run is not None
     return run
 
 
-# Afterwards
-
-
-def publish() -> LoggedRun:
-    """Log everything in `data/` that MLflow lacks, and let the rule decide about the model.
-
-    A second call changes nothing.
-
-    Returns:
-        The run of the training in `data/train`.
-
-    Raises:
-        StoreError: the store cannot be used.
-        UserError: a file is missing or damaged, or the training is running.
-    """
-    obstacle = find_obstacle()
-    if obstacle is not None:
-        raise UserError(f"{obstacle} Run `dvc repro` first.")
-    trained = files.read_sections(files.TRAIN, TrainSections)
-    evaluated = _read_evaluated(trained)
-    with (
-        store.store_errors(),
-        checkpoint.exclusive_checkpoint(trained.key, PUBLISH_WAIT_SECONDS) as saved,
-    ):
-        experiment_id = registry.connect_trainings(trained.fetch.name)
-        if evaluated is None:
-            run = _trained_run(experiment_id, saved, trained)
-        else:
-            run = _evaluated_run(experiment_id, saved, evaluated)
-            checkpoint.remove_checkpoint(trained.key)
-    return LoggedRun(str(run.info.run_id), str(run.info.run_name), experiment_id)
-
-
-def publish_or_explain() -> LoggedRun | None:
-    """Publish, or print what to do if the store fails."""
-    try:
-        return publish()
-    except (StoreError, AlreadyRunningError, OSError) as error:
-        print(
-            f"data/ is complete but not logged to MLflow. {LATER} ({first_line(error)})",
-            file=sys.stderr,
-            flush=True,
-        )
-        return None
-
-
-def find_obstacle() -> str | None:
-    """Return why the files cannot be logged together, as a sentence, or None if they can.
-
-    A single stage, `git checkout` or `dvc checkout` can leave files of different trainings.
-    """
-    if not (files.TRAIN / files.PARAMS).exists():
-        return f"{files.TRAIN / files.PARAMS} is missing."
-    trained = files.read_sections(files.TRAIN, TrainSections)
-    if (files.FETCH / files.PARAMS).exists():
-        fetched = files.read_sections(files.FETCH, FetchSections)
-        if fetched.fetch != trained.fetch:
-            return f"{files.TRAIN} was not made from the present {files.FETCH}."
-    if (files.PAD / files.PARAMS).exists():
-        padded = files.read_sections(files.PAD, PadSections)
-        if (padded.fetch, padded.pad) != (trained.fetch, trained.pad):
-            return f"{files.TRAIN} was not made from the present {files.PAD}."
-    if _read_evaluated(trained) is not None:
-        predictions = registry.read_predictions(files.PREDICTIONS_FILE)
-        accuracy = (predictions["actual"] == predictions["predicted"]).mean()
-        if not math.isclose(accuracy, files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]):
-            return f"{files.TEST_METRICS_FILE} was not made with the present {files.EVALUATE}."
-    return None
-
-
-def _read_evaluated(trained: TrainSections) -> EvaluateSections | None:
-    """Return what the evaluation of a training depends on, or None if it was not evaluated yet."""
-    if not (files.EVALUATE / files.PARAMS).exists():
-        return None
-    evaluated = files.read_sections(files.EVALUATE, EvaluateSections)
-    return evaluated if evaluated.key == trained.key else None
-
-
-def _trained_run(
-    experiment_id: str, saved: Checkpoint, trained: TrainSections
-) -> "mlflow.entities.Run":
-    """Return the run of a training without an evaluation. Log it if it is not complete."""
-    is_trained = f"tags.`{TRAINING_KEY}` = '{trained.key}' AND tags.{STATE_TAG} != '{TRAINING}'"
-    found = _find(experiment_id, is_trained)
-    return found[0] if found else _log_whole_run(experiment_id, saved, trained, None)
-
-
-def _evaluated_run(
-    experiment_id: str, saved: Checkpoint, evaluated: EvaluateSections
-) -> "mlflow.entities.Run":
-    """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
-    import mlflow
-
-    digest = _evaluation_digest(evaluated)
-    own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
-    is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE_TAG} = '{digest}'"
-    complete = _find(experiment_id, is_complete)
-    # If the checkpoint's training did not end, the files come from another one with the same key.
-    is_from_checkpoint = bool(own) and _has_all_epochs(saved)
-    if complete and (not is_from_checkpoint or own[0].info.run_id == complete[0].info.run_id):
-        run = complete[0]
-        for interrupted in own:
-            if interrupted.info.status == "RUNNING" and interrupted.info.run_id != run.info.run_id:
-                mlflow.MlflowClient().set_terminated(interrupted.info.run_id, "KILLED")
-        _log_what_was_lost(run, evaluated)
-    else:
-        run = _log_whole_run(experiment_id, saved, evaluated, digest)
-    version = registry.version_of_run(str(run.info.run_id))
-    assert version is not None  # it was registered above
-    registry.decide(version, evaluated, load_params().promote.alpha)
-    return run
-
-
-def _evaluation_digest(evaluated: EvaluateSections) -> str:
-    """Return a digest of the predictions in `data/evaluate` and of the params of the evaluation."""
-    params = evaluated.evaluate.model_dump_json().encode()
-    return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes() + params).hexdigest()[:16]
-
-
-def _log_whole_run(
-    experiment_id: str, saved: Checkpoint, trained: TrainSections, digest: str | None
-) -> "mlflow.entities.Run":
-    """Continue the run of a finished training, or make a new run, until it has everything.
-
-    Args:
-        experiment_id: the experiment of the run.
-        saved: the checkpoint of the training.
-        trained: what the training depends on, and its evaluation, if there is one.
-        digest: digest of the evaluation. None: the training was not evaluated yet.
-    """
-    import mlflow
-
-    own = _find(experiment_id, f"tags.`{TRAINING_ID}` = '{saved.training_id}'")
-    is_trained = bool(own) and own[0].data.tags.get(STATE_TAG) == TRAINED
-    try:
-        if is_trained:
-            mlflow.start_run(run_id=own[0].info.run_id)
-        else:
-            for incomplete in own:
-                _delete_run(incomplete)
-            _start_run(saved, trained)
-            log_epochs(_read_epochs(saved))
-            _log_training()
-            mlflow.set_tag(STATE_TAG, TRAINED)
-        if isinstance(trained, EvaluateSections) and digest is not None:
-            _log_evaluation(trained)
-            mlflow.set_tag(STATE_TAG, digest)
-        run = _active_run()
-    except BaseException:
-        with suppress(Exception):
-            mlflow.end_run("FAILED")
-        raise
-    mlflow.end_run()
-    return mlflow.get_run(run.info.run_id)
-
-
-def _delete_run(run: "mlflow.entities.Run") -> None:
+def delete_run(run: "mlflow.entities.Run") -> None:
     """Delete a run that is not complete, with its versions and logged models."""
     import mlflow
 
     client = mlflow.MlflowClient()
     for version in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
         client.delete_model_version(version.name, version.version)
-    _delete_models(run, KERAS_MODEL, registry.TEXT_MODEL)
+    delete_models(run, KERAS_MODEL, TEXT_MODEL)
     client.delete_run(run.info.run_id)
 
 
-def _delete_models(run: "mlflow.entities.Run", *names: str) -> None:
+def delete_models(run: "mlflow.entities.Run", *names: str) -> None:
+    """Delete the logged models of a run that have one of these names."""
     import mlflow
 
-    for model in _logged_models(run):
+    for model in logged_models(run):
         if model.name in names:
             mlflow.MlflowClient().delete_logged_model(model.model_id)
 
 
-def _logged_models(run: "mlflow.entities.Run") -> "list[mlflow.entities.LoggedModel]":
+def logged_models(run: "mlflow.entities.Run") -> "list[mlflow.entities.LoggedModel]":
+    """Return the logged models of a run."""
     import mlflow
 
     filter_string = f"source_run_id = '{run.info.run_id}'"
     found = mlflow.MlflowClient().search_logged_models([run.info.experiment_id], filter_string)
     return list(found)
-
-
-def _read_epochs(saved: Checkpoint) -> list[dict[str, float]]:
-    """Return the epochs, with the present as their times if the checkpoint lacks them."""
-    from sentiment.network.training import EPOCH_COLUMNS
-
-    if saved.state is not None and _has_all_epochs(saved):
-        rows = saved.state["epochs"].tolist()
-        return [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
-    history = pd.read_csv(files.HISTORY_FILE)[list(EPOCH_METRICS)].assign(ended=time.time())
-    return [dict(zip(history.columns, row, strict=True)) for row in history.to_numpy().tolist()]
-
-
-def _has_all_epochs(saved: Checkpoint) -> bool:
-    """Return whether a checkpoint has all epochs of the training in `data/train`."""
-    return saved.state is not None and len(saved.state["epochs"]) == len(
-        pd.read_csv(files.HISTORY_FILE)
-    )
-
-
-def _log_evaluation(evaluated: EvaluateSections) -> None:
-    """Log the files of an evaluation to the active run, and register the model."""
-    import mlflow
-
-    mlflow.set_tag(STATE_TAG, EVALUATING)
-    mlflow.log_params(flatten(evaluated.evaluate, "evaluate"))
-    mlflow.log_dict(evaluated.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
-    x = files.read_array(files.PAD / "x_test.npy")
-    y = files.read_array(files.PAD / "y_test.npy")
-    log_dataset(evaluated, "test", x, y)
-    metrics = files.read_json(files.TEST_METRICS_FILE)
-    mlflow.log_metrics(metrics)
-    _log_gradients(GRADIENT_NORM, files.GRADIENTS_FILE)
-    mlflow.log_artifacts(str(files.EVALUATE))
-    mlflow.log_artifacts(str(files.METRICS_FOLDER), TABLES_ARTIFACT)
-    model_uri = registry.log_text_model(evaluated)
-    registry.register_version(model_uri, evaluated, metrics["test_accuracy"])
-
-
-def _log_what_was_lost(run: "mlflow.entities.Run", evaluated: EvaluateSections) -> None:
-    """Log again what a complete run lacks: somebody deleted it, or the evaluation's code is newer.
-
-    The status and the end of the run stay as they are.
-    """
-    import mlflow
-
-    metrics = files.read_json(files.TEST_METRICS_FILE)
-    has_old_metrics = any(run.data.metrics.get(name) != metrics[name] for name in metrics)
-    logged = {folder: _artifact_names(run, folder) for folder in ("", TABLES_ARTIFACT)}
-    paths = [
-        (path, folder)
-        for source, folder in ((files.EVALUATE, ""), (files.METRICS_FOLDER, TABLES_ARTIFACT))
-        for path in sorted(source.iterdir())
-        if has_old_metrics or path.name not in logged[folder]
-    ]
-    lacks_params = PARAMS_ARTIFACT not in logged[""]
-    models = {model.name for model in _logged_models(run) if _has_artifacts(model)}
-    version = registry.version_of_run(str(run.info.run_id))
-    lacks_version = registry.TEXT_MODEL not in models or version is None
-    if not paths and not lacks_params and KERAS_MODEL in models and not lacks_version:
-        if run.info.status != "FINISHED":  # the process was killed before it could say so
-            mlflow.MlflowClient().set_terminated(run.info.run_id)
-        return
-    mlflow.start_run(run_id=run.info.run_id)
-    try:
-        if has_old_metrics:
-            mlflow.log_metrics(metrics)
-        for path, folder in paths:
-            mlflow.log_artifact(str(path), folder or None)
-        if lacks_params:
-            mlflow.log_dict(evaluated.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
-        if KERAS_MODEL not in models:
-            _log_training()
-        if lacks_version:
-            _delete_models(run, registry.TEXT_MODEL)
-            model_uri = registry.log_text_model(evaluated)
-            registry.register_version(model_uri, evaluated, metrics["test_accuracy"])
-    finally:
-        mlflow.end_run()
-        mlflow.MlflowClient().set_terminated(
-            run.info.run_id, "FINISHED", run.info.end_time or int(1000 * time.time())
-        )
-    print(f"What run {run.info.run_id} lacked is logged again.")
-
-
-def _artifact_names(run: "mlflow.entities.Run", folder: str) -> set[str]:
-    import mlflow
-
-    found = mlflow.MlflowClient().list_artifacts(run.info.run_id, folder)
-    return {Path(artifact.path).name for artifact in found}
-
-
-def _has_artifacts(model: "mlflow.entities.LoggedModel") -> bool:
-    import mlflow
-
-    return bool(mlflow.MlflowClient().list_logged_model_artifacts(model.model_id))
-
-
-def find_run(run_id: str) -> "mlflow.entities.Run":
-    """Return the run with this id.
-
-    Raises:
-        UserError: the store has no such run.
-    """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return mlflow.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in store.NOT_FOUND_CODES:
-            raise
-        raise UserError(f"The tracking store has no run {run_id}.") from None

@@ -1,1 +1,1 @@
-"""What several extras share."""
+"""Code that several extras share."""

@@ -39,7 +39,7 @@ def connect_operations() -> str:
     )
 
 
-def resolve_version(model_uri: str | None) -> "ModelVersion":
+def connect_to_version(model_uri: str | None) -> "ModelVersion":
     """Connect to the store, and return the version that a URI names, or the champion.
 
     Raises:
@@ -61,7 +61,7 @@ def operation_run(
     """Start a run that uses a version, and end it with the block.
 
     Args:
-        version: what `resolve_version` returned.
+        version: what `connect_to_version` returned.
         name: name of the run.
         params: params of the run.
 

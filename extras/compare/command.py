@@ -31,7 +31,7 @@ def command(names: tuple[str, ...]) -> None:
     for name in names:
         if name != registry.CHAMPION and not registry.RUN_ID.fullmatch(name):
             raise click.BadParameter(f"{name} is no id of a run. `mlflow ui` shows the ids.")
-    from extras.compare.comparison import describe
+    from extras.compare.comparison import describe_runs
 
     operations.connect_operations()
     with store.store_errors():
@@ -40,7 +40,7 @@ def command(names: tuple[str, ...]) -> None:
             for letter, name in zip(string.ascii_uppercase, names, strict=False)
         ]
         check_comparable(sides)
-        click.echo(describe(sides, "plain"))
+        click.echo(describe_runs(sides, "plain"))
         url = log_comparison(sides)
     click.echo(f"\nLogged with a plot: {url}")
 
@@ -54,10 +54,9 @@ def read_side(letter: str, name: str) -> "Side":
     import mlflow
 
     from extras.compare.comparison import Side
-    from workflow.runs import find_run
 
     if name == registry.CHAMPION:
-        name = str(operations.resolve_version(None).run_id)
+        name = str(operations.connect_to_version(None).run_id)
     run = find_run(name)
     is_child = f"tags.`mlflow.parentRunId` = '{name}'"
     children = mlflow.MlflowClient().search_runs(
@@ -76,6 +75,23 @@ def read_side(letter: str, name: str) -> "Side":
         metrics=[each.data.metrics for each in evaluated],
         predictions=[registry.download_predictions(each.info.run_id) for each in evaluated],
     )
+
+
+def find_run(run_id: str) -> "Run":
+    """Return the run with this id.
+
+    Raises:
+        UserError: the store has no such run.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return mlflow.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        raise UserError(f"The tracking store has no run {run_id}.") from None
 
 
 def check_comparable(sides: "list[Side]") -> None:
@@ -107,12 +123,12 @@ def log_comparison(sides: "list[Side]") -> str:
     """
     import mlflow
 
-    from extras.compare.comparison import conclusion, describe, plot_reliability
+    from extras.compare.comparison import conclusion, describe_runs, plot_reliability
 
     name = f"compare {len(sides)} runs"
     sentence = conclusion(*sides) if len(sides) == 2 else None
     with mlflow.start_run(run_name=name, description=sentence) as run:
         mlflow.log_params({side.letter: side.run_id for side in sides})
-        mlflow.log_text(describe(sides, "github"), REPORT)
+        mlflow.log_text(describe_runs(sides, "github"), REPORT)
         mlflow.log_figure(plot_reliability(sides), PLOT)
     return store.run_url(run.info.experiment_id, run.info.run_id)

@@ -65,7 +65,7 @@ class Difference(NamedTuple):
     test: str
 
 
-def describe(sides: Sequence[Side], table_format: str) -> str:
+def describe_runs(sides: Sequence[Side], table_format: str) -> str:
     """Write a comparison as text.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from extras.common.loopback import LOOPBACK, check_port_is_free
-from extras.common.operations import resolve_version
+from extras.common.operations import connect_to_version
 
 PAGE = Path(__file__).with_name("page.py")
 # Nothing leaves the machine, and no button leads to a cloud.
@@ -31,7 +31,7 @@ STREAMLIT_CONFIG = {
 def command(port: int) -> None:
     """Try the champion on a page, which shows the words that matter."""
     check_port_is_free(port)
-    version = resolve_version(None)
+    version = connect_to_version(None)
     click.echo(f"Version {version.version} of {version.name} at http://{LOOPBACK}:{port}")
     config = STREAMLIT_CONFIG | {"server.port": str(port)}
     options = [f"--{key}={value}" for key, value in config.items()]

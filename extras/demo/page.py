@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from extras.common.operations import resolve_version
+from extras.common.operations import connect_to_version
 from sentiment.errors import UserError, redact
 from sentiment.prediction.explanation import (
     PrefixPrediction,
@@ -93,7 +93,7 @@ def prefix_table(text: str, steps: Sequence[PrefixPrediction]) -> pd.DataFrame:
 
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
-def load_version(version: str) -> SentimentModel:
+def load_once(version: str) -> SentimentModel:
     """Load a version, once for all visitors."""
     return load_model(version)
 
@@ -122,8 +122,8 @@ def main() -> None:
     st.set_page_config(TITLE)
     st.title(TITLE)
     try:
-        version = resolve_version(None)
-        model = load_version(version_uri(version))
+        version = connect_to_version(None)
+        model = load_once(version_uri(version))
     except UserError as error:
         st.error(redact(str(error)))
         return

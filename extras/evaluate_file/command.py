@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from extras.common.operations import model_option, operation_run, resolve_version
+from extras.common.operations import connect_to_version, model_option, operation_run
 
 REQUEST_ID = "request_id"  # column of a file of labels for predictions in a log
 
@@ -50,17 +50,17 @@ def command(
     positive = normalize_label(positive_label or table.positive)
     labels = labeled.read_labels(file, columns, positive)
     log = read_log(log_path) if log_path else None
-    version = resolve_version(model_uri)
+    version = connect_to_version(model_uri)
     with store.store_errors():
-        predictions = labeled.predict(labels, log, version)
+        predictions = labeled.predict_labeled(labels, log, version)
         test_set = registry.download_predictions(str(version.run_id))
     name = click.format_filename(file, shorten=True)
     params = {"file": name, "text": columns.text, "label": columns.label, "positive": positive}
     evaluation = report.evaluate(predictions, f"version {version.version} on {name}")
     with operation_run(version, f"evaluate {name}", params) as run:
-        report.log_evaluation(evaluation)
+        report.log_result(evaluation)
     if log:
         click.echo(labeled.describe_matches(labels, predictions))
-    click.echo(f"{registry.version_uri(version)} on {name}: {report.describe(predictions)}")
+    click.echo(f"{registry.version_uri(version)} on {name}: {report.describe_texts(predictions)}")
     click.echo(report.compare_metrics(predictions, test_set).to_string(index=False))
     click.echo(f"Run: {store.run_url(run.info.experiment_id, run.info.run_id)}")

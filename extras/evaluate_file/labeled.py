@@ -52,7 +52,7 @@ def read_labels(path: Path, columns: Columns, positive: str) -> pd.DataFrame:
     )
 
 
-def predict(labels: pd.DataFrame, log: Log | None, version: "ModelVersion") -> pd.DataFrame:
+def predict_labeled(labels: pd.DataFrame, log: Log | None, version: "ModelVersion") -> pd.DataFrame:
     """Return the predictions of a version for labeled texts, or those in a log.
 
     Args:

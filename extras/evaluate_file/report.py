@@ -34,7 +34,7 @@ def evaluate(predictions: pd.DataFrame, title: str) -> Evaluation:
     return evaluation
 
 
-def describe(predictions: pd.DataFrame) -> str:
+def describe_texts(predictions: pd.DataFrame) -> str:
     """Say how many texts there are."""
     share = (predictions["actual"] == POSITIVE).mean()
     return f"{len(predictions):,} texts, {share:.0%} of them positive"
@@ -61,7 +61,7 @@ def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
     return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
 
 
-def log_evaluation(evaluation: Evaluation) -> None:
+def log_result(evaluation: Evaluation) -> None:
     """Log metrics, predictions, wrong predictions and plots to the active run."""
     import mlflow
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from extras.common.operations import model_option, operation_run, resolve_version
+from extras.common.operations import connect_to_version, model_option, operation_run
 
 ALARM_STATUS = 3
 REPORTS = Path("reports")  # of files to label; git ignores it
@@ -36,7 +36,7 @@ def command(
 
     table = load_params().fetch.table
     source = read_log(file) if is_log(file) else read_table(file, text_column or table.text)
-    version = resolve_version(model_uri)
+    version = connect_to_version(model_uri)
     with store.store_errors():
         test_set = registry.download_predictions(str(version.run_id))
         window = predict_window(source, version)
@@ -44,10 +44,10 @@ def command(
     found = report.compare(window, test_set)
     name = click.format_filename(file, shorten=True)
     with operation_run(version, f"monitor {name}", {"file": name}) as run:
-        report.log_report(found)
+        report.log_drift(found)
     uri = registry.version_uri(version)
     click.echo(f"{name}: {len(window.texts):,} texts against the test set of {uri}")
-    click.echo(report.describe(found))
+    click.echo(report.describe_drift(found))
     click.echo(f"Run: {store.run_url(run.info.experiment_id, run.info.run_id)}")
     if to_label:
         label_file = REPORTS / f"label-{run.info.run_id[:8]}.csv"

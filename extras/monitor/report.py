@@ -21,7 +21,7 @@ ALARM = "alarm"
 NO_ALARM = "no alarm"
 TOO_FEW_TEXTS = "too few texts"
 STATUS = "monitor.status"  # tag of a run
-LABELS = {
+QUANTITIES = {
     "words": "words in a text",
     "unknown": "share of unknown words",
     "probability": "probability of positive",
@@ -62,16 +62,16 @@ def compare(window: Window, test_set: pd.DataFrame) -> Report:
     drift = measure_drift(current, reference)
     alarms = []
     if len(window.texts) >= MIN_TEXTS:
-        alarms += [LABELS[str(name)] for name in drift.index[drift["alarm"]]]
+        alarms += [QUANTITIES[str(name)] for name in drift.index[drift["alarm"]]]
     if window.rows >= MIN_TEXTS and window.unreadable > MAX_UNREADABLE * window.rows:
         alarms.append("rows that cannot be read")
     return Report(drift, window, alarms, plot_distributions(current, reference))
 
 
-def describe(report: Report) -> str:
+def describe_drift(report: Report) -> str:
     """Return the table and what follows from it, for a terminal."""
     window = report.window
-    shown = report.drift.rename(index=LABELS, columns={"test_set": "test set"})
+    shown = report.drift.rename(index=QUANTITIES, columns={"test_set": "test set"})
     shown["alarm"] = shown["alarm"].map({True: "yes", False: ""})
     lines = [shown.to_string(float_format="{:.4g}".format, na_rep="")]
     if window.unreadable:
@@ -87,7 +87,7 @@ def describe(report: Report) -> str:
     return "\n".join([*lines, conclusions[report.status]])
 
 
-def log_report(report: Report) -> None:
+def log_drift(report: Report) -> None:
     """Log the numbers, the plot and the status to the active run."""
     import mlflow
 

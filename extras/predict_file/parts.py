@@ -66,7 +66,7 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
     Returns:
         The number of the part, and its predictions as in `SCHEMA`.
     """
-    model = load_model(model_uri, tracking_uri)
+    model = load_cached_model(model_uri, tracking_uri)
     texts = [row.text for row in part.rows if isinstance(row, Row)]
     predictions = iter(model.predict_texts(texts))
     records: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
 
 
 @cache
-def load_model(model_uri: str, tracking_uri: str) -> "SentimentModel":
+def load_cached_model(model_uri: str, tracking_uri: str) -> "SentimentModel":
     """Load a version once in each process.
 
     Raises:

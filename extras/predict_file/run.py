@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tqdm import tqdm
 
-from extras.common.operations import operation_run, resolve_version
+from extras.common.operations import connect_to_version, operation_run
 from extras.predict_file import parts, workers
 from extras.predict_file.folder import (
     MANIFEST,
@@ -72,7 +72,7 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     rows = sum(1 for _ in read_rows(request.file, request.columns))  # refuses a damaged file
     import mlflow
 
-    version = resolve_version(request.model_uri)
+    version = connect_to_version(request.model_uri)
     inputs = describe_inputs(request, version)
     prepare_folder(request.out, inputs)
     paths = {
@@ -82,7 +82,7 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     file = request.file.name
     params = {"file": file, **inputs.model_dump(exclude={"version", "logged_model"})}
     with operation_run(version, f"predictions of {file}", params) as run:
-        log_dataset(request.file, inputs.file_sha256)
+        log_file(request.file, inputs.file_sha256)
         predict_missing_parts(request, inputs.version, paths)
         counts = count_predictions(paths.values())._asdict()
         manifest = {"file": file, **inputs.model_dump(), **counts, "run_id": run.info.run_id}
@@ -105,7 +105,7 @@ def describe_inputs(request: FileRequest, version: "ModelVersion") -> Inputs:
     )
 
 
-def log_dataset(file: Path, digest: str) -> None:
+def log_file(file: Path, digest: str) -> None:
     """Log the file of the texts as the dataset of the active run."""
     import mlflow
     from mlflow.data.dataset_source_registry import get_dataset_source_from_json

@@ -26,7 +26,7 @@ def command(count: int) -> None:
     experiment_id = registry.connect_trainings(params.fetch.name)
     seeds = range(params.train.seed, params.train.seed + count)
     runs = {}
-    parent_run = group.parent_run(experiment_id, digest, params, count)
+    parent_run = group.group_run(experiment_id, digest, params, count)
     with store.store_errors(), parent_run as parent:
         for number, seed in enumerate(seeds, 1):
             click.echo(f"Seed {seed} ({number} of {count})")
@@ -37,5 +37,5 @@ def command(count: int) -> None:
             runs[seed] = run
         summary = group.summarize([run.data.metrics for run in runs.values()])
         group.log_summary(summary, count)
-    click.echo(f"\n{group.describe(runs, summary)}")
+    click.echo(f"\n{group.describe_group(runs, summary)}")
     click.echo(f"\nLogged to: {store.run_url(experiment_id, parent.info.run_id)}")

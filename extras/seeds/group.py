@@ -21,7 +21,7 @@ DIGEST = "seeds.digest"  # tag of a parent run
 
 
 @contextmanager
-def parent_run(
+def group_run(
     experiment_id: str, digest: str, params: Params, count: int
 ) -> Iterator[mlflow.ActiveRun]:
     """Start the parent run of seeds, or resume that of an earlier call, and end it with the block.
@@ -83,7 +83,7 @@ def log_summary(summary: pd.DataFrame, count: int) -> None:
     mlflow.log_metrics({"seeds": count, **values})
 
 
-def describe(runs: "Mapping[int, Run]", summary: pd.DataFrame) -> str:
+def describe_group(runs: "Mapping[int, Run]", summary: pd.DataFrame) -> str:
     """Write the accuracy of each seed and a summary as text.
 
     Args:

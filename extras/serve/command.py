@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from extras.common.loopback import LOOPBACK, check_port_is_free
-from extras.common.operations import model_option, resolve_version
+from extras.common.operations import connect_to_version, model_option
 
 
 @click.command()
@@ -42,7 +42,7 @@ def command(port: int, model_uri: str | None, folder: Path | None, log_texts: bo
     if folder is not None:
         log = PredictionLog(folder, log_texts)
         log.check()
-    version = resolve_version(model_uri)
+    version = connect_to_version(model_uri)
     served = load_version(version_uri(version))
 
     from extras.serve.app import create_app, serve

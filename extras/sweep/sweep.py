@@ -72,7 +72,7 @@ def run_sweep(n_trials: int, workers: int, storage: str | None) -> tuple[str, di
         name = study_name(params, config)
         searched = open_search(opened, name)
         confirmed = open_confirmation(opened, name)
-        with parent_run(name, params) as run:
+        with sweep_run(name, params) as run:
             sweep = Sweep(name, url, params, config, run.info.run_id, run.info.experiment_id)
             search(sweep, searched, n_trials, workers)
             best = best_trials(searched, config.best)
@@ -84,7 +84,7 @@ def run_sweep(n_trials: int, workers: int, storage: str | None) -> tuple[str, di
 
 
 @contextmanager
-def parent_run(name: str, params: Params) -> "Iterator[mlflow.ActiveRun]":
+def sweep_run(name: str, params: Params) -> "Iterator[mlflow.ActiveRun]":
     """Start or resume the parent run of a sweep, and end it with the block.
 
     Raises:

@@ -92,7 +92,7 @@ def search(study: optuna.Study, objective: Objective, n_trials: int) -> None:
     """Train trials until a study has this many, or this process has trained enough."""
 
     def print_progress(study: optuna.Study, trial: FrozenTrial) -> None:
-        click.echo(f"{describe(trial)}; {count_trials(study, *DONE)} of {n_trials}")
+        click.echo(f"{describe_trial(trial)}; {count_trials(study, *DONE)} of {n_trials}")
 
     # `MaxTrialsCallback` counts only after a trial.
     if count_trials(study, *DONE) < n_trials:
@@ -114,13 +114,13 @@ def train_enqueued(study: optuna.Study, objective: Objective) -> None:
 
     def print_progress(_: optuna.Study, trial: FrozenTrial) -> None:
         if CONFIRMS in trial.user_attrs:
-            click.echo(f"{describe(trial)}; seed {trial.user_attrs[SEED]}")
+            click.echo(f"{describe_trial(trial)}; seed {trial.user_attrs[SEED]}")
 
     while count_trials(study, TrialState.WAITING):
         study.optimize(train_if_enqueued, n_trials=1, callbacks=[print_progress])
 
 
-def describe(trial: FrozenTrial) -> str:
+def describe_trial(trial: FrozenTrial) -> str:
     """Return the number of a trial that is done, how it ended, and its values."""
     number = trial.user_attrs.get(CONFIRMS, trial.number)
     if trial.state == TrialState.COMPLETE:

@@ -86,7 +86,7 @@ def test_a_changed_plot_does_not_retrain() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_its_own_section_of_the_params(stage: str) -> None:
     assert read_dvc_yaml()[stage]["params"] == [stage]
-    assert read_dvc_yaml()[stage]["cmd"] == f"python -m stages.{stage}"
+    assert read_dvc_yaml()[stage]["cmd"] == f"python -m stages {stage}"
 
 
 def outputs(stage: str) -> Iterator[tuple[str, dict[str, Any]]]:

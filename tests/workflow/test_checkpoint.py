@@ -50,10 +50,10 @@ def test_the_state_after_the_last_epoch_is_read_back() -> None:
 
 def test_a_training_keeps_its_id_and_facts_however_often_it_resumes() -> None:
     with exclusive_checkpoint("abc") as first:
-        first.write_facts(tags={"git.commit": "0123"})
+        first.write_run_info(tags={"git.commit": "0123"})
     with exclusive_checkpoint("abc") as resumed, exclusive_checkpoint("other") as other:
         assert resumed.training_id == first.training_id != other.training_id
-        assert resumed.facts["tags"] == {"git.commit": "0123"}
+        assert resumed.run_info["tags"] == {"git.commit": "0123"}
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-30], lambda _: b"", lambda _: b"no"])

@@ -166,11 +166,15 @@ def test_a_decision_that_was_killed_keeps_its_reason_and_card(
 ) -> None:
     submit(400)
 
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
+    set_tag = registry._set_tag
+
+    def die_at_the_last_tag(version: ModelVersion, tag: str, value: str) -> None:
+        if tag == registry.DECISION:
+            raise KeyboardInterrupt
+        set_tag(version, tag, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "_outcome", die)
+        patch.setattr(registry, "_set_tag", die_at_the_last_tag)
         with pytest.raises(KeyboardInterrupt):
             submit(500)
     assert champion() == "2"
@@ -198,6 +202,17 @@ def test_a_lost_champion_that_is_registered_again_keeps_its_reason_card_and_test
     assert again.tags[registry.TESTS] == "1"
     assert again.description is not None
     assert again.description.startswith("0.6667 · lstm-64 · champion\n")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_champion_whose_alias_was_deleted_is_champion_again() -> None:
+    first = submit(400)
+    second = submit(402)
+    mlflow.MlflowClient().delete_registered_model_alias(NAME, registry.CHAMPION)
+    assert registry.decide(second, SECTIONS, alpha=0.05) is None  # it was not promoted
+    assert registry.find_champion(NAME) is None
+    registry.decide(first, SECTIONS, alpha=0.05)
+    assert champion() == "1"
 
 
 @pytest.mark.usefixtures("here")
@@ -247,7 +262,7 @@ def test_a_champion_whose_predictions_are_lost_stays() -> None:
 def test_a_person_promotes_any_version_and_learns_the_way_back() -> None:
     first = submit(400)
     second = submit(402)
-    promotion = registry.promote(str(second.run_id))
+    promotion = registry.promote_run(str(second.run_id))
     assert promotion.previous_run == first.run_id
     assert champion() == str(second.version)
     assert str(promotion.version.version) == str(second.version)
@@ -259,7 +274,7 @@ def test_a_person_promotes_any_version_and_learns_the_way_back() -> None:
 @pytest.mark.parametrize("run_id", ["0" * 32, "lstm-64"])
 def test_a_run_without_a_version_is_one_message(run_id: str) -> None:
     with pytest.raises(UserError, match=f"Run {run_id} has no registered version"):
-        registry.promote(run_id)
+        registry.promote_run(run_id)
 
 
 @pytest.mark.usefixtures("here")

@@ -15,7 +15,8 @@ from tests.conftest import Command, curve, run_stages, runs, use_store
 from tests.project import MODEL, SMALL, Project, free_port
 from workflow import checkpoint, files
 from workflow import runs as workflow_runs
-from workflow.runs import KERAS_MODEL, STATE_TAG
+from workflow.runs import KERAS_MODEL, STATE
+from workflow.sync import sync_run
 
 pytestmark = pytest.mark.slow
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
@@ -199,10 +200,10 @@ def test_an_incomplete_run_is_replaced_and_leaves_no_version(
     """Leave what a process leaves that is killed while it logs."""
     (run,) = runs()
     client = mlflow.MlflowClient()
-    client.set_tag(run.info.run_id, STATE_TAG, state)
+    client.set_tag(run.info.run_id, STATE, state)
     key = run.data.tags["training.key"]
     with checkpoint.exclusive_checkpoint(key) as saved:
-        saved.write_facts(training_id=run.data.tags["training.id"])
+        saved.write_run_info(training_id=run.data.tags["training.id"])
     sentiment("sync")
     (replaced,) = runs()
     assert replaced.info.run_id != run.info.run_id
@@ -235,7 +236,7 @@ def test_an_interrupted_training_leaves_the_complete_run_of_the_same_key_alone(
     key = complete.data.tags["training.key"]
     with checkpoint.exclusive_checkpoint(key) as saved:
         saved.write_state({"epochs": np.zeros((1, 6))})
-        tags = {"training.id": saved.training_id, "training.key": key, STATE_TAG: "training"}
+        tags = {"training.id": saved.training_id, "training.key": key, STATE: "training"}
     client = mlflow.MlflowClient()
     client.create_run(complete.info.experiment_id, tags=tags)
     assert complete.info.run_id in sentiment("sync")
@@ -252,7 +253,7 @@ def test_a_forced_training_is_another_whole_run_with_the_same_numbers(project: P
     mlflow.set_tracking_uri(f"sqlite:///{use}")
     new, old = runs()
     assert new.data.tags["training.id"] != old.data.tags["training.id"]
-    assert new.data.tags[STATE_TAG] == old.data.tags[STATE_TAG]
+    assert new.data.tags[STATE] == old.data.tags[STATE]
     assert new.data.metrics["test_accuracy"] == old.data.metrics["test_accuracy"]
     assert logged_models(new) == logged_models(old)
 
@@ -277,7 +278,7 @@ def test_a_training_that_was_not_evaluated_yet_has_its_run(
     run_stages(project, "train")
     use_store(project, monkeypatch)
     assert runs()[0].info.run_id in sentiment("sync")
-    assert runs()[0].data.tags[STATE_TAG] == "trained"
+    assert runs()[0].data.tags[STATE] == "trained"
     assert len(runs()) == 2
 
 
@@ -296,7 +297,7 @@ def test_a_store_that_dies_during_a_training_is_said_once(
     assert printed.err.count("Nothing more is logged to MLflow") == 1
     assert "Test Accuracy: 0." in printed.out
     use_store(project, monkeypatch)
-    workflow_runs.publish()
+    sync_run()
     whole = runs()[0]
     assert whole.data.params["train.units"] == "5"
     assert len(curve(whole.info.run_id, "loss")) == 2
