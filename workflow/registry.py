@@ -130,6 +130,8 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     else:
         decision = _new_decision(version, candidate, champion, alpha)
     _set_tag(version, REASON, decision.reason)
+    if champion is not None and decision.number is not None:
+        _set_tag(champion, TESTS, str(decision.number))
     description = card.describe_version(sections, candidate, decision)
     client.update_model_version(version.name, version.version, description)
     if decision.promoted:
@@ -166,7 +168,7 @@ def _new_decision(
     champion: "ModelVersion | None",
     alpha: float,
 ) -> Decision:
-    """Decide about a version, given its predictions, and count the test."""
+    """Decide about a version, given its predictions."""
     if champion is None:
         return decide_without_champion(candidate)
     if champion.version == version.version:  # a killed process, or a person, moved the alias
@@ -179,9 +181,11 @@ def _new_decision(
         return Decision(False, f"the champion's predictions cannot be read: {first_line(error)}")
     if not have_same_test_set(candidate, predictions):
         return Decision(False, "the champion was evaluated on another test set")
-    number = int(champion.tags.get(TESTS, 0)) + 1
-    _set_tag(champion, TESTS, str(number))
-    return decide_promotion(candidate, predictions, alpha, number)
+    tests = int(champion.tags.get(TESTS, 0))
+    last = decide_promotion(candidate, predictions, alpha, max(tests, 1))
+    if last.reason == version.tags.get(REASON):  # counted by a process that was killed afterwards
+        return last
+    return decide_promotion(candidate, predictions, alpha, tests + 1)
 
 
 def _print_decision(

@@ -165,7 +165,6 @@ def test_a_decision_that_was_killed_keeps_its_reason_and_card(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     submit(400)
-
     set_tag = registry._set_tag
 
     def die_at_the_last_tag(version: ModelVersion, tag: str, value: str) -> None:
@@ -185,6 +184,23 @@ def test_a_decision_that_was_killed_keeps_its_reason_and_card(
     assert second.tags[registry.REASON].startswith("better than the champion: accuracy 0.8333")
     assert second.description is not None
     assert "better than the champion" in second.description
+
+
+@pytest.mark.usefixtures("here")
+def test_a_test_is_counted_once_if_its_decision_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(400)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(card, "describe_version", die)
+        with pytest.raises(KeyboardInterrupt):
+            submit(500)
+    second = mlflow.MlflowClient().get_model_version(NAME, "2")
+    registry.decide(second, SECTIONS, alpha=0.05)
+    assert champion() == "2"
+    assert mlflow.MlflowClient().get_model_version(NAME, "1").tags[registry.TESTS] == "1"
 
 
 @pytest.mark.usefixtures("here")
