@@ -4,22 +4,18 @@ Each extra whose folder is there adds a command of its own.
 """
 
 import importlib
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
-import psutil
 
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten
+from workflow.dvc_process import run_dvc
 from workflow.params_file import (
     PARAMS_FILE,
     load_params,
@@ -81,13 +77,14 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     from workflow import sync
 
     params = load_params()
-    if not {"--dry", "--pull"} & set(dvc_options):  # these download nothing, or pull it
+    is_dry = "--dry" in dvc_options
+    if not is_dry and "--pull" not in dvc_options:  # DVC downloads nothing, or pulls the dataset
         use_synthetic_dataset_if_imdb_is_unavailable(params)
     remove_empty_cache_entries()
     status = run_dvc("repro", *dvc_options)
-    if status:
+    if status or is_dry:
         sys.exit(status)
-    if sync.find_obstacle() is None:  # not after the first stages alone, which DVC may be asked for
+    if sync.find_mismatch() is None:  # not after the first stages alone, which DVC may be asked for
         run = sync.sync_or_explain()
         if run:
             click.echo(run.describe())
@@ -105,6 +102,8 @@ def use_synthetic_dataset_if_imdb_is_unavailable(params: Params) -> None:
     try:
         imdb.fetch_files()
     except imdb.ImdbUnavailableError as error:
+        if run_dvc("checkout", "--quiet", str(files.FETCH)) == 0:  # an earlier run fetched it
+            return
         update_params_file({"fetch.dataset": "synthetic"})
         click.echo(
             f"{error}\nThis continues with the synthetic dataset: params.yaml now says "
@@ -122,35 +121,6 @@ def remove_empty_cache_entries() -> None:
     for entry in RUN_CACHE.glob("*/*"):
         if not any(entry.iterdir()):
             entry.rmdir()
-
-
-def run_dvc(*arguments: str, folder: Path | None = None, **environment: str) -> int:
-    """Run a DVC command and return its exit status.
-
-    Ctrl-C reaches DVC and its stage by itself. SIGTERM is passed on to the stage, because DVC would
-    leave it behind. Both are waited for, because a stage finishes what it has begun.
-    """
-    # The stages run `python`, which is this one, also if nobody has activated its environment.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    dvc = psutil.Popen(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder,
-        env={**os.environ, "PATH": path, **environment},
-    )
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        for process in dvc.children(recursive=True) or [dvc]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-
-    on_interrupt = signal.signal(signal.SIGINT, lambda *_: None)
-    on_termination = signal.signal(signal.SIGTERM, pass_on)
-    try:
-        status = int(dvc.wait())
-    finally:
-        signal.signal(signal.SIGINT, on_interrupt)
-        signal.signal(signal.SIGTERM, on_termination)
-    return status if status >= 0 else 128 - status
 
 
 @main.command()

@@ -39,9 +39,9 @@ def text_lookup(reviews: Reviews) -> TextLookup:
 
 
 def write_table(table: pd.DataFrame, name: str) -> None:
-    """Write a table as CSV, with an apostrophe before texts that may look like a formula."""
+    """Write a table as CSV."""
     if "text" in table:
-        table = table.assign(text=[files.FORMULA_START.sub("'", text) for text in table["text"]])
+        table = table.assign(text=files.guard_formulas(table["text"]))
     folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS_FOLDER
     # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL

@@ -28,10 +28,10 @@ def main(flag: SignalFlag) -> None:
     sections = TrainSections(fetch=padded.fetch, pad=padded.pad, train=params, key=key)
     with exclusive_checkpoint(key) as checkpoint:
         training = Training(params, padded.pad, train_split, val_split)
-        print(f"Training with {training.path}", flush=True)
+        print(f"Training with {training.implementation}", flush=True)
         # Before the first epoch, on reviews that are never trained on.
         gradients = measure_gradients(training.model, val_split.x)
-        with runs.live_run(checkpoint, sections, training.path) as run:
+        with runs.live_run(checkpoint, sections, training.implementation) as run:
             if checkpoint.state is not None:
                 training.restore(checkpoint.state)
                 run.log_epochs(training.epochs)  # the last one may not be logged yet

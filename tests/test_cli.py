@@ -13,7 +13,7 @@ from sentiment.data import imdb
 from sentiment.params import Params
 from tests.conftest import Command, runs
 from tests.project import ROOT, Project
-from workflow import files
+from workflow import files, sync
 from workflow.params_file import load_params
 
 
@@ -122,19 +122,46 @@ def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
     )
 
 
+def fail_to_download() -> Path:
+    raise imdb.ImdbUnavailableError("The download failed.")
+
+
 @pytest.mark.usefixtures("params")
 def test_imdb_that_cannot_be_downloaded_is_replaced_by_the_synthetic_dataset(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> Path:
-        raise imdb.ImdbUnavailableError("The download failed.")
-
-    monkeypatch.setattr(imdb, "fetch_files", fail)
+    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
+    monkeypatch.setattr(cli, "run_dvc", lambda *_: 255)  # DVC's cache does not have it
     cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
     assert load_params().fetch.dataset == "synthetic"
     printed = capsys.readouterr().err
     assert "The download failed." in printed
     assert "NOT IMDB's" in printed
+
+
+@pytest.mark.usefixtures("params")
+def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands = []
+
+    def run_dvc(*arguments: str) -> int:
+        commands.append(arguments)
+        return 0
+
+    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
+    monkeypatch.setattr(cli, "run_dvc", run_dvc)
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    assert commands == [("checkout", "--quiet", "data/fetch")]
+    assert load_params().fetch.dataset == "imdb"
+
+
+@pytest.mark.usefixtures("params")
+def test_a_dry_run_logs_nothing(sentiment: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
+    monkeypatch.setattr(sync, "sync_or_explain", pytest.fail)
+    monkeypatch.setattr(sync, "find_mismatch", lambda: None)
+    assert sentiment("repro", "--dry") == ""
 
 
 @pytest.mark.usefixtures("params")

@@ -54,9 +54,14 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = self._read_state()
-        self.training_id = str(self.run_info.get("training_id") or uuid4().hex)
-        if "training_id" not in self.run_info:
-            self.write_run_info(training_id=self.training_id)
+        self.training_id = str(self.run_info.get("training_id", ""))
+        if not self.training_id:
+            self.renew_training_id()
+
+    def renew_training_id(self) -> None:
+        """Give the training another id, so that it has a run of its own."""
+        self.training_id = uuid4().hex
+        self.write_run_info(training_id=self.training_id)
 
     @property
     def run_info(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -125,6 +126,11 @@ def read_sections(folder: Path, kind: type[SectionsT]) -> SectionsT:
         return kind.model_validate(read_json(path))
     except ValidationError as error:
         raise damaged_error(path, error) from None
+
+
+def guard_formulas(texts: Iterable[str]) -> list[str]:
+    """Return texts with a space, which no tokenizer reads, before what may look like a formula."""
+    return [FORMULA_START.sub(" ", text) for text in texts]
 
 
 def write_arrays(folder: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -14,6 +14,8 @@ SEPARATOR = " · "  # joins the parts of a run's name
 MAX_CHANGES = 4  # params in a run's name
 # Params that the model's name says.
 NAMED_PARAMS = ("train.architecture", "train.cell", "train.units", "train.bidirectional")
+# Names of the tags that `provenance_tags` returns
+TAGS = ("git.commit", "processor", "tensorflow", "keras", "dvc.experiment", "dvc.baseline")
 MAX_DIFF_BYTES = 2**20
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
 DIFFED_PATHS = (

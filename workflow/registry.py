@@ -1,8 +1,8 @@
 """The registered model of a dataset: its versions, and the champion.
 
-The registered model of IMDB is `imdb-sentiment`. Other datasets have others, so that champions of
-different data never compete. A version is one MLflow model without pickle, and brings the code that
-predicts. The champion is the version with the alias `champion`. The tags of a version say why.
+The registered model of IMDB is `imdb-sentiment`, and a table's is named after its file. A version
+is one MLflow model without pickle, and brings the code that predicts. The champion is the version
+with the alias `champion`. The tags of a version say why.
 """
 
 import re
@@ -38,7 +38,9 @@ ACCURACY = "test_accuracy"
 DECISION = "decision"
 REASON = "reason"
 DATASET = "dataset"
-TESTS = "tests"  # of a champion: number of candidates that were tested against it
+# Number of candidates that were tested against a champion. Each candidate's run has its own number
+# in the tag `tests.<version of the champion>`.
+TEST_COUNT = "tests"
 
 
 class Promotion(NamedTuple):
@@ -80,10 +82,27 @@ def register_version(model_uri: str, sections: EvaluateSections, accuracy: float
 
 def version_of_run(run_id: str) -> "ModelVersion | None":
     """Return the newest version that was made from a run, or None if it has no version."""
-    import mlflow
+    return max(versions_of_run(run_id), key=lambda version: int(version.version), default=None)
 
-    found = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
-    return max(found, key=lambda version: int(version.version), default=None)
+
+def versions_of_run(run_id: str) -> "list[ModelVersion]":
+    """Return the versions of a dataset's registered model that were made from a run.
+
+    People may register the run's models under other names. Those versions are left alone.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient()
+    try:
+        experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        return []
+    # The experiment of the trainings has the name of the registered model.
+    found = client.search_model_versions(f"name = '{experiment.name}' AND run_id = '{run_id}'")
+    return list(found)
 
 
 def find_champion(name: str) -> "ModelVersion | None":
@@ -119,7 +138,7 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     version = client.get_model_version(version.name, version.version)
     champion = find_champion(version.name)
     if DECISION in version.tags:
-        if champion is None and version.tags[DECISION] == CHAMPION:  # somebody deleted the alias
+        if champion is None and _was_last_champion(version):  # somebody deleted the alias
             client.set_registered_model_alias(version.name, CHAMPION, version.version)
         return None
     candidate = read_predictions(files.PREDICTIONS_FILE)
@@ -130,8 +149,6 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     else:
         decision = _new_decision(version, candidate, champion, alpha)
     _set_tag(version, REASON, decision.reason)
-    if champion is not None and decision.number is not None:
-        _set_tag(champion, TESTS, str(decision.number))
     description = card.describe_version(sections, candidate, decision)
     client.update_model_version(version.name, version.version, description)
     if decision.promoted:
@@ -143,10 +160,21 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     return decision
 
 
+def _was_last_champion(version: "ModelVersion") -> bool:
+    """Return whether no later version became champion after this one."""
+    import mlflow
+
+    found = mlflow.MlflowClient().search_model_versions(f"name = '{version.name}'")
+    champions = [int(each.version) for each in found if each.tags.get(DECISION) == CHAMPION]
+    return bool(champions) and int(version.version) == max(champions)
+
+
 def _recorded_decision(
     version: "ModelVersion", recorded: dict[str, str], champion: "ModelVersion | None"
 ) -> Decision:
-    """Return the decision about a version that was lost. It is not champion if another one is.
+    """Return the decision about a version that was lost.
+
+    It becomes champion again only if no other version is champion.
 
     Args:
         version: the version, which was registered again.
@@ -155,9 +183,10 @@ def _recorded_decision(
     """
     import mlflow
 
-    if TESTS in recorded:
-        client = mlflow.MlflowClient()
-        client.set_model_version_tag(version.name, version.version, TESTS, recorded[TESTS])
+    if TEST_COUNT in recorded:
+        mlflow.MlflowClient().set_model_version_tag(
+            version.name, version.version, TEST_COUNT, recorded[TEST_COUNT]
+        )
     is_vacant = champion is None or champion.run_id == version.run_id
     return Decision(recorded[DECISION] == CHAMPION and is_vacant, recorded[REASON])
 
@@ -181,11 +210,23 @@ def _new_decision(
         return Decision(False, f"the champion's predictions cannot be read: {first_line(error)}")
     if not have_same_test_set(candidate, predictions):
         return Decision(False, "the champion was evaluated on another test set")
-    tests = int(champion.tags.get(TESTS, 0))
-    last = decide_promotion(candidate, predictions, alpha, max(tests, 1))
-    if last.reason == version.tags.get(REASON):  # counted by a process that was killed afterwards
-        return last
-    return decide_promotion(candidate, predictions, alpha, tests + 1)
+    return decide_promotion(candidate, predictions, alpha, _count_test(version, champion))
+
+
+def _count_test(version: "ModelVersion", champion: "ModelVersion") -> int:
+    """Return the number of a version's test against the champion.
+
+    The version's run has the number, so that a decision that was cut short counts once.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    tag = f"{TEST_COUNT}.{champion.version}"
+    tests = int(champion.tags.get(TEST_COUNT, 0))
+    number = int(client.get_run(str(version.run_id)).data.tags.get(tag, tests + 1))
+    client.set_tag(str(version.run_id), tag, str(number))
+    _set_tag(champion, TEST_COUNT, str(max(tests, number)))
+    return number
 
 
 def _print_decision(

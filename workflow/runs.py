@@ -36,7 +36,7 @@ TEXT_MODEL = "sentiment"  # predicts raw texts
 # Tags of a run
 TRAINING_ID = "training.id"  # see `workflow.checkpoint.Checkpoint`
 TRAINING_KEY = "training.key"  # see `workflow.checkpoint.training_key`
-TRAINING_PATH = "train.path"  # "fast LSTM", or "stock Keras" and the reason
+IMPLEMENTATION = "implementation"  # "fast LSTM", or "stock Keras" and the reason
 STATE = "state"
 # Values of `STATE`
 TRAINING = "training"
@@ -52,14 +52,14 @@ GRADIENT_NORM = "gradients/norm"
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to predict
 EXAMPLE_TEXTS = ["A fine film.", "Dull, and far too long."]
 # The file that MLflow runs to load the text model
-ENTRY = """\
+MODEL_SCRIPT = """\
 import mlflow
 
 from {package}.pyfunc_model import SentimentModel
 
 mlflow.models.set_model(SentimentModel())
 """
-LATER = (
+SYNC_ADVICE = (
     "Run `sentiment sync` later to log the rest; for a DVC experiment, `dvc exp apply` it first."
 )
 
@@ -80,7 +80,7 @@ class LiveRun:
         except Exception as error:  # databases, servers and artifact stores have their own kinds
             self.works = False
             print(
-                f"Nothing more is logged to MLflow. {LATER} ({first_line(error)})",
+                f"Nothing more is logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
                 file=sys.stderr,
                 flush=True,
             )
@@ -96,7 +96,9 @@ class LiveRun:
 
 
 @contextmanager
-def live_run(checkpoint: Checkpoint, sections: TrainSections, path: str) -> Iterator[LiveRun]:
+def live_run(
+    checkpoint: Checkpoint, sections: TrainSections, implementation: str
+) -> Iterator[LiveRun]:
     """Start the run of a training, or resume it.
 
     If the block succeeds, the files of the training are logged and the run is FINISHED. If a signal
@@ -105,15 +107,16 @@ def live_run(checkpoint: Checkpoint, sections: TrainSections, path: str) -> Iter
     Args:
         checkpoint: the checkpoint of the training.
         sections: what the training depends on.
-        path: how the model is trained, see `sentiment.network.training.Training`.
+        implementation: what trains the model, see `sentiment.network.training.Training`.
     """
     import mlflow
 
     if "tags" not in checkpoint.run_info:
-        tags = {**provenance.provenance_tags(), TRAINING_PATH: path}
+        tags = {**provenance.provenance_tags(), IMPLEMENTATION: implementation}
         checkpoint.write_run_info(tags=tags, diff=provenance.uncommitted_diff())
     live = LiveRun()
     live.attempt(start_run, checkpoint, sections)
+    live.attempt(log_inputs, checkpoint, sections)
     try:
         yield live
     except BaseException as error:
@@ -124,31 +127,37 @@ def live_run(checkpoint: Checkpoint, sections: TrainSections, path: str) -> Iter
     live.attempt(mlflow.end_run)
 
 
-def start_run(checkpoint: Checkpoint, sections: TrainSections) -> None:
-    """Start or resume the run of a training, with all that is known before the first epoch."""
+def start_run(checkpoint: Checkpoint, sections: TrainSections) -> "mlflow.ActiveRun":
+    """Start the run of a training, or resume it."""
     import mlflow
 
     experiment_id = registry.connect_trainings(sections.fetch.name)
     found = find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{checkpoint.training_id}'")
-    run_info = checkpoint.run_info
     tags = {
         TRAINING_ID: checkpoint.training_id,
         TRAINING_KEY: sections.key,
         STATE: TRAINING,
-        **run_info.get("tags", {}),
+        **checkpoint.run_info.get("tags", {}),
     }
     name = provenance.run_name(sections.fetch, sections.pad, sections.train)
     experiment = tags.get("dvc.experiment")
-    mlflow.start_run(
+    return mlflow.start_run(
         run_id=found[0].info.run_id if found else None,
         run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
         tags=tags,
         description=f"A training of the stage `train` on `{sections.fetch.name}`.",
     )
+
+
+def log_inputs(checkpoint: Checkpoint, sections: TrainSections) -> None:
+    """Log what a training depends on to the active run."""
+    import mlflow
+
     mlflow.log_params(flatten_used(sections.fetch, sections.pad, sections.train))
     log_params_file(sections)
-    if run_info.get("diff"):
-        mlflow.log_text(f"{run_info['diff']}\n", DIFF_ARTIFACT)
+    diff = checkpoint.run_info.get("diff")
+    if diff:
+        mlflow.log_text(f"{diff}\n", DIFF_ARTIFACT)
     x = files.read_array(files.PAD / "x_train.npy")
     y = files.read_array(files.PAD / "y_train.npy")
     splits = train_validation_split(x, y, sections.train.validation_split)
@@ -303,7 +312,7 @@ def log_text_model(sections: EvaluateSections) -> str:
             ]
         ),
     )
-    others = ["regex"] if sections.fetch.tokenizer == tokenizer.UNICODE else []
+    extra_packages = ["regex"] if sections.fetch.tokenizer == tokenizer.UNICODE else []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         code = scratch / package
@@ -311,7 +320,7 @@ def log_text_model(sections: EvaluateSections) -> str:
             Path(prediction.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__")
         )
         entry = scratch / "served.py"
-        entry.write_text(ENTRY.format(package=package), encoding="utf-8")
+        entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
         config = scratch / CONFIG_ARTIFACT
         write_config(config, sections)
         sys.path.insert(0, name)  # MLflow runs the entry while it logs it
@@ -327,7 +336,7 @@ def log_text_model(sections: EvaluateSections) -> str:
                 },
                 signature=signature,
                 input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLE_TEXTS}),
-                pip_requirements=serving_requirements(*others),
+                pip_requirements=serving_requirements(*extra_packages),
             )
         finally:
             sys.path.remove(name)
@@ -344,9 +353,11 @@ def write_config(path: Path, sections: EvaluateSections) -> None:
     files.write_json(path, config)
 
 
-def serving_requirements(*others: str) -> list[str]:
+def serving_requirements(*extra_packages: str) -> list[str]:
     """Return the pinned packages that predict. MLflow takes 14 s to infer them."""
-    return [f"{package}=={package_version(package)}" for package in (*SERVING_PACKAGES, *others)]
+    return [
+        f"{package}=={package_version(package)}" for package in (*SERVING_PACKAGES, *extra_packages)
+    ]
 
 
 def find_runs(experiment_id: str, filter_string: str) -> "list[mlflow.entities.Run]":
@@ -370,7 +381,7 @@ def delete_run(run: "mlflow.entities.Run") -> None:
     import mlflow
 
     client = mlflow.MlflowClient()
-    for version in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+    for version in registry.versions_of_run(str(run.info.run_id)):
         client.delete_model_version(version.name, version.version)
     delete_models(run, KERAS_MODEL, TEXT_MODEL)
     client.delete_run(run.info.run_id)

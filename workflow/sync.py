@@ -1,32 +1,41 @@
 """Compare the files in `data/` and `metrics/` with MLflow, and log what is missing there.
 
-A complete run does not change, except that what was deleted in MLflow is logged again. A run that
-is not complete, and that no training resumes, is replaced by a new one, which is made from the
-files.
+A complete run does not change, except that what was deleted in MLflow is logged again, and newer
+plots. If the run of the training in `data/train` is not complete, a new one is made from the files
+in its place. Another evaluation of the training is another run.
 """
 
 import hashlib
 import math
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
 from sentiment.network.training import EPOCH_COLUMNS, EPOCH_METRICS
-from workflow import files, registry, runs, store
+from workflow import files, provenance, registry, runs, store
 from workflow.checkpoint import Checkpoint, exclusive_checkpoint, remove_checkpoint
 from workflow.files import EvaluateSections, FetchSections, PadSections, TrainSections
 from workflow.params_file import load_params
-from workflow.runs import LATER, STATE, TRAINED, TRAINING, TRAINING_ID, TRAINING_KEY
+from workflow.runs import (
+    DIFF_ARTIFACT,
+    EVALUATING,
+    IMPLEMENTATION,
+    STATE,
+    SYNC_ADVICE,
+    TRAINED,
+    TRAINING,
+    TRAINING_ID,
+    TRAINING_KEY,
+)
 
 if TYPE_CHECKING:
     import mlflow
 
-WAIT_SECONDS = 60.0  # another evaluation of the same training takes seconds
+EVALUATION_WAIT_SECONDS = 60.0  # another evaluation of the same training takes seconds
 
 
 class LoggedRun(NamedTuple):
@@ -53,12 +62,15 @@ def sync_run() -> LoggedRun:
         StoreError: the store cannot be used.
         UserError: a file is missing or damaged, or the training is running.
     """
-    obstacle = find_obstacle()
+    obstacle = find_mismatch()
     if obstacle is not None:
         raise UserError(f"{obstacle} Run `dvc repro` first.")
     trained = files.read_sections(files.TRAIN, TrainSections)
     evaluated = _read_evaluated(trained)
-    with store.store_errors(), exclusive_checkpoint(trained.key, WAIT_SECONDS) as checkpoint:
+    with (
+        store.store_errors(),
+        exclusive_checkpoint(trained.key, EVALUATION_WAIT_SECONDS) as checkpoint,
+    ):
         experiment_id = registry.connect_trainings(trained.fetch.name)
         if evaluated is None:
             run = _trained_run(experiment_id, checkpoint, trained)
@@ -74,14 +86,14 @@ def sync_or_explain() -> LoggedRun | None:
         return sync_run()
     except (StoreError, AlreadyRunningError, OSError) as error:
         print(
-            f"data/ is complete but not logged to MLflow. {LATER} ({first_line(error)})",
+            f"data/ is complete but not logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
             file=sys.stderr,
             flush=True,
         )
         return None
 
 
-def find_obstacle() -> str | None:
+def find_mismatch() -> str | None:
     """Return why the files cannot be logged together, as a sentence, or None if they can.
 
     A single stage, `git checkout` or `dvc checkout` can leave files of different trainings.
@@ -117,15 +129,19 @@ def _trained_run(
     experiment_id: str, checkpoint: Checkpoint, trained: TrainSections
 ) -> "mlflow.entities.Run":
     """Return the run of a training without an evaluation. Log it if it is not complete."""
+    import mlflow
+
     is_trained = f"tags.`{TRAINING_KEY}` = '{trained.key}' AND tags.{STATE} != '{TRAINING}'"
     found = runs.find_runs(experiment_id, is_trained)
-    return found[0] if found else _log_whole_run(experiment_id, checkpoint, trained, None)
+    return found[0] if found else mlflow.get_run(_log_training(experiment_id, checkpoint, trained))
 
 
 def _evaluated_run(
     experiment_id: str, checkpoint: Checkpoint, evaluated: EvaluateSections
 ) -> "mlflow.entities.Run":
     """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
+    import mlflow
+
     digest = _evaluation_digest(evaluated)
     started = _runs_of_training(experiment_id, checkpoint)
     is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE} = '{digest}'"
@@ -133,29 +149,18 @@ def _evaluated_run(
     # If the checkpoint's training did not end, the files come from another one with the same key.
     is_from_checkpoint = bool(started) and _has_all_epochs(checkpoint)
     if complete and (not is_from_checkpoint or started[0].info.run_id == complete[0].info.run_id):
-        run = complete[0]
-        _end_interrupted(started, run)
-        _log_missing(run, evaluated)
+        run_id = str(complete[0].info.run_id)
+        _end_interrupted(started, run_id)
+        _log_missing(complete[0], evaluated)
     else:
-        run = _log_whole_run(experiment_id, checkpoint, evaluated, digest)
-    version = registry.version_of_run(str(run.info.run_id))
+        run_id = _log_training(experiment_id, checkpoint, evaluated)
+        with mlflow.start_run(run_id=run_id):
+            runs.log_evaluation(evaluated)
+            mlflow.set_tag(STATE, digest)
+    version = registry.version_of_run(run_id)
     assert version is not None  # it was registered above
     registry.decide(version, evaluated, load_params().promote.alpha)
-    return run
-
-
-def _runs_of_training(experiment_id: str, checkpoint: Checkpoint) -> "list[mlflow.entities.Run]":
-    """Return the runs that a training has started, the newest first."""
-    return runs.find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{checkpoint.training_id}'")
-
-
-def _end_interrupted(started: "list[mlflow.entities.Run]", complete: "mlflow.entities.Run") -> None:
-    """End the runs of a training that was killed and will not resume."""
-    import mlflow
-
-    for run in started:
-        if run.info.status == "RUNNING" and run.info.run_id != complete.info.run_id:
-            mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
+    return mlflow.get_run(run_id)
 
 
 def _evaluation_digest(evaluated: EvaluateSections) -> str:
@@ -164,50 +169,94 @@ def _evaluation_digest(evaluated: EvaluateSections) -> str:
     return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes() + params).hexdigest()[:16]
 
 
-def _log_whole_run(
-    experiment_id: str, checkpoint: Checkpoint, trained: TrainSections, digest: str | None
-) -> "mlflow.entities.Run":
-    """Continue the run of a finished training, or make a new run, until it has everything.
+def _runs_of_training(experiment_id: str, checkpoint: Checkpoint) -> "list[mlflow.entities.Run]":
+    """Return the runs that a training has started, the newest first."""
+    return runs.find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{checkpoint.training_id}'")
 
-    Args:
-        experiment_id: the experiment of the run.
-        checkpoint: the checkpoint of the training.
-        trained: what the training depends on, and its evaluation, if there is one.
-        digest: digest of the evaluation. None: the training was not evaluated yet.
+
+def _end_interrupted(started: "list[mlflow.entities.Run]", complete: str) -> None:
+    """End the runs of a training that was killed and will not resume, except for a complete one."""
+    import mlflow
+
+    for run in started:
+        if run.info.status == "RUNNING" and run.info.run_id != complete:
+            mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
+
+
+def _log_training(experiment_id: str, checkpoint: Checkpoint, trained: TrainSections) -> str:
+    """Return the id of a run that has the whole training, and no evaluation yet.
+
+    It is the run that the training has logged, or a new one from the files.
     """
     import mlflow
 
     started = _runs_of_training(experiment_id, checkpoint)
-    is_trained = bool(started) and started[0].data.tags.get(STATE) == TRAINED
-    try:
-        if is_trained:
-            mlflow.start_run(run_id=started[0].info.run_id)
-        else:
-            for incomplete in started:
-                runs.delete_run(incomplete)
-            runs.start_run(checkpoint, trained)
-            runs.log_epochs(_read_epochs(checkpoint))
-            runs.log_training()
-            mlflow.set_tag(STATE, TRAINED)
-        if isinstance(trained, EvaluateSections) and digest is not None:
-            runs.log_evaluation(trained)
-            mlflow.set_tag(STATE, digest)
-        run = runs.active_run()
-    except BaseException:
-        with suppress(Exception):
-            mlflow.end_run("FAILED")
-        raise
-    mlflow.end_run()
-    return mlflow.get_run(run.info.run_id)
+    if started and started[0].data.tags.get(STATE) == TRAINED:
+        return str(started[0].info.run_id)
+    if any(_is_complete(run) for run in started):  # it has another evaluation, and does not change
+        checkpoint.renew_training_id()
+    else:
+        for incomplete in started:
+            runs.delete_run(incomplete)
+    earlier = _earlier_run(experiment_id, trained.key)
+    if earlier is not None and "tags" not in checkpoint.run_info:
+        checkpoint.write_run_info(**_read_run_info(earlier))
+    with runs.start_run(checkpoint, trained) as run:
+        runs.log_inputs(checkpoint, trained)
+        runs.log_epochs(_read_epochs(checkpoint, earlier))
+        runs.log_training()
+        mlflow.set_tag(STATE, TRAINED)
+    return str(run.info.run_id)
 
 
-def _read_epochs(checkpoint: Checkpoint) -> list[dict[str, float]]:
-    """Return the epochs, with the present as their times if the checkpoint lacks them."""
+def _is_complete(run: "mlflow.entities.Run") -> bool:
+    """Return whether a run has everything, its evaluation included."""
+    return run.data.tags.get(STATE) not in (TRAINING, TRAINED, EVALUATING)
+
+
+def _earlier_run(experiment_id: str, key: str) -> "mlflow.entities.Run | None":
+    """Return the newest complete run of the same training, if any. It may have been deleted."""
+    import mlflow
+
+    found = mlflow.MlflowClient().search_runs(
+        [experiment_id],
+        f"tags.`{TRAINING_KEY}` = '{key}'",
+        run_view_type=mlflow.entities.ViewType.ALL,
+    )
+    return next((run for run in found if _is_complete(run)), None)
+
+
+def _read_run_info(run: "mlflow.entities.Run") -> dict[str, Any]:
+    """Return what a checkpoint knows about its run, read from a run of the same training."""
+    import mlflow
+
+    names = (*provenance.TAGS, IMPLEMENTATION)
+    tags = {name: run.data.tags[name] for name in names if name in run.data.tags}
+    diff = ""
+    if DIFF_ARTIFACT in _artifact_sizes(run, ""):
+        diff = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{DIFF_ARTIFACT}").rstrip("\n")
+    return {"tags": tags, "diff": diff}
+
+
+def _read_epochs(
+    checkpoint: Checkpoint, earlier: "mlflow.entities.Run | None"
+) -> list[dict[str, float]]:
+    """Return the epochs of the training in `data/train`.
+
+    Their times are in the checkpoint or in an earlier run. Otherwise they are not known: the epochs
+    then end at present.
+    """
     if checkpoint.state is not None and _has_all_epochs(checkpoint):
         rows = checkpoint.state["epochs"].tolist()
         return [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
     history = pd.read_csv(files.HISTORY_FILE)[list(EPOCH_METRICS)].assign(ended=time.time())
-    return [dict(zip(history.columns, row, strict=True)) for row in history.to_numpy().tolist()]
+    epochs = [dict(zip(history.columns, row, strict=True)) for row in history.to_numpy().tolist()]
+    if earlier is not None:
+        import mlflow
+
+        for point in mlflow.MlflowClient().get_metric_history(earlier.info.run_id, "seconds"):
+            epochs[point.step - 1] |= {"seconds": point.value, "ended": point.timestamp / 1000}
+    return epochs
 
 
 def _has_all_epochs(checkpoint: Checkpoint) -> bool:
@@ -225,7 +274,7 @@ class Missing(NamedTuple):
         params_file: whether the artifact `params.yaml` is gone.
         keras_model: whether the logged Keras model is gone.
         version: whether the text model or the version that was registered from it is gone.
-        files: files that are no artifacts, and their folders among the artifacts.
+        files: files that are no artifacts or have another size, and their folders there.
     """
 
     metrics: bool
@@ -239,7 +288,7 @@ def _find_missing(run: "mlflow.entities.Run") -> Missing:
     """Compare a complete run with the files: somebody deleted something, or the code is newer."""
     metrics = files.read_json(files.TEST_METRICS_FILE)
     has_other_metrics = any(run.data.metrics.get(name) != metrics[name] for name in metrics)
-    logged = {folder: _artifact_names(run, folder) for folder in ("", runs.TABLES_ARTIFACT)}
+    logged = {folder: _artifact_sizes(run, folder) for folder in ("", runs.TABLES_ARTIFACT)}
     sources = {"": files.EVALUATE, runs.TABLES_ARTIFACT: files.METRICS_FOLDER}
     models = {model.name for model in runs.logged_models(run) if _has_artifacts(model)}
     has_version = registry.version_of_run(str(run.info.run_id)) is not None
@@ -252,7 +301,7 @@ def _find_missing(run: "mlflow.entities.Run") -> Missing:
             (path, folder)
             for folder, source in sources.items()
             for path in sorted(source.iterdir())
-            if has_other_metrics or path.name not in logged[folder]
+            if has_other_metrics or logged[folder].get(path.name) != path.stat().st_size
         ],
     )
 
@@ -286,11 +335,12 @@ def _log_missing(run: "mlflow.entities.Run", evaluated: EvaluateSections) -> Non
     print(f"What run {run.info.run_id} lacked is logged again.")
 
 
-def _artifact_names(run: "mlflow.entities.Run", folder: str) -> set[str]:
+def _artifact_sizes(run: "mlflow.entities.Run", folder: str) -> dict[str, int | None]:
+    """Return the size of each artifact in a folder of a run, by name, in bytes."""
     import mlflow
 
     found = mlflow.MlflowClient().list_artifacts(run.info.run_id, folder)
-    return {Path(artifact.path).name for artifact in found}
+    return {Path(artifact.path).name: artifact.file_size for artifact in found}
 
 
 def _has_artifacts(model: "mlflow.entities.LoggedModel") -> bool:

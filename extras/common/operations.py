@@ -28,7 +28,7 @@ def connect_operations() -> str:
     Raises:
         StoreError: the store cannot be used.
     """
-    from workflow import registry, store  # they import pandas, for which `--help` should not wait
+    from workflow import registry, store
     from workflow.params_file import load_params
 
     name = registry.registered_name(load_params().fetch.name)

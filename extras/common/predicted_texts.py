@@ -124,15 +124,12 @@ def select_version(log: Log, version: "ModelVersion") -> pd.DataFrame:
 def write_private_csv(path: Path, table: pd.DataFrame, column: str) -> None:
     """Write a table as a new file that only its owner can read.
 
-    All texts are quoted. In `column`, a space, which no tokenizer reads, comes before a text that a
-    spreadsheet may take for a formula.
+    All texts are quoted, and those in `column` are guarded, see `workflow.files.guard_formulas`.
 
     Raises:
         FileExistsError: the file exists.
     """
     if column in table:
-        table = table.assign(
-            **{column: [files.FORMULA_START.sub(" ", text) for text in table[column]]}
-        )
+        table = table.assign(**{column: files.guard_formulas(table[column])})
     path.touch(mode=0o600, exist_ok=False)
     table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)

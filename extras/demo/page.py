@@ -23,7 +23,7 @@ from sentiment.prediction.pyfunc_model import SentimentModel
 from workflow.registry import ACCURACY, load_model, version_uri
 
 TITLE = "Reviews: positive or negative?"
-EXAMPLE = (
+EXAMPLE_REVIEW = (
     "I expected a dull sequel, but the acting is brilliant and the story moved me. "
     "Not perfect, yet one of the best films of the year."
 )
@@ -100,7 +100,7 @@ def load_once(version: str) -> SentimentModel:
 
 def show_prediction(model: SentimentModel) -> None:
     """Ask for a text, and show its prediction and how the model reads it."""
-    text = st.text_area("A review", EXAMPLE, height=160, max_chars=MAX_REVIEW_CHARACTERS)
+    text = st.text_area("A review", EXAMPLE_REVIEW, height=160, max_chars=MAX_REVIEW_CHARACTERS)
     explanation = explain(model, text)
     label = explanation.label
     probability = explanation.probability

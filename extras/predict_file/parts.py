@@ -60,8 +60,8 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
 
     Args:
         part: the part.
-        model_uri: URI of the version.
-        tracking_uri: the tracking store that has the version.
+        model_uri: URI of the logged model.
+        tracking_uri: the tracking store that has the model.
 
     Returns:
         The number of the part, and its predictions as in `SCHEMA`.

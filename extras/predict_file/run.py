@@ -83,7 +83,7 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     params = {"file": file, **inputs.model_dump(exclude={"version", "logged_model"})}
     with operation_run(version, f"predictions of {file}", params) as run:
         log_file(request.file, inputs.file_sha256)
-        predict_missing_parts(request, inputs.version, paths)
+        predict_missing_parts(request, inputs.logged_model, paths)
         counts = count_predictions(paths.values())._asdict()
         manifest = {"file": file, **inputs.model_dump(), **counts, "run_id": run.info.run_id}
         files.write_json(request.out / MANIFEST, manifest)
@@ -121,7 +121,7 @@ def predict_missing_parts(request: FileRequest, model_uri: str, paths: Mapping[i
 
     Args:
         request: what to predict, and by what.
-        model_uri: URI of the version.
+        model_uri: URI of the logged model, which no other store has.
         paths: the file of each part, by its number.
     """
     missing = {number for number, path in paths.items() if not path.exists()}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,11 +13,10 @@ from dvc.exceptions import DvcException
 from sentiment.errors import UserError, first_line
 from sentiment.params import Params
 from workflow import files, provenance, runs
+from workflow.dvc_process import run_dvc
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-DVC = (sys.executable, "-m", "dvc")
 
 
 def project_digest() -> str:
@@ -43,7 +43,10 @@ def train(name: str, seed: int) -> None:
         UserError: the training failed.
     """
     listed = subprocess.run(
-        [*DVC, "exp", "list", "--name-only"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "dvc", "exp", "list", "--name-only"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if name in listed.stdout.split():
         return
@@ -58,14 +61,15 @@ def run_experiment(name: str, seed: int) -> int:
     """Run the pipeline with a seed as a DVC experiment, and return the exit status.
 
     It runs in a copy of the project, so that data/ and params.yaml stay as they are.
+
+    Raises:
+        KeyboardInterrupt: a signal came. DVC has ended.
     """
     options = ("--temp", "--name", name, "--set-param", f"train.seed={seed}")
-    process = subprocess.Popen([*DVC, "exp", "run", *options])
-    try:
-        return process.wait()
-    except KeyboardInterrupt:  # Ctrl-C reaches DVC and its stage by itself, which ends its run
-        process.wait()
-        raise
+    status = run_dvc("exp", "run", *options)
+    if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        raise KeyboardInterrupt
+    return status
 
 
 def find_seed_run(experiment_id: str, name: str, params: Params) -> "Run":

@@ -72,12 +72,12 @@ def train_trial(
         with started_run(
             experiment_id=sweep.experiment,
             parent_run_id=sweep.parent,
-            run_name=run_name(trial, params),
+            run_name=trial_run_name(trial, params),
             tags={**tags, STUDY: trial.study.study_name, TRIAL: str(trial.number)},
         ) as run:
             training = Training(params.train, params.pad, *split_reviews(params, reviews))
             with store.store_errors():
-                mlflow.set_tag(runs.TRAINING_PATH, training.path)
+                mlflow.set_tag(runs.IMPLEMENTATION, training.implementation)
                 mlflow.log_params(flatten_used(params.fetch, params.pad, params.train))
             fit(training, flag, trial)
     except StoreError:
@@ -101,7 +101,7 @@ def draw_params(sweep: Sweep, trial: optuna.Trial) -> Params:
     return with_values(sweep.params, values)
 
 
-def run_name(trial: optuna.Trial, params: Params) -> str:
+def trial_run_name(trial: optuna.Trial, params: Params) -> str:
     """Return the name of a child run: the trial, the seed that confirms it, and the params."""
     parts = [f"trial {trial.user_attrs.get(CONFIRMS, trial.number)}"]
     if SEED in trial.user_attrs:

@@ -65,7 +65,7 @@ def work(sweep: Sweep, n_trials: int | None, threads: int) -> None:
             if n_trials is None:
                 train_enqueued(open_confirmation(storage, sweep.name), objective)
             else:
-                search(open_search(storage, sweep.name), objective, n_trials)
+                run_trials(open_search(storage, sweep.name), objective, n_trials)
     except Interrupted:
         pass  # the command has a message
     except Exception as error:
@@ -88,7 +88,7 @@ def watch_command() -> SignalFlag:
     return flag
 
 
-def search(study: optuna.Study, objective: Objective, n_trials: int) -> None:
+def run_trials(study: optuna.Study, objective: Objective, n_trials: int) -> None:
     """Train trials until a study has this many, or this process has trained enough."""
 
     def print_progress(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -37,7 +37,7 @@ class Training:
 
     Attributes:
         model: the compiled model.
-        path: how the model is trained: "fast LSTM", or "stock Keras" and the reason.
+        implementation: what trains the model: "fast LSTM", or "stock Keras" and the reason.
         epochs: `EPOCH_COLUMNS` of each epoch so far.
         best: with `train.patience`, the weights of the epoch with the lowest `val_loss`.
     """
@@ -58,7 +58,7 @@ class Training:
         self.model = build_model(params, pad, len(train_split.y))
         if params.architecture == "linear":
             initialize_linear_model(self.model, params.linear, train_split)
-        self.path = accelerate(self.model, params)
+        self.implementation = accelerate(self.model, params)
         self.model.optimizer.build(self.model.trainable_variables)
         self.epochs: list[dict[str, float]] = []
         self.best: list[NDArray[Any]] = []

@@ -2,5 +2,5 @@
 
 Each registered model brings a copy of this package, so that it predicts as when it was registered.
 The modules import nothing else of the project, and they import each other relatively, because each
-copy has a name of its own. See `workflow.registry`.
+copy has a name of its own. See `workflow.runs.log_text_model`.
 """

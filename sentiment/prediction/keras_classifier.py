@@ -108,17 +108,17 @@ class KerasClassifier:
         return self.predictor(np.concatenate([tokens, without]))
 
     def predict_prefixes(
-        self, words: Sequence[Word], positions: NDArray[np.int64]
+        self, words: Sequence[Word], word_positions: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the probability of the text up to and including the word at each position.
 
         The cost is linear in the number of words and in the number of positions.
 
         Returns:
-            Shape (positions,).
+            Shape (word_positions,).
         """
         max_length = self.layout.max_length
-        ends = positions + 1
+        ends = word_positions + 1
         if self.layout.truncating == "post":
             ends = np.minimum(ends, max_length)  # later words are not read
         ranks = [word.rank for word in words]

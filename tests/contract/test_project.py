@@ -59,7 +59,7 @@ def test_the_linear_model_is_a_preset(project: Project) -> None:
     run, lstm = runs()
     assert run.data.params["train.architecture"] == "linear"
     assert_whole(run, 3)
-    paths = [each.data.tags["train.path"] for each in (run, lstm)]
+    paths = [each.data.tags["implementation"] for each in (run, lstm)]
     assert (paths[0].startswith("stock Keras"), paths[1]) == (True, "fast LSTM")
 
 

@@ -187,6 +187,29 @@ def test_a_decision_that_was_killed_keeps_its_reason_and_card(
 
 
 @pytest.mark.usefixtures("here")
+def test_a_version_that_a_person_registered_under_another_name_is_left_alone() -> None:
+    first = submit(400)
+    client = mlflow.MlflowClient()
+    client.create_registered_model("mine")
+    for _ in range(2):
+        client.create_model_version("mine", str(first.source), str(first.run_id))
+    found = registry.version_of_run(str(first.run_id))
+    assert found is not None
+    assert (found.name, found.version) == (NAME, first.version)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_alias_goes_to_the_last_champion_alone() -> None:
+    first = submit(400)
+    second = submit(500)
+    mlflow.MlflowClient().delete_registered_model_alias(NAME, registry.CHAMPION)
+    registry.decide(first, SECTIONS, alpha=0.05)
+    assert registry.find_champion(NAME) is None
+    registry.decide(second, SECTIONS, alpha=0.05)
+    assert champion() == "2"
+
+
+@pytest.mark.usefixtures("here")
 def test_a_test_is_counted_once_if_its_decision_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     submit(400)
 
@@ -200,7 +223,7 @@ def test_a_test_is_counted_once_if_its_decision_was_killed(monkeypatch: pytest.M
     second = mlflow.MlflowClient().get_model_version(NAME, "2")
     registry.decide(second, SECTIONS, alpha=0.05)
     assert champion() == "2"
-    assert mlflow.MlflowClient().get_model_version(NAME, "1").tags[registry.TESTS] == "1"
+    assert mlflow.MlflowClient().get_model_version(NAME, "1").tags[registry.TEST_COUNT] == "1"
 
 
 @pytest.mark.usefixtures("here")
@@ -215,7 +238,7 @@ def test_a_lost_champion_that_is_registered_again_keeps_its_reason_card_and_test
     assert champion() == str(again.version)
     again = client.get_model_version(NAME, again.version)
     assert again.tags[registry.REASON] == "there was no other champion"
-    assert again.tags[registry.TESTS] == "1"
+    assert again.tags[registry.TEST_COUNT] == "1"
     assert again.description is not None
     assert again.description.startswith("0.6667 · lstm-64 · champion\n")
 

@@ -22,6 +22,18 @@ pytestmark = pytest.mark.slow
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 
 
+def provenance_tags(run: Run) -> dict[str, str]:
+    """Return the tags that only the training itself knows."""
+    names = ("git.commit", "processor", "tensorflow", "keras", "implementation")
+    return {name: run.data.tags[name] for name in names}
+
+
+def timed_curve(run: Run, name: str) -> list[tuple[int, float, int]]:
+    """Return step, value and time in milliseconds of each point of a metric."""
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
+    return [(point.step, point.value, point.timestamp) for point in points]
+
+
 def snapshot(run: Run) -> dict[str, object]:
     """Return what should not change when a run is logged again."""
     info = run.info
@@ -71,7 +83,7 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from() -> None:
         "training.id",
         "training.key",
         "state",
-        "train.path",
+        "implementation",
         "git.commit",
         "processor",
         "tensorflow",
@@ -189,6 +201,7 @@ def test_a_deleted_run_is_made_again(sentiment: Command) -> None:
     assert run.info.run_id != deleted.info.run_id
     assert run.data.params == deleted.data.params
     assert run.data.metrics["test_accuracy"] == deleted.data.metrics["test_accuracy"]
+    assert provenance_tags(run) == provenance_tags(deleted)
     assert logged_models(run) == ["model", "sentiment"]
 
 
@@ -267,8 +280,39 @@ def test_a_changed_threshold_is_another_run_and_version(
     new, old = runs()
     assert new.data.params["evaluate.threshold"] == "0.6"
     assert versions() == ["1", "2"]
-    for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
-        assert curve(new.info.run_id, name) == curve(old.info.run_id, name), name
+    assert provenance_tags(new) == provenance_tags(old)
+    for name in CURVES:
+        assert timed_curve(new, name) == timed_curve(old, name), name
+
+
+@pytest.mark.usefixtures("project")
+def test_a_changed_threshold_leaves_the_complete_run_alone_if_its_checkpoint_is_there(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leave the checkpoint, as a decision does that failed after the run was complete."""
+    (complete,) = runs()
+    with checkpoint.exclusive_checkpoint(complete.data.tags["training.key"]) as left:
+        left.write_run_info(training_id=complete.data.tags["training.id"])
+    project.change(evaluate={"threshold": 0.6})
+    run_stages(project, "evaluate")
+    use_store(project, monkeypatch)
+    _, old = runs()
+    assert old.info == complete.info
+    assert old.data.metrics == complete.data.metrics
+    assert old.data.tags.pop("tests") == "1"  # the second version was tested against the first one
+    assert old.data.tags == complete.data.tags
+    assert versions() == ["1", "2"]
+
+
+def test_a_restyled_plot_takes_the_place_of_the_earlier_one(
+    project: Project, sentiment: Command
+) -> None:
+    plot = project.path / "data" / "evaluate" / "roc.png"
+    plot.write_bytes(plot.read_bytes() + b"restyled")
+    assert "logged again" in sentiment("sync")
+    (run,) = runs()
+    logged = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/roc.png")
+    assert Path(logged).read_bytes() == plot.read_bytes()
 
 
 def test_a_training_that_was_not_evaluated_yet_has_its_run(

@@ -15,13 +15,6 @@ from tests.conftest import Command, Sharer, runs, use_store
 from tests.project import Project
 
 pytestmark = pytest.mark.slow
-# Interrupts this process, as Ctrl-C does, and then takes a moment to end.
-INTERRUPTED_DVC = """
-import os, pathlib, signal, time
-os.kill(os.getppid(), signal.SIGINT)
-time.sleep(1)
-pathlib.Path("ended").touch()
-"""
 
 
 @pytest.fixture(scope="session")
@@ -111,25 +104,12 @@ def test_parent_run_is_running_until_ctrl_c(
 
     def interrupt(*_: object) -> int:
         statuses.append(find_parent().info.status)
-        raise KeyboardInterrupt
+        return 128 + signal.SIGINT
 
-    monkeypatch.setattr(experiments, "run_experiment", interrupt)
+    monkeypatch.setattr(experiments, "run_dvc", interrupt)
     sentiment.fail("seeds", "--count", "3")
     assert statuses == ["RUNNING"]
     assert find_parent().info.status == "KILLED"
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_ctrl_c_waits_until_dvc_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "DVC", (sys.executable, "-c", INTERRUPTED_DVC))
-    # A shell ignores SIGINT in what it starts in the background.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            experiments.run_experiment("name", 42)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert Path("ended").exists()
 
 
 @pytest.mark.usefixtures("group")

@@ -70,7 +70,7 @@ def test_two_workers_train_at_most_one_trial_more_than_was_asked_for(url: str) -
         return x(trial)
 
     def work() -> None:
-        workers.search(study.open_search(study.open_storage(url), "some"), objective, 8)
+        workers.run_trials(study.open_search(study.open_storage(url), "some"), objective, 8)
 
     threads = [Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -84,7 +84,7 @@ def test_two_workers_train_at_most_one_trial_more_than_was_asked_for(url: str) -
 
 
 def test_process_trains_a_limited_number_of_trials(searched: optuna.Study) -> None:
-    workers.search(searched, x, 100)
+    workers.run_trials(searched, x, 100)
     assert count_trials(searched, *DONE) == workers.TRIALS_A_PROCESS
 
 
@@ -99,7 +99,7 @@ def test_values_of_a_lost_trial_are_trained_again(
     value = x(searched.ask())
     study.fail_lost_trials(storage, searched)
     assert [trial.state for trial in searched.trials] == [TrialState.FAIL, TrialState.WAITING]
-    workers.search(searched, x, 1)
+    workers.run_trials(searched, x, 1)
     assert searched.best_trial.params == {"x": value}
 
 

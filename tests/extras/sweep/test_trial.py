@@ -49,7 +49,7 @@ def search(sweep: Sweep, flag: SignalFlag | None = None, **space: list[Any]) -> 
     def objective(started: optuna.Trial) -> float:
         return trial.train_trial(sweep, reviews, flag or SignalFlag(), {}, started)
 
-    workers.search(searched, objective, 1 + len(searched.trials))
+    workers.run_trials(searched, objective, 1 + len(searched.trials))
     return searched
 
 
