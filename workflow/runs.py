@@ -38,6 +38,8 @@ TRAINING_ID = "training.id"  # see `workflow.checkpoint.Checkpoint`
 TRAINING_KEY = "training.key"  # see `workflow.checkpoint.training_key`
 IMPLEMENTATION = "implementation"  # "fast LSTM", or "stock Keras" and the reason
 STATE = "state"
+SOURCE_NAME = "mlflow.source.name"
+SOURCE = "stages/train.py"
 # Values of `STATE`
 TRAINING = "training"
 TRAINED = "trained"
@@ -137,6 +139,7 @@ def start_run(checkpoint: Checkpoint, sections: TrainSections) -> "mlflow.Active
         TRAINING_ID: checkpoint.training_id,
         TRAINING_KEY: sections.key,
         STATE: TRAINING,
+        SOURCE_NAME: SOURCE,  # also if `sentiment sync` makes the run
         **checkpoint.run_info.get("tags", {}),
     }
     name = provenance.run_name(sections.fetch, sections.pad, sections.train)

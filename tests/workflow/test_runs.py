@@ -92,7 +92,7 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from() -> None:
         "reason",
     }
     assert run.data.tags["mlflow.note.content"]
-    assert run.data.tags["mlflow.source.name"]
+    assert run.data.tags["mlflow.source.name"] == "stages/train.py"
 
 
 @pytest.mark.usefixtures("finished")
