@@ -23,7 +23,7 @@ def new_axes(title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
     """Return an empty figure with a title and labels."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.add_subplot(xlabel=x, ylabel=y)
-    axes.set_title(title, parse_math=False)  # a dataset's name may contain dollar signs
+    axes.set_title(title, wrap=True, parse_math=False)  # a dataset's name may contain dollar signs
     axes.grid(alpha=0.3)
     return figure, axes
 
