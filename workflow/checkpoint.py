@@ -171,6 +171,16 @@ def exclusive_checkpoint(key: str, wait_seconds: float = WAIT_SECONDS) -> Iterat
         lock.release()
 
 
+def interrupted_trainings() -> Iterator[str]:
+    """Yield the id of each training that has a checkpoint and that no process runs now."""
+    for folder in (files.root() / FOLDER).glob("*/"):
+        try:
+            with FileLock(f"{folder}.lock", timeout=0):
+                yield Checkpoint(folder).training_id
+        except Timeout:
+            continue
+
+
 def remove_checkpoint(key: str) -> None:
     """Remove the checkpoint of a training, and those that were not used for some days."""
     oldest = time.time() - STALE_AFTER_DAYS * 24 * 3600

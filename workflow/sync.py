@@ -17,7 +17,12 @@ import pandas as pd
 from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
 from sentiment.network.training import EPOCH_COLUMNS, EPOCH_METRICS
 from workflow import files, provenance, registry, runs, store
-from workflow.checkpoint import Checkpoint, exclusive_checkpoint, remove_checkpoint
+from workflow.checkpoint import (
+    Checkpoint,
+    exclusive_checkpoint,
+    interrupted_trainings,
+    remove_checkpoint,
+)
 from workflow.files import EvaluateSections, FetchSections, PadSections, TrainSections
 from workflow.params_file import load_params
 from workflow.runs import (
@@ -76,7 +81,10 @@ def sync_run() -> LoggedRun:
             run = _trained_run(experiment_id, checkpoint, trained)
         else:
             run = _evaluated_run(experiment_id, checkpoint, evaluated)
+            _end_running(experiment_id, checkpoint.training_id)  # another training of the same key
             remove_checkpoint(trained.key)
+        for training_id in interrupted_trainings():  # their runs run again if they resume
+            _end_running(experiment_id, training_id)
     return LoggedRun(str(run.info.run_id), str(run.info.run_name), experiment_id)
 
 
@@ -143,14 +151,13 @@ def _evaluated_run(
     import mlflow
 
     digest = _evaluation_digest(evaluated)
-    started = _runs_of_training(experiment_id, checkpoint)
+    started = _runs_of_training(experiment_id, checkpoint.training_id)
     is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE} = '{digest}'"
     complete = runs.find_runs(experiment_id, is_complete)
     # If the checkpoint's training did not end, the files come from another one with the same key.
     is_from_checkpoint = bool(started) and _has_all_epochs(checkpoint)
     if complete and (not is_from_checkpoint or started[0].info.run_id == complete[0].info.run_id):
         run_id = str(complete[0].info.run_id)
-        _end_interrupted(started, run_id)
         _log_missing(complete[0], evaluated)
     else:
         run_id = _log_training(experiment_id, checkpoint, evaluated)
@@ -169,17 +176,17 @@ def _evaluation_digest(evaluated: EvaluateSections) -> str:
     return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes() + params).hexdigest()[:16]
 
 
-def _runs_of_training(experiment_id: str, checkpoint: Checkpoint) -> "list[mlflow.entities.Run]":
+def _runs_of_training(experiment_id: str, training_id: str) -> "list[mlflow.entities.Run]":
     """Return the runs that a training has started, the newest first."""
-    return runs.find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{checkpoint.training_id}'")
+    return runs.find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{training_id}'")
 
 
-def _end_interrupted(started: "list[mlflow.entities.Run]", complete: str) -> None:
-    """End the runs of a training that was killed and will not resume, except for a complete one."""
+def _end_running(experiment_id: str, training_id: str) -> None:
+    """End the run of a training that was killed."""
     import mlflow
 
-    for run in started:
-        if run.info.status == "RUNNING" and run.info.run_id != complete:
+    for run in _runs_of_training(experiment_id, training_id):
+        if run.info.status == "RUNNING":
             mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
 
 
@@ -190,7 +197,7 @@ def _log_training(experiment_id: str, checkpoint: Checkpoint, trained: TrainSect
     """
     import mlflow
 
-    started = _runs_of_training(experiment_id, checkpoint)
+    started = _runs_of_training(experiment_id, checkpoint.training_id)
     if started and started[0].data.tags.get(STATE) == TRAINED:
         return str(started[0].info.run_id)
     if any(_is_complete(run) for run in started):  # it has another evaluation, and does not change

@@ -260,6 +260,22 @@ def test_an_interrupted_training_leaves_the_complete_run_of_the_same_key_alone(
 
 
 @pytest.mark.usefixtures("project")
+def test_the_run_of_a_killed_training_with_other_params_does_not_stay_running(
+    sentiment: Command,
+) -> None:
+    (complete,) = runs()
+    with checkpoint.exclusive_checkpoint("0123456789abcdef") as killed:
+        tags = {"training.id": killed.training_id, STATE: "training"}
+    client = mlflow.MlflowClient()
+    client.create_run(complete.info.experiment_id, tags=tags)
+    with checkpoint.exclusive_checkpoint("0123456789abcdef"):  # it resumes elsewhere
+        sentiment("sync")
+        assert [run.info.status for run in runs()] == ["RUNNING", "FINISHED"]
+    sentiment("sync")
+    assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]
+
+
+@pytest.mark.usefixtures("project")
 def test_a_forced_training_is_another_whole_run_with_the_same_numbers(project: Project) -> None:
     run_stages(project, "train", "evaluate")
     use = project.path / "mlflow.db"
