@@ -85,7 +85,7 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     if status or is_dry:
         sys.exit(status)
     if sync.find_mismatch() is None:  # not after the first stages alone, which DVC may be asked for
-        run = sync.sync_or_explain()
+        run = sync.sync_or_explain(params.promote.alpha)
         if run:
             click.echo(run.describe())
     if load_params().fetch.dataset == "synthetic":
@@ -132,7 +132,7 @@ def sync() -> None:
     """
     from workflow.sync import sync_run
 
-    click.echo(sync_run().describe())
+    click.echo(sync_run(load_params().promote.alpha).describe())
 
 
 @main.command()

@@ -49,7 +49,8 @@ def write_table(table: pd.DataFrame, name: str) -> None:
 
 
 def main(_: SignalFlag) -> None:
-    params = load_params().evaluate
+    all_params = load_params()
+    params = all_params.evaluate
     trained = files.read_sections(TRAIN, TrainSections)
     x = files.read_array(PAD / "x_test.npy")
     y = files.read_array(PAD / "y_test.npy")
@@ -87,5 +88,5 @@ def main(_: SignalFlag) -> None:
     files.write_json(files.TEST_METRICS_FILE, metrics)
     sections = EvaluateSections(**dict(trained), evaluate=params)
     files.write_sections(folder, sections)
-    sync_or_explain()
+    sync_or_explain(all_params.promote.alpha)
     print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")

@@ -24,7 +24,6 @@ from workflow.checkpoint import (
     remove_checkpoint,
 )
 from workflow.files import EvaluateSections, FetchSections, PadSections, TrainSections
-from workflow.params_file import load_params
 from workflow.runs import (
     DIFF_ARTIFACT,
     EVALUATING,
@@ -55,10 +54,13 @@ class LoggedRun(NamedTuple):
         return f"Run {self.run_id}: {self.name}\n{store.run_url(self.experiment_id, self.run_id)}"
 
 
-def sync_run() -> LoggedRun:
+def sync_run(alpha: float) -> LoggedRun:
     """Log everything in `data/` that MLflow lacks, and let the rule decide about the model.
 
     A second call changes nothing.
+
+    Args:
+        alpha: see `workflow.promotion`.
 
     Returns:
         The run of the training in `data/train`.
@@ -80,7 +82,7 @@ def sync_run() -> LoggedRun:
         if evaluated is None:
             run = _trained_run(experiment_id, checkpoint, trained)
         else:
-            run = _evaluated_run(experiment_id, checkpoint, evaluated)
+            run = _evaluated_run(experiment_id, checkpoint, evaluated, alpha)
             _end_running(experiment_id, checkpoint.training_id)  # another training of the same key
             remove_checkpoint(trained.key)
         for training_id in interrupted_trainings():  # their runs run again if they resume
@@ -88,10 +90,10 @@ def sync_run() -> LoggedRun:
     return LoggedRun(str(run.info.run_id), str(run.info.run_name), experiment_id)
 
 
-def sync_or_explain() -> LoggedRun | None:
-    """Sync, or print what to do if the store fails."""
+def sync_or_explain(alpha: float) -> LoggedRun | None:
+    """Call `sync_run`, or print what to do if the store fails."""
     try:
-        return sync_run()
+        return sync_run(alpha)
     except (StoreError, AlreadyRunningError, OSError) as error:
         print(
             f"data/ is complete but not logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
@@ -145,7 +147,7 @@ def _trained_run(
 
 
 def _evaluated_run(
-    experiment_id: str, checkpoint: Checkpoint, evaluated: EvaluateSections
+    experiment_id: str, checkpoint: Checkpoint, evaluated: EvaluateSections, alpha: float
 ) -> "mlflow.entities.Run":
     """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
     import mlflow
@@ -166,7 +168,7 @@ def _evaluated_run(
             mlflow.set_tag(STATE, digest)
     version = registry.version_of_run(run_id)
     assert version is not None  # it was registered above
-    registry.decide(version, evaluated, load_params().promote.alpha)
+    registry.decide(version, evaluated, alpha)
     return mlflow.get_run(run_id)
 
 

@@ -42,7 +42,8 @@ def command(
     from workflow import registry, store
     from workflow.params_file import load_params
 
-    table = load_params().fetch.table
+    all_params = load_params()
+    table = all_params.fetch.table
     columns = Columns(
         text=REQUEST_ID if log_path else text_column or table.text,
         label=label_column or table.label,
@@ -56,7 +57,8 @@ def command(
         test_set = registry.download_predictions(str(version.run_id))
     name = click.format_filename(file, shorten=True)
     params = {"file": name, "text": columns.text, "label": columns.label, "positive": positive}
-    evaluation = report.evaluate(predictions, f"version {version.version} on {name}")
+    title = f"version {version.version} on {name}"
+    evaluation = report.evaluate(predictions, title, all_params.evaluate.log_texts)
     with operation_run(version, f"evaluate {name}", params) as run:
         report.log_result(evaluation)
     if log:

@@ -9,22 +9,19 @@ from extras.common.predicted_texts import write_private_csv
 from sentiment.evaluation.evaluate import Evaluation, evaluate_predictions
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
 from sentiment.prediction.labels import POSITIVE
-from workflow.params_file import load_params
 
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
 
-def evaluate(predictions: pd.DataFrame, title: str) -> Evaluation:
+def evaluate(predictions: pd.DataFrame, title: str, with_texts: bool) -> Evaluation:
     """Compute the metrics, tables and plots of predictions.
-
-    Texts of wrong predictions are listed, as far as they are known, if `evaluate.log_texts` is set.
 
     Args:
         predictions: see `extras.evaluate_file.labeled`.
         title: for the titles of the plots.
+        with_texts: list the texts of wrong predictions, as far as they are known.
     """
     texts = predictions.set_index("review")["text"].fillna("")
-    with_texts = load_params().evaluate.log_texts
     evaluation = evaluate_predictions(
         predictions.drop(columns="text"),
         (lambda reviews: texts[list(reviews)].tolist()) if with_texts else None,

@@ -357,7 +357,7 @@ def test_a_store_that_dies_during_a_training_is_said_once(
     assert printed.err.count("Nothing more is logged to MLflow") == 1
     assert "Test Accuracy: 0." in printed.out
     use_store(project, monkeypatch)
-    sync_run()
+    sync_run(alpha=0.05)
     whole = runs()[0]
     assert whole.data.params["train.units"] == "5"
     assert len(curve(whole.info.run_id, "loss")) == 2
