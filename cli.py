@@ -84,7 +84,7 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     status = run_dvc("repro", *dvc_options)
     if status or is_dry:
         sys.exit(status)
-    if sync.find_mismatch() is None:  # not after the first stages alone, which DVC may be asked for
+    if sync.find_mismatch() is None:  # DVC may have run only the first stages
         run = sync.sync_or_explain(params.promote.alpha)
         if run:
             click.echo(run.describe())
