@@ -65,7 +65,7 @@ class Checkpoint:
 
     @property
     def run_info(self) -> dict[str, Any]:
-        """What the training's run needs besides files: the training's id, tags and a diff."""
+        """The training's id, and the tags and the diff of its run."""
         try:
             return dict(json.loads((self.folder / RUN_INFO_FILE).read_bytes()))
         except (FileNotFoundError, ValueError):

@@ -293,9 +293,6 @@ def log_text_model(sections: EvaluateSections) -> str:
     process can load several versions beside the project's own modules.
     """
     import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types.schema import Map
 
     from sentiment.prediction.pyfunc_model import (
         CONFIG_ARTIFACT,
@@ -305,16 +302,6 @@ def log_text_model(sections: EvaluateSections) -> str:
     )
 
     package = f"served_{active_run().info.run_id}"
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("string", TEXT_COLUMN)]),
-        outputs=Schema(
-            [
-                ColSpec("string", "label"),
-                ColSpec("float", "probability"),
-                ColSpec(Map("float"), "probabilities"),
-            ]
-        ),
-    )
     extra_packages = ["regex"] if sections.fetch.tokenizer == tokenizer.UNICODE else []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -337,13 +324,33 @@ def log_text_model(sections: EvaluateSections) -> str:
                     MODEL_ARTIFACT: str(files.MODEL_FILE),
                     WORD_INDEX_ARTIFACT: str(files.WORD_INDEX_FILE),
                 },
-                signature=signature,
+                signature=text_model_signature(),
                 input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLE_TEXTS}),
                 pip_requirements=serving_requirements(*extra_packages),
             )
         finally:
             sys.path.remove(name)
     return str(logged.model_uri)
+
+
+def text_model_signature() -> "mlflow.models.ModelSignature":
+    """Return the columns that the text model takes and returns."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import Map
+
+    from sentiment.prediction.pyfunc_model import TEXT_COLUMN
+
+    return ModelSignature(
+        inputs=Schema([ColSpec("string", TEXT_COLUMN)]),
+        outputs=Schema(
+            [
+                ColSpec("string", "label"),
+                ColSpec("float", "probability"),
+                ColSpec(Map("float"), "probabilities"),
+            ]
+        ),
+    )
 
 
 def write_config(path: Path, sections: EvaluateSections) -> None:

@@ -276,7 +276,7 @@ def _has_all_epochs(checkpoint: Checkpoint) -> bool:
 
 
 class Missing(NamedTuple):
-    """What a complete run lacks in MLflow.
+    """The parts of a complete run that MLflow lacks.
 
     Attributes:
         metrics: whether metrics of the test set differ from the file.
