@@ -9,7 +9,7 @@ A training that was killed resumes after its last finished epoch.
 
 from sentiment.network.batches import train_validation_split
 from sentiment.network.gradients import gradient_reach, measure_gradients
-from sentiment.network.model import save_model
+from sentiment.network.model import implementation, save_model
 from sentiment.network.training import Training
 from workflow import files, runs
 from workflow.checkpoint import exclusive_checkpoint, training_key
@@ -28,10 +28,10 @@ def main(flag: SignalFlag) -> None:
     sections = TrainSections(fetch=padded.fetch, pad=padded.pad, train=params, key=key)
     with exclusive_checkpoint(key) as checkpoint:
         training = Training(params, padded.pad, train_split, val_split)
-        print(f"Training with {training.implementation}", flush=True)
+        print(f"Training with {implementation(params)}", flush=True)
         # Before the first epoch, on reviews that are never trained on.
         gradients = measure_gradients(training.model, val_split.x)
-        with runs.live_run(checkpoint, sections, training.implementation) as run:
+        with runs.live_run(checkpoint, sections) as run:
             if checkpoint.state is not None:
                 training.restore(checkpoint.state)
                 run.log_epochs(training.epochs)  # the last one may not be logged yet
@@ -43,7 +43,7 @@ def main(flag: SignalFlag) -> None:
 
             training.fit(after_epoch, [flag.callback()])
             folder = files.new_folder(TRAIN)
-            save_model(training.model, folder / "model.keras")
+            save_model(training.stock_model(), folder / "model.keras")
             files.write_sections(folder, sections)
             files.METRICS_FOLDER.mkdir(exist_ok=True)
             training.history.to_csv(files.HISTORY_FILE, index=False)

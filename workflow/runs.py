@@ -19,6 +19,7 @@ import pandas as pd
 from sentiment import prediction
 from sentiment.errors import first_line
 from sentiment.network.batches import train_validation_split
+from sentiment.network.model import implementation
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten, flatten_used
 from sentiment.prediction import tokenizer
@@ -36,7 +37,7 @@ TEXT_MODEL = "sentiment"  # predicts raw texts
 # Tags of a run
 TRAINING_ID = "training.id"  # see `workflow.checkpoint.Checkpoint`
 TRAINING_KEY = "training.key"  # see `workflow.checkpoint.training_key`
-IMPLEMENTATION = "implementation"  # "fast LSTM", or "stock Keras" and the reason
+IMPLEMENTATION = "implementation"  # see `sentiment.network.model.implementation`
 STATE = "state"
 SOURCE_NAME = "mlflow.source.name"
 SOURCE = "stages/train.py"
@@ -98,9 +99,7 @@ class LiveRun:
 
 
 @contextmanager
-def live_run(
-    checkpoint: Checkpoint, sections: TrainSections, implementation: str
-) -> Iterator[LiveRun]:
+def live_run(checkpoint: Checkpoint, sections: TrainSections) -> Iterator[LiveRun]:
     """Start the run of a training, or resume it.
 
     If the block succeeds, the files of the training are logged and the run is FINISHED. If a signal
@@ -109,12 +108,11 @@ def live_run(
     Args:
         checkpoint: the checkpoint of the training.
         sections: what the training depends on.
-        implementation: what trains the model, see `sentiment.network.training.Training`.
     """
     import mlflow
 
     if "tags" not in checkpoint.run_info:
-        tags = {**provenance.provenance_tags(), IMPLEMENTATION: implementation}
+        tags = {**provenance.provenance_tags(), IMPLEMENTATION: implementation(sections.train)}
         checkpoint.write_run_info(tags=tags, diff=provenance.uncommitted_diff())
     live = LiveRun()
     live.attempt(start_run, checkpoint, sections)

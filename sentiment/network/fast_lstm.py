@@ -1,298 +1,242 @@
-"""Train Keras' LSTM faster on a CPU: the same layers and mathematics, computed in another way.
+"""An LSTM layer that trains faster on a CPU than Keras' own, with the same weights.
 
-Most multiplications of an LSTM need no recurrence. They become large matrix products before and
-after the loop over time. XLA compiles the rest of the loop, forward and backward. The two halves of
-a batch run in parallel, each on one core. docs/performance.md has the measurements.
+`FastLSTM` computes what `keras.layers.LSTM` computes, in another order:
 
-`accelerate` changes how the instances of one model compute, but neither their classes nor their
-weights: what is saved afterwards is plain Keras.
+1. XLA compiles the loop over the steps, forward and backward. Keras' runs operation by operation.
+2. The two halves of a batch run in parallel, each on one core.
+3. What needs no recurrence is computed for all steps at once, outside the loops: the product of the
+   inputs and the kernel, and the gradients of inputs, kernel, recurrent kernel and bias.
+4. The forward loop also computes the derivatives. Only the recurrence is left to the backward loop.
+
+docs/performance.md says how much each of them saves.
 
 Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000. The gates are in Keras'
 order: input, forget, cell, output.
 """
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
-from sentiment.network.model import recurrent_layers
-from sentiment.params import TrainParams
 
-if TYPE_CHECKING:
-    import keras
+@keras.saving.register_keras_serializable("sentiment")
+class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
+    """Keras' LSTM with another loop, for float32 on a CPU.
 
-
-class Weights(NamedTuple):
-    """The weights of an LSTM, with columns ordered by gate.
-
-    Attributes:
-        kernel: shape (features, 4 · units).
-        recurrent: shape (units, 4 · units).
-        bias: shape (4 · units,).
+    Other activations, recurrent dropout and a layer without a bias use Keras' own loop.
     """
 
-    kernel: tf.Tensor
-    recurrent: tf.Tensor
-    bias: tf.Tensor
+    def inner_loop(
+        self,
+        sequences: tf.Tensor,
+        initial_state: list[tf.Tensor],
+        mask: tf.Tensor | None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Return the last output, the outputs that the layer returns, and the last state."""
+        options = (
+            self.activation,
+            self.recurrent_activation,
+            self.use_bias,
+            self.recurrent_dropout,
+        )
+        if options != (keras.activations.tanh, keras.activations.sigmoid, True, 0):
+            return super().inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
+        if training and self.dropout:
+            sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, None]
+        words = None if mask is None else tf.cast(mask, tf.float32)
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, [1])
+            words = None if words is None else tf.reverse(words, [1])
+        middle = tf.shape(sequences)[0] // 2
+        halves = [
+            self._run(
+                sequences[rows],
+                State(*(values[rows] for values in initial_state)),
+                None if words is None else words[rows],
+            )
+            for rows in (slice(None, middle), slice(middle, None))
+        ]
+        outputs, *last = (tf.concat(parts, 0) for parts in zip(*halves, strict=True))
+        if words is not None and self.return_sequences and self.zero_output_for_mask:
+            outputs *= words[:, :, None]
+        return last[0], outputs, last
+
+    def _run(
+        self, sequences: tf.Tensor, start: "State", words: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Run half a batch.
+
+        Args:
+            sequences: the input, shape (rows, steps, features).
+            start: the state before the first step.
+            words: 1 for each word, 0 for masked padding, shape (rows, steps). None: no mask.
+
+        Returns:
+            The output after each step, shape (rows, steps, units), or only after the last one,
+            shape (rows, units); and the two parts of the last `State`.
+        """
+        inputs = tf.tensordot(_swap(sequences), tf.convert_to_tensor(self.cell.kernel), 1)
+        word_steps = None if words is None else tf.transpose(words)[:, :, None]
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def loop(*variables: tf.Tensor) -> Any:
+            return _loop(self.return_sequences, word_steps, *variables)
+
+        outputs, h, c = loop(
+            inputs,
+            *start,
+            tf.convert_to_tensor(self.cell.recurrent_kernel),
+            tf.convert_to_tensor(self.cell.bias),
+        )
+        return _swap(outputs) if self.return_sequences else outputs, h, c
 
 
 class State(NamedTuple):
-    """An LSTM's output and cell, or their gradients, each of shape (batch, units)."""
+    """The output and the cell of an LSTM, or their gradients, each of shape (rows, units)."""
 
     h: tf.Tensor
     c: tf.Tensor
 
 
-class Forward(NamedTuple):
-    """The results of the forward pass of half a batch that the backward pass needs, float32.
+class Derivatives(NamedTuple):
+    """The derivatives that a backward step multiplies by.
 
     Attributes:
-        inputs: shape (steps · batch, features).
-        gates: after σ, shape (steps, batch, 4 · units).
-        states: before the first step and after each, both of shape (steps + 1, batch, units).
-        words: 1 for each word, 0 for masked padding, shape (steps, batch, 1). None without a mask.
+        gates: of the cell by the input, forget and cell gate, and of the output by the output
+            gate, all before their activation, shape (steps, rows, 4 · units).
+        h_to_c: of the output by the cell, shape (steps, rows, units).
+        c_to_c: of the cell by the cell before, shape (steps, rows, units).
     """
 
-    inputs: tf.Tensor
-    gates: tf.Tensor
-    states: State
-    words: tf.Tensor | None
-
-
-def accelerate(model: "keras.Model", params: TrainParams) -> str:
-    """Let a compiled model compute with this module, if params and hardware allow it.
-
-    Args:
-        model: see `sentiment.network.model.build_model`. Its layers are changed.
-        params: the section `train`.
-
-    Returns:
-        How the model is trained: "fast LSTM", or "stock Keras" and the reason.
-    """
-    kind = "linear model" if params.architecture == "linear" else params.cell
-    obstacles = {
-        f"a {kind} has no other path": kind != "lstm",
-        "train.accelerate is false": not params.accelerate,
-        "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
-        "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
-    }
-    for obstacle, applies in obstacles.items():
-        if applies:
-            return f"stock Keras: {obstacle}"
-    for layer in recurrent_layers(model):
-        layer.inner_loop = partial(_inner_loop, layer)
-    _compile_updates(model)
-    return "fast LSTM"
-
-
-def _compile_updates(model: "keras.Model") -> None:
-    """Let XLA update each variable in one pass. Keras makes a pass for each operation."""
-    apply = model.optimizer.apply
-    variables = model.trainable_variables
-    model.optimizer.build(variables)
-    compiled = tf.function(lambda gradients: apply(gradients, variables), jit_compile=True)
-    model.optimizer.apply = lambda gradients, _: compiled(list(gradients))
-
-
-def _inner_loop(
-    layer: "keras.layers.LSTM",
-    sequences: tf.Tensor,
-    initial_state: list[tf.Tensor],
-    mask: tf.Tensor | None,
-    training: bool = False,
-) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Replace Keras' method `inner_loop` of a layer."""
-    if training and layer.dropout:
-        sequences *= layer.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
-    if layer.go_backwards:
-        sequences = tf.reverse(sequences, [1])
-        mask = None if mask is None else tf.reverse(mask, [1])
-    words = None if mask is None else tf.cast(tf.transpose(mask), tf.float32)[:, :, None]
-    cell = layer.cell
-    weights = map(tf.convert_to_tensor, (cell.kernel, cell.recurrent_kernel, cell.bias))
-    run = tf.custom_gradient(lambda *variables: _run(layer.return_sequences, words, *variables))
-    outputs, *last = run(sequences, *initial_state, *weights)
-    return last[0], outputs, last
-
-
-def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tuple[Any, Any]:
-    """Run an LSTM over a batch.
-
-    Args:
-        sequences: return the output after each step, not only after the last one.
-        words: see `Forward`.
-        variables: the input, shape (batch, steps, features), `State` before the first step and
-            `Weights`, all float32.
-
-    Returns:
-        A tuple, and a function from the gradients of its values to those of `variables`. The tuple
-        has the output after each step, shape (batch, steps, units), or only after the last one,
-        shape (batch, units); and `State` after the last step.
-    """
-    # Otherwise an eager tape also records the steps, for which XLA has no gradient.
-    x, h, c, *kernels = map(tf.stop_gradient, variables)
-    weights = Weights(*kernels)
-    middle = tf.shape(x)[0] // 2
-    halves = slice(None, middle), slice(middle, None)  # run in parallel
-    half_words = [None if words is None else words[:, half] for half in halves]
-    passes = [
-        _forward(weights, x[half], State(h[half], c[half]), own_words)
-        for half, own_words in zip(halves, half_words, strict=True)
-    ]
-
-    def gradient(d_outputs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> list[tf.Tensor]:
-        d_h = d_h if sequences else d_h + d_outputs
-        d_steps = [_swap(d_outputs[half]) if sequences else None for half in halves]
-        gradients = [
-            _backward(weights, forward, own, State(d_h[half], d_c[half]))
-            for half, forward, own in zip(halves, passes, d_steps, strict=True)
-        ]
-        d_x, d_start_h, d_start_c, *d_weights = zip(*gradients, strict=True)
-        rows = [tf.concat(parts, 0) for parts in (d_x, d_start_h, d_start_c)]
-        return [*rows, *map(tf.add_n, d_weights)]
-
-    states = [forward.states for forward in passes]
-    last = [tf.concat([h[-1] for h, _ in states], 0), tf.concat([c[-1] for _, c in states], 0)]
-    outputs = tf.concat([_swap(h[1:]) for h, _ in states], 0) if sequences else last[0]
-    return (outputs, *last), gradient
+    gates: Any
+    h_to_c: Any
+    c_to_c: Any
 
 
 def _swap(values: tf.Tensor) -> tf.Tensor:
-    """Swap the axes of batch and time."""
+    """Swap the axes of rows and steps."""
     return tf.transpose(values, (1, 0, 2))
 
 
-def _forward(weights: Weights, x: tf.Tensor, start: State, words: tf.Tensor | None) -> Forward:
-    """Run half a batch: one product of everything that needs no recurrence, then the loop.
-
-    tanh(v) = 2 σ(2v) - 1: with the cell gate's columns doubled, one σ serves all four gates.
-    """
-    columns = weights.bias.shape[0]
-    doubled = tf.repeat(tf.constant([1.0, 1.0, 2.0, 1.0]), columns // 4)
-    inputs = tf.reshape(_swap(x), (-1, x.shape[2]))
-    values = tf.nn.bias_add(inputs @ (weights.kernel * doubled), weights.bias * doubled)
-    values = tf.reshape(values, (x.shape[1], -1, columns))
-    gates, states = _loop_forward(values, start, weights.recurrent * doubled, words)
-    return Forward(inputs, gates, states, words)
-
-
-def _backward(
-    weights: Weights, forward: Forward, d_steps: tf.Tensor | None, d_last: State
-) -> list[tf.Tensor]:
-    """Return the gradients of the variables (see `_run`) of half a batch.
+def _loop(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tuple[Any, Any]:
+    """Run the steps of half a batch.
 
     Args:
-        weights: the weights.
-        forward: the results of the forward pass.
-        d_steps: gradients of the output after each step, shape (steps, batch, units), if all of
-            them were returned.
-        d_last: gradients of the state after the last step.
-    """
-    d_gates, d_start = _loop_backward(forward, weights.recurrent, d_steps, d_last)
-    steps = forward.states.h.shape[0] - 1
-    units = forward.states.h.shape[2]
-    d_gates = tf.reshape(d_gates, (-1, 4 * units))
-    d_x = tf.matmul(d_gates, weights.kernel, transpose_b=True)
-    before = tf.reshape(forward.states.h[:-1], (-1, units))
-    return [
-        _swap(tf.reshape(d_x, (steps, -1, d_x.shape[1]))),
-        *d_start,
-        tf.matmul(forward.inputs, d_gates, transpose_a=True),
-        tf.matmul(before, d_gates, transpose_a=True),
-        _sum(d_gates),
-    ]
-
-
-def _sum(rows: tf.Tensor) -> tf.Tensor:
-    """Sum over rows by a product with ones. TensorFlow's sum takes several times as long."""
-    return tf.matmul(tf.ones((1, tf.shape(rows)[0])), rows)[0]
-
-
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
-def _loop_forward(
-    values: tf.Tensor, start: State, recurrent: tf.Tensor, words: tf.Tensor | None
-) -> tuple[tf.Tensor, State]:
-    """Run all steps of half a batch, and return `gates` and `states` of `Forward`.
-
-    The cell gate's columns of `values` and `recurrent` are doubled.
-
-    Args:
-        values: what each gate gets from the input, shape (steps, batch, 4 · units).
-        start: the state before the first step.
-        recurrent: the recurrent weights, shape (units, 4 · units).
-        words: see `Forward`.
-    """
-    steps = values.shape[0]
-
-    def step(t: Any, before: State, gates: Any, states: State) -> Any:
-        activated = tf.sigmoid(values[t] + before.h @ recurrent)
-        i, f, g, o = tf.split(activated, 4, 1)
-        c = f * before.c + i * (2 * g - 1)
-        after = State(o * tf.tanh(c), c)
-        if words is not None:
-            is_word = words[t]  # 0 keeps the state
-            pairs = zip(after, before, strict=True)
-            after = State(*(is_word * new + (1 - is_word) * old for new, old in pairs))
-        return t + 1, after, gates.write(t, activated), _write(states, t + 1, after)
-
-    empty = State(*(_array(steps + 1, value.shape) for value in start))
-    begin = (0, start, _array(steps, values.shape[1:]), _write(empty, 0, start))
-    _, _, gates, states = tf.while_loop(lambda t, *_: t < steps, step, begin, parallel_iterations=1)
-    return gates.stack(), State(states.h.stack(), states.c.stack())
-
-
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
-def _loop_backward(
-    forward: Forward, recurrent: tf.Tensor, d_steps: tf.Tensor | None, d_last: State
-) -> tuple[tf.Tensor, State]:
-    """Run all steps of half a batch backward.
-
-    A backward step is linear in the gradient of the state. The derivatives that this gradient is
-    multiplied by are computed for all steps at once, before the loop.
-
-    Args:
-        forward: the results of the forward pass.
-        recurrent: the recurrent weights, shape (units, 4 · units).
-        d_steps: see `_backward`. `d_last` likewise.
+        sequences: return the output after each step, not only after the last one.
+        words: 1 for each word, 0 for masked padding, shape (steps, rows, 1). None: no mask.
+        variables: what the gates get from the input, shape (steps, rows, 4 · units); `State` before
+            the first step; the recurrent kernel, shape (units, 4 · units); the bias.
 
     Returns:
-        The gradients of the gates before their activation, shape (steps, batch, 4 · units), and the
-        gradient of the state before the first step.
+        A tuple, and a function from the gradients of its values to those of `variables`. The tuple
+        has the outputs, and `State` after the last step.
     """
-    cells = forward.states.c
-    words = forward.words
-    steps = cells.shape[0] - 1
-    i, f, g, o = tf.split(forward.gates, 4, 2)
-    g = 2 * g - 1
-    c = tf.tanh(cells[1:])
-    by_gate = [g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g * g), c * o * (1 - o)]
-    derivatives = tf.concat(by_gate, 2)
-    h_to_c = o * (1 - c * c)
-    transposed = tf.transpose(recurrent)
+    # Otherwise an eager tape also records the steps, for which XLA has no gradient.
+    inputs, h, c, recurrent, bias = (tf.stop_gradient(variable) for variable in variables)
+    outputs, last_c, derivatives = _forward(inputs, State(h, c), recurrent, bias, words)
 
-    def step(t: Any, after: State, d_gates: Any) -> Any:
-        if d_steps is not None:
-            after = State(after.h + d_steps[t], after.c)
-        d_h, d_c = after if words is None else [gradient * words[t] for gradient in after]
-        d_c += d_h * h_to_c[t]
-        d_gate = tf.concat([d_c, d_c, d_c, d_h], 1) * d_gates.read(t)
-        before = State(d_gate @ transposed, d_c * f[t])
-        if words is not None:  # masked padding does not change the gradient
-            pairs = zip(before, after, strict=True)
-            before = State(*(through + (1 - words[t]) * past for through, past in pairs))
-        return t - 1, before, d_gates.write(t, d_gate)
+    def gradient(d_outputs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> list[tf.Tensor]:
+        d_steps = d_outputs if sequences else None
+        d_last = State(d_h if sequences else d_h + d_outputs, d_c)
+        d_inputs, d_start = _backward(d_steps, d_last, recurrent, derivatives, words)
+        d_gates = tf.reshape(d_inputs, (-1, bias.shape[0]))
+        before = tf.reshape(outputs[:-1], (-1, h.shape[1]))
+        d_recurrent = tf.matmul(before, d_gates, transpose_a=True)
+        # The sum over all rows, as a product with ones: tf.reduce_sum takes several times as long.
+        d_bias = tf.matmul(tf.ones((1, tf.shape(d_gates)[0])), d_gates)[0]
+        return [d_inputs, *d_start, d_recurrent, d_bias]
 
-    # Each step's gradients replace its derivatives, so that no second large array is needed.
-    begin = (steps - 1, d_last, _array(steps, derivatives.shape[1:]).unstack(derivatives))
-    _, d_start, d_gates = tf.while_loop(lambda t, *_: t >= 0, step, begin, parallel_iterations=1)
-    return d_gates.stack(), d_start
+    return (outputs[1:] if sequences else outputs[-1], outputs[-1], last_c), gradient
 
 
-def _write(arrays: State, step: Any, values: State) -> State:
-    """Write the values of a step into the arrays of states."""
-    return State(arrays.h.write(step, values.h), arrays.c.write(step, values.c))
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _forward(
+    inputs: tf.Tensor,
+    start: State,
+    recurrent: tf.Tensor,
+    bias: tf.Tensor,
+    words: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor, Derivatives]:
+    """Run all steps forward. The arguments are those of `_loop`.
+
+    Returns:
+        The output before the first step and after each, shape (steps + 1, rows, units); the cell
+        after the last step; and the derivatives.
+    """
+    steps = tf.shape(inputs)[0]
+
+    def step(t: tf.Tensor, before: State, outputs: tf.TensorArray, arrays: Derivatives) -> Any:
+        gates = tf.split(inputs[t] + before.h @ recurrent + bias, 4, 1)
+        i = tf.sigmoid(gates[0])
+        f = tf.sigmoid(gates[1])
+        g = tf.tanh(gates[2])
+        o = tf.sigmoid(gates[3])
+        c = f * before.c + i * g
+        tanh_c = tf.tanh(c)
+        h = o * tanh_c
+        by_gate = [g * i * (1 - i), before.c * f * (1 - f), i * (1 - g**2), tanh_c * o * (1 - o)]
+        derivatives = Derivatives(tf.concat(by_gate, 1), h_to_c=o * (1 - tanh_c**2), c_to_c=f)
+        if words is not None:  # masked padding keeps the state
+            word = words[t]
+            past = 1 - word
+            h = word * h + past * before.h
+            c = word * c + past * before.c
+            derivatives = Derivatives(
+                word * derivatives.gates,
+                h_to_c=word * derivatives.h_to_c,
+                c_to_c=word * f + past,
+            )
+        written = (array.write(t, now) for array, now in zip(arrays, derivatives, strict=True))
+        return t + 1, State(h, c), outputs.write(t + 1, h), Derivatives(*written)
+
+    outputs = _array(steps + 1, start.h).write(0, start.h)
+    arrays = Derivatives(_array(steps, inputs[0]), _array(steps, start.h), _array(steps, start.h))
+    begin = (0, start, outputs, arrays)
+    _, last, outputs, arrays = tf.while_loop(lambda t, *_: t < steps, step, begin)
+    return outputs.stack(), last.c, Derivatives(*(array.stack() for array in arrays))
 
 
-def _array(length: int, shape: Any) -> tf.TensorArray:
-    return tf.TensorArray(tf.float32, length, element_shape=shape)
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _backward(
+    d_steps: tf.Tensor | None,
+    d_last: State,
+    recurrent: tf.Tensor,
+    derivatives: Derivatives,
+    words: tf.Tensor | None,
+) -> tuple[tf.Tensor, State]:
+    """Run all steps backward.
+
+    Args:
+        d_steps: gradients of the output after each step, shape (steps, rows, units), if all of
+            them were returned.
+        d_last: gradients of the state after the last step.
+        recurrent: the recurrent kernel.
+        derivatives: see `_forward`.
+        words: see `_loop`.
+
+    Returns:
+        The gradients of `inputs` and of the state before the first step.
+    """
+    transposed = tf.transpose(recurrent)  # once: in the loop, the product takes twice as long
+
+    def step(t: tf.Tensor, after: State, d_inputs: tf.TensorArray) -> Any:
+        d_h = after.h if d_steps is None else after.h + d_steps[t]
+        d_c = after.c + d_h * derivatives.h_to_c[t]
+        d_gates = tf.concat([d_c, d_c, d_c, d_h], 1) * derivatives.gates[t]
+        d_before = d_gates @ transposed
+        if words is not None:  # masked padding passes the gradient on
+            d_before += (1 - words[t]) * d_h
+        before = State(d_before, d_c * derivatives.c_to_c[t])
+        return t - 1, before, d_inputs.write(t, d_gates)
+
+    steps = tf.shape(derivatives.gates)[0]
+    begin = (steps - 1, d_last, _array(steps, derivatives.gates[0]))
+    _, d_start, d_inputs = tf.while_loop(lambda t, *_: t >= 0, step, begin)
+    return d_inputs.stack(), d_start
+
+
+def _array(steps: tf.Tensor, like: tf.Tensor) -> tf.TensorArray:
+    """Return an array of tensors of the same shape, one for each step."""
+    return tf.TensorArray(tf.float32, steps, element_shape=like.shape)

@@ -50,8 +50,7 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     norms. The gradient of the logit also exists if p is 0 or 1 in float32.
 
     Args:
-        model: see `sentiment.network.model.build_model`; trained or not, accelerated or not. It is
-            not changed.
+        model: see `sentiment.network.model.build_model`; trained or not. It is not changed.
         x: token ids, shape (reviews, length).
 
     Returns:

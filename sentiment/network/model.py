@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Batches between two returns to Python. Each return takes time, and only then can a training stop.
 STEPS_PER_EXECUTION = 4
+FAST_LSTM = "fast LSTM"
 FLOAT32_MIN = float(np.finfo(np.float32).min)
 # Keras writes these differently each time that it saves a model.
 DATE = re.compile(rb', "date_saved": "[^"]*"')
@@ -63,6 +64,23 @@ def build_model(params: TrainParams, pad: PadParams, reviews: int) -> "keras.Mod
     return model
 
 
+def implementation(params: TrainParams) -> str:
+    """Return what trains the model: `FAST_LSTM`, or "stock Keras" and the reason."""
+    import tensorflow as tf
+
+    kind = "linear model" if params.architecture == "linear" else params.cell
+    obstacles = {
+        f"a {kind} has no other path": kind != "lstm",
+        "train.accelerate is false": not params.accelerate,
+        "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
+        "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
+    }
+    for obstacle, applies in obstacles.items():
+        if applies:
+            return f"stock Keras: {obstacle}"
+    return FAST_LSTM
+
+
 def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
     """Return the recurrent layer of this number, counted from the bottom."""
     import keras
@@ -77,7 +95,11 @@ def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
     if params.mask_padding and params.cell != "simple_rnn":
         arguments["use_cudnn"] = False  # cuDNN does not support padding before a review
     layer: keras.layers.RNN
-    if params.cell == "lstm":
+    if implementation(params) == FAST_LSTM:
+        from sentiment.network.fast_lstm import FastLSTM
+
+        layer = FastLSTM(params.units, **arguments)
+    elif params.cell == "lstm":
         layer = keras.layers.LSTM(params.units, **arguments)
     elif params.cell == "gru":
         layer = keras.layers.GRU(params.units, **arguments)
@@ -87,19 +109,6 @@ def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
         return layer
     name = "bidirectional" if number == 1 else f"bidirectional_{number}"
     return keras.layers.Bidirectional(layer, name=name)
-
-
-def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
-    """Return the recurrent layers of a model. A forward layer comes before its backward layer."""
-    import keras
-
-    layers = []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Bidirectional):
-            layers += [layer.forward_layer, layer.backward_layer]
-        elif isinstance(layer, keras.layers.RNN):
-            layers.append(layer)
-    return layers
 
 
 def _pool(states: Any, mask: Any, pooling: str) -> Any:

@@ -37,7 +37,6 @@ class Training:
 
     Attributes:
         model: the compiled model.
-        implementation: what trains the model: "fast LSTM", or "stock Keras" and the reason.
         epochs: `EPOCH_COLUMNS` of each epoch so far.
         best: with `train.patience`, the weights of the epoch with the lowest `val_loss`.
     """
@@ -48,17 +47,15 @@ class Training:
         keras = load_keras()
         import tensorflow as tf  # after Keras, whose import quiets it
 
-        from sentiment.network.fast_lstm import accelerate
-
         keras.utils.set_random_seed(params.seed)
         tf.config.experimental.enable_op_determinism()
         self.params = params
+        self.pad = pad
         self.train_split = train_split
         self.val_split = val_split
         self.model = build_model(params, pad, len(train_split.y))
         if params.architecture == "linear":
             initialize_linear_model(self.model, params.linear, train_split)
-        self.implementation = accelerate(self.model, params)
         self.model.optimizer.build(self.model.trainable_variables)
         self.epochs: list[dict[str, float]] = []
         self.best: list[NDArray[Any]] = []
@@ -66,7 +63,7 @@ class Training:
     def capture(self) -> State:
         """Return everything that the next epochs depend on, as named arrays."""
         rows = [[epoch[name] for name in EPOCH_COLUMNS] for epoch in self.epochs]
-        variables = [np.asarray(variable.numpy()) for variable in self._variables()]
+        variables = [np.asarray(variable.numpy()) for variable in _variables(self.model)]
         return {
             **{f"variable-{number}": value for number, value in enumerate(variables)},
             **{f"best-{number}": weights for number, weights in enumerate(self.best)},
@@ -75,16 +72,21 @@ class Training:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore what `capture` returned."""
-        for number, variable in enumerate(self._variables()):
+        for number, variable in enumerate(_variables(self.model)):
             variable.assign(state[f"variable-{number}"])
         count = sum(name.startswith("best-") for name in state)
         self.best = [state[f"best-{number}"] for number in range(count)]
         rows = state["epochs"].tolist()
         self.epochs = [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
 
-    def _variables(self) -> "list[keras.Variable]":
-        """Return weights, the generators of dropout and the optimizer's variables."""
-        return [*self.model.variables, *self.model.optimizer.variables]
+    def stock_model(self) -> "keras.Model":
+        """Return the model in stock Keras, which loads where this project is not installed."""
+        params = self.params.model_copy(update={"accelerate": False})
+        model = build_model(params, self.pad, len(self.train_split.y))
+        model.optimizer.build(model.trainable_variables)
+        for ours, stock in zip(_variables(self.model), _variables(model), strict=True):
+            stock.assign(ours)
+        return model
 
     @property
     def kept_epoch(self) -> int:
@@ -214,3 +216,8 @@ class Training:
         """The metrics of the kept epoch, and its number."""
         kept = {name: self.epochs[self.kept_epoch - 1][name] for name in EPOCH_METRICS}
         return {**kept, "kept_epoch": self.kept_epoch}
+
+
+def _variables(model: "keras.Model") -> "list[keras.Variable]":
+    """Return weights, the generators of dropout and the optimizer's variables."""
+    return [*model.variables, *model.optimizer.variables]
