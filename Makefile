@@ -20,11 +20,8 @@ help:
 repro: venv  ## run the pipeline, and log it to MLflow
 	@exec env $(ACTIVE) sentiment repro
 
-ui: venv  ## serve MLflow's UI on the loopback
-	@case "$$MLFLOW_TRACKING_URI" in http*) echo "MLFLOW_TRACKING_URI is a server with a UI."; exit;; esac; \
-	echo "The runs: http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"; \
-	exec env $(ACTIVE) MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
-		MLFLOW_WORKERS=1 MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui
+ui: venv  ## serve MLflow's UI of the runs
+	@exec env $(ACTIVE) sentiment ui
 
 test: venv  ## run all tests, or the tests of some folders: PART="tests/sentiment"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 2 --dist loadfile $$PART

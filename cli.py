@@ -4,7 +4,9 @@ Each extra whose folder is there adds a command of its own.
 """
 
 import importlib
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from workflow.params_file import (
     update_params_file,
 )
 from workflow.stage import describe_error, quiet_libraries
+from workflow.store import UI_HOST, UI_PORT
 
 EXTRAS = Path(__file__).parent / "extras"
 PRESETS = Path("presets")
@@ -121,6 +124,38 @@ def remove_empty_cache_entries() -> None:
     for entry in RUN_CACHE.glob("*/*"):
         if not any(entry.iterdir()):
             entry.rmdir()
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True)
+def ui(port: int) -> None:
+    """Serve MLflow's UI on the loopback, and print the link to the runs."""
+    from workflow import registry, store
+
+    experiment_id = registry.connect_trainings(load_params().fetch.name)
+    uri = store.tracking_uri()
+    if not store.is_server(uri):
+        require_free_port(port)
+    click.echo(f"The runs:\n  {store.runs_url(experiment_id, port)}")
+    if store.is_server(uri):
+        return
+    sys.stdout.flush()
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    os.environ["MLFLOW_WORKERS"] = "1"  # four would start in four times the memory
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # jobs are for language models
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", UI_HOST, "--port", str(port)]
+    os.execv(sys.executable, command)
+
+
+def require_free_port(port: int) -> None:
+    """Raise a UserError if a port of the loopback is in use."""
+    try:
+        socket.create_server((UI_HOST, port)).close()
+    except OSError:
+        raise UserError(
+            f"Port {port} is in use, or needs other rights. Name another one: sentiment ui --port "
+            f"{port + 1}"
+        ) from None
 
 
 @main.command()

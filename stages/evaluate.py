@@ -1,7 +1,8 @@
 """Stage 4: compute the metrics, tables and plots of the test set, and register the model.
 
-Writes `data/evaluate/`: `predictions.csv`, `mistakes.csv` and seven plots; and `metrics/`:
-`evaluate.json` and the tables behind the plots. Then logs them to the training's run.
+Writes `data/evaluate/`: `metrics.json`, `predictions.csv`, `mistakes.csv` and seven plots; and
+`metrics/`: `evaluate.json` (the metrics to compare) and the tables behind the plots. Then logs them
+to the training's run.
 
 The training's curves are drawn here, so that restyling a plot does not retrain.
 """
@@ -28,6 +29,7 @@ from workflow.provenance import run_name
 from workflow.stage import SignalFlag
 from workflow.sync import sync_or_explain
 
+COMPARED_METRICS = ("test_accuracy", "test_loss", "test_f1", "test_roc_auc")
 TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
 
 
@@ -85,7 +87,7 @@ def main(_: SignalFlag) -> None:
     for plot_name, plot in plots.items():
         plot.savefig(folder / f"{plot_name}.png")
     metrics = {**evaluation.metrics, "gradient_reach": gradient_reach(gradients)}
-    files.write_json(files.TEST_METRICS_FILE, metrics)
+    files.write_metrics(folder, metrics, COMPARED_METRICS)
     sections = EvaluateSections(**dict(trained), evaluate=params)
     files.write_sections(folder, sections)
     sync_or_explain(all_params.promote.alpha)

@@ -1,8 +1,8 @@
 """Stage 3: train the model, one MLflow run for each training.
 
-Writes `data/train/`: `model.keras`; and `metrics/`: `train.json` (of the epoch whose weights are
-kept), `history.csv` (a row for each epoch) and `initial_gradients.csv` (how far back the gradient
-reaches before the first epoch).
+Writes `data/train/`: `model.keras` and `metrics.json` (of the epoch whose weights are kept); and
+`metrics/`: `train.json` (the metrics to compare), `history.csv` (a row for each epoch) and
+`initial_gradients.csv` (how far back the gradient reaches before the first epoch).
 
 A training that was killed resumes after its last finished epoch.
 """
@@ -10,7 +10,7 @@ A training that was killed resumes after its last finished epoch.
 from sentiment.network.batches import train_validation_split
 from sentiment.network.gradients import gradient_reach, measure_gradients
 from sentiment.network.model import implementation, save_model
-from sentiment.network.training import Training
+from sentiment.network.training import EPOCH_METRICS, Training
 from workflow import files, runs
 from workflow.checkpoint import exclusive_checkpoint, training_key
 from workflow.files import PAD, TRAIN, PadSections, TrainSections
@@ -49,4 +49,4 @@ def main(flag: SignalFlag) -> None:
             training.history.to_csv(files.HISTORY_FILE, index=False)
             gradients.to_csv(files.INITIAL_GRADIENTS_FILE, index=False)
             metrics = {**training.metrics, "initial_gradient_reach": gradient_reach(gradients)}
-            files.write_json(files.TRAINING_METRICS_FILE, metrics)
+            files.write_metrics(folder, metrics, EPOCH_METRICS)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,8 +32,9 @@ WORD_INDEX_FILE = FETCH / "word_index.json"
 HISTORY_FILE = METRICS_FOLDER / "history.csv"
 INITIAL_GRADIENTS_FILE = METRICS_FOLDER / "initial_gradients.csv"
 GRADIENTS_FILE = METRICS_FOLDER / "gradients.csv"
-TRAINING_METRICS_FILE = METRICS_FOLDER / "train.json"
-TEST_METRICS_FILE = METRICS_FOLDER / "evaluate.json"
+TRAINING_METRICS_FILE = TRAIN / "metrics.json"
+TEST_METRICS_FILE = EVALUATE / "metrics.json"
+COMPARED_TEST_METRICS_FILE = METRICS_FOLDER / "evaluate.json"
 PREDICTIONS_FILE = EVALUATE / "predictions.csv"
 FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
 PARAMS = "params.json"  # in each folder of data/: what the folder depends on
@@ -108,6 +109,19 @@ def read_json(path: Path) -> Any:
         raise missing_error(path) from None
     except ValueError as error:
         raise damaged_error(path, error) from None
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, float], compared: Sequence[str]) -> None:
+    """Write the metrics of a stage.
+
+    Args:
+        folder: the stage's folder of `data/`. It gets all metrics, for MLflow.
+        metrics: by name.
+        compared: names of the metrics for `metrics/<stage>.json`, which `dvc metrics` shows.
+    """
+    write_json(folder / "metrics.json", metrics)
+    selected = {name: metrics[name] for name in compared}
+    write_json(METRICS_FOLDER / f"{folder.name}.json", selected)
 
 
 def write_sections(folder: Path, sections: FetchSections) -> None:

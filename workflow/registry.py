@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel
 
 TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
+# What the table of runs shows in MLflow's UI
+RUN_COLUMNS = (
+    "metrics.`test_accuracy`",
+    "metrics.`val_accuracy`",
+    "params.`train.cell`",
+    "params.`train.units`",
+)
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
 CHAMPION = "champion"  # the alias, and the decision about a version that got it
@@ -68,6 +75,7 @@ def connect_trainings(dataset: str) -> str:
         registered_name(dataset),
         f"Trainings on `{dataset}`: each run is a model with its evaluation, and a version of the "
         "registered model of the same name.",
+        RUN_COLUMNS,
     )
 
 

@@ -50,8 +50,9 @@ TABLES_ARTIFACT = "metrics"
 PARAMS_ARTIFACT = "params.yaml"
 DIFF_ARTIFACT = "uncommitted.diff"
 # Curves over the distance from the last word
-INITIAL_GRADIENT_NORM = "gradients/initial_norm"
-GRADIENT_NORM = "gradients/norm"
+# MLflow sorts its charts by name. These come after accuracy and loss.
+GRADIENT_NORM = "word_gradient"
+INITIAL_GRADIENT_NORM = "word_gradient_initial"
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to predict
 EXAMPLE_TEXTS = ["A fine film.", "Dull, and far too long."]
 # The file that MLflow runs to load the text model
@@ -219,7 +220,7 @@ def log_training() -> None:
         {name: value for name, value in summary.items() if name not in EPOCH_METRICS}
     )
     log_gradients(INITIAL_GRADIENT_NORM, files.INITIAL_GRADIENTS_FILE)
-    for path in (files.TRAINING_METRICS_FILE, files.HISTORY_FILE, files.INITIAL_GRADIENTS_FILE):
+    for path in (files.HISTORY_FILE, files.INITIAL_GRADIENTS_FILE):
         mlflow.log_artifact(str(path), TABLES_ARTIFACT)
 
 

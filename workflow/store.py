@@ -4,10 +4,11 @@ Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` sh
 `mlflow.db`, with artifacts in `mlruns/`.
 """
 
+import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -22,7 +23,8 @@ DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
-DEFAULT_UI = "http://127.0.0.1:5000"  # of `make ui`
+UI_HOST = "127.0.0.1"
+UI_PORT = 5000
 RESPONSE_TIMEOUT = 20.0  # seconds
 # MLflow's own limits let a server that does not answer hold a training up for minutes.
 MLFLOW_HTTP_LIMITS = {
@@ -33,6 +35,10 @@ MLFLOW_HTTP_LIMITS = {
 # the user must not see.
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a description
+# MLflow keeps a view of an experiment that somebody shared in a tag with this prefix.
+SHARED_VIEW = "mlflow.sharedViewState."
+VIEW = "metrics"  # the view of an experiment's runs with a column for each of its metrics
+WORKFLOW = "workflowType=machine_learning"  # without it, MLflow shows its view for language models
 INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
 
 
@@ -75,10 +81,18 @@ def is_server(uri: str) -> bool:
 
 def run_url(experiment_id: str, run_id: str) -> str:
     """Return the URL of a run's page, on the server or in the UI at its default port."""
+    return f"{_experiment_url(experiment_id, UI_PORT)}/{run_id}?{WORKFLOW}"
+
+
+def runs_url(experiment_id: str, port: int = UI_PORT) -> str:
+    """Return the URL of the runs of an experiment, on the server or in the UI at a port."""
+    return f"{_experiment_url(experiment_id, port)}?{WORKFLOW}&viewStateShareKey={VIEW}"
+
+
+def _experiment_url(experiment_id: str, port: int) -> str:
     uri = tracking_uri()
-    base = redact(uri).rstrip("/") if is_server(uri) else DEFAULT_UI
-    # Without the workflow, MLflow shows its view for language models.
-    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    base = redact(uri).rstrip("/") if is_server(uri) else f"http://{UI_HOST}:{port}"
+    return f"{base}/#/experiments/{experiment_id}/runs"
 
 
 @contextmanager
@@ -125,12 +139,13 @@ def _store_error(error: Exception) -> StoreError:
     )
 
 
-def connect(experiment: str, description: str = "") -> str:
+def connect(experiment: str, description: str = "", columns: Sequence[str] = ()) -> str:
     """Point MLflow at the tracking store and an experiment, and return the experiment's id.
 
     Args:
         experiment: its name. It is created if the store does not have it.
         description: the description of a new experiment.
+        columns: what its runs show in `runs_url`, such as "metrics.`val_accuracy`".
 
     Raises:
         StoreError: the server or the database cannot be used.
@@ -149,10 +164,12 @@ def connect(experiment: str, description: str = "") -> str:
         elif not is_local() or (files.root() / DATABASE).exists():
             _check_database(tracking_uri())
         mlflow.set_tracking_uri(tracking_uri())
+        view = json.dumps({"selectedColumns": list(columns)})
+        tags = {DESCRIPTION: description, f"{SHARED_VIEW}{VIEW}": view}
         if is_local():
-            experiment_id = _local_experiment(experiment, description)
+            experiment_id = _local_experiment(experiment, tags)
         else:
-            experiment_id = _experiment(tracking_uri(), experiment, description)
+            experiment_id = _experiment(tracking_uri(), experiment, tags)
         location = mlflow.set_experiment(experiment_id=experiment_id).artifact_location
         if is_server(tracking_uri()) and location == f"{ARTIFACTS}/{experiment_id}":
             # MLflow would write the artifacts into this folder, where nobody else finds them.
@@ -204,7 +221,7 @@ def _check_database(uri: str) -> None:
             engine.dispose()
 
 
-def _experiment(uri: str, name: str, description: str) -> str:
+def _experiment(uri: str, name: str, tags: Mapping[str, str]) -> str:
     """Return the id of an experiment in a store, which is created if needed."""
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -215,17 +232,16 @@ def _experiment(uri: str, name: str, description: str) -> str:
         # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
         # working directory, which may be a temporary copy of the project.
         location = None if is_server(uri) else str(files.root() / ARTIFACTS)
-        tags = {DESCRIPTION: description} if description else {}
         try:
-            return str(client.create_experiment(name, location, tags))
+            return str(client.create_experiment(name, location, dict(tags)))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            return _experiment(uri, name, description)  # another process created it
+            return _experiment(uri, name, tags)  # another process created it
     return str(experiment.experiment_id)
 
 
-def _local_experiment(name: str, description: str) -> str:
+def _local_experiment(name: str, tags: Mapping[str, str]) -> str:
     """Return the id of an experiment in the root's database. Create both if needed.
 
     The database is created by one process at a time, since MLflow's creation is a race, and under
@@ -237,9 +253,9 @@ def _local_experiment(name: str, description: str) -> str:
         if not database.exists():
             partial = database.with_name(f"{DATABASE}.partial")
             partial.unlink(missing_ok=True)  # left by a process that was killed
-            _experiment(f"{SQLITE}{partial}", name, description)
+            _experiment(f"{SQLITE}{partial}", name, tags)
             partial.replace(database)
-        experiment_id = _experiment(f"{SQLITE}{database}", name, description)
+        experiment_id = _experiment(f"{SQLITE}{database}", name, tags)
         _make_movable(database, experiment_id)
     return experiment_id
 

@@ -50,8 +50,13 @@ class LoggedRun(NamedTuple):
     experiment_id: str
 
     def describe(self) -> str:
-        """Return the id, the name and the page as two lines."""
-        return f"Run {self.run_id}: {self.name}\n{store.run_url(self.experiment_id, self.run_id)}"
+        """Return the id, the name, and the pages of the run and of all runs."""
+        return (
+            f"Run {self.run_id}: {self.name}\n"
+            f"  {store.run_url(self.experiment_id, self.run_id)}\n"
+            f"All runs:\n"
+            f"  {store.runs_url(self.experiment_id)}"
+        )
 
 
 def sync_run(alpha: float) -> LoggedRun:
@@ -122,8 +127,9 @@ def find_mismatch() -> str | None:
     if _read_evaluated(trained) is not None:
         predictions = registry.read_predictions(files.PREDICTIONS_FILE)
         accuracy = (predictions["actual"] == predictions["predicted"]).mean()
-        if not math.isclose(accuracy, files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]):
-            return f"{files.TEST_METRICS_FILE} was not made with the present {files.EVALUATE}."
+        path = files.COMPARED_TEST_METRICS_FILE
+        if not math.isclose(accuracy, files.read_json(path)["test_accuracy"]):
+            return f"{path} was not made with the present {files.EVALUATE}."
     return None
 
 

@@ -159,8 +159,8 @@ def test_files_of_different_trainings_are_not_logged_together(
     assert "data/train was not made from the present data/pad" in sentiment.fail("sync")
     project.change(pad={"max_length": SMALL["pad"]["max_length"]})
     run_stages(project, "pad")
-    metrics = files.read_json(files.TEST_METRICS_FILE)
-    files.write_json(files.TEST_METRICS_FILE, {**metrics, "test_accuracy": 0.123})
+    metrics = files.read_json(files.COMPARED_TEST_METRICS_FILE)
+    files.write_json(files.COMPARED_TEST_METRICS_FILE, {**metrics, "test_accuracy": 0.123})
     assert "metrics/evaluate.json was not made with" in sentiment.fail("sync")
     assert len(runs()) == 1
 
