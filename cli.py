@@ -285,13 +285,14 @@ def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 @click.option("--model", "model_uri", help="A version such as models:/imdb-sentiment/1.")
 def predict(text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT by the champion, and show the words that matter most."""
+    from sentiment.prediction.backend import paused_garbage_collection
     from sentiment.prediction.explanation import explain
     from workflow import registry, store
 
     if not text.strip():
         raise click.UsageError("There is no text.")
     dataset = load_params().fetch.name
-    with store.store_errors():
+    with store.store_errors(), paused_garbage_collection():
         registry.connect_trainings(dataset)
         version = registry.resolve_version(model_uri, dataset)
         model = registry.load_model(registry.version_uri(version))

@@ -29,7 +29,7 @@ from workflow.provenance import run_name
 from workflow.stage import SignalFlag
 from workflow.sync import sync_or_explain
 
-COMPARED_METRICS = ("test_accuracy", "test_loss", "test_f1", "test_roc_auc")
+COMPARED_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
 TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
 
 
