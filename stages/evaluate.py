@@ -86,7 +86,7 @@ def main(_: SignalFlag) -> None:
         write_table(table, table_name)
     for plot_name, plot in plots.items():
         plot.savefig(folder / f"{plot_name}.png")
-    metrics = {**evaluation.metrics, "gradient_reach": gradient_reach(gradients)}
+    metrics = {**evaluation.metrics, "word_gradient_reach": gradient_reach(gradients)}
     files.write_metrics(folder, metrics, COMPARED_METRICS)
     sections = EvaluateSections(**dict(trained), evaluate=params)
     files.write_sections(folder, sections)

@@ -48,5 +48,5 @@ def main(flag: SignalFlag) -> None:
             files.METRICS_FOLDER.mkdir(exist_ok=True)
             training.history.to_csv(files.HISTORY_FILE, index=False)
             gradients.to_csv(files.INITIAL_GRADIENTS_FILE, index=False)
-            metrics = {**training.metrics, "initial_gradient_reach": gradient_reach(gradients)}
+            metrics = {**training.metrics, "word_gradient_reach_initial": gradient_reach(gradients)}
             files.write_metrics(folder, metrics, EPOCH_METRICS)
