@@ -6,7 +6,6 @@ Each extra whose folder is there adds a command of its own.
 import importlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ import click
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten
 from workflow.dvc_process import run_dvc
+from workflow.files import FetchInputs
+from workflow.loopback import LOOPBACK, check_port_is_free
 from workflow.params_file import (
     PARAMS_FILE,
     load_params,
@@ -25,12 +26,14 @@ from workflow.params_file import (
     read_yaml,
     update_params_file,
 )
+from workflow.provenance import git
 from workflow.stage import describe_error, quiet_libraries
-from workflow.store import UI_HOST, UI_PORT
+from workflow.store import UI_PORT
 
 EXTRAS = Path(__file__).parent / "extras"
 PRESETS = Path("presets")
 RUN_CACHE = Path(".dvc", "cache", "runs")
+RESULTS = (str(PARAMS_FILE), "dvc.lock", "metrics")
 DEFAULT = "default"
 PRESET_SECTIONS = ("pad", "train")
 SYNTHETIC_NOTE = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
@@ -91,6 +94,8 @@ def repro(dvc_options: tuple[str, ...]) -> None:
         run = sync.sync_or_explain(params.promote.alpha)
         if run:
             click.echo(run.describe())
+        if git("status", "--porcelain", "--", *RESULTS):
+            click.echo(f"To keep this result: git add {' '.join(RESULTS)}, then git commit")
     if load_params().fetch.dataset == "synthetic":
         click.echo(SYNTHETIC_NOTE)
 
@@ -100,12 +105,13 @@ def use_synthetic_dataset_if_imdb_is_unavailable(params: Params) -> None:
     from sentiment.data import imdb
     from workflow import files
 
-    if params.fetch.dataset != "imdb" or (files.FETCH / files.PARAMS).exists():
+    if params.fetch.dataset != "imdb" or has_imdb():
         return
     try:
         imdb.fetch_files()
     except imdb.ImdbUnavailableError as error:
-        if run_dvc("checkout", "--quiet", str(files.FETCH)) == 0:  # an earlier run fetched it
+        run_dvc("checkout", "--quiet", str(files.FETCH))  # if an earlier run fetched it
+        if has_imdb():
             return
         update_params_file({"fetch.dataset": "synthetic"})
         click.echo(
@@ -114,6 +120,14 @@ def use_synthetic_dataset_if_imdb_is_unavailable(params: Params) -> None:
             f"{SYNTHETIC_NOTE}",
             err=True,
         )
+
+
+def has_imdb() -> bool:
+    """Return whether `data/fetch` has IMDB."""
+    from workflow import files
+
+    path = files.FETCH / files.PARAMS
+    return path.exists() and files.read_inputs(files.FETCH, FetchInputs).fetch.name == "imdb"
 
 
 def remove_empty_cache_entries() -> None:
@@ -129,13 +143,13 @@ def remove_empty_cache_entries() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True)
 def ui(port: int) -> None:
-    """Serve MLflow's UI on the loopback, and print the link to the runs."""
+    """Serve MLflow's UI on this machine, and print the link to the runs."""
     from workflow import registry, store
 
     experiment_id = registry.connect_trainings(load_params().fetch.name)
     uri = store.tracking_uri()
     if not store.is_server(uri):
-        require_free_port(port)
+        check_port_is_free(port)
     click.echo(f"The runs:\n  {store.runs_url(experiment_id, port)}")
     if store.is_server(uri):
         return
@@ -143,27 +157,16 @@ def ui(port: int) -> None:
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     os.environ["MLFLOW_WORKERS"] = "1"  # four would start in four times the memory
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # jobs are for language models
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", UI_HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", LOOPBACK, "--port", str(port)]
     os.execv(sys.executable, command)
-
-
-def require_free_port(port: int) -> None:
-    """Raise a UserError if a port of the loopback is in use."""
-    try:
-        socket.create_server((UI_HOST, port)).close()
-    except OSError:
-        raise UserError(
-            f"Port {port} is in use, or needs other rights. Name another one: sentiment ui --port "
-            f"{port + 1}"
-        ) from None
 
 
 @main.command()
 def sync() -> None:
     """Log everything in data/ that MLflow lacks. A second call changes nothing.
 
-    Run it after the store was away, after `dvc pull` or `dvc exp apply`, or if somebody deleted
-    artifacts or versions in MLflow.
+    Run it after the store was unreachable, after `dvc pull` or `dvc exp apply`, or if somebody
+    deleted artifacts or versions in MLflow.
     """
     from workflow.sync import sync_run
 
@@ -171,14 +174,14 @@ def sync() -> None:
 
 
 @main.command()
-def reproduce() -> None:
+def verify() -> None:
     """Run the committed pipeline again in a clone, and compare the outputs by their digests.
 
     Every stage runs in the clone, even if DVC's cache has its outputs. The clone has a store of its
     own.
     """
     committed = read_outputs(Path())
-    changes = command_output("git", "status", "--porcelain")
+    changes = command_output("git", "status", "--porcelain", "--untracked-files=no")
     if changes:
         raise UserError(f"There are uncommitted changes:\n{changes}Commit them first.")
     with tempfile.TemporaryDirectory() as scratch:

@@ -18,12 +18,12 @@ from sentiment.evaluation.evaluate import (
     plot_training,
     predictions_table,
 )
-from sentiment.network.gradients import gradient_reach, measure_gradients
+from sentiment.network.gradients import add_initial_mean, gradient_reach, measure_gradients
 from sentiment.padding import layout
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
 from sentiment.prediction.tokenizer import ReadLimits, Reviews
 from workflow import files
-from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateSections, TrainSections
+from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateInputs, TrainInputs
 from workflow.params_file import load_params
 from workflow.provenance import run_name
 from workflow.stage import SignalFlag
@@ -53,7 +53,7 @@ def write_table(table: pd.DataFrame, name: str) -> None:
 def main(_: SignalFlag) -> None:
     all_params = load_params()
     params = all_params.evaluate
-    trained = files.read_sections(TRAIN, TrainSections)
+    train_inputs = files.read_inputs(TRAIN, TrainInputs)
     x = files.read_array(PAD / "x_test.npy")
     y = files.read_array(PAD / "y_test.npy")
     order = files.read_array(PAD / "test_order.npy")
@@ -61,11 +61,11 @@ def main(_: SignalFlag) -> None:
     reviews = files.read_reviews(FETCH, "test")
     dropped = files.read_array(FETCH / "test_dropped.npy")
     model = load_keras_model(files.MODEL_FILE)
-    name = run_name(trained.fetch, trained.pad, trained.train)
+    name = run_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
 
     gradients = measure_gradients(model, x)
     probabilities = BatchPredictor(model)(x)
-    rarer = reviews.count_rarer(ReadLimits.of_layout(layout(trained.pad)).max_rank)
+    rarer = reviews.count_rarer(ReadLimits.of_layout(layout(train_inputs.pad)).max_rank)
     predictions = predictions_table(
         review=order,
         y=y,
@@ -82,13 +82,14 @@ def main(_: SignalFlag) -> None:
     plots = evaluation.plots | plot_training(history, initial_gradients, gradients, name)
 
     folder = files.new_folder(EVALUATE)
-    for table_name, table in (evaluation.tables | {"gradients": gradients}).items():
+    tables = evaluation.tables | {"gradients": add_initial_mean(gradients, initial_gradients)}
+    for table_name, table in tables.items():
         write_table(table, table_name)
     for plot_name, plot in plots.items():
         plot.savefig(folder / f"{plot_name}.png")
     metrics = {**evaluation.metrics, "word_gradient_reach": gradient_reach(gradients)}
     files.write_metrics(folder, metrics, COMPARED_METRICS)
-    sections = EvaluateSections(**dict(trained), evaluate=params)
-    files.write_sections(folder, sections)
+    inputs = EvaluateInputs(**dict(train_inputs), evaluate=params)
+    files.write_inputs(folder, inputs)
     sync_or_explain(all_params.promote.alpha)
     print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")

@@ -1,8 +1,8 @@
 """Stage 3: train the model, one MLflow run for each training.
 
-Writes `data/train/`: `model.keras` and `metrics.json` (of the epoch whose weights are kept); and
-`metrics/`: `train.json` (the metrics to compare), `history.csv` (a row for each epoch) and
-`initial_gradients.csv` (how far back the gradient reaches before the first epoch).
+Writes `data/train/`: `model.keras`, `metrics.json` (of the epoch whose weights are kept) and
+`initial_gradients.csv` (how far back the gradient reaches before the first epoch); and `metrics/`:
+`train.json` (the metrics to compare) and `history.csv` (a row for each epoch).
 
 A training that was killed resumes after its last finished epoch.
 """
@@ -13,25 +13,25 @@ from sentiment.network.model import implementation, save_model
 from sentiment.network.training import EPOCH_METRICS, Training
 from workflow import files, runs
 from workflow.checkpoint import exclusive_checkpoint, training_key
-from workflow.files import PAD, TRAIN, PadSections, TrainSections
+from workflow.files import PAD, TRAIN, PadInputs, TrainInputs
 from workflow.params_file import load_params
 from workflow.stage import SignalFlag
 
 
 def main(flag: SignalFlag) -> None:
     params = load_params().train
-    padded = files.read_sections(PAD, PadSections)
+    pad_inputs = files.read_inputs(PAD, PadInputs)
     x = files.read_array(PAD / "x_train.npy")
     y = files.read_array(PAD / "y_train.npy")
     train_split, val_split = train_validation_split(x, y, params.validation_split)
     key = training_key(params)
-    sections = TrainSections(fetch=padded.fetch, pad=padded.pad, train=params, key=key)
+    inputs = TrainInputs(fetch=pad_inputs.fetch, pad=pad_inputs.pad, train=params, key=key)
     with exclusive_checkpoint(key) as checkpoint:
-        training = Training(params, padded.pad, train_split, val_split)
+        training = Training(params, pad_inputs.pad, train_split, val_split)
         print(f"Training with {implementation(params)}", flush=True)
         # Before the first epoch, on reviews that are never trained on.
         gradients = measure_gradients(training.model, val_split.x)
-        with runs.live_run(checkpoint, sections) as run:
+        with runs.live_run(checkpoint, inputs) as run:
             if checkpoint.state is not None:
                 training.restore(checkpoint.state)
                 run.log_epochs(training.epochs)  # the last one may not be logged yet
@@ -44,7 +44,7 @@ def main(flag: SignalFlag) -> None:
             training.fit(after_epoch, [flag.callback()])
             folder = files.new_folder(TRAIN)
             save_model(training.stock_model(), folder / "model.keras")
-            files.write_sections(folder, sections)
+            files.write_inputs(folder, inputs)
             files.METRICS_FOLDER.mkdir(exist_ok=True)
             training.history.to_csv(files.HISTORY_FILE, index=False)
             gradients.to_csv(files.INITIAL_GRADIENTS_FILE, index=False)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import cli
 from sentiment.data import imdb
-from sentiment.params import Params
+from sentiment.params import FetchParams, Params
 from tests.conftest import Command, runs
 from tests.project import ROOT, Project
 from workflow import files, sync
@@ -28,7 +28,7 @@ def params(in_tmp_path: Path) -> Path:
 
 def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
     listed = {line.split()[0] for line in sentiment("--help").splitlines() if line[:2] == "  "}
-    assert {"repro", "sync", "reproduce", "preset", "predict", "promote"} <= listed
+    assert {"repro", "sync", "ui", "verify", "preset", "predict", "promote"} <= listed
     extras = {path.parent.name.replace("_", "-") for path in cli.EXTRAS.glob("*/command.py")}
     assert extras
     assert extras <= listed
@@ -122,6 +122,11 @@ def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
     )
 
 
+def write_fetched(fetch: FetchParams) -> None:
+    """Write a folder `data/fetch` without reviews."""
+    files.write_inputs(files.new_folder(files.FETCH), files.FetchInputs(fetch=fetch.used()))
+
+
 def fail_to_download() -> Path:
     raise imdb.ImdbUnavailableError("The download failed.")
 
@@ -147,6 +152,7 @@ def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
 
     def run_dvc(*arguments: str) -> int:
         commands.append(arguments)
+        write_fetched(load_params().fetch)
         return 0
 
     monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
@@ -154,6 +160,15 @@ def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
     cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
     assert commands == [("checkout", "--quiet", "data/fetch")]
     assert load_params().fetch.dataset == "imdb"
+
+
+@pytest.mark.usefixtures("params")
+def test_another_dataset_in_data_does_not_stand_for_imdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_fetched(FetchParams(dataset="synthetic"))
+    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
+    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)  # DVC restores what it has
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    assert load_params().fetch.dataset == "synthetic"
 
 
 @pytest.mark.usefixtures("params")
@@ -167,8 +182,7 @@ def test_a_dry_run_logs_nothing(sentiment: Command, monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("params")
 def test_imdb_that_was_fetched_before_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imdb, "fetch_files", pytest.fail)
-    files.new_folder(files.FETCH)
-    (files.FETCH / files.PARAMS).touch()
+    write_fetched(load_params().fetch)
     cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
     assert load_params().fetch.dataset == "imdb"
 
@@ -246,10 +260,23 @@ def test_the_committed_pipeline_is_reproduced_bit_for_bit(
 ) -> None:
     fresh.run(sys.executable, "-m", "cli", "repro")
     fresh.commit()
-    assert sentiment("reproduce").splitlines()[-1] == "All 13 outputs are the same, bit for bit."
+    assert sentiment("verify").splitlines()[-1] == "All 12 outputs are the same, bit for bit."
     project = fresh.path / "params.yaml"
     project.write_text(f"{project.read_text(encoding='utf-8')}# a comment\n", encoding="utf-8")
-    assert "There are uncommitted changes" in sentiment.fail("reproduce")
+    assert "There are uncommitted changes" in sentiment.fail("verify")
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_files_that_git_does_not_track_do_not_stop_a_verification(
+    clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentiment: Command
+) -> None:
+    project = clone.copy(tmp_path / "project")
+    monkeypatch.chdir(project.path)
+    (project.path / "dvc.lock").write_text("stages: {}\n", encoding="utf-8")
+    project.commit()
+    (project.path / "notes.txt").touch()
+    monkeypatch.setattr(cli, "run_dvc", lambda *_, **__: 0)
+    assert sentiment("verify") == "All 0 outputs are the same, bit for bit.\n"
 
 
 @pytest.mark.usefixtures("in_tmp_path")
@@ -267,4 +294,4 @@ def test_outputs_that_differ_are_named(
         return 0
 
     monkeypatch.setattr(cli, "run_dvc", run_dvc)
-    assert sentiment.fail("reproduce") == "Error: These outputs differ: data/train\n"
+    assert sentiment.fail("verify") == "Error: These outputs differ: data/train\n"

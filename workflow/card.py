@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workflow.files import EvaluateSections
+from workflow.files import EvaluateInputs
 from workflow.promotion import SMALL_TEST_SET, Decision
 from workflow.provenance import model_name
 
@@ -15,12 +15,12 @@ READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncati
 
 
 def describe_version(
-    sections: EvaluateSections, predictions: "pd.DataFrame", decision: Decision
+    inputs: EvaluateInputs, predictions: "pd.DataFrame", decision: Decision
 ) -> str:
     """Return the description of a version, which begins with its accuracy.
 
     Args:
-        sections: what the evaluation depends on.
+        inputs: what the evaluation depends on.
         predictions: see `sentiment.evaluation.metrics`.
         decision: the decision about the version.
     """
@@ -35,25 +35,25 @@ def describe_version(
         rows.append((metric.label, f"{metric.compute(predictions):.4f}", shown))
     return "\n\n".join(
         [
-            f"{accuracy:.4f} · {model_name(sections.train)} · {verdict}",
+            f"{accuracy:.4f} · {model_name(inputs.train)} · {verdict}",
             f"Decision after the evaluation: {decision.reason}.",
             _table(["test metric", "value", f"{CONFIDENCE:.0%} confidence interval"], rows),
-            "\n".join(f"- {limit}" for limit in _limits(sections, predictions)),
+            "\n".join(f"- {limit}" for limit in _limits(inputs, predictions)),
         ]
     )
 
 
-def _limits(sections: EvaluateSections, predictions: "pd.DataFrame") -> list[str]:
+def _limits(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> list[str]:
     """Return what a user of the version should know."""
     share = (predictions["actual"] == "positive").mean()
-    truncating = READ_ENDS[sections.pad.truncating]
+    truncating = READ_ENDS[inputs.pad.truncating]
     limits = [
-        f"Evaluated on {len(predictions):,} texts of `{sections.fetch.name}`, {share:.0%} of them "
+        f"Evaluated on {len(predictions):,} texts of `{inputs.fetch.name}`, {share:.0%} of them "
         "positive. Other kinds of text were not tried.",
-        f"Only {truncating} {sections.pad.max_length:,} tokens of a text are read.",
+        f"Only {truncating} {inputs.pad.max_length:,} tokens of a text are read.",
         "Versions are compared on this test set, so a champion's accuracy is slightly optimistic.",
     ]
-    if sections.fetch.dataset == "synthetic":
+    if inputs.fetch.dataset == "synthetic":
         limits.insert(0, "All texts are generated. The metrics say nothing about real texts.")
     if len(predictions) < SMALL_TEST_SET:
         limits.append(f"With fewer than {SMALL_TEST_SET} test texts, the metrics are uncertain.")

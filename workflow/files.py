@@ -30,7 +30,7 @@ METRICS_FOLDER = Path("metrics")
 MODEL_FILE = TRAIN / "model.keras"
 WORD_INDEX_FILE = FETCH / "word_index.json"
 HISTORY_FILE = METRICS_FOLDER / "history.csv"
-INITIAL_GRADIENTS_FILE = METRICS_FOLDER / "initial_gradients.csv"
+INITIAL_GRADIENTS_FILE = TRAIN / "initial_gradients.csv"
 GRADIENTS_FILE = METRICS_FOLDER / "gradients.csv"
 TRAINING_METRICS_FILE = TRAIN / "metrics.json"
 TEST_METRICS_FILE = EVALUATE / "metrics.json"
@@ -40,19 +40,19 @@ FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text 
 PARAMS = "params.json"  # in each folder of data/: what the folder depends on
 
 
-class FetchSections(Section):
+class FetchInputs(Section):
     """What `data/fetch` depends on."""
 
     fetch: FetchParams
 
 
-class PadSections(FetchSections):
+class PadInputs(FetchInputs):
     """What `data/pad` depends on."""
 
     pad: PadParams
 
 
-class TrainSections(PadSections):
+class TrainInputs(PadInputs):
     """What `data/train` depends on.
 
     Attributes:
@@ -63,13 +63,13 @@ class TrainSections(PadSections):
     key: str
 
 
-class EvaluateSections(TrainSections):
+class EvaluateInputs(TrainInputs):
     """What `data/evaluate` depends on."""
 
     evaluate: EvaluateParams
 
 
-SectionsT = TypeVar("SectionsT", bound=FetchSections)
+InputsT = TypeVar("InputsT", bound=FetchInputs)
 
 
 def root() -> Path:
@@ -124,12 +124,12 @@ def write_metrics(folder: Path, metrics: Mapping[str, float], compared: Sequence
     write_json(METRICS_FOLDER / f"{folder.name}.json", selected)
 
 
-def write_sections(folder: Path, sections: FetchSections) -> None:
+def write_inputs(folder: Path, inputs: FetchInputs) -> None:
     """Write what a folder of `data/` depends on into it."""
-    write_json(folder / PARAMS, sections.model_dump())
+    write_json(folder / PARAMS, inputs.model_dump())
 
 
-def read_sections(folder: Path, kind: type[SectionsT]) -> SectionsT:
+def read_inputs(folder: Path, kind: type[InputsT]) -> InputsT:
     """Read what a folder of `data/` depends on.
 
     Raises:

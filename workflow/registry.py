@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sentiment.errors import StoreError, UserError, first_line
 from sentiment.prediction.labels import LABELS, probability_column
 from workflow import card, files, store
-from workflow.files import EvaluateSections
+from workflow.files import EvaluateInputs
 from workflow.promotion import (
     Decision,
     decide_promotion,
@@ -37,7 +37,8 @@ RUN_COLUMNS = (
 )
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
-CHAMPION = "champion"  # the alias, and the decision about a version that got it
+# The alias, the decision about a version that got it, and the registered model's tag that names it
+CHAMPION = "champion"
 NOT_PROMOTED = "not promoted"
 PROMOTED_BY_A_PERSON = "promoted by a person"  # a reason
 # Tags of a version
@@ -79,12 +80,12 @@ def connect_trainings(dataset: str) -> str:
     )
 
 
-def register_version(model_uri: str, sections: EvaluateSections, accuracy: float) -> None:
+def register_version(model_uri: str, inputs: EvaluateInputs, accuracy: float) -> None:
     """Register a logged model as a version of its dataset's registered model."""
     import mlflow
 
-    name = registered_name(sections.fetch.name)
-    tags = {ACCURACY: f"{accuracy:.4f}", DATASET: sections.fetch.name}
+    name = registered_name(inputs.fetch.name)
+    tags = {ACCURACY: f"{accuracy:.4f}", DATASET: inputs.fetch.name}
     mlflow.register_model(model_uri, name, tags=tags)
 
 
@@ -126,7 +127,7 @@ def find_champion(name: str) -> "ModelVersion | None":
         raise
 
 
-def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) -> Decision | None:
+def decide(version: "ModelVersion", inputs: EvaluateInputs, alpha: float) -> Decision | None:
     """Let the rule decide about a version, once.
 
     The tag `decision` comes last, so that a decision that was cut short is made again. A version
@@ -134,7 +135,7 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
 
     Args:
         version: the version.
-        sections: what its evaluation in `data/evaluate` depends on.
+        inputs: what its evaluation in `data/evaluate` depends on.
         alpha: see `workflow.promotion`.
 
     Returns:
@@ -146,8 +147,9 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     version = client.get_model_version(version.name, version.version)
     champion = find_champion(version.name)
     if DECISION in version.tags:
-        if champion is None and _was_last_champion(version):  # somebody deleted the alias
-            client.set_registered_model_alias(version.name, CHAMPION, version.version)
+        recorded_champion = client.get_registered_model(version.name).tags.get(CHAMPION)
+        if champion is None and recorded_champion == str(version.version):  # the alias was deleted
+            _set_champion(version)
         return None
     candidate = read_predictions(files.PREDICTIONS_FILE)
     recorded = client.get_run(str(version.run_id)).data.tags
@@ -157,10 +159,10 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     else:
         decision = _new_decision(version, candidate, champion, alpha)
     _set_tag(version, REASON, decision.reason)
-    description = card.describe_version(sections, candidate, decision)
+    description = card.describe_version(inputs, candidate, decision)
     client.update_model_version(version.name, version.version, description)
     if decision.promoted:
-        client.set_registered_model_alias(version.name, CHAMPION, version.version)
+        _set_champion(version)
     outcome = CHAMPION if decision.promoted else NOT_PROMOTED
     _set_tag(version, DECISION, recorded.get(DECISION, outcome))
     if not is_lost:
@@ -168,13 +170,13 @@ def decide(version: "ModelVersion", sections: EvaluateSections, alpha: float) ->
     return decision
 
 
-def _was_last_champion(version: "ModelVersion") -> bool:
-    """Return whether no later version became champion after this one."""
+def _set_champion(version: "ModelVersion") -> None:
+    """Give a version the alias, and name it in a tag in case somebody deletes the alias."""
     import mlflow
 
-    found = mlflow.MlflowClient().search_model_versions(f"name = '{version.name}'")
-    champions = [int(each.version) for each in found if each.tags.get(DECISION) == CHAMPION]
-    return bool(champions) and int(version.version) == max(champions)
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    client.set_registered_model_tag(version.name, CHAMPION, version.version)
 
 
 def _recorded_decision(
@@ -299,7 +301,6 @@ def promote_run(run_id: str) -> Promotion:
     Raises:
         UserError: the run has no version.
     """
-    import mlflow
 
     version = version_of_run(run_id) if RUN_ID.fullmatch(run_id) else None
     if version is None:
@@ -309,7 +310,7 @@ def promote_run(run_id: str) -> Promotion:
         )
     champion = find_champion(version.name)
     _set_tag(version, REASON, PROMOTED_BY_A_PERSON)
-    mlflow.MlflowClient().set_registered_model_alias(version.name, CHAMPION, version.version)
+    _set_champion(version)
     _set_tag(version, DECISION, CHAMPION)
     is_other = champion is not None and champion.version != version.version
     return Promotion(version, str(champion.run_id) if champion and is_other else None)

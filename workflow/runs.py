@@ -25,7 +25,7 @@ from sentiment.params import flatten, flatten_used
 from sentiment.prediction import tokenizer
 from workflow import files, provenance, registry
 from workflow.checkpoint import Checkpoint
-from workflow.files import EvaluateSections, TrainSections
+from workflow.files import EvaluateInputs, TrainInputs
 from workflow.stage import Interrupted
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class LiveRun:
 
 
 @contextmanager
-def live_run(checkpoint: Checkpoint, sections: TrainSections) -> Iterator[LiveRun]:
+def live_run(checkpoint: Checkpoint, inputs: TrainInputs) -> Iterator[LiveRun]:
     """Start the run of a training, or resume it.
 
     If the block succeeds, the files of the training are logged and the run is FINISHED. If a signal
@@ -108,16 +108,16 @@ def live_run(checkpoint: Checkpoint, sections: TrainSections) -> Iterator[LiveRu
 
     Args:
         checkpoint: the checkpoint of the training.
-        sections: what the training depends on.
+        inputs: what the training depends on.
     """
     import mlflow
 
     if "tags" not in checkpoint.run_info:
-        tags = {**provenance.provenance_tags(), IMPLEMENTATION: implementation(sections.train)}
+        tags = {**provenance.provenance_tags(), IMPLEMENTATION: implementation(inputs.train)}
         checkpoint.write_run_info(tags=tags, diff=provenance.uncommitted_diff())
     live = LiveRun()
-    live.attempt(start_run, checkpoint, sections)
-    live.attempt(log_inputs, checkpoint, sections)
+    live.attempt(start_run, checkpoint, inputs)
+    live.attempt(log_inputs, checkpoint, inputs)
     try:
         yield live
     except BaseException as error:
@@ -128,43 +128,43 @@ def live_run(checkpoint: Checkpoint, sections: TrainSections) -> Iterator[LiveRu
     live.attempt(mlflow.end_run)
 
 
-def start_run(checkpoint: Checkpoint, sections: TrainSections) -> "mlflow.ActiveRun":
+def start_run(checkpoint: Checkpoint, inputs: TrainInputs) -> "mlflow.ActiveRun":
     """Start the run of a training, or resume it."""
     import mlflow
 
-    experiment_id = registry.connect_trainings(sections.fetch.name)
+    experiment_id = registry.connect_trainings(inputs.fetch.name)
     found = find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{checkpoint.training_id}'")
     tags = {
         TRAINING_ID: checkpoint.training_id,
-        TRAINING_KEY: sections.key,
+        TRAINING_KEY: inputs.key,
         STATE: TRAINING,
         SOURCE_NAME: SOURCE,  # also if `sentiment sync` makes the run
         **checkpoint.run_info.get("tags", {}),
     }
-    name = provenance.run_name(sections.fetch, sections.pad, sections.train)
+    name = provenance.run_name(inputs.fetch, inputs.pad, inputs.train)
     experiment = tags.get("dvc.experiment")
     return mlflow.start_run(
         run_id=found[0].info.run_id if found else None,
         run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
         tags=tags,
-        description=f"A training of the stage `train` on `{sections.fetch.name}`.",
+        description=f"A training of the stage `train` on `{inputs.fetch.name}`.",
     )
 
 
-def log_inputs(checkpoint: Checkpoint, sections: TrainSections) -> None:
+def log_inputs(checkpoint: Checkpoint, inputs: TrainInputs) -> None:
     """Log what a training depends on to the active run."""
     import mlflow
 
-    mlflow.log_params(flatten_used(sections.fetch, sections.pad, sections.train))
-    log_params_file(sections)
+    mlflow.log_params(flatten_used(inputs.fetch, inputs.pad, inputs.train))
+    log_params_file(inputs)
     diff = checkpoint.run_info.get("diff")
     if diff:
         mlflow.log_text(f"{diff}\n", DIFF_ARTIFACT)
     x = files.read_array(files.PAD / "x_train.npy")
     y = files.read_array(files.PAD / "y_train.npy")
-    splits = train_validation_split(x, y, sections.train.validation_split)
+    splits = train_validation_split(x, y, inputs.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
-        log_dataset(sections, context, split.x, split.y)
+        log_dataset(inputs, context, split.x, split.y)
 
 
 def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
@@ -183,18 +183,18 @@ def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
         mlflow.log_metrics(values, step=step, timestamp=int(1000 * epoch["ended"]))
 
 
-def log_params_file(sections: TrainSections) -> None:
+def log_params_file(inputs: TrainInputs) -> None:
     """Log all params that the active run depends on as a file."""
     import mlflow
 
-    mlflow.log_dict(sections.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
+    mlflow.log_dict(inputs.model_dump(exclude={"key"}), PARAMS_ARTIFACT)
 
 
-def log_dataset(sections: TrainSections, context: str, x: Any, y: Any) -> None:
+def log_dataset(inputs: TrainInputs, context: str, x: Any, y: Any) -> None:
     """Record that the active run uses a split.
 
     Args:
-        sections: what the training depends on.
+        inputs: what the training depends on.
         context: training, validation or test.
         x: token ids, shape (reviews, max_length).
         y: labels, shape (reviews,).
@@ -204,7 +204,7 @@ def log_dataset(sections: TrainSections, context: str, x: Any, y: Any) -> None:
     from mlflow.data.numpy_dataset import from_numpy
 
     source = get_dataset_source_from_json(f'{{"uri": "{files.PAD}"}}', "local")
-    name = f"{sections.fetch.name}-{context}"
+    name = f"{inputs.fetch.name}-{context}"
     mlflow.log_input(from_numpy(x, source, y, name=name), context)
 
 
@@ -224,21 +224,21 @@ def log_training() -> None:
         mlflow.log_artifact(str(path), TABLES_ARTIFACT)
 
 
-def log_evaluation(evaluated: EvaluateSections) -> None:
+def log_evaluation(inputs: EvaluateInputs) -> None:
     """Log the files of an evaluation to the active run, and register the model."""
     import mlflow
 
     mlflow.set_tag(STATE, EVALUATING)
-    mlflow.log_params(flatten(evaluated.evaluate, "evaluate"))
-    log_params_file(evaluated)
+    mlflow.log_params(flatten(inputs.evaluate, "evaluate"))
+    log_params_file(inputs)
     x = files.read_array(files.PAD / "x_test.npy")
     y = files.read_array(files.PAD / "y_test.npy")
-    log_dataset(evaluated, "test", x, y)
+    log_dataset(inputs, "test", x, y)
     mlflow.log_metrics(files.read_json(files.TEST_METRICS_FILE))
     log_gradients(GRADIENT_NORM, files.GRADIENTS_FILE)
     mlflow.log_artifacts(str(files.EVALUATE))
     mlflow.log_artifacts(str(files.METRICS_FOLDER), TABLES_ARTIFACT)
-    register_text_model(evaluated)
+    register_text_model(inputs)
 
 
 def log_gradients(name: str, path: Path) -> None:
@@ -277,15 +277,15 @@ def log_keras_model() -> None:
         )
 
 
-def register_text_model(evaluated: EvaluateSections) -> None:
+def register_text_model(inputs: EvaluateInputs) -> None:
     """Log the model that predicts raw texts to the active run, and register it as a version."""
     delete_models(active_run(), TEXT_MODEL)
-    model_uri = log_text_model(evaluated)
+    model_uri = log_text_model(inputs)
     accuracy = files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]
-    registry.register_version(model_uri, evaluated, accuracy)
+    registry.register_version(model_uri, inputs, accuracy)
 
 
-def log_text_model(sections: EvaluateSections) -> str:
+def log_text_model(inputs: EvaluateInputs) -> str:
     """Log the model that predicts raw texts to the active run, and return its URI.
 
     The version's copy of the code is a package that has the run's id in its name, so that one
@@ -301,7 +301,7 @@ def log_text_model(sections: EvaluateSections) -> str:
     )
 
     package = f"served_{active_run().info.run_id}"
-    extra_packages = ["regex"] if sections.fetch.tokenizer == tokenizer.UNICODE else []
+    extra_packages = ["regex"] if inputs.fetch.tokenizer == tokenizer.UNICODE else []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         code = scratch / package
@@ -311,7 +311,7 @@ def log_text_model(sections: EvaluateSections) -> str:
         entry = scratch / "served.py"
         entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
         config = scratch / CONFIG_ARTIFACT
-        write_config(config, sections)
+        write_config(config, inputs)
         sys.path.insert(0, name)  # MLflow runs the entry while it logs it
         try:
             logged = mlflow.pyfunc.log_model(
@@ -352,12 +352,12 @@ def text_model_signature() -> "mlflow.models.ModelSignature":
     )
 
 
-def write_config(path: Path, sections: EvaluateSections) -> None:
+def write_config(path: Path, inputs: EvaluateInputs) -> None:
     """Write the params that the text model needs."""
     config = {
-        "layout": sections.pad.model_dump(),
-        "threshold": sections.evaluate.threshold,
-        "tokenizer": sections.fetch.tokenizer,
+        "layout": inputs.pad.model_dump(),
+        "threshold": inputs.evaluate.threshold,
+        "tokenizer": inputs.fetch.tokenizer,
     }
     files.write_json(path, config)
 

@@ -18,12 +18,12 @@ from filelock import FileLock
 
 from sentiment.errors import StoreError, UserError, first_line, redact
 from workflow import files
+from workflow.loopback import LOOPBACK
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
-UI_HOST = "127.0.0.1"
 UI_PORT = 5000
 RESPONSE_TIMEOUT = 20.0  # seconds
 # MLflow's own limits let a server that does not answer hold a training up for minutes.
@@ -91,7 +91,7 @@ def runs_url(experiment_id: str, port: int = UI_PORT) -> str:
 
 def _experiment_url(experiment_id: str, port: int) -> str:
     uri = tracking_uri()
-    base = redact(uri).rstrip("/") if is_server(uri) else f"http://{UI_HOST}:{port}"
+    base = redact(uri).rstrip("/") if is_server(uri) else f"http://{LOOPBACK}:{port}"
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 

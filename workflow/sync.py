@@ -23,7 +23,7 @@ from workflow.checkpoint import (
     interrupted_trainings,
     remove_checkpoint,
 )
-from workflow.files import EvaluateSections, FetchSections, PadSections, TrainSections
+from workflow.files import EvaluateInputs, FetchInputs, PadInputs, TrainInputs
 from workflow.runs import (
     DIFF_ARTIFACT,
     EVALUATING,
@@ -77,21 +77,21 @@ def sync_run(alpha: float) -> LoggedRun:
     obstacle = find_mismatch()
     if obstacle is not None:
         raise UserError(f"{obstacle} Run `dvc repro` first.")
-    trained = files.read_sections(files.TRAIN, TrainSections)
-    evaluated = _read_evaluated(trained)
+    train_inputs = files.read_inputs(files.TRAIN, TrainInputs)
+    evaluate_inputs = _read_evaluate_inputs(train_inputs)
     with (
         store.store_errors(),
-        exclusive_checkpoint(trained.key, EVALUATION_WAIT_SECONDS) as checkpoint,
+        exclusive_checkpoint(train_inputs.key, EVALUATION_WAIT_SECONDS) as checkpoint,
     ):
-        experiment_id = registry.connect_trainings(trained.fetch.name)
-        if evaluated is None:
-            run = _trained_run(experiment_id, checkpoint, trained)
+        experiment_id = registry.connect_trainings(train_inputs.fetch.name)
+        if evaluate_inputs is None:
+            run = _trained_run(experiment_id, checkpoint, train_inputs)
         else:
-            run = _evaluated_run(experiment_id, checkpoint, evaluated, alpha)
-            _end_running(experiment_id, checkpoint.training_id)  # another training of the same key
-            remove_checkpoint(trained.key)
+            run = _evaluated_run(experiment_id, checkpoint, evaluate_inputs, alpha)
+            _end_running(checkpoint.training_id)  # another training of the same key
+            remove_checkpoint(train_inputs.key)
         for training_id in interrupted_trainings():  # their runs run again if they resume
-            _end_running(experiment_id, training_id)
+            _end_running(training_id)
     return LoggedRun(str(run.info.run_id), str(run.info.run_name), experiment_id)
 
 
@@ -115,16 +115,16 @@ def find_mismatch() -> str | None:
     """
     if not (files.TRAIN / files.PARAMS).exists():
         return f"{files.TRAIN / files.PARAMS} is missing."
-    trained = files.read_sections(files.TRAIN, TrainSections)
+    train_inputs = files.read_inputs(files.TRAIN, TrainInputs)
     if (files.FETCH / files.PARAMS).exists():
-        fetched = files.read_sections(files.FETCH, FetchSections)
-        if fetched.fetch != trained.fetch:
+        fetched = files.read_inputs(files.FETCH, FetchInputs)
+        if fetched.fetch != train_inputs.fetch:
             return f"{files.TRAIN} was not made from the present {files.FETCH}."
     if (files.PAD / files.PARAMS).exists():
-        padded = files.read_sections(files.PAD, PadSections)
-        if (padded.fetch, padded.pad) != (trained.fetch, trained.pad):
+        padded = files.read_inputs(files.PAD, PadInputs)
+        if (padded.fetch, padded.pad) != (train_inputs.fetch, train_inputs.pad):
             return f"{files.TRAIN} was not made from the present {files.PAD}."
-    if _read_evaluated(trained) is not None:
+    if _read_evaluate_inputs(train_inputs) is not None:
         predictions = registry.read_predictions(files.PREDICTIONS_FILE)
         accuracy = (predictions["actual"] == predictions["predicted"]).mean()
         path = files.COMPARED_TEST_METRICS_FILE
@@ -133,54 +133,58 @@ def find_mismatch() -> str | None:
     return None
 
 
-def _read_evaluated(trained: TrainSections) -> EvaluateSections | None:
+def _read_evaluate_inputs(train_inputs: TrainInputs) -> EvaluateInputs | None:
     """Return what the evaluation of a training depends on, or None if it was not evaluated yet."""
     if not (files.EVALUATE / files.PARAMS).exists():
         return None
-    evaluated = files.read_sections(files.EVALUATE, EvaluateSections)
-    return evaluated if evaluated.key == trained.key else None
+    evaluate_inputs = files.read_inputs(files.EVALUATE, EvaluateInputs)
+    return evaluate_inputs if evaluate_inputs.key == train_inputs.key else None
 
 
 def _trained_run(
-    experiment_id: str, checkpoint: Checkpoint, trained: TrainSections
+    experiment_id: str, checkpoint: Checkpoint, train_inputs: TrainInputs
 ) -> "mlflow.entities.Run":
     """Return the run of a training without an evaluation. Log it if it is not complete."""
     import mlflow
 
-    is_trained = f"tags.`{TRAINING_KEY}` = '{trained.key}' AND tags.{STATE} != '{TRAINING}'"
+    is_trained = f"tags.`{TRAINING_KEY}` = '{train_inputs.key}' AND tags.{STATE} != '{TRAINING}'"
     found = runs.find_runs(experiment_id, is_trained)
-    return found[0] if found else mlflow.get_run(_log_training(experiment_id, checkpoint, trained))
+    return (
+        found[0]
+        if found
+        else mlflow.get_run(_log_training(experiment_id, checkpoint, train_inputs))
+    )
 
 
 def _evaluated_run(
-    experiment_id: str, checkpoint: Checkpoint, evaluated: EvaluateSections, alpha: float
+    experiment_id: str, checkpoint: Checkpoint, evaluate_inputs: EvaluateInputs, alpha: float
 ) -> "mlflow.entities.Run":
     """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
     import mlflow
 
-    digest = _evaluation_digest(evaluated)
+    digest = _evaluation_digest(evaluate_inputs)
     started = _runs_of_training(experiment_id, checkpoint.training_id)
-    is_complete = f"tags.`{TRAINING_KEY}` = '{evaluated.key}' AND tags.{STATE} = '{digest}'"
+    is_complete = f"tags.`{TRAINING_KEY}` = '{evaluate_inputs.key}' AND tags.{STATE} = '{digest}'"
     complete = runs.find_runs(experiment_id, is_complete)
     # If the checkpoint's training did not end, the files come from another one with the same key.
     is_from_checkpoint = bool(started) and _has_all_epochs(checkpoint)
     if complete and (not is_from_checkpoint or started[0].info.run_id == complete[0].info.run_id):
         run_id = str(complete[0].info.run_id)
-        _log_missing(complete[0], evaluated)
+        _log_missing(complete[0], evaluate_inputs)
     else:
-        run_id = _log_training(experiment_id, checkpoint, evaluated)
+        run_id = _log_training(experiment_id, checkpoint, evaluate_inputs)
         with mlflow.start_run(run_id=run_id):
-            runs.log_evaluation(evaluated)
+            runs.log_evaluation(evaluate_inputs)
             mlflow.set_tag(STATE, digest)
     version = registry.version_of_run(run_id)
     assert version is not None  # it was registered above
-    registry.decide(version, evaluated, alpha)
+    registry.decide(version, evaluate_inputs, alpha)
     return mlflow.get_run(run_id)
 
 
-def _evaluation_digest(evaluated: EvaluateSections) -> str:
+def _evaluation_digest(evaluate_inputs: EvaluateInputs) -> str:
     """Return a digest of the predictions in `data/evaluate` and of the params of the evaluation."""
-    params = evaluated.evaluate.model_dump_json().encode()
+    params = evaluate_inputs.evaluate.model_dump_json().encode()
     return hashlib.sha256(files.PREDICTIONS_FILE.read_bytes() + params).hexdigest()[:16]
 
 
@@ -189,16 +193,19 @@ def _runs_of_training(experiment_id: str, training_id: str) -> "list[mlflow.enti
     return runs.find_runs(experiment_id, f"tags.`{TRAINING_ID}` = '{training_id}'")
 
 
-def _end_running(experiment_id: str, training_id: str) -> None:
-    """End the run of a training that was killed."""
+def _end_running(training_id: str) -> None:
+    """End the run of a training that was killed. It may have another dataset."""
     import mlflow
 
-    for run in _runs_of_training(experiment_id, training_id):
-        if run.info.status == "RUNNING":
-            mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
+    for run in mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"tags.`{TRAINING_ID}` = '{training_id}' AND status = 'RUNNING'",
+        output_format="list",
+    ):
+        mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
 
 
-def _log_training(experiment_id: str, checkpoint: Checkpoint, trained: TrainSections) -> str:
+def _log_training(experiment_id: str, checkpoint: Checkpoint, train_inputs: TrainInputs) -> str:
     """Return the id of a run that has the whole training, and no evaluation yet.
 
     It is the run that the training has logged, or a new one from the files.
@@ -213,11 +220,11 @@ def _log_training(experiment_id: str, checkpoint: Checkpoint, trained: TrainSect
     else:
         for incomplete in started:
             runs.delete_run(incomplete)
-    earlier = _earlier_run(experiment_id, trained.key)
+    earlier = _earlier_run(experiment_id, train_inputs.key)
     if earlier is not None and "tags" not in checkpoint.run_info:
         checkpoint.write_run_info(**_read_run_info(earlier))
-    with runs.start_run(checkpoint, trained) as run:
-        runs.log_inputs(checkpoint, trained)
+    with runs.start_run(checkpoint, train_inputs) as run:
+        runs.log_inputs(checkpoint, train_inputs)
         runs.log_epochs(_read_epochs(checkpoint, earlier))
         runs.log_training()
         mlflow.set_tag(STATE, TRAINED)
@@ -321,7 +328,7 @@ def _find_missing(run: "mlflow.entities.Run") -> Missing:
     )
 
 
-def _log_missing(run: "mlflow.entities.Run", evaluated: EvaluateSections) -> None:
+def _log_missing(run: "mlflow.entities.Run", evaluate_inputs: EvaluateInputs) -> None:
     """Log what a complete run lacks. Its status and its end stay as they are."""
     import mlflow
 
@@ -337,11 +344,11 @@ def _log_missing(run: "mlflow.entities.Run", evaluated: EvaluateSections) -> Non
         for path, folder in missing.files:
             mlflow.log_artifact(str(path), folder or None)
         if missing.params_file:
-            runs.log_params_file(evaluated)
+            runs.log_params_file(evaluate_inputs)
         if missing.keras_model:
             runs.log_training()
         if missing.version:
-            runs.register_text_model(evaluated)
+            runs.register_text_model(evaluate_inputs)
     finally:
         mlflow.end_run()
         mlflow.MlflowClient().set_terminated(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from extras.common.loopback import LOOPBACK, check_port_is_free
 from extras.common.operations import connect_to_version
+from workflow.loopback import LOOPBACK, check_port_is_free
 
 PAGE = Path(__file__).with_name("page.py")
 # Nothing leaves the machine, and no button leads to a cloud.

@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 PARTS = "parts"  # a folder of its own, so that its readers find predictions only
 
 
-class Inputs(BaseModel):
+class PredictionInputs(BaseModel):
     """What all parts in a folder were made from.
 
     Attributes:
@@ -53,7 +53,7 @@ class Counts(NamedTuple):
     positive: int
 
 
-def read_inputs(folder: Path) -> Inputs | None:
+def read_prediction_inputs(folder: Path) -> PredictionInputs | None:
     """Read what the parts in a folder were made from, or return None if it is new or empty.
 
     Raises:
@@ -62,20 +62,20 @@ def read_inputs(folder: Path) -> Inputs | None:
     try:
         if not folder.exists() or not any(folder.iterdir()):
             return None
-        return Inputs.model_validate_json((folder / INPUTS).read_bytes())
+        return PredictionInputs.model_validate_json((folder / INPUTS).read_bytes())
     except (OSError, ValueError):
         raise UserError(
             f"{folder} exists, and it is no folder of this command. Name a new folder."
         ) from None
 
 
-def prepare_folder(folder: Path, inputs: Inputs) -> None:
+def prepare_folder(folder: Path, inputs: PredictionInputs) -> None:
     """Make a folder for the predictions from some inputs, or resume one.
 
     Raises:
         UserError: the folder has parts that were made from other inputs.
     """
-    earlier = read_inputs(folder)
+    earlier = read_prediction_inputs(folder)
     if earlier is None:
         (folder / PARTS).mkdir(parents=True)
         files.write_json(folder / INPUTS, inputs.model_dump())

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,11 +16,11 @@ from extras.common.operations import connect_to_version, operation_run
 from extras.predict_file import parts, workers
 from extras.predict_file.folder import (
     MANIFEST,
-    Inputs,
+    PredictionInputs,
     count_predictions,
     part_path,
     prepare_folder,
-    read_inputs,
+    read_prediction_inputs,
     write_part,
 )
 from sentiment.data.rows import Columns, read_rows
@@ -27,6 +28,8 @@ from workflow import files, registry, store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+LOG_SECONDS = 30  # between two lines of progress in a log
 
 
 class FileRequest(NamedTuple):
@@ -68,7 +71,7 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
         StoreError: the tracking store cannot be used.
     """
     started = time.monotonic()
-    read_inputs(request.out)  # refuses a folder of others at once
+    read_prediction_inputs(request.out)  # refuses a folder of others at once
     rows = sum(1 for _ in read_rows(request.file, request.columns))  # refuses a damaged file
     import mlflow
 
@@ -91,11 +94,11 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     return manifest
 
 
-def describe_inputs(request: FileRequest, version: "ModelVersion") -> Inputs:
+def describe_inputs(request: FileRequest, version: "ModelVersion") -> PredictionInputs:
     """Return what the predictions depend on."""
     with request.file.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Inputs(
+    return PredictionInputs(
         file_sha256=digest,
         version=registry.version_uri(version),
         logged_model=str(version.source),
@@ -139,6 +142,12 @@ def predict_missing_parts(request: FileRequest, model_uri: str, paths: Mapping[i
             predicted = workers.predict_parts(client, to_predict, *arguments)
         else:
             predicted = (parts.predict_part(part, *arguments) for part in to_predict)
-        bar = tqdm(predicted, total=len(paths), initial=finished, unit=" parts", disable=None)
+        bar = tqdm(
+            predicted,
+            total=len(paths),
+            initial=finished,
+            unit=" parts",
+            mininterval=1 if sys.stderr.isatty() else LOG_SECONDS,
+        )
         for number, table in bar:
             write_part(paths[number], table)

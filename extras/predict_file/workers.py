@@ -11,9 +11,9 @@ import dask
 import distributed
 from distributed.comm import CommClosedError
 
-from extras.common.loopback import LOOPBACK
 from extras.predict_file.parts import Part, predict_part
 from sentiment.errors import UserError
+from workflow.loopback import LOOPBACK
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from workflow.params_file import load_params
     type=click.IntRange(min=2),
     default=5,
     show_default=True,
-    help="Train with this many seeds, from train.seed in params.yaml on.",
+    help="Number of seeds, from train.seed in params.yaml on, with those of earlier calls.",
 )
 def command(count: int) -> None:
     """Train with several seeds, and show mean and standard deviation of each metric.
@@ -24,10 +24,10 @@ def command(count: int) -> None:
     params = load_params()
     digest = experiments.project_digest()
     experiment_id = registry.connect_trainings(params.fetch.name)
-    seeds = range(params.train.seed, params.train.seed + count)
     runs = {}
-    parent_run = group.group_run(experiment_id, digest, params, count)
-    with store.store_errors(), parent_run as parent:
+    with store.store_errors(), group.group_run(experiment_id, digest, params) as parent:
+        count = max(count, int(parent.data.metrics.get(group.SEEDS, 0)))
+        seeds = range(params.train.seed, params.train.seed + count)
         for number, seed in enumerate(seeds, 1):
             click.echo(f"Seed {seed} ({number} of {count})")
             name = f"seeds-{digest}-{seed}"
@@ -36,6 +36,6 @@ def command(count: int) -> None:
             group.add_child(parent, run)
             runs[seed] = run
         summary = group.summarize([run.data.metrics for run in runs.values()])
-        group.log_summary(summary, count)
+        group.log_summary(parent, summary, params, count)
     click.echo(f"\n{group.describe_group(runs, summary)}")
     click.echo(f"\nLogged to: {store.run_url(experiment_id, parent.info.run_id)}")

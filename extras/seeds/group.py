@@ -18,26 +18,22 @@ if TYPE_CHECKING:
 
 SEED_PARAM = "train.seed"
 DIGEST = "seeds.digest"  # tag of a parent run
+SEEDS = "seeds"  # metric of a parent run: the number of its seeds
 
 
 @contextmanager
-def group_run(
-    experiment_id: str, digest: str, params: Params, count: int
-) -> Iterator[mlflow.ActiveRun]:
+def group_run(experiment_id: str, digest: str, params: Params) -> Iterator[mlflow.ActiveRun]:
     """Start the parent run of seeds, or resume that of an earlier call, and end it with the block.
 
     Args:
         experiment_id: the experiment of the trainings.
         digest: see `extras.seeds.experiments.project_digest`.
         params: the params of the seeds.
-        count: number of seeds.
     """
     found = mlflow.MlflowClient().search_runs([experiment_id], f"tags.`{DIGEST}` = '{digest}'")
-    train = params.train.model_copy(update={"seed": TrainParams().seed})  # the name has no seed
-    name = provenance.run_name(params.fetch, params.pad, train)
     with mlflow.start_run(
         run_id=found[0].info.run_id if found else None,
-        run_name=f"{count} seeds{provenance.SEPARATOR}{name}",
+        run_name=group_name(params),
         tags={DIGEST: digest},
         description=f"Its child runs have the same params, except for `{SEED_PARAM}`.",
     ) as run:
@@ -50,6 +46,13 @@ def group_run(
         except KeyboardInterrupt:
             mlflow.end_run("KILLED")
             raise
+
+
+def group_name(params: Params, count: int | None = None) -> str:
+    """Return the name of a parent run, with the number of its seeds once it is known."""
+    train = params.train.model_copy(update={"seed": TrainParams().seed})  # the name has no seed
+    name = provenance.run_name(params.fetch, params.pad, train)
+    return provenance.SEPARATOR.join([f"{count} seeds" if count else "seeds", name])
 
 
 def add_child(parent: "Run", run: "Run") -> None:
@@ -73,14 +76,15 @@ def summarize(metrics: Sequence[Mapping[str, float]]) -> pd.DataFrame:
     return pd.DataFrame({"mean": mean, "sd": sd, "low": mean - half, "high": mean + half})
 
 
-def log_summary(summary: pd.DataFrame, count: int) -> None:
-    """Log a summary and the number of seeds to the active run, such as `test_accuracy_mean`."""
+def log_summary(parent: "Run", summary: pd.DataFrame, params: Params, count: int) -> None:
+    """Log a summary and the number of seeds to the parent run, which is active, and name it."""
     values = {
         f"{metric}_{column}": float(value)
         for column, series in summary.items()
         for metric, value in series.items()
     }
-    mlflow.log_metrics({"seeds": count, **values})
+    mlflow.log_metrics({SEEDS: count, **values})
+    mlflow.MlflowClient().update_run(parent.info.run_id, name=group_name(params, count))
 
 
 def describe_group(runs: "Mapping[int, Run]", summary: pd.DataFrame) -> str:

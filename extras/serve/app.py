@@ -18,7 +18,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from extras.common.loopback import LOOPBACK
 from extras.common.prediction_log import PredictionLog
 from extras.serve.batching import PredictionError
 from extras.serve.champion import FindReplacement, ServedModel
@@ -33,6 +32,7 @@ from extras.serve.schemas import (
     VersionResponse,
 )
 from sentiment.errors import first_line
+from workflow.loopback import LOOPBACK
 
 INVOCATIONS = "/invocations"
 MAX_BODY_BYTES = 16 * 2**20

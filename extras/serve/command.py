@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from extras.common.loopback import LOOPBACK, check_port_is_free
 from extras.common.operations import connect_to_version, model_option
+from workflow.loopback import LOOPBACK, check_port_is_free
 
 
 @click.command()

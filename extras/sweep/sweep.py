@@ -36,7 +36,7 @@ from extras.sweep.workers import run_workers
 from sentiment.errors import UserError
 from sentiment.params import Params
 from workflow import files, provenance, store
-from workflow.files import FETCH, FetchSections
+from workflow.files import FETCH, FetchInputs
 from workflow.params_file import PARAMS_FILE, load_params
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_sweep(n_trials: int, workers: int, storage: str | None) -> tuple[str, di
     """
     params = load_params()
     config = read_config(params)
-    if files.read_sections(FETCH, FetchSections).fetch != params.fetch.used():
+    if files.read_inputs(FETCH, FetchInputs).fetch != params.fetch.used():
         raise UserError(f"{FETCH} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`.")
     url = storage or f"sqlite:///{files.root() / SWEEP_DATABASE}"
     with storage_errors():

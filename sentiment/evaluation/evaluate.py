@@ -85,7 +85,7 @@ def evaluate_predictions(
         "lengths": metrics.accuracy_by_length(predictions),
         "mistakes": mistakes,
     }
-    values = metrics.test_metrics(predictions)
+    values = metrics.compute_metrics(predictions)
     return Evaluation(values, tables, _plot_predictions(values, tables, name))
 
 

@@ -200,7 +200,7 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
 
 
-def test_metrics(predictions: pd.DataFrame) -> dict[str, float]:
+def compute_metrics(predictions: pd.DataFrame) -> dict[str, float]:
     """Return all metrics that are defined, with the prefix `test_`."""
     values = {name: metric.compute(predictions) for name, metric in METRICS.items()}
     return {f"test_{name}": value for name, value in values.items() if not math.isnan(value)}

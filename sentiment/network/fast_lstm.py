@@ -1,17 +1,31 @@
-"""An LSTM layer that trains faster on a CPU than Keras' own, with the same weights.
+"""Train an LSTM faster on a CPU than Keras' layer does, with the same weights.
 
-`FastLSTM` computes what `keras.layers.LSTM` computes, in another order:
+`FastLSTM` computes what `keras.layers.LSTM` computes, in another order. Keras' gates are i (input),
+f (forget), g (cell) and o (output), in this order:
 
-1. XLA compiles the loop over the steps, forward and backward. Keras' runs operation by operation.
+    z_t = x_t W + h_{t-1} U + b, the gates before their activation
+    c_t = f c_{t-1} + i g                    i, f, o = σ(z), g = tanh(z)
+    h_t = o tanh(c_t)
+
+A step backward turns the gradients dh and dc after the step into those before it:
+
+    dc_t = dc + dh ∂h_t/∂c_t
+    dz_t = [dc_t ∂c_t/∂z_i, dc_t ∂c_t/∂z_f, dc_t ∂c_t/∂z_g, dh ∂h_t/∂z_o]
+    dh_{t-1} = dz_t Uᵀ
+    dc_{t-1} = dc_t ∂c_t/∂c_{t-1}
+
+It is faster for four reasons:
+
+1. XLA compiles the loop over the steps, forward and backward. Keras' loop calls each operation.
 2. The two halves of a batch run in parallel, each on one core.
-3. What needs no recurrence is computed for all steps at once, outside the loops: the product of the
-   inputs and the kernel, and the gradients of inputs, kernel, recurrent kernel and bias.
-4. The forward loop also computes the derivatives. Only the recurrence is left to the backward loop.
+3. What needs no recurrence is computed for all steps at once, outside the loops: x W, and the
+   gradients of x, W, U and b.
+4. The forward loop also computes the partial derivatives ∂. Only the recurrence is left to the
+   backward loop.
 
 docs/performance.md says how much each of them saves.
 
-Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000. The gates are in Keras'
-order: input, forget, cell, output.
+Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
 """
 
 from typing import Any, NamedTuple
@@ -20,11 +34,13 @@ import keras
 import tensorflow as tf
 
 
+# `Bidirectional` copies a layer by its config, and finds the class by its registered name.
 @keras.saving.register_keras_serializable("sentiment")
 class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
-    """Keras' LSTM with another loop, for float32 on a CPU.
+    """Compute Keras' LSTM with another loop, for float32 on a CPU.
 
-    Other activations, recurrent dropout and a layer without a bias use Keras' own loop.
+    With other options, the layer uses Keras' own loop. One result differs: after a masked first
+    step, the output is the initial state, which is 0 unless the caller gives one; Keras' is 0.
     """
 
     def inner_loop(
@@ -34,85 +50,95 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
         mask: tf.Tensor | None,
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Return the last output, the outputs that the layer returns, and the last state."""
+        """Return the last output, the outputs that the layer returns, and the last state.
+
+        Keras calls this method between the preparation of the state and the cast of the results.
+        """
         options = (
             self.activation,
             self.recurrent_activation,
             self.use_bias,
             self.recurrent_dropout,
+            self.compute_dtype,
         )
-        if options != (keras.activations.tanh, keras.activations.sigmoid, True, 0):
+        if options != (keras.activations.tanh, keras.activations.sigmoid, True, 0, "float32"):
             return super().inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
         if training and self.dropout:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, None]
-        words = None if mask is None else tf.cast(mask, tf.float32)
+        float_mask = None if mask is None else tf.cast(mask, tf.float32)
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
-            words = None if words is None else tf.reverse(words, [1])
+            float_mask = None if float_mask is None else tf.reverse(float_mask, [1])
         middle = tf.shape(sequences)[0] // 2
         halves = [
             self._run(
                 sequences[rows],
-                State(*(values[rows] for values in initial_state)),
-                None if words is None else words[rows],
+                State(initial_state[0][rows], initial_state[1][rows]),
+                None if float_mask is None else float_mask[rows],
             )
             for rows in (slice(None, middle), slice(middle, None))
         ]
-        outputs, *last = (tf.concat(parts, 0) for parts in zip(*halves, strict=True))
-        if words is not None and self.return_sequences and self.zero_output_for_mask:
-            outputs *= words[:, :, None]
-        return last[0], outputs, last
+        outputs = tf.concat([half[0] for half in halves], 0)
+        h = tf.concat([half[1].h for half in halves], 0)
+        c = tf.concat([half[1].c for half in halves], 0)
+        if float_mask is not None and self.return_sequences and self.zero_output_for_mask:
+            outputs *= float_mask[:, :, None]
+        return h, outputs, [h, c]
 
     def _run(
-        self, sequences: tf.Tensor, start: "State", words: tf.Tensor | None
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        self, x: tf.Tensor, start: "State", mask: tf.Tensor | None
+    ) -> tuple[tf.Tensor, "State"]:
         """Run half a batch.
 
         Args:
-            sequences: the input, shape (rows, steps, features).
+            x: the input, shape (rows, steps, features).
             start: the state before the first step.
-            words: 1 for each word, 0 for masked padding, shape (rows, steps). None: no mask.
+            mask: 1 for each word, 0 for masked padding, shape (rows, steps). None: no padding.
 
         Returns:
             The output after each step, shape (rows, steps, units), or only after the last one,
-            shape (rows, units); and the two parts of the last `State`.
+            shape (rows, units); and the state after the last step.
         """
-        inputs = tf.tensordot(_swap(sequences), tf.convert_to_tensor(self.cell.kernel), 1)
-        word_steps = None if words is None else tf.transpose(words)[:, :, None]
+        step_mask = None if mask is None else tf.transpose(mask)[:, :, None]
 
         @tf.custom_gradient  # type: ignore[untyped-decorator]
-        def loop(*variables: tf.Tensor) -> Any:
-            return _loop(self.return_sequences, word_steps, *variables)
+        def loop(
+            xw: tf.Tensor, h: tf.Tensor, c: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
+        ) -> Any:
+            # An eager tape would record the steps as well, and XLA cannot differentiate them.
+            arguments = [tf.stop_gradient(each) for each in (xw, h, c, recurrent, bias)]
+            return _loop(self.return_sequences, step_mask, *arguments)
 
+        # `custom_gradient` takes tensors as arguments. It would treat variables in another way.
         outputs, h, c = loop(
-            inputs,
-            *start,
+            tf.tensordot(_swap(x), tf.convert_to_tensor(self.cell.kernel), 1),
+            start.h,
+            start.c,
             tf.convert_to_tensor(self.cell.recurrent_kernel),
             tf.convert_to_tensor(self.cell.bias),
         )
-        return _swap(outputs) if self.return_sequences else outputs, h, c
+        return _swap(outputs) if self.return_sequences else outputs, State(h, c)
 
 
 class State(NamedTuple):
-    """The output and the cell of an LSTM, or their gradients, each of shape (rows, units)."""
+    """The hidden state h and the cell state c, or their gradients, each of shape (rows, units)."""
 
-    h: tf.Tensor
-    c: tf.Tensor
+    h: Any
+    c: Any
 
 
 class Derivatives(NamedTuple):
-    """The derivatives that a backward step multiplies by.
+    """The partial derivatives of all steps, see the equations above.
 
     Attributes:
-        gates: of the cell by the input, forget and cell gate, and of the output by the output
-            gate, all before their activation, shape (steps, rows, 4 · units).
-        h_to_c: of the output by the cell, shape (steps, rows, units).
-        c_to_c: of the cell by the cell before, shape (steps, rows, units).
+        gates: ∂c_t/∂z_i, ∂c_t/∂z_f, ∂c_t/∂z_g and ∂h_t/∂z_o, shape (steps, rows, 4 · units).
+        dh_dc: ∂h_t/∂c_t, shape (steps, rows, units).
+        dc_dc: ∂c_t/∂c_{t-1}, shape (steps, rows, units).
     """
 
     gates: Any
-    h_to_c: Any
-    c_to_c: Any
+    dh_dc: Any
+    dc_dc: Any
 
 
 def _swap(values: tf.Tensor) -> tf.Tensor:
@@ -120,81 +146,92 @@ def _swap(values: tf.Tensor) -> tf.Tensor:
     return tf.transpose(values, (1, 0, 2))
 
 
-def _loop(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tuple[Any, Any]:
+def _loop(
+    return_sequences: bool,
+    mask: tf.Tensor | None,
+    xw: tf.Tensor,
+    h: tf.Tensor,
+    c: tf.Tensor,
+    recurrent: tf.Tensor,
+    bias: tf.Tensor,
+) -> tuple[Any, Any]:
     """Run the steps of half a batch.
 
     Args:
-        sequences: return the output after each step, not only after the last one.
-        words: 1 for each word, 0 for masked padding, shape (steps, rows, 1). None: no mask.
-        variables: what the gates get from the input, shape (steps, rows, 4 · units); `State` before
-            the first step; the recurrent kernel, shape (units, 4 · units); the bias.
+        return_sequences: return the output after each step, not only after the last one.
+        mask: 1 for each word, 0 for masked padding, shape (steps, rows, 1). None: no padding.
+        xw: x W of all steps, shape (steps, rows, 4 · units).
+        h: the hidden state before the first step, shape (rows, units).
+        c: the cell state before the first step, shape (rows, units).
+        recurrent: U, shape (units, 4 · units).
+        bias: b, shape (4 · units,).
 
     Returns:
-        A tuple, and a function from the gradients of its values to those of `variables`. The tuple
-        has the outputs, and `State` after the last step.
+        A tuple, and a function from the gradients of its values to those of `xw`, `h`, `c`,
+        `recurrent` and `bias`. The tuple has the outputs, and h and c after the last step.
     """
-    # Otherwise an eager tape also records the steps, for which XLA has no gradient.
-    inputs, h, c, recurrent, bias = (tf.stop_gradient(variable) for variable in variables)
-    outputs, last_c, derivatives = _forward(inputs, State(h, c), recurrent, bias, words)
+    outputs, last_c, derivatives = _forward(xw, State(h, c), recurrent, bias, mask)
 
-    def gradient(d_outputs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> list[tf.Tensor]:
-        d_steps = d_outputs if sequences else None
-        d_last = State(d_h if sequences else d_h + d_outputs, d_c)
-        d_inputs, d_start = _backward(d_steps, d_last, recurrent, derivatives, words)
-        d_gates = tf.reshape(d_inputs, (-1, bias.shape[0]))
-        before = tf.reshape(outputs[:-1], (-1, h.shape[1]))
-        d_recurrent = tf.matmul(before, d_gates, transpose_a=True)
+    def gradient(d_outputs: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor) -> list[tf.Tensor]:
+        d_steps = d_outputs if return_sequences else None
+        d_last = State(dh if return_sequences else dh + d_outputs, dc)
+        dz, d_start = _backward(d_steps, d_last, recurrent, derivatives, mask)
+        dz_rows = tf.reshape(dz, (-1, bias.shape[0]))
+        previous = tf.reshape(outputs[:-1], (-1, h.shape[1]))
+        d_recurrent = tf.matmul(previous, dz_rows, transpose_a=True)
         # The sum over all rows, as a product with ones: tf.reduce_sum takes several times as long.
-        d_bias = tf.matmul(tf.ones((1, tf.shape(d_gates)[0])), d_gates)[0]
-        return [d_inputs, *d_start, d_recurrent, d_bias]
+        d_bias = tf.matmul(tf.ones((1, tf.shape(dz_rows)[0])), dz_rows)[0]
+        return [dz, d_start.h, d_start.c, d_recurrent, d_bias]
 
-    return (outputs[1:] if sequences else outputs[-1], outputs[-1], last_c), gradient
+    return (outputs[1:] if return_sequences else outputs[-1], outputs[-1], last_c), gradient
 
 
 @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
 def _forward(
-    inputs: tf.Tensor,
+    xw: tf.Tensor,
     start: State,
     recurrent: tf.Tensor,
     bias: tf.Tensor,
-    words: tf.Tensor | None,
+    mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, tf.Tensor, Derivatives]:
     """Run all steps forward. The arguments are those of `_loop`.
 
     Returns:
-        The output before the first step and after each, shape (steps + 1, rows, units); the cell
-        after the last step; and the derivatives.
+        h before the first step and after each, shape (steps + 1, rows, units); c after the last
+        step; and the partial derivatives.
     """
-    steps = tf.shape(inputs)[0]
+    steps = tf.shape(xw)[0]
 
-    def step(t: tf.Tensor, before: State, outputs: tf.TensorArray, arrays: Derivatives) -> Any:
-        gates = tf.split(inputs[t] + before.h @ recurrent + bias, 4, 1)
-        i = tf.sigmoid(gates[0])
-        f = tf.sigmoid(gates[1])
-        g = tf.tanh(gates[2])
-        o = tf.sigmoid(gates[3])
-        c = f * before.c + i * g
+    def step(t: tf.Tensor, previous: State, outputs: tf.TensorArray, arrays: Derivatives) -> Any:
+        z = tf.split(xw[t] + previous.h @ recurrent + bias, 4, 1)
+        i = tf.sigmoid(z[0])
+        f = tf.sigmoid(z[1])
+        g = tf.tanh(z[2])
+        o = tf.sigmoid(z[3])
+        c = f * previous.c + i * g
         tanh_c = tf.tanh(c)
         h = o * tanh_c
-        by_gate = [g * i * (1 - i), before.c * f * (1 - f), i * (1 - g**2), tanh_c * o * (1 - o)]
-        derivatives = Derivatives(tf.concat(by_gate, 1), h_to_c=o * (1 - tanh_c**2), c_to_c=f)
-        if words is not None:  # masked padding keeps the state
-            word = words[t]
-            past = 1 - word
-            h = word * h + past * before.h
-            c = word * c + past * before.c
+        gates = tf.concat(
+            [g * i * (1 - i), previous.c * f * (1 - f), i * (1 - g**2), tanh_c * o * (1 - o)], 1
+        )
+        derivatives = Derivatives(gates, dh_dc=o * (1 - tanh_c**2), dc_dc=f)
+        if mask is not None:  # masked padding keeps the state
+            is_word = mask[t]
+            is_padding = 1 - is_word
+            h = is_word * h + is_padding * previous.h
+            c = is_word * c + is_padding * previous.c
             derivatives = Derivatives(
-                word * derivatives.gates,
-                h_to_c=word * derivatives.h_to_c,
-                c_to_c=word * f + past,
+                is_word * derivatives.gates,
+                dh_dc=is_word * derivatives.dh_dc,
+                dc_dc=is_word * f + is_padding,
             )
         written = (array.write(t, now) for array, now in zip(arrays, derivatives, strict=True))
         return t + 1, State(h, c), outputs.write(t + 1, h), Derivatives(*written)
 
     outputs = _array(steps + 1, start.h).write(0, start.h)
-    arrays = Derivatives(_array(steps, inputs[0]), _array(steps, start.h), _array(steps, start.h))
-    begin = (0, start, outputs, arrays)
-    _, last, outputs, arrays = tf.while_loop(lambda t, *_: t < steps, step, begin)
+    arrays = Derivatives(_array(steps, xw[0]), _array(steps, start.h), _array(steps, start.h))
+    loop_vars = (0, start, outputs, arrays)
+    _, last, outputs, arrays = tf.while_loop(lambda t, *_: t < steps, step, loop_vars)
     return outputs.stack(), last.c, Derivatives(*(array.stack() for array in arrays))
 
 
@@ -204,7 +241,7 @@ def _backward(
     d_last: State,
     recurrent: tf.Tensor,
     derivatives: Derivatives,
-    words: tf.Tensor | None,
+    mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, State]:
     """Run all steps backward.
 
@@ -212,29 +249,31 @@ def _backward(
         d_steps: gradients of the output after each step, shape (steps, rows, units), if all of
             them were returned.
         d_last: gradients of the state after the last step.
-        recurrent: the recurrent kernel.
-        derivatives: see `_forward`.
-        words: see `_loop`.
+        recurrent: U.
+        derivatives: the partial derivatives.
+        mask: see `_loop`.
 
     Returns:
-        The gradients of `inputs` and of the state before the first step.
+        dz of all steps, shape (steps, rows, 4 · units), and the gradients of the state before the
+        first step.
     """
     transposed = tf.transpose(recurrent)  # once: in the loop, the product takes twice as long
 
-    def step(t: tf.Tensor, after: State, d_inputs: tf.TensorArray) -> Any:
-        d_h = after.h if d_steps is None else after.h + d_steps[t]
-        d_c = after.c + d_h * derivatives.h_to_c[t]
-        d_gates = tf.concat([d_c, d_c, d_c, d_h], 1) * derivatives.gates[t]
-        d_before = d_gates @ transposed
-        if words is not None:  # masked padding passes the gradient on
-            d_before += (1 - words[t]) * d_h
-        before = State(d_before, d_c * derivatives.c_to_c[t])
-        return t - 1, before, d_inputs.write(t, d_gates)
+    def step(t: tf.Tensor, after: State, arrays: tf.TensorArray) -> Any:
+        dh = after.h if d_steps is None else after.h + d_steps[t]
+        dc = after.c + dh * derivatives.dh_dc[t]
+        # i, f and g act through c, and o acts on h.
+        dz = tf.concat([dc, dc, dc, dh], 1) * derivatives.gates[t]
+        dh_previous = dz @ transposed
+        if mask is not None:  # masked padding passes the gradient on
+            dh_previous += (1 - mask[t]) * dh
+        previous = State(dh_previous, dc * derivatives.dc_dc[t])
+        return t - 1, previous, arrays.write(t, dz)
 
     steps = tf.shape(derivatives.gates)[0]
-    begin = (steps - 1, d_last, _array(steps, derivatives.gates[0]))
-    _, d_start, d_inputs = tf.while_loop(lambda t, *_: t >= 0, step, begin)
-    return d_inputs.stack(), d_start
+    loop_vars = (steps - 1, d_last, _array(steps, derivatives.gates[0]))
+    _, d_start, arrays = tf.while_loop(lambda t, *_: t >= 0, step, loop_vars)
+    return arrays.stack(), d_start
 
 
 def _array(steps: tf.Tensor, like: tf.Tensor) -> tf.TensorArray:

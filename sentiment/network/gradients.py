@@ -139,6 +139,17 @@ def distance_table(relative_norms: NDArray[np.float64]) -> pd.DataFrame:
     return pd.DataFrame({"distance": np.arange(len(mean)), **columns})
 
 
+def add_initial_mean(table: pd.DataFrame, initial: pd.DataFrame) -> pd.DataFrame:
+    """Return the gradients of a trained model with a column `initial_mean`.
+
+    Args:
+        table: the gradients, see `distance_table`.
+        initial: those before the first epoch. Distances that it lacks get NaN.
+    """
+    means = initial[["distance", "mean"]].rename(columns={"mean": "initial_mean"})
+    return table.merge(means, on="distance", how="left")
+
+
 def gradient_reach(table: pd.DataFrame) -> int:
     """Return the greatest distance, in words, with a mean of at least `REACH_THRESHOLD`.
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Batches between two returns to Python. Each return takes time, and only then can a training stop.
 STEPS_PER_EXECUTION = 4
-FAST_LSTM = "fast LSTM"
 FLOAT32_MIN = float(np.finfo(np.float32).min)
 # Keras writes these differently each time that it saves a model.
 DATE = re.compile(rb', "date_saved": "[^"]*"')
@@ -65,7 +64,13 @@ def build_model(params: TrainParams, pad: PadParams, reviews: int) -> "keras.Mod
 
 
 def implementation(params: TrainParams) -> str:
-    """Return what trains the model: `FAST_LSTM`, or "stock Keras" and the reason."""
+    """Return what trains the model: "fast LSTM", or "stock Keras" and the reason."""
+    obstacle = fast_path_obstacle(params)
+    return f"stock Keras: {obstacle}" if obstacle else "fast LSTM"
+
+
+def fast_path_obstacle(params: TrainParams) -> str | None:
+    """Return why the model cannot have the layer `FastLSTM`, or None if it can."""
     import tensorflow as tf
 
     kind = "linear model" if params.architecture == "linear" else params.cell
@@ -75,10 +80,7 @@ def implementation(params: TrainParams) -> str:
         "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
         "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
     }
-    for obstacle, applies in obstacles.items():
-        if applies:
-            return f"stock Keras: {obstacle}"
-    return FAST_LSTM
+    return next((obstacle for obstacle, applies in obstacles.items() if applies), None)
 
 
 def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
@@ -95,7 +97,7 @@ def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
     if params.mask_padding and params.cell != "simple_rnn":
         arguments["use_cudnn"] = False  # cuDNN does not support padding before a review
     layer: keras.layers.RNN
-    if implementation(params) == FAST_LSTM:
+    if fast_path_obstacle(params) is None:
         from sentiment.network.fast_lstm import FastLSTM
 
         layer = FastLSTM(params.units, **arguments)

@@ -19,9 +19,10 @@ OPTIONAL_MODULES = ("matplotlib", "matplotlib.pyplot", "sklearn")
 
 def load_keras() -> ModuleType:
     """Import Keras with TensorFlow, and return it. Show their messages only if the import fails."""
+    os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
     if "keras" in sys.modules:
         return sys.modules["keras"]
-    os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's keras.json says
     with tempfile.TemporaryFile() as messages:
         stderr = os.dup(STDERR)
         os.dup2(messages.fileno(), STDERR)
@@ -44,12 +45,14 @@ def paused_garbage_collection() -> Iterator[None]:
     Otherwise Python searches all modules again and again while others are imported: 1.5 of the 5.3
     seconds that importing TensorFlow and MLflow takes.
     """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from sentiment.errors import UserError
 from sentiment.params import FetchParams, PadParams
 from sentiment.prediction.tokenizer import Reviews
 from workflow import files
-from workflow.files import FetchSections, PadSections
+from workflow.files import FetchInputs, PadInputs
 
 
 def test_reviews_are_read_back(tmp_path: Path) -> None:
@@ -21,15 +21,15 @@ def test_reviews_are_read_back(tmp_path: Path) -> None:
 
 
 def test_sections_are_read_back_with_their_types(tmp_path: Path) -> None:
-    sections = PadSections(fetch=FetchParams(dataset="synthetic"), pad=PadParams(max_length=40))
-    files.write_sections(tmp_path, sections)
-    assert files.read_sections(tmp_path, PadSections) == sections
+    sections = PadInputs(fetch=FetchParams(dataset="synthetic"), pad=PadParams(max_length=40))
+    files.write_inputs(tmp_path, sections)
+    assert files.read_inputs(tmp_path, PadInputs) == sections
 
 
 def test_sections_of_another_stage_are_damage(tmp_path: Path) -> None:
-    files.write_sections(tmp_path, FetchSections(fetch=FetchParams()))
+    files.write_inputs(tmp_path, FetchInputs(fetch=FetchParams()))
     with pytest.raises(UserError, match=r"params\.json is damaged"):
-        files.read_sections(tmp_path, PadSections)
+        files.read_inputs(tmp_path, PadInputs)
 
 
 def test_a_missing_file_says_which_command_makes_it(tmp_path: Path) -> None:

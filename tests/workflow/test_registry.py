@@ -12,10 +12,10 @@ from mlflow.entities.model_registry import ModelVersion
 from sentiment.errors import UserError
 from sentiment.params import EvaluateParams, FetchParams, PadParams, TrainParams
 from workflow import card, files, registry, store
-from workflow.files import EvaluateSections
+from workflow.files import EvaluateInputs
 from workflow.promotion import Decision
 
-SECTIONS = EvaluateSections(
+INPUTS = EvaluateInputs(
     fetch=FetchParams(),
     pad=PadParams(),
     train=TrainParams(),
@@ -74,7 +74,7 @@ def submit(correct: int, first: int = 0) -> ModelVersion:
         mlflow.log_artifact(str(files.PREDICTIONS_FILE))
     client = mlflow.MlflowClient()
     version = client.create_model_version(NAME, run.info.artifact_uri, run.info.run_id)
-    registry.decide(version, SECTIONS, alpha=0.05)
+    registry.decide(version, INPUTS, alpha=0.05)
     return client.get_model_version(NAME, version.version)
 
 
@@ -143,7 +143,7 @@ def test_the_rule_decides_once_about_a_version() -> None:
     submit(400)
     second = submit(402)
     predictions(600).to_csv(files.PREDICTIONS_FILE, index=False)
-    assert registry.decide(second, SECTIONS, alpha=0.05) is None
+    assert registry.decide(second, INPUTS, alpha=0.05) is None
     assert champion() == "1"
 
 
@@ -156,7 +156,7 @@ def test_a_champion_without_a_reason_gets_one() -> None:
     client = mlflow.MlflowClient()
     version = client.create_model_version(NAME, run.info.artifact_uri, run.info.run_id)
     client.set_registered_model_alias(NAME, registry.CHAMPION, version.version)
-    decision = registry.decide(version, SECTIONS, alpha=0.05)
+    decision = registry.decide(version, INPUTS, alpha=0.05)
     assert decision == Decision(True, "promoted by a person")
 
 
@@ -178,7 +178,7 @@ def test_a_decision_that_was_killed_keeps_its_reason_and_card(
             submit(500)
     assert champion() == "2"
     second = mlflow.MlflowClient().get_model_version(NAME, "2")
-    registry.decide(second, SECTIONS, alpha=0.05)
+    registry.decide(second, INPUTS, alpha=0.05)
     second = mlflow.MlflowClient().get_model_version(NAME, "2")
     assert second.tags[registry.DECISION] == "champion"
     assert second.tags[registry.REASON].startswith("better than the champion: accuracy 0.8333")
@@ -203,10 +203,22 @@ def test_the_alias_goes_to_the_last_champion_alone() -> None:
     first = submit(400)
     second = submit(500)
     mlflow.MlflowClient().delete_registered_model_alias(NAME, registry.CHAMPION)
-    registry.decide(first, SECTIONS, alpha=0.05)
+    registry.decide(first, INPUTS, alpha=0.05)
     assert registry.find_champion(NAME) is None
-    registry.decide(second, SECTIONS, alpha=0.05)
+    registry.decide(second, INPUTS, alpha=0.05)
     assert champion() == "2"
+
+
+@pytest.mark.usefixtures("here")
+def test_the_alias_goes_to_the_version_that_a_person_promoted_last() -> None:
+    first = submit(400)
+    second = submit(500)
+    registry.promote_run(str(first.run_id))
+    mlflow.MlflowClient().delete_registered_model_alias(NAME, registry.CHAMPION)
+    registry.decide(second, INPUTS, alpha=0.05)
+    assert registry.find_champion(NAME) is None
+    registry.decide(first, INPUTS, alpha=0.05)
+    assert champion() == "1"
 
 
 @pytest.mark.usefixtures("here")
@@ -221,7 +233,7 @@ def test_a_test_is_counted_once_if_its_decision_was_killed(monkeypatch: pytest.M
         with pytest.raises(KeyboardInterrupt):
             submit(500)
     second = mlflow.MlflowClient().get_model_version(NAME, "2")
-    registry.decide(second, SECTIONS, alpha=0.05)
+    registry.decide(second, INPUTS, alpha=0.05)
     assert champion() == "2"
     assert mlflow.MlflowClient().get_model_version(NAME, "1").tags[registry.TEST_COUNT] == "1"
 
@@ -234,7 +246,7 @@ def test_a_lost_champion_that_is_registered_again_keeps_its_reason_card_and_test
     client.delete_model_version(NAME, lost.version)
     predictions(400).to_csv(files.PREDICTIONS_FILE, index=False)
     again = client.create_model_version(NAME, str(lost.source), str(lost.run_id))
-    registry.decide(again, SECTIONS, alpha=0.05)
+    registry.decide(again, INPUTS, alpha=0.05)
     assert champion() == str(again.version)
     again = client.get_model_version(NAME, again.version)
     assert again.tags[registry.REASON] == "there was no other champion"
@@ -248,9 +260,9 @@ def test_a_champion_whose_alias_was_deleted_is_champion_again() -> None:
     first = submit(400)
     second = submit(402)
     mlflow.MlflowClient().delete_registered_model_alias(NAME, registry.CHAMPION)
-    assert registry.decide(second, SECTIONS, alpha=0.05) is None  # it was not promoted
+    assert registry.decide(second, INPUTS, alpha=0.05) is None  # it was not promoted
     assert registry.find_champion(NAME) is None
-    registry.decide(first, SECTIONS, alpha=0.05)
+    registry.decide(first, INPUTS, alpha=0.05)
     assert champion() == "1"
 
 
@@ -269,7 +281,7 @@ def test_a_store_that_fails_while_the_rule_decides_leaves_the_decision_open(
             submit(500)
     second = mlflow.MlflowClient().get_model_version(NAME, "2")
     assert registry.DECISION not in second.tags
-    registry.decide(second, SECTIONS, alpha=0.05)
+    registry.decide(second, INPUTS, alpha=0.05)
     assert champion() == "2"
 
 
@@ -281,7 +293,7 @@ def test_a_champion_on_another_test_set_stays() -> None:
         mlflow.log_artifact(str(files.PREDICTIONS_FILE))
     client = mlflow.MlflowClient()
     version = client.create_model_version(NAME, run.info.artifact_uri, run.info.run_id)
-    decision = registry.decide(version, SECTIONS, alpha=0.05)
+    decision = registry.decide(version, INPUTS, alpha=0.05)
     assert decision == Decision(False, "the champion was evaluated on another test set")
 
 
@@ -344,7 +356,7 @@ def test_a_version_that_does_not_exist_is_one_message(uri: str | None, message: 
 
 
 def test_a_card_says_what_a_user_should_know() -> None:
-    sections = SECTIONS.model_copy(update={"fetch": FetchParams(dataset="synthetic")})
+    sections = INPUTS.model_copy(update={"fetch": FetchParams(dataset="synthetic")})
     text = card.describe_version(sections, predictions(540).iloc[:100], Decision(False, "luck"))
     assert text.startswith(
         "1.0000 · lstm-64 · not promoted\n\nDecision after the evaluation: luck."

@@ -268,11 +268,13 @@ def test_the_run_of_a_killed_training_with_other_params_does_not_stay_running(
         tags = {"training.id": killed.training_id, STATE: "training"}
     client = mlflow.MlflowClient()
     client.create_run(complete.info.experiment_id, tags=tags)
+    elsewhere = client.create_run(client.create_experiment("another dataset"), tags=tags)
     with checkpoint.exclusive_checkpoint("0123456789abcdef"):  # it resumes elsewhere
         sentiment("sync")
         assert [run.info.status for run in runs()] == ["RUNNING", "FINISHED"]
     sentiment("sync")
     assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]
+    assert client.get_run(elsewhere.info.run_id).info.status == "KILLED"
 
 
 @pytest.mark.usefixtures("project")

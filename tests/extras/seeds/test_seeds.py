@@ -83,6 +83,17 @@ def test_second_call_trains_nothing_and_resumes_the_parent_run(
     parent = find_parent()
     assert parent.info.run_id == parent_id
     assert parent.info.status == "FINISHED"
+    assert str(parent.info.run_name).startswith("2 seeds · lstm-4")
+
+
+@pytest.mark.usefixtures("group")
+def test_fewer_seeds_than_before_include_those_of_earlier_calls(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow.MlflowClient().log_metric(find_parent().info.run_id, "seeds", 3)
+    monkeypatch.setattr(experiments, "run_experiment", lambda *_: 1)
+    message = sentiment.fail("seeds", "--count", "2")
+    assert "Error: The training of seed 44 failed, see above." in message
 
 
 @pytest.mark.usefixtures("group")

@@ -37,13 +37,13 @@ def test_metrics_equal_the_textbook_formulas() -> None:
         "test_ece": metrics.calibration_error(PREDICTIONS),
         "test_accuracy_unseen": 5 / 7,
     }
-    assert metrics.test_metrics(PREDICTIONS) == pytest.approx(expected)
+    assert metrics.compute_metrics(PREDICTIONS) == pytest.approx(expected)
 
 
 def test_metrics_that_are_not_defined_are_missing_or_zero() -> None:
-    seen = metrics.test_metrics(PREDICTIONS.assign(seen_in_training=True))
+    seen = metrics.compute_metrics(PREDICTIONS.assign(seen_in_training=True))
     assert "test_accuracy_unseen" not in seen
-    never = metrics.test_metrics(PREDICTIONS.assign(predicted="negative"))
+    never = metrics.compute_metrics(PREDICTIONS.assign(predicted="negative"))
     assert never["test_precision"] == never["test_recall"] == never["test_f1"] == 0
 
 

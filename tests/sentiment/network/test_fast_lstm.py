@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sentiment.network.model import FAST_LSTM, implementation, recurrent_layer, save_model
+from sentiment.network.model import implementation, recurrent_layer, save_model
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.prediction.backend import load_keras
 from tests.networks import new_model, new_training, pad_params, train_params
@@ -128,7 +128,7 @@ def test_saved_model_is_plain_keras(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"dropout": {"input": 0.1, "embedding": 0.1, "head": 0.1}}, FAST_LSTM),
+        ({"dropout": {"input": 0.1, "embedding": 0.1, "head": 0.1}}, "fast LSTM"),
         ({"accelerate": False}, "stock Keras: train.accelerate is false"),
         ({"architecture": "linear"}, "stock Keras: a linear model has no other path"),
         ({"cell": "gru"}, "stock Keras: a gru has no other path"),
