@@ -5,25 +5,19 @@ Each extra whose folder is there adds a command of its own.
 
 import importlib
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sentiment.errors import UserError
-from sentiment.params import Params, flatten
+from sentiment.params import Params
 from workflow.dvc_process import run_dvc
-from workflow.files import FetchInputs
 from workflow.loopback import LOOPBACK, check_port_is_free
 from workflow.params_file import (
     PARAMS_FILE,
     load_params,
-    parse_params,
-    read_yaml,
     update_params_file,
 )
 from workflow.provenance import git
@@ -31,11 +25,8 @@ from workflow.stage import describe_error, quiet_libraries
 from workflow.store import UI_PORT
 
 EXTRAS = Path(__file__).parent / "extras"
-PRESETS = Path("presets")
 RUN_CACHE = Path(".dvc", "cache", "runs")
 RESULTS = (str(PARAMS_FILE), "dvc.lock", "metrics")
-DEFAULT = "default"
-PRESET_SECTIONS = ("pad", "train")
 SYNTHETIC_NOTE = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
 MAX_WORDS = 5  # words with the largest effects
 
@@ -123,11 +114,13 @@ def use_synthetic_dataset_if_imdb_is_unavailable(params: Params) -> None:
 
 
 def has_imdb() -> bool:
-    """Return whether `data/fetch` has IMDB."""
+    """Return whether `data/fetch` has IMDB. If it is damaged, DVC makes it again."""
     from workflow import files
 
-    path = files.FETCH / files.PARAMS
-    return path.exists() and files.read_inputs(files.FETCH, FetchInputs).fetch.name == "imdb"
+    try:
+        return files.read_inputs(files.FETCH, files.FetchInputs).fetch.name == "imdb"
+    except UserError:
+        return False
 
 
 def remove_empty_cache_entries() -> None:
@@ -136,7 +129,7 @@ def remove_empty_cache_entries() -> None:
     DVC 3.67 fails on such a folder: `join() argument must be str, bytes, or os.PathLike object`.
     """
     for entry in RUN_CACHE.glob("*/*"):
-        if not any(entry.iterdir()):
+        if entry.is_dir() and not any(entry.iterdir()):
             entry.rmdir()
 
 
@@ -180,107 +173,24 @@ def verify() -> None:
     Every stage runs in the clone, even if DVC's cache has its outputs. The clone has a store of its
     own.
     """
-    committed = read_outputs(Path())
-    changes = command_output("git", "status", "--porcelain", "--untracked-files=no")
-    if changes:
-        raise UserError(f"There are uncommitted changes:\n{changes}Commit them first.")
-    with tempfile.TemporaryDirectory() as scratch:
-        clone = Path(scratch) / "clone"
-        command_output("git", "clone", "--quiet", ".", str(clone))
-        copy_untracked_texts(clone)
-        dvc_config = Path(".dvc", "config.local")
-        if dvc_config.exists():
-            shutil.copyfile(dvc_config, clone / dvc_config)
-        if run_dvc("repro", "--force", folder=clone, MLFLOW_TRACKING_URI="", DVC_ROOT=""):
-            raise UserError("The pipeline failed in a clone of this commit, see above.")
-        again = read_outputs(clone)
-    differing = [path for path, digest in committed.items() if again.get(path) != digest]
-    if differing:
-        raise UserError(f"These outputs differ: {', '.join(differing)}")
-    click.echo(f"All {len(committed)} outputs are the same, bit for bit.")
+    from workflow.verification import verify_outputs
 
-
-def read_outputs(project: Path) -> dict[str, str]:
-    """Read the digest of each output in a project's dvc.lock."""
-    lock = read_yaml(project / "dvc.lock")
-    return {
-        output["path"]: output["md5"]
-        for stage in lock["stages"].values()
-        for output in stage["outs"]
-    }
-
-
-def command_output(*command: str) -> str:
-    """Return the standard output of a command.
-
-    Raises:
-        UserError: the command failed.
-    """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
-    return done.stdout
-
-
-def copy_untracked_texts(clone: Path) -> None:
-    """Copy the texts of the dataset into a clone, since git may not have them."""
-    fetch = load_params().fetch
-    for path in (fetch.table.train, fetch.table.test, fetch.added_texts):
-        target = clone / path
-        if target.exists() or Path(path).is_absolute():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if Path(path).is_dir() else shutil.copyfile
-        copy(path, target)
+    click.echo(f"All {verify_outputs()} outputs are the same, bit for bit.")
 
 
 @main.command()
 @click.argument("name")
-@click.option("--fetch", is_flag=True, help="Also set the params of the dataset to their defaults.")
-def preset(name: str, fetch: bool) -> None:
+@click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
+def preset(name: str, with_dataset: bool) -> None:
     """Write the params of presets/NAME.yaml into params.yaml.
 
     All other params of pad and train get their defaults, so that two presets never mix. The name
     `default` is the preset without changes.
     """
-    defaults = Params().model_dump()
-    sections = [*PRESET_SECTIONS, *(["fetch"] if fetch else [])]
-    document = read_preset(name) if name != DEFAULT else {}
-    for section in document:
-        if section not in PRESET_SECTIONS:
-            raise UserError(f"presets/{name}.yaml: a preset cannot set {section}. Remove it.")
-    merged = merge({section: defaults[section] for section in sections}, document)
-    params = parse_params({**defaults, **merged}, f"presets/{name}.yaml")
-    values: dict[str, Any] = {}
-    for section in sections:
-        values |= flatten(getattr(params, section), section)
-    changes = update_params_file(values)
+    from workflow.presets import apply_preset
+
+    changes = apply_preset(name, with_dataset)
     click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """Read a preset.
-
-    Raises:
-        UserError: there is no such preset, or it is no mapping.
-    """
-    path = PRESETS / f"{name}.yaml"
-    names = [DEFAULT, *sorted(each.stem for each in PRESETS.glob("*.yaml"))]
-    if name not in names:
-        raise UserError(f"There is no preset {name}. Use one of these names: {', '.join(names)}.")
-    document = read_yaml(path)
-    if not isinstance(document, dict):
-        raise UserError(f"{path} is not a mapping of sections. Write it like params.yaml.")
-    return document
-
-
-def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return nested values with changes, which may be nested."""
-    merged = dict(values)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
 
 
 @main.command()

@@ -13,7 +13,7 @@ from sentiment.data import imdb
 from sentiment.params import FetchParams, Params
 from tests.conftest import Command, runs
 from tests.project import ROOT, Project
-from workflow import files, sync
+from workflow import files, sync, verification
 from workflow.params_file import load_params
 
 
@@ -92,7 +92,7 @@ def test_a_preset_leaves_the_dataset_alone_unless_told_otherwise(sentiment: Comm
     )
     sentiment("preset", "linear")
     assert load_params().fetch.dataset == "table"
-    sentiment("preset", "default", "--fetch")
+    sentiment("preset", "default", "--with-dataset")
     assert load_params() == Params()
 
 
@@ -192,6 +192,7 @@ def test_what_a_killed_dvc_left_in_its_run_cache_is_removed() -> None:
     whole = cli.RUN_CACHE / "aa" / "aa11" / "bb22"
     whole.parent.mkdir(parents=True)
     whole.touch()
+    (cli.RUN_CACHE / "aa" / ".DS_Store").touch()
     empty = cli.RUN_CACHE / "aa" / "aa22"
     empty.mkdir()
     cli.remove_empty_cache_entries()
@@ -275,7 +276,7 @@ def test_files_that_git_does_not_track_do_not_stop_a_verification(
     (project.path / "dvc.lock").write_text("stages: {}\n", encoding="utf-8")
     project.commit()
     (project.path / "notes.txt").touch()
-    monkeypatch.setattr(cli, "run_dvc", lambda *_, **__: 0)
+    monkeypatch.setattr(verification, "run_dvc", lambda *_, **__: 0)
     assert sentiment("verify") == "All 0 outputs are the same, bit for bit.\n"
 
 
@@ -293,5 +294,5 @@ def test_outputs_that_differ_are_named(
         (folder / "dvc.lock").write_text(lock % "bb", encoding="utf-8")
         return 0
 
-    monkeypatch.setattr(cli, "run_dvc", run_dvc)
+    monkeypatch.setattr(verification, "run_dvc", run_dvc)
     assert sentiment.fail("verify") == "Error: These outputs differ: data/train\n"

@@ -25,8 +25,9 @@ from filelock import FileLock, Timeout
 from pathspec import GitIgnoreSpec
 
 from sentiment.errors import AlreadyRunningError
+from sentiment.network.model import implementation
 from sentiment.params import TrainParams
-from sentiment.prediction.backend import usable_cores
+from sentiment.prediction.backend import load_keras, usable_cores
 from workflow import files
 from workflow.params_file import read_yaml
 
@@ -65,11 +66,8 @@ class Checkpoint:
 
     @property
     def run_info(self) -> dict[str, Any]:
-        """The training's id, and the tags and the diff of its run."""
-        try:
-            return dict(json.loads((self.folder / RUN_INFO_FILE).read_bytes()))
-        except (FileNotFoundError, ValueError):
-            return {}
+        """See `read_run_info`."""
+        return read_run_info(self.folder)
 
     def write_run_info(self, **changes: Any) -> None:
         """Add to `run_info`."""
@@ -97,6 +95,14 @@ class Checkpoint:
             return None
 
 
+def read_run_info(folder: Path) -> dict[str, Any]:
+    """Read the training's id, and the tags and the diff of its run, as far as they are known."""
+    try:
+        return dict(json.loads((folder / RUN_INFO_FILE).read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
 def _replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(f"{path.name}.partial")
@@ -108,8 +114,9 @@ def training_key(params: TrainParams) -> str:
     """Return a digest of everything that the bits of a training depend on.
 
     These are the params, the files that dvc.yaml lists for the stage `train`, the versions of some
-    packages, and the processor.
+    packages, the processor, XLA's flags, and whether Keras' layer trains because of a GPU.
     """
+    load_keras()  # which sets XLA's flags
     dependencies = read_yaml(Path("dvc.yaml"))["stages"]["train"]["deps"]
     document = {
         "params": params.model_dump(),
@@ -120,6 +127,7 @@ def training_key(params: TrainParams) -> str:
         },
         "packages": {package: version(package) for package in PACKAGES},
         "processor": [processor_name(), usable_cores()],
+        "implementation": [implementation(params), os.environ["XLA_FLAGS"]],
     }
     text = json.dumps(document, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -176,9 +184,11 @@ def interrupted_trainings() -> Iterator[str]:
     for folder in (files.root() / FOLDER).glob("*/"):
         try:
             with FileLock(f"{folder}.lock", timeout=0):
-                yield Checkpoint(folder).training_id
+                training_id = read_run_info(folder).get("training_id")
         except Timeout:
             continue
+        if training_id:
+            yield training_id
 
 
 def remove_checkpoint(key: str) -> None:

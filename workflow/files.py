@@ -32,12 +32,12 @@ WORD_INDEX_FILE = FETCH / "word_index.json"
 HISTORY_FILE = METRICS_FOLDER / "history.csv"
 INITIAL_GRADIENTS_FILE = TRAIN / "initial_gradients.csv"
 GRADIENTS_FILE = METRICS_FOLDER / "gradients.csv"
-TRAINING_METRICS_FILE = TRAIN / "metrics.json"
-TEST_METRICS_FILE = EVALUATE / "metrics.json"
-COMPARED_TEST_METRICS_FILE = METRICS_FOLDER / "evaluate.json"
+METRICS = "metrics.json"  # all metrics of a stage, in its folder of data/
+TRAINING_METRICS_FILE = TRAIN / METRICS
+TEST_METRICS_FILE = EVALUATE / METRICS
 PREDICTIONS_FILE = EVALUATE / "predictions.csv"
 FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
-PARAMS = "params.json"  # in each folder of data/: what the folder depends on
+INPUTS = "inputs.json"  # in each folder of data/: what the folder depends on
 
 
 class FetchInputs(Section):
@@ -119,14 +119,18 @@ def write_metrics(folder: Path, metrics: Mapping[str, float], compared: Sequence
         metrics: by name.
         compared: names of the metrics for `metrics/<stage>.json`, which `dvc metrics` shows.
     """
-    write_json(folder / "metrics.json", metrics)
-    selected = {name: metrics[name] for name in compared}
-    write_json(METRICS_FOLDER / f"{folder.name}.json", selected)
+    write_json(folder / METRICS, metrics)
+    write_json(compared_metrics_file(folder), {name: metrics[name] for name in compared})
+
+
+def compared_metrics_file(folder: Path) -> Path:
+    """Return the file of the metrics that `dvc metrics` shows, for a folder of `data/`."""
+    return METRICS_FOLDER / f"{folder.name}.json"
 
 
 def write_inputs(folder: Path, inputs: FetchInputs) -> None:
     """Write what a folder of `data/` depends on into it."""
-    write_json(folder / PARAMS, inputs.model_dump())
+    write_json(folder / INPUTS, inputs.model_dump())
 
 
 def read_inputs(folder: Path, kind: type[InputsT]) -> InputsT:
@@ -135,7 +139,7 @@ def read_inputs(folder: Path, kind: type[InputsT]) -> InputsT:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = folder / PARAMS
+    path = folder / INPUTS
     try:
         return kind.model_validate(read_json(path))
     except ValidationError as error:
@@ -143,7 +147,7 @@ def read_inputs(folder: Path, kind: type[InputsT]) -> InputsT:
 
 
 def guard_formulas(texts: Iterable[str]) -> list[str]:
-    """Return texts with a space, which no tokenizer reads, before what may look like a formula."""
+    """Put a space, which tokenizers ignore, before texts that may look like a formula."""
     return [FORMULA_START.sub(" ", text) for text in texts]
 
 

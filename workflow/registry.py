@@ -18,6 +18,7 @@ from workflow.promotion import (
     Decision,
     decide_promotion,
     decide_without_champion,
+    have_same_predictions,
     have_same_test_set,
 )
 
@@ -220,6 +221,8 @@ def _new_decision(
         return Decision(False, f"the champion's predictions cannot be read: {first_line(error)}")
     if not have_same_test_set(candidate, predictions):
         return Decision(False, "the champion was evaluated on another test set")
+    if have_same_predictions(candidate, predictions):  # which is no test
+        return Decision(False, "its predictions are those of the champion")
     return decide_promotion(candidate, predictions, alpha, _count_test(version, champion))
 
 

@@ -37,16 +37,18 @@ class SignalFlag:
     def __init__(self, parent: int | None = None) -> None:
         self.number: int | None = None
         self.parent = parent
+        self._watched: list[signal.Signals] = []
 
     def watch(self) -> None:
         """Set the flag from now on, in place of what the signals do by default."""
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
                 signal.signal(number, self._receive)
+                self._watched.append(number)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         self.number = number
-        for each in SIGNALS:
+        for each in self._watched:
             signal.signal(each, signal.SIG_DFL)
         os.write(2, b"\nStopping. Send the signal again to stop at once.\n")
 

@@ -81,7 +81,7 @@ def is_server(uri: str) -> bool:
 
 def run_url(experiment_id: str, run_id: str) -> str:
     """Return the URL of a run's page, on the server or in the UI at its default port."""
-    return f"{_experiment_url(experiment_id, UI_PORT)}/{run_id}?{WORKFLOW}"
+    return f"{_experiment_url(experiment_id)}/{run_id}?{WORKFLOW}"
 
 
 def runs_url(experiment_id: str, port: int = UI_PORT) -> str:
@@ -89,7 +89,7 @@ def runs_url(experiment_id: str, port: int = UI_PORT) -> str:
     return f"{_experiment_url(experiment_id, port)}?{WORKFLOW}&viewStateShareKey={VIEW}"
 
 
-def _experiment_url(experiment_id: str, port: int) -> str:
+def _experiment_url(experiment_id: str, port: int = UI_PORT) -> str:
     uri = tracking_uri()
     base = redact(uri).rstrip("/") if is_server(uri) else f"http://{LOOPBACK}:{port}"
     return f"{base}/#/experiments/{experiment_id}/runs"

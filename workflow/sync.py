@@ -113,29 +113,36 @@ def find_mismatch() -> str | None:
 
     A single stage, `git checkout` or `dvc checkout` can leave files of different trainings.
     """
-    if not (files.TRAIN / files.PARAMS).exists():
-        return f"{files.TRAIN / files.PARAMS} is missing."
+    if not (files.TRAIN / files.INPUTS).exists():
+        return f"{files.TRAIN / files.INPUTS} is missing."
     train_inputs = files.read_inputs(files.TRAIN, TrainInputs)
-    if (files.FETCH / files.PARAMS).exists():
+    if (files.FETCH / files.INPUTS).exists():
         fetched = files.read_inputs(files.FETCH, FetchInputs)
         if fetched.fetch != train_inputs.fetch:
             return f"{files.TRAIN} was not made from the present {files.FETCH}."
-    if (files.PAD / files.PARAMS).exists():
+    if (files.PAD / files.INPUTS).exists():
         padded = files.read_inputs(files.PAD, PadInputs)
         if (padded.fetch, padded.pad) != (train_inputs.fetch, train_inputs.pad):
             return f"{files.TRAIN} was not made from the present {files.PAD}."
+    folders = [files.TRAIN]
     if _read_evaluate_inputs(train_inputs) is not None:
-        predictions = registry.read_predictions(files.PREDICTIONS_FILE)
-        accuracy = (predictions["actual"] == predictions["predicted"]).mean()
-        path = files.COMPARED_TEST_METRICS_FILE
-        if not math.isclose(accuracy, files.read_json(path)["test_accuracy"]):
-            return f"{path} was not made with the present {files.EVALUATE}."
+        folders.append(files.EVALUATE)
+    for folder in folders:
+        compared = files.compared_metrics_file(folder)
+        metrics = files.read_json(folder / files.METRICS)
+        if not files.read_json(compared).items() <= metrics.items():
+            return f"{compared} was not made with the present {folder}."
+    metrics = files.read_json(files.TRAINING_METRICS_FILE)
+    history = pd.read_csv(files.HISTORY_FILE)
+    losses = history["val_loss"][history["epoch"] == metrics["kept_epoch"]]
+    if not any(math.isclose(loss, metrics["val_loss"]) for loss in losses):
+        return f"{files.HISTORY_FILE} was not made with the present {files.TRAIN}."
     return None
 
 
 def _read_evaluate_inputs(train_inputs: TrainInputs) -> EvaluateInputs | None:
     """Return what the evaluation of a training depends on, or None if it was not evaluated yet."""
-    if not (files.EVALUATE / files.PARAMS).exists():
+    if not (files.EVALUATE / files.INPUTS).exists():
         return None
     evaluate_inputs = files.read_inputs(files.EVALUATE, EvaluateInputs)
     return evaluate_inputs if evaluate_inputs.key == train_inputs.key else None

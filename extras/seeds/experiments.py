@@ -89,7 +89,7 @@ def find_seed_run(experiment_id: str, name: str, params: Params) -> "Run":
     import mlflow
 
     try:
-        sections = json.loads(dvc.api.read(str(files.TRAIN / files.PARAMS), rev=name))
+        sections = json.loads(dvc.api.read(str(files.TRAIN / files.INPUTS), rev=name))
     except (DvcException, OSError) as error:
         raise UserError(
             f"DVC's cache lacks outputs of {name} ({first_line(error)}). Run: dvc exp remove "

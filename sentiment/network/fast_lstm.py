@@ -39,7 +39,8 @@ import tensorflow as tf
 class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
     """Compute Keras' LSTM with another loop, for float32 on a CPU.
 
-    With other options, the layer uses Keras' own loop. One result differs: after a masked first
+    With other activations, without a bias, with recurrent dropout, unrolled or in another dtype,
+    the layer uses Keras' own loop. One result differs: after a masked first
     step, the output is the initial state, which is 0 unless the caller gives one; Keras' is 0.
     """
 
@@ -52,16 +53,19 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Return the last output, the outputs that the layer returns, and the last state.
 
-        Keras calls this method between the preparation of the state and the cast of the results.
+        Keras calls this method between the preparation of the state and the cast of the results. It
+        is not documented. requirements.txt pins the release of Keras.
         """
         options = (
             self.activation,
             self.recurrent_activation,
             self.use_bias,
             self.recurrent_dropout,
+            self.unroll,
             self.compute_dtype,
         )
-        if options != (keras.activations.tanh, keras.activations.sigmoid, True, 0, "float32"):
+        usual = (keras.activations.tanh, keras.activations.sigmoid, True, 0, False, "float32")
+        if options != usual:
             return super().inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
         if training and self.dropout:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, None]
@@ -69,9 +73,11 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
             float_mask = None if float_mask is None else tf.reverse(float_mask, [1])
+        # The halves do not depend on each other, so TensorFlow runs them at once. One loop of XLA
+        # keeps one core busy. With a single review, one half is empty.
         middle = tf.shape(sequences)[0] // 2
         halves = [
-            self._run(
+            self._run_half(
                 sequences[rows],
                 State(initial_state[0][rows], initial_state[1][rows]),
                 None if float_mask is None else float_mask[rows],
@@ -85,7 +91,7 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
             outputs *= float_mask[:, :, None]
         return h, outputs, [h, c]
 
-    def _run(
+    def _run_half(
         self, x: tf.Tensor, start: "State", mask: tf.Tensor | None
     ) -> tuple[tf.Tensor, "State"]:
         """Run half a batch.
@@ -131,12 +137,12 @@ class Derivatives(NamedTuple):
     """The partial derivatives of all steps, see the equations above.
 
     Attributes:
-        gates: ∂c_t/∂z_i, ∂c_t/∂z_f, ∂c_t/∂z_g and ∂h_t/∂z_o, shape (steps, rows, 4 · units).
+        by_z: ∂c_t/∂z_i, ∂c_t/∂z_f, ∂c_t/∂z_g and ∂h_t/∂z_o, shape (steps, rows, 4 · units).
         dh_dc: ∂h_t/∂c_t, shape (steps, rows, units).
         dc_dc: ∂c_t/∂c_{t-1}, shape (steps, rows, units).
     """
 
-    gates: Any
+    by_z: Any
     dh_dc: Any
     dc_dc: Any
 
@@ -211,17 +217,17 @@ def _forward(
         c = f * previous.c + i * g
         tanh_c = tf.tanh(c)
         h = o * tanh_c
-        gates = tf.concat(
+        by_z = tf.concat(
             [g * i * (1 - i), previous.c * f * (1 - f), i * (1 - g**2), tanh_c * o * (1 - o)], 1
         )
-        derivatives = Derivatives(gates, dh_dc=o * (1 - tanh_c**2), dc_dc=f)
+        derivatives = Derivatives(by_z, dh_dc=o * (1 - tanh_c**2), dc_dc=f)
         if mask is not None:  # masked padding keeps the state
             is_word = mask[t]
             is_padding = 1 - is_word
             h = is_word * h + is_padding * previous.h
             c = is_word * c + is_padding * previous.c
             derivatives = Derivatives(
-                is_word * derivatives.gates,
+                is_word * derivatives.by_z,
                 dh_dc=is_word * derivatives.dh_dc,
                 dc_dc=is_word * f + is_padding,
             )
@@ -263,15 +269,15 @@ def _backward(
         dh = after.h if d_steps is None else after.h + d_steps[t]
         dc = after.c + dh * derivatives.dh_dc[t]
         # i, f and g act through c, and o acts on h.
-        dz = tf.concat([dc, dc, dc, dh], 1) * derivatives.gates[t]
+        dz = tf.concat([dc, dc, dc, dh], 1) * derivatives.by_z[t]
         dh_previous = dz @ transposed
         if mask is not None:  # masked padding passes the gradient on
             dh_previous += (1 - mask[t]) * dh
         previous = State(dh_previous, dc * derivatives.dc_dc[t])
         return t - 1, previous, arrays.write(t, dz)
 
-    steps = tf.shape(derivatives.gates)[0]
-    loop_vars = (steps - 1, d_last, _array(steps, derivatives.gates[0]))
+    steps = tf.shape(derivatives.by_z)[0]
+    loop_vars = (steps - 1, d_last, _array(steps, derivatives.by_z[0]))
     _, d_start, arrays = tf.while_loop(lambda t, *_: t >= 0, step, loop_vars)
     return arrays.stack(), d_start
 

@@ -73,10 +73,11 @@ def linear_features(linear: LinearParams, tokens: Any) -> Any:
             for hashes in features[:MAX_ENDING_NGRAM]
         ]
     hashes = keras.layers.Identity(name=HASHES)(ops.stack(features, axis=2))
-    # Row 0 stands for all other features.
+    # A hash is quotient * SLOTS + slot. A feature is known if its slot stores its quotient. Empty
+    # slots store 0, and their row 0 stands for all other features. NO_NGRAM has the quotient -1.
     index = keras.layers.Embedding(SLOTS, 2, "zeros", trainable=False, name=INDEX)
-    rest, rows = ops.unstack(index(ops.mod(hashes, SLOTS)), 2, axis=3)
-    is_known = ops.equal(rest, ops.cast(ops.floor_divide(hashes, SLOTS), "float32"))
+    quotient, rows = ops.unstack(index(ops.mod(hashes, SLOTS)), 2, axis=3)
+    is_known = ops.equal(quotient, ops.cast(ops.floor_divide(hashes, SLOTS), "float32"))
     rows = ops.cast(ops.where(is_known, rows, 0), "int32")
     size = linear.max_features + 1
     ratio = keras.layers.Embedding(size, 1, "zeros", trainable=False, name=LOG_RATIO)

@@ -10,6 +10,7 @@ import numpy as np
 
 from sentiment.network.linear import ADAM_EPSILON, linear_features
 from sentiment.params import PadParams, TrainParams
+from sentiment.prediction.backend import load_keras
 
 if TYPE_CHECKING:
     import keras
@@ -71,7 +72,8 @@ def implementation(params: TrainParams) -> str:
 
 def fast_path_obstacle(params: TrainParams) -> str | None:
     """Return why the model cannot have the layer `FastLSTM`, or None if it can."""
-    import tensorflow as tf
+    load_keras()
+    import tensorflow as tf  # after Keras, whose import quiets it
 
     kind = "linear model" if params.architecture == "linear" else params.cell
     obstacles = {

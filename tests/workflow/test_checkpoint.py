@@ -151,7 +151,13 @@ def test_other_params_or_another_processor_have_another_key(
 ) -> None:
     before = training_key(TrainParams())
     assert training_key(TrainParams(seed=1)) != before
-    monkeypatch.setattr(checkpoint, "processor_name", lambda: "Other CPU")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "processor_name", lambda: "Other CPU")
+        assert training_key(TrainParams()) != before
+    with monkeypatch.context() as patch:
+        patch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=256")
+        assert training_key(TrainParams()) != before
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda *_: ["GPU:0"])
     assert training_key(TrainParams()) != before
 
 

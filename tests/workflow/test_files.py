@@ -20,15 +20,15 @@ def test_reviews_are_read_back(tmp_path: Path) -> None:
     assert read.labels.tolist() == [1, 0, 1]
 
 
-def test_sections_are_read_back_with_their_types(tmp_path: Path) -> None:
-    sections = PadInputs(fetch=FetchParams(dataset="synthetic"), pad=PadParams(max_length=40))
-    files.write_inputs(tmp_path, sections)
-    assert files.read_inputs(tmp_path, PadInputs) == sections
+def test_inputs_are_read_back_with_their_types(tmp_path: Path) -> None:
+    inputs = PadInputs(fetch=FetchParams(dataset="synthetic"), pad=PadParams(max_length=40))
+    files.write_inputs(tmp_path, inputs)
+    assert files.read_inputs(tmp_path, PadInputs) == inputs
 
 
-def test_sections_of_another_stage_are_damage(tmp_path: Path) -> None:
+def test_inputs_of_another_stage_are_damage(tmp_path: Path) -> None:
     files.write_inputs(tmp_path, FetchInputs(fetch=FetchParams()))
-    with pytest.raises(UserError, match=r"params\.json is damaged"):
+    with pytest.raises(UserError, match=r"inputs\.json is damaged"):
         files.read_inputs(tmp_path, PadInputs)
 
 

@@ -286,6 +286,16 @@ def test_a_store_that_fails_while_the_rule_decides_leaves_the_decision_open(
 
 
 @pytest.mark.usefixtures("here")
+def test_a_candidate_with_the_champions_predictions_is_no_test() -> None:
+    submit(400)
+    again = submit(400)
+    assert champion() == "1"
+    assert again.tags[registry.REASON] == "its predictions are those of the champion"
+    first = mlflow.MlflowClient().get_model_version(NAME, "1")
+    assert registry.TEST_COUNT not in first.tags
+
+
+@pytest.mark.usefixtures("here")
 def test_a_champion_on_another_test_set_stays() -> None:
     submit(400)
     predictions(600).assign(words=50).to_csv(files.PREDICTIONS_FILE, index=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.entities import Run
 
@@ -159,9 +160,14 @@ def test_files_of_different_trainings_are_not_logged_together(
     assert "data/train was not made from the present data/pad" in sentiment.fail("sync")
     project.change(pad={"max_length": SMALL["pad"]["max_length"]})
     run_stages(project, "pad")
-    metrics = files.read_json(files.COMPARED_TEST_METRICS_FILE)
-    files.write_json(files.COMPARED_TEST_METRICS_FILE, {**metrics, "test_accuracy": 0.123})
+    compared = files.compared_metrics_file(files.EVALUATE)
+    metrics = files.read_json(compared)
+    files.write_json(compared, {**metrics, "test_accuracy": 0.123})
     assert "metrics/evaluate.json was not made with" in sentiment.fail("sync")
+    files.write_json(compared, metrics)
+    history = pd.read_csv(files.HISTORY_FILE)
+    history.assign(val_loss=0.1).to_csv(files.HISTORY_FILE, index=False)
+    assert "metrics/history.csv was not made with" in sentiment.fail("sync")
     assert len(runs()) == 1
 
 
@@ -394,4 +400,4 @@ def test_a_locked_database_costs_no_training(
 @pytest.mark.usefixtures("project")
 def test_sync_without_a_training_says_what_to_run(sentiment: Command) -> None:
     shutil.rmtree(files.TRAIN)
-    assert "data/train/params.json is missing. Run `dvc repro` first" in sentiment.fail("sync")
+    assert "data/train/inputs.json is missing. Run `dvc repro` first" in sentiment.fail("sync")

@@ -11,7 +11,7 @@ import pytest
 
 from sentiment.errors import UserError
 from tests.project import ROOT, default_signals
-from workflow.stage import SignalFlag, describe_error, run_stage
+from workflow.stage import SIGNALS, SignalFlag, describe_error, run_stage
 
 STAGE = """
 import sys, time
@@ -60,6 +60,21 @@ def test_a_stage_finishes_after_a_signal_but_its_status_stops_the_pipeline(
 
 
 @pytest.mark.slow
+def test_a_signal_that_nohup_ignores_stays_ignored_after_another_one() -> None:
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        flag = SignalFlag()
+        flag.watch()
+        signal.raise_signal(signal.SIGTERM)
+        assert flag.number == signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def test_a_second_signal_ends_a_stage_at_once(in_tmp_path: Path) -> None:
     process = start_stage("hang")
     process.send_signal(signal.SIGTERM)

@@ -129,7 +129,7 @@ def test_conflict_of_two_changes_is_resolved_without_training(alice: Project, bo
     printed = page.run("with both changes in `params.yaml`:", alice.path, alice.environment)
     assert f"{RAN} 'evaluate'" in printed
     assert f"{RAN} 'train'" not in printed
-    evaluated = json.loads((alice.path / "data/evaluate/params.json").read_text(encoding="utf-8"))
+    evaluated = json.loads((alice.path / "data/evaluate/inputs.json").read_text(encoding="utf-8"))
     assert (evaluated["train"]["seed"], evaluated["evaluate"]["threshold"]) == (7, 0.6)
     assert alice.run("git", "status", "--porcelain") == ""
 
