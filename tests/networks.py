@@ -25,7 +25,7 @@ LINEAR: dict[str, Any] = {
 
 def train_params(**changes: Any) -> TrainParams:
     """Return params of a small network on Keras' own path, which is compiled faster."""
-    document = merge_changes(TrainParams().model_dump(), SMALL["train"] | {"accelerate": False})
+    document = merge_changes(TrainParams().model_dump(), SMALL["train"] | {"fast_lstm": False})
     return TrainParams.model_validate(merge_changes(document, changes))
 
 

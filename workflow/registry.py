@@ -38,9 +38,9 @@ RUN_COLUMNS = (
 )
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
-# The alias, the decision about a version that got it, and the registered model's tag that names it
-CHAMPION = "champion"
-NOT_PROMOTED = "not promoted"
+CHAMPION = "champion"  # the alias; and a tag of the registered model, with the version's number
+PROMOTED = "champion"  # a decision
+NOT_PROMOTED = "not promoted"  # a decision
 PROMOTED_BY_A_PERSON = "promoted by a person"  # a reason
 # Tags of a version
 ACCURACY = "test_accuracy"
@@ -129,10 +129,9 @@ def find_champion(name: str) -> "ModelVersion | None":
 
 
 def decide(version: "ModelVersion", inputs: EvaluateInputs, alpha: float) -> Decision | None:
-    """Let the rule decide about a version, once.
+    """Let the rule decide about a version, once, and print the decision.
 
-    The tag `decision` comes last, so that a decision that was cut short is made again. A version
-    that was lost and registered again gets the decision from the tags of its run.
+    A version that was lost and registered again gets the decision from the tags of its run.
 
     Args:
         version: the version.
@@ -148,27 +147,43 @@ def decide(version: "ModelVersion", inputs: EvaluateInputs, alpha: float) -> Dec
     version = client.get_model_version(version.name, version.version)
     champion = find_champion(version.name)
     if DECISION in version.tags:
-        recorded_champion = client.get_registered_model(version.name).tags.get(CHAMPION)
-        if champion is None and recorded_champion == str(version.version):  # the alias was deleted
-            _set_champion(version)
+        if champion is None:
+            _restore_champion(version)
         return None
     candidate = read_predictions(files.PREDICTIONS_FILE)
     recorded = client.get_run(str(version.run_id)).data.tags
-    is_lost = DECISION in recorded
-    if is_lost:
+    if DECISION in recorded:
         decision = _recorded_decision(version, recorded, champion)
     else:
         decision = _new_decision(version, candidate, champion, alpha)
-    _set_tag(version, REASON, decision.reason)
     description = card.describe_version(inputs, candidate, decision)
-    client.update_model_version(version.name, version.version, description)
-    if decision.promoted:
-        _set_champion(version)
-    outcome = CHAMPION if decision.promoted else NOT_PROMOTED
-    _set_tag(version, DECISION, recorded.get(DECISION, outcome))
-    if not is_lost:
+    outcome = PROMOTED if decision.promoted else NOT_PROMOTED
+    _write_decision(version, decision, description, recorded.get(DECISION, outcome))
+    if DECISION not in recorded:
         _print_decision(version, decision, champion)
     return decision
+
+
+def _write_decision(
+    version: "ModelVersion", decision: Decision, description: str, outcome: str
+) -> None:
+    """Write a decision. The tag `decision` comes last: without it, the rule decides again."""
+    import mlflow
+
+    _set_tag(version, REASON, decision.reason)
+    mlflow.MlflowClient().update_model_version(version.name, version.version, description)
+    if decision.promoted:
+        _set_champion(version)
+    _set_tag(version, DECISION, outcome)
+
+
+def _restore_champion(version: "ModelVersion") -> None:
+    """Make a version the champion again if it was, and somebody deleted the alias."""
+    import mlflow
+
+    registered = mlflow.MlflowClient().get_registered_model(version.name)
+    if registered.tags.get(CHAMPION) == str(version.version):
+        _set_champion(version)
 
 
 def _set_champion(version: "ModelVersion") -> None:
@@ -199,7 +214,7 @@ def _recorded_decision(
             version.name, version.version, TEST_COUNT, recorded[TEST_COUNT]
         )
     is_vacant = champion is None or champion.run_id == version.run_id
-    return Decision(recorded[DECISION] == CHAMPION and is_vacant, recorded[REASON])
+    return Decision(recorded[DECISION] == PROMOTED and is_vacant, recorded[REASON])
 
 
 def _new_decision(
@@ -314,7 +329,7 @@ def promote_run(run_id: str) -> Promotion:
     champion = find_champion(version.name)
     _set_tag(version, REASON, PROMOTED_BY_A_PERSON)
     _set_champion(version)
-    _set_tag(version, DECISION, CHAMPION)
+    _set_tag(version, DECISION, PROMOTED)
     is_other = champion is not None and champion.version != version.version
     return Promotion(version, str(champion.run_id) if champion and is_other else None)
 

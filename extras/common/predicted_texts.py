@@ -38,7 +38,7 @@ def predict_texts(model: "SentimentModel", texts: Sequence[str]) -> pd.DataFrame
             "predicted": [prediction.label for prediction in predictions],
             **probability_columns([prediction.probabilities for prediction in predictions]),
             "words": [prediction.words for prediction in predictions],
-            "unknown_words": [prediction.unknown for prediction in predictions],
+            "unknown_words": [prediction.unknown_words for prediction in predictions],
             "text": list(texts),
         }
     )
@@ -114,7 +114,7 @@ def select_version(log: Log, version: "ModelVersion") -> pd.DataFrame:
             "predicted": own["label"].to_numpy(),
             **probability_columns(own["probabilities"]),
             "words": own["words"].to_numpy(),
-            "unknown_words": (own["unknown"] * own["words"]).round().astype(int).to_numpy(),
+            "unknown_words": (own["unknown_share"] * own["words"]).round().astype(int).to_numpy(),
             "text": own["text"].to_numpy(),
             "request_id": own["request_id"].to_numpy(),
         }

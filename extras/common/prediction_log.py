@@ -25,7 +25,7 @@ class LogLine(BaseModel):
     version: str
     request_id: str
     words: int = Field(ge=0, lt=2**53)  # floats represent such numbers exactly
-    unknown: float = Field(ge=0, le=1)
+    unknown_share: float = Field(ge=0, le=1)
     truncated: bool
     label: str
     probabilities: dict[str, Annotated[float, Field(ge=0, le=1)]]
@@ -98,7 +98,7 @@ class PredictionLog:
                 "time": now.isoformat(timespec="milliseconds"),
                 "version": version,
                 "words": prediction.words,
-                "unknown": prediction.unknown / max(prediction.words, 1),
+                "unknown_share": prediction.unknown_words / max(prediction.words, 1),
                 "truncated": prediction.truncated,
                 "label": prediction.label,
                 "probabilities": prediction.probabilities,

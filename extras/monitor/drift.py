@@ -14,7 +14,7 @@ FALSE_ALARM_RATE = 0.002  # of unchanged windows, over all quantities
 # Differences of the means up to which there is no alarm, however many texts show them.
 MIN_EFFECTS = {
     "words": 0.1,  # relative to the mean of the test set
-    "unknown": 0.02,
+    "unknown_share": 0.02,
     "probability": 0.03,
     "positive": 0.05,
 }
@@ -30,13 +30,13 @@ def quantities(predictions: pd.DataFrame) -> pd.DataFrame:
         predictions: see `sentiment.evaluation.metrics`.
 
     Returns:
-        Columns `words` (number of words), `unknown` (share of unknown words), `probability` (of
+        Columns `words` (number of words), `unknown_share` (of the words), `probability` (of
         being positive) and `positive` (1 if the text is predicted as positive, else 0).
     """
     return pd.DataFrame(
         {
             "words": predictions["words"].astype(float),
-            "unknown": predictions["unknown_words"] / predictions["words"].clip(lower=1),
+            "unknown_share": predictions["unknown_words"] / predictions["words"].clip(lower=1),
             "probability": predictions[PROBABILITY].astype(float),
             "positive": (predictions["predicted"] == POSITIVE).astype(float),
         }

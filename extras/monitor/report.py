@@ -23,7 +23,7 @@ TOO_FEW_TEXTS = "too few texts"
 STATUS = "monitor.status"  # tag of a run
 QUANTITIES = {
     "words": "words in a text",
-    "unknown": "share of unknown words",
+    "unknown_share": "share of unknown words",
     "probability": "probability of positive",
     "positive": "share predicted as positive",
 }

@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
         "label": pa.string(),
         **{probability_column(label): pa.float32() for label in LABELS},
         "words": pa.int32(),
-        "unknown": pa.int32(),
+        "unknown_words": pa.int32(),
         "error": pa.string(),
     }
 )
@@ -79,7 +79,7 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
             record |= {
                 "label": prediction.label,
                 "words": prediction.words,
-                "unknown": prediction.unknown,
+                "unknown_words": prediction.unknown_words,
             }
             for label, probability in prediction.probabilities.items():
                 record[probability_column(label)] = probability

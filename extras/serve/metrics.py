@@ -58,7 +58,7 @@ class ServerMetrics:
         for prediction in predictions:
             self._predictions.labels(prediction.label).inc()
             self._words.inc(prediction.words)
-            self._unknown_words.inc(prediction.unknown)
+            self._unknown_words.inc(prediction.unknown_words)
             self._truncated_texts.inc(prediction.truncated)
 
     def to_text(self) -> bytes:

@@ -66,11 +66,11 @@ def build_model(params: TrainParams, pad: PadParams, reviews: int) -> "keras.Mod
 
 def implementation(params: TrainParams) -> str:
     """Return what trains the model: "fast LSTM", or "stock Keras" and the reason."""
-    obstacle = fast_path_obstacle(params)
+    obstacle = fast_lstm_obstacle(params)
     return f"stock Keras: {obstacle}" if obstacle else "fast LSTM"
 
 
-def fast_path_obstacle(params: TrainParams) -> str | None:
+def fast_lstm_obstacle(params: TrainParams) -> str | None:
     """Return why the model cannot have the layer `FastLSTM`, or None if it can."""
     load_keras()
     import tensorflow as tf  # after Keras, whose import quiets it
@@ -78,7 +78,7 @@ def fast_path_obstacle(params: TrainParams) -> str | None:
     kind = "linear model" if params.architecture == "linear" else params.cell
     obstacles = {
         f"a {kind} has no other path": kind != "lstm",
-        "train.accelerate is false": not params.accelerate,
+        "train.fast_lstm is false": not params.fast_lstm,
         "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
         "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
     }
@@ -99,7 +99,7 @@ def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
     if params.mask_padding and params.cell != "simple_rnn":
         arguments["use_cudnn"] = False  # cuDNN does not support padding before a review
     layer: keras.layers.RNN
-    if fast_path_obstacle(params) is None:
+    if fast_lstm_obstacle(params) is None:
         from sentiment.network.fast_lstm import FastLSTM
 
         layer = FastLSTM(params.units, **arguments)

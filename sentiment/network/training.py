@@ -81,7 +81,7 @@ class Training:
 
     def stock_model(self) -> "keras.Model":
         """Return the model in stock Keras, which loads where this project is not installed."""
-        params = self.params.model_copy(update={"accelerate": False})
+        params = self.params.model_copy(update={"fast_lstm": False})
         model = build_model(params, self.pad, len(self.train_split.y))
         model.optimizer.build(model.trainable_variables)
         for ours, stock in zip(_variables(self.model), _variables(model), strict=True):

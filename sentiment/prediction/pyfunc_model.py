@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
         probability: probability of the label.
         probabilities: probability of each label.
         words: number of words in the text.
-        unknown: number of words that the model cannot tell from any other unknown word.
+        unknown_words: number of words that the model cannot tell from any other unknown word.
         truncated: whether the model ignores some of the known words because of their number.
     """
 
@@ -44,7 +44,7 @@ class Prediction(NamedTuple):
     probability: float
     probabilities: dict[str, float]
     words: int
-    unknown: int
+    unknown_words: int
     truncated: bool
 
 
@@ -94,7 +94,7 @@ class SentimentModel(PythonModel):
                     probability=of_labels[label],
                     probabilities=of_labels,
                     words=text.word_count,
-                    unknown=self.limits.count_unknown(text),
+                    unknown_words=self.limits.count_unknown(text),
                     truncated=self.limits.is_truncated(text),
                 )
             )

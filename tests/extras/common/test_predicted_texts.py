@@ -22,7 +22,7 @@ class CountingModel:
                 probability=1 - 1 / (8 + words),
                 probabilities={"negative": 1 / (8 + words), "positive": 1 - 1 / (8 + words)},
                 words=words,
-                unknown=words // 2,
+                unknown_words=words // 2,
                 truncated=False,
             )
             for words in (len(text.split()) for text in texts)

@@ -29,7 +29,7 @@ def append(log: PredictionLog, *texts: str, request_id: str = "id") -> None:
                 probability=0.75,
                 probabilities=PROBABILITIES,
                 words=len(words),
-                unknown=unknown,
+                unknown_words=unknown,
                 truncated=len(words) > 5,
             )
         )
@@ -58,7 +58,7 @@ def test_line_has_the_prediction_and_the_version_but_not_the_text(log: Predictio
     assert line == {
         "version": VERSION,
         "words": 4,
-        "unknown": 0.25,
+        "unknown_share": 0.25,
         "truncated": False,
         "label": "negative",
         "probabilities": PROBABILITIES,
@@ -82,7 +82,7 @@ def test_lines_of_a_request_with_several_texts_are_numbered(log: PredictionLog) 
 def test_text_without_words_has_no_unknown_words(log: PredictionLog) -> None:
     append(log, "")
     (line,) = read_lines(log)
-    assert (line["words"], line["unknown"]) == (0, 0)
+    assert (line["words"], line["unknown_share"]) == (0, 0)
 
 
 def test_file_is_named_after_the_day_in_utc(log: PredictionLog) -> None:
@@ -149,7 +149,7 @@ def line(**changes: Any) -> bytes:
         "version": VERSION,
         "request_id": "id",
         "words": 3,
-        "unknown": 0.5,
+        "unknown_share": 0.5,
         "truncated": True,
         "label": "negative",
         "probabilities": PROBABILITIES,
@@ -171,7 +171,7 @@ def test_line_may_have_no_text() -> None:
         version=VERSION,
         request_id="id",
         words=3,
-        unknown=0.5,
+        unknown_share=0.5,
         truncated=True,
         label="negative",
         probabilities=PROBABILITIES,
@@ -194,7 +194,7 @@ def test_line_may_have_no_text() -> None:
         line(words=[1]),
         line(words=10**400),
         line(words=-1),
-        line(unknown=2),
+        line(unknown_share=2),
         line(text=5),
         line(text=["a"]),
         line(text="\ud800"),

@@ -42,7 +42,7 @@ def write_log(**probabilities: float) -> None:
             version=VERSION,
             request_id=name.partition("__")[0],
             words=8,
-            unknown=0.25,
+            unknown_share=0.25,
             truncated=False,
             label="positive" if probability > 0.5 else "negative",
             probabilities={"negative": 1 - probability, "positive": probability},

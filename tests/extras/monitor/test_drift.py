@@ -23,7 +23,7 @@ def test_quantities_are_those_of_each_text() -> None:
     table = pd.DataFrame({**predictions, **probabilities})
     assert quantities(table).to_dict("list") == {
         "words": [4, 0],
-        "unknown": [0.25, 0],
+        "unknown_share": [0.25, 0],
         "probability": [0.7, 0.2],
         "positive": [1, 0],
     }
@@ -60,5 +60,5 @@ def test_tiny_change_of_many_texts_is_no_alarm(rng: np.random.Generator) -> None
 
 def test_change_from_a_test_set_that_does_not_vary_is_an_alarm(rng: np.random.Generator) -> None:
     current = draw(100, rng)
-    drift = measure_drift(current, current.assign(unknown=0.0))
-    assert drift.loc["unknown", "alarm"]
+    drift = measure_drift(current, current.assign(unknown_share=0.0))
+    assert drift.loc["unknown_share", "alarm"]

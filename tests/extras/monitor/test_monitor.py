@@ -42,7 +42,7 @@ def write_log(count: int, version: str = VERSION, cut: int = 0) -> None:
                 version=version,
                 request_id=f"id-{row['review']}",
                 words=row["words"],
-                unknown=row["unknown_words"] / row["words"],
+                unknown_share=row["unknown_words"] / row["words"],
                 truncated=False,
                 label=row["predicted"],
                 probabilities={name: row[f"probability_{name}"] for name in LABELS},
@@ -58,7 +58,7 @@ def test_test_set_itself_has_no_difference(sentiment: Command) -> None:
     assert "No alarm." in printed
     (run,) = runs(OPERATIONS)
     drift = pd.read_csv(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/drift.csv"))
-    assert drift["quantity"].tolist() == ["words", "unknown", "probability", "positive"]
+    assert drift["quantity"].tolist() == ["words", "unknown_share", "probability", "positive"]
     assert drift["difference"].abs().max() < 1e-7
 
 
@@ -71,7 +71,7 @@ def test_report_of_other_texts_is_an_alarm_and_a_run(sentiment: Command) -> None
     (run,) = runs(OPERATIONS)
     assert run.info.status == "FINISHED"
     assert run.data.tags["monitor.status"] == "alarm"
-    means = {"words": 2, "unknown": 1, "texts": 120, "alarm": 1}
+    means = {"words": 2, "unknown_share": 1, "texts": 120, "alarm": 1}
     assert means.items() <= run.data.metrics.items()
     version = mlflow.MlflowClient().get_model_version(MODEL, "1")
     inputs = mlflow.get_run(run.info.run_id).inputs  # a search does not return models

@@ -94,7 +94,7 @@ def test_predictions_are_those_of_the_evaluation_in_the_order_of_the_file(
 ) -> None:
     table = read_out(predicted)
     probabilities = ["probability_negative", "probability_positive"]
-    assert [*table] == ["row", "id", "label", *probabilities, "words", "unknown", "error"]
+    assert [*table] == ["row", "id", "label", *probabilities, "words", "unknown_words", "error"]
     assert table["row"].tolist() == [*range(1, ROWS + 1)]
     assert table["id"].tolist() == [str(number) for number in range(ROWS)]
     assert table["error"].isna().all()
@@ -104,7 +104,7 @@ def test_predictions_are_those_of_the_evaluation_in_the_order_of_the_file(
         ("probability_positive", "probability_positive"),
         ("label", "predicted"),
         ("words", "words"),
-        ("unknown", "unknown_words"),
+        ("unknown_words", "unknown_words"),
     ):
         np.testing.assert_array_equal(table[name], evaluated[evaluated_name])
 

@@ -44,6 +44,6 @@ class StubModel:
             probability=probabilities[label],
             probabilities=probabilities,
             words=len(words),
-            unknown=sum(word.startswith("zzz") for word in words),
+            unknown_words=sum(word.startswith("zzz") for word in words),
             truncated=len(words) > 5,
         )

@@ -135,7 +135,7 @@ def test_each_text_is_logged_for_the_owner_alone(server: Server) -> None:
     logged = [line for line in server.read_log() if line["request_id"].startswith("mine")]
     assert [line["text"] for line in logged] == texts
     assert [line["words"] for line in logged] == [1, 300]
-    assert logged[0]["unknown"] == 1
+    assert logged[0]["unknown_share"] == 1
     modes = {path.stat().st_mode & 0o777 for path in server.log.iterdir()}
     assert modes == {0o600}
 

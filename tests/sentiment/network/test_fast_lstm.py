@@ -58,7 +58,7 @@ def test_outputs_and_gradients_equal_keras(changes: dict[str, Any], reviews: int
     tokens[:4, :3] = tokens[4:8, 7:] = 0  # padding
     ours, stock = (
         outputs_and_gradients(new_model(pad_params(max_length=10), **changes, **path), tokens)
-        for path in ({"accelerate": True}, {"accelerate": False})
+        for path in ({"fast_lstm": True}, {"fast_lstm": False})
     )
     assert_same(ours, stock)
 
@@ -102,8 +102,8 @@ def test_same_seed_gives_the_same_learning_curve() -> None:
         "layers": 2,
         "pooling": "max",
     }
-    stock = new_training(**changes, accelerate=False)
-    ours = new_training(**changes, accelerate=True)
+    stock = new_training(**changes, fast_lstm=False)
+    ours = new_training(**changes, fast_lstm=True)
     for training in (stock, ours):
         training.fit(lambda: None)
     for name in EPOCH_METRICS:
@@ -112,7 +112,7 @@ def test_same_seed_gives_the_same_learning_curve() -> None:
 
 def test_saved_model_is_plain_keras(tmp_path: Path) -> None:
     keras = load_keras()
-    training = new_training(accelerate=True, bidirectional=True, epochs=1)
+    training = new_training(fast_lstm=True, bidirectional=True, epochs=1)
     training.fit(lambda: None)
     save_model(training.stock_model(), tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -129,7 +129,7 @@ def test_saved_model_is_plain_keras(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"dropout": {"input": 0.1, "embedding": 0.1, "head": 0.1}}, "fast LSTM"),
-        ({"accelerate": False}, "stock Keras: train.accelerate is false"),
+        ({"fast_lstm": False}, "stock Keras: train.fast_lstm is false"),
         ({"architecture": "linear"}, "stock Keras: a linear model has no other path"),
         ({"cell": "gru"}, "stock Keras: a gru has no other path"),
         ({"dropout": {"recurrent": 0.1}}, "stock Keras: train.dropout.recurrent is not 0"),
@@ -138,11 +138,11 @@ def test_saved_model_is_plain_keras(tmp_path: Path) -> None:
 def test_implementation_names_the_reason_for_stock_keras(
     changes: dict[str, Any], expected: str
 ) -> None:
-    assert implementation(train_params(**{"accelerate": True, **changes})) == expected
+    assert implementation(train_params(**{"fast_lstm": True, **changes})) == expected
 
 
 def test_gpu_uses_stock_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda *_: ["GPU:0"])
-    params = train_params(accelerate=True)
+    params = train_params(fast_lstm=True)
     assert "GPU" in implementation(params)
     assert type(recurrent_layer(params, 1)) is load_keras().layers.LSTM

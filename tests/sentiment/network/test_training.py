@@ -29,8 +29,8 @@ STOPPED: dict[str, Any] = {
 }
 RESUMED: dict[str, dict[str, Any]] = {
     "recurrent with dropout and patience": STOPPED,
-    "fast path": {
-        "accelerate": True,
+    "FastLSTM": {
+        "fast_lstm": True,
         "optimizer": "rmsprop",
         "bidirectional": True,
         "mask_padding": True,

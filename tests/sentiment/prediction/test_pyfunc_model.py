@@ -72,8 +72,8 @@ def test_probability_is_that_of_the_label(
 def test_prediction_says_how_much_of_the_text_is_read(served: SentimentModel) -> None:
     short, long = served.predict_texts(["a rare, unheard film", "dull " * 6])
     assert isinstance(short, Prediction)
-    assert (short.words, short.unknown, short.truncated) == (4, 2, False)
-    assert (long.words, long.unknown, long.truncated) == (6, 0, True)
+    assert (short.words, short.unknown_words, short.truncated) == (4, 2, False)
+    assert (long.words, long.unknown_words, long.truncated) == (6, 0, True)
 
 
 def test_probability_of_the_threshold_itself_is_negative() -> None:
