@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 
 import mlflow
@@ -22,6 +24,7 @@ from tests.contract.conftest import (
     steps,
     versions,
 )
+from tests.project import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -116,8 +119,18 @@ def test_git_keeps_metrics_and_plot_tables_but_no_models(finished: Story) -> Non
 def test_dvc_shows_metrics_and_plots(finished: Story) -> None:
     metrics = json.loads(finished.project.read("dvc", "metrics", "show", "--json"))
     assert str(names.METRICS) in metrics[""]["data"]
-    plots = finished.project.read("dvc", "plots", "show", "--json")
-    assert "Accuracy" in json.loads(plots)["data"]
+    plots = json.loads(finished.project.read("dvc", "plots", "show", "--json"))["data"]
+    tables = ("confusion", "gradients", "history", "lengths", "reliability", "roc")
+    assert plots.keys() == {"Loss", *(f"metrics/{name}.csv" for name in tables)}
+
+
+def test_experiments_and_metrics_fit_a_terminal(finished: Story) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (show,) = re.findall(r"^    (dvc exp show .*)$", readme, re.MULTILINE)
+    for command in (show, "dvc metrics show"):
+        printed = finished.project.read(*shlex.split(command))
+        assert max(map(len, printed.splitlines())) <= 120
+        assert "test_accuracy" in printed
 
 
 @pytest.mark.usefixtures("finished")
