@@ -223,6 +223,8 @@ def promote(run_id: str) -> None:
     """Make the model of a RUN the champion, whatever the promotion rule decided."""
     from workflow import registry, store
 
+    if not registry.RUN_ID.fullmatch(run_id):
+        raise click.BadParameter(f"{run_id} is no id of a run. `sentiment ui` shows the ids.")
     with store.store_errors():
         registry.connect_trainings(load_params().fetch.name)
         promotion = registry.promote_run(run_id)

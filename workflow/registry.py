@@ -320,7 +320,7 @@ def promote_run(run_id: str) -> Promotion:
         UserError: the run has no version.
     """
 
-    version = version_of_run(run_id) if RUN_ID.fullmatch(run_id) else None
+    version = version_of_run(run_id)
     if version is None:
         raise UserError(
             f"Run {run_id} has no registered version. Name another run, or run `sentiment sync` "

@@ -30,7 +30,7 @@ def command(names: tuple[str, ...]) -> None:
         raise click.UsageError(f"Name 2 to {len(string.ascii_uppercase)} runs.")
     for name in names:
         if name != registry.CHAMPION and not registry.RUN_ID.fullmatch(name):
-            raise click.BadParameter(f"{name} is no id of a run. `mlflow ui` shows the ids.")
+            raise click.BadParameter(f"{name} is no id of a run. `sentiment ui` shows the ids.")
     from extras.compare.comparison import describe_runs
 
     operations.connect_operations()

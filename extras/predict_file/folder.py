@@ -20,6 +20,7 @@ from workflow import files
 
 INPUTS = "inputs.json"
 MANIFEST = "manifest.json"
+RUN_ID = "run_id"  # the run of the last call
 PARTS = "parts"  # a folder of its own, so that its readers find predictions only
 
 
@@ -87,6 +88,14 @@ def prepare_folder(folder: Path, inputs: PredictionInputs) -> None:
             "remove this one."
         )
     (folder / MANIFEST).unlink(missing_ok=True)  # parts may have been removed
+
+
+def replace_run_id(folder: Path, run_id: str) -> str:
+    """Write the id of the run of this call, and return that of the call before, or ""."""
+    path = folder / RUN_ID
+    previous = path.read_text(encoding="utf-8") if path.exists() else ""
+    path.write_text(run_id, encoding="utf-8")
+    return previous
 
 
 def part_path(folder: Path, number: int) -> Path:

@@ -21,6 +21,7 @@ from extras.predict_file.folder import (
     part_path,
     prepare_folder,
     read_prediction_inputs,
+    replace_run_id,
     write_part,
 )
 from sentiment.data.rows import Columns, read_rows
@@ -85,6 +86,7 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     file = request.file.name
     params = {"file": file, **inputs.model_dump(exclude={"version", "logged_model"})}
     with operation_run(version, f"predictions of {file}", params) as run:
+        end_killed_run(replace_run_id(request.out, run.info.run_id))
         log_file(request.file, inputs.file_sha256)
         predict_missing_parts(request, inputs.logged_model, paths)
         counts = count_predictions(paths.values())._asdict()
@@ -92,6 +94,18 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
         files.write_json(request.out / MANIFEST, manifest)
         mlflow.log_metrics({**counts, "seconds": time.monotonic() - started})
     return manifest
+
+
+def end_killed_run(run_id: str) -> None:
+    """End the run of an earlier call that was killed, if there is one."""
+    import mlflow
+
+    for run in mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"attributes.run_id = '{run_id}' AND attributes.status = 'RUNNING'",
+        output_format="list",
+    ):
+        mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
 
 
 def describe_inputs(request: FileRequest, version: "ModelVersion") -> PredictionInputs:

@@ -219,6 +219,8 @@ def test_killed_command_continues_after_its_finished_parts(
     assert [path.stat().st_mtime_ns for path in finished] == times
     assert read_out(project)["row"].tolist() == [*range(1, ROWS + 1)]
     assert read_manifest(project)["rows"] == ROWS
+    statuses = [run.info.status for run in runs(f"{MODEL} operations")]
+    assert statuses == ["FINISHED", "KILLED"]
 
 
 def predict_or_die(killed: Path, part: Part, model_uri: str, tracking_uri: str) -> tuple[int, Any]:
