@@ -118,7 +118,7 @@ def has_imdb() -> bool:
     from workflow import files
 
     try:
-        return files.read_inputs(files.FETCH, files.FetchInputs).fetch.name == "imdb"
+        return files.read_inputs(files.FETCH, files.FetchInputs).fetch.dataset == "imdb"
     except UserError:
         return False
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -162,9 +163,19 @@ def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
     assert load_params().fetch.dataset == "imdb"
 
 
+@pytest.mark.parametrize(
+    "fetched",
+    [
+        {"dataset": "synthetic"},
+        {"dataset": "table", "table": {"train": "imdb.csv", "test": "imdb.csv"}},
+    ],
+    ids=lambda fetched: str(fetched["dataset"]),
+)
 @pytest.mark.usefixtures("params")
-def test_another_dataset_in_data_does_not_stand_for_imdb(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_fetched(FetchParams(dataset="synthetic"))
+def test_another_dataset_in_data_does_not_stand_for_imdb(
+    fetched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_fetched(FetchParams.model_validate(fetched))
     monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
     monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)  # DVC restores what it has
     cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())

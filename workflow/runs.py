@@ -376,6 +376,18 @@ def find_runs(experiment_id: str, filter_string: str) -> "list[mlflow.entities.R
     return list(mlflow.MlflowClient().search_runs([experiment_id], filter_string))
 
 
+def end_killed_runs(filter_string: str) -> None:
+    """End the runs that a filter selects in all experiments, and that no process runs any more."""
+    import mlflow
+
+    for run in mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"{filter_string} AND attributes.status = 'RUNNING'",
+        output_format="list",
+    ):
+        mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
+
+
 def active_run() -> "mlflow.entities.Run":
     """Return the active run, of which there must be one."""
     import mlflow

@@ -202,14 +202,7 @@ def _runs_of_training(experiment_id: str, training_id: str) -> "list[mlflow.enti
 
 def _end_running(training_id: str) -> None:
     """End the run of a training that was killed. It may have another dataset."""
-    import mlflow
-
-    for run in mlflow.search_runs(
-        search_all_experiments=True,
-        filter_string=f"tags.`{TRAINING_ID}` = '{training_id}' AND status = 'RUNNING'",
-        output_format="list",
-    ):
-        mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
+    runs.end_killed_runs(f"tags.`{TRAINING_ID}` = '{training_id}'")
 
 
 def _log_training(experiment_id: str, checkpoint: Checkpoint, train_inputs: TrainInputs) -> str:

@@ -18,9 +18,9 @@ from sentiment.errors import UserError, first_line
 from sentiment.prediction.labels import POSITIVE
 from workflow import files
 
-INPUTS = "inputs.json"
+INPUTS_FILE = "inputs.json"
 MANIFEST = "manifest.json"
-RUN_ID = "run_id"  # the run of the last call
+RUN_ID_FILE = "run_id"  # the run of the last call
 PARTS = "parts"  # a folder of its own, so that its readers find predictions only
 
 
@@ -63,7 +63,7 @@ def read_prediction_inputs(folder: Path) -> PredictionInputs | None:
     try:
         if not folder.exists() or not any(folder.iterdir()):
             return None
-        return PredictionInputs.model_validate_json((folder / INPUTS).read_bytes())
+        return PredictionInputs.model_validate_json((folder / INPUTS_FILE).read_bytes())
     except (OSError, ValueError):
         raise UserError(
             f"{folder} exists, and it is no folder of this command. Name a new folder."
@@ -79,7 +79,7 @@ def prepare_folder(folder: Path, inputs: PredictionInputs) -> None:
     earlier = read_prediction_inputs(folder)
     if earlier is None:
         (folder / PARTS).mkdir(parents=True)
-        files.write_json(folder / INPUTS, inputs.model_dump())
+        files.write_json(folder / INPUTS_FILE, inputs.model_dump())
     elif earlier != inputs:
         values = inputs.model_dump()
         differing = [name for name, value in earlier if value != values[name]]
@@ -91,8 +91,8 @@ def prepare_folder(folder: Path, inputs: PredictionInputs) -> None:
 
 
 def replace_run_id(folder: Path, run_id: str) -> str:
-    """Write the id of the run of this call, and return that of the call before, or ""."""
-    path = folder / RUN_ID
+    """Write the id of the run of this call, and return the previous call's, or an empty string."""
+    path = folder / RUN_ID_FILE
     previous = path.read_text(encoding="utf-8") if path.exists() else ""
     path.write_text(run_id, encoding="utf-8")
     return previous

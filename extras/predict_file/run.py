@@ -25,7 +25,7 @@ from extras.predict_file.folder import (
     write_part,
 )
 from sentiment.data.rows import Columns, read_rows
-from workflow import files, registry, store
+from workflow import files, registry, runs, store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -86,7 +86,9 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     file = request.file.name
     params = {"file": file, **inputs.model_dump(exclude={"version", "logged_model"})}
     with operation_run(version, f"predictions of {file}", params) as run:
-        end_killed_run(replace_run_id(request.out, run.info.run_id))
+        previous = replace_run_id(request.out, run.info.run_id)
+        if previous:  # the call before may have been killed
+            runs.end_killed_runs(f"attributes.run_id = '{previous}'")
         log_file(request.file, inputs.file_sha256)
         predict_missing_parts(request, inputs.logged_model, paths)
         counts = count_predictions(paths.values())._asdict()
@@ -94,18 +96,6 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
         files.write_json(request.out / MANIFEST, manifest)
         mlflow.log_metrics({**counts, "seconds": time.monotonic() - started})
     return manifest
-
-
-def end_killed_run(run_id: str) -> None:
-    """End the run of an earlier call that was killed, if there is one."""
-    import mlflow
-
-    for run in mlflow.search_runs(
-        search_all_experiments=True,
-        filter_string=f"attributes.run_id = '{run_id}' AND attributes.status = 'RUNNING'",
-        output_format="list",
-    ):
-        mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
 
 
 def describe_inputs(request: FileRequest, version: "ModelVersion") -> PredictionInputs:

@@ -12,7 +12,7 @@ from workflow.params_file import load_params
     type=click.IntRange(min=2),
     default=5,
     show_default=True,
-    help="Number of seeds, from train.seed in params.yaml on, with those of earlier calls.",
+    help="Number of seeds in total, from train.seed in params.yaml on.",
 )
 def command(count: int) -> None:
     """Train with several seeds, and show mean and standard deviation of each metric.

@@ -89,7 +89,7 @@ def find_seed_run(experiment_id: str, name: str, params: Params) -> "Run":
     import mlflow
 
     try:
-        sections = json.loads(dvc.api.read(str(files.TRAIN / files.INPUTS), rev=name))
+        inputs = json.loads(dvc.api.read(str(files.TRAIN / files.INPUTS), rev=name))
     except (DvcException, OSError) as error:
         raise UserError(
             f"DVC's cache lacks outputs of {name} ({first_line(error)}). Run: dvc exp remove "
@@ -97,7 +97,7 @@ def find_seed_run(experiment_id: str, name: str, params: Params) -> "Run":
         ) from None
     is_complete = (
         "attributes.status = 'FINISHED' AND metrics.test_accuracy >= 0 "
-        f"AND tags.`{runs.TRAINING_KEY}` = '{sections['key']}' "
+        f"AND tags.`{runs.TRAINING_KEY}` = '{inputs['key']}' "
         f"AND params.`evaluate.threshold` = '{params.evaluate.threshold}'"
     )
     found = mlflow.MlflowClient().search_runs([experiment_id], is_complete, max_results=1)

@@ -40,8 +40,8 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
     """Compute Keras' LSTM with another loop, for float32 on a CPU.
 
     With other activations, without a bias, with recurrent dropout, unrolled or in another dtype,
-    the layer uses Keras' own loop. One result differs: after a masked first
-    step, the output is the initial state, which is 0 unless the caller gives one; Keras' is 0.
+    the layer uses Keras' own loop. One result differs: if the first step is masked, its output is
+    the initial state, whereas Keras returns 0. Both are 0 unless the caller gives an initial state.
     """
 
     def inner_loop(
@@ -173,8 +173,8 @@ def _loop(
         bias: b, shape (4 · units,).
 
     Returns:
-        A tuple, and a function from the gradients of its values to those of `xw`, `h`, `c`,
-        `recurrent` and `bias`. The tuple has the outputs, and h and c after the last step.
+        The outputs with h and c after the last step; and a function that takes the gradients of
+        these three, and returns the gradients of `xw`, `h`, `c`, `recurrent` and `bias`.
     """
     outputs, last_c, derivatives = _forward(xw, State(h, c), recurrent, bias, mask)
 
@@ -200,7 +200,7 @@ def _forward(
     bias: tf.Tensor,
     mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, tf.Tensor, Derivatives]:
-    """Run all steps forward. The arguments are those of `_loop`.
+    """Run all steps forward. See `_loop` for the arguments.
 
     Returns:
         h before the first step and after each, shape (steps + 1, rows, units); c after the last
