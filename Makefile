@@ -24,7 +24,7 @@ ui: venv  ## serve MLflow's UI of the runs
 	@exec env $(ACTIVE) sentiment ui
 
 test: venv  ## run all tests, or the tests of some folders: PART="tests/sentiment"
-	@exec env $(ACTIVE) python -m pytest --numprocesses 4 --dist loadfile $$PART
+	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile $$PART
 
 check: venv  ## check format, lint, types and layers
 	@env $(ACTIVE) ruff format --check .
@@ -32,7 +32,7 @@ check: venv  ## check format, lint, types and layers
 	@env $(ACTIVE) mypy
 	@env $(ACTIVE) lint-imports --no-logo
 
-bench: venv .bench/complete  ## measure speeds, as docs/performance.md shows them
+bench: venv .bench/complete  ## measure speeds, as docs/models.md shows them
 	@exec env $(ACTIVE) python -m benchmarks.bench
 
 .bench/complete: benchmarks/requirements.txt

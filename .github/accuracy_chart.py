@@ -9,6 +9,15 @@ from io import StringIO
 
 import pandas as pd
 
+# Mermaid's first color is almost white.
+COLORS = """\
+---
+config:
+  themeVariables:
+    xyChart:
+      plotColorPalette: "gray, royalblue"
+---"""
+
 
 def read_accuracies(commit: str) -> list[float]:
     """Read the validation accuracy of each epoch as a commit has it."""
@@ -19,10 +28,11 @@ def read_accuracies(commit: str) -> list[float]:
 
 def main(base: str, head: str) -> None:
     lines = [read_accuracies(base), read_accuracies(head)]
-    epochs = max(len(line) for line in lines)
-    print("Validation accuracy by epoch, first the base, then this branch:\n")
-    print("```mermaid\nxychart-beta")
-    print(f'  x-axis "epoch" 1 --> {max(epochs, 2)}')
+    epochs = range(1, max(len(line) for line in lines) + 1)
+    print("Validation accuracy by epoch: the base in gray, this branch in blue.\n")
+    print(f"```mermaid\n{COLORS}\nxychart-beta")
+    # With a range such as `1 --> 5`, Mermaid would stretch a shorter line to the last epoch.
+    print(f'  x-axis "epoch" {list(epochs)}')
     print('  y-axis "val_accuracy"')
     for line in lines:
         print(f"  line {line}")

@@ -266,18 +266,6 @@ def test_the_first_stages_alone_are_run_without_a_complaint(fresh: Project) -> N
     assert "data/train" not in printed
 
 
-@pytest.mark.slow
-def test_the_committed_pipeline_is_reproduced_bit_for_bit(
-    fresh: Project, sentiment: Command
-) -> None:
-    fresh.run(sys.executable, "-m", "cli", "repro")
-    fresh.commit()
-    assert sentiment("verify").splitlines()[-1] == "All 12 outputs are the same, bit for bit."
-    project = fresh.path / "params.yaml"
-    project.write_text(f"{project.read_text(encoding='utf-8')}# a comment\n", encoding="utf-8")
-    assert "There are uncommitted changes" in sentiment.fail("verify")
-
-
 @pytest.mark.usefixtures("in_tmp_path")
 def test_files_that_git_does_not_track_do_not_stop_a_verification(
     clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentiment: Command

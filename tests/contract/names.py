@@ -11,6 +11,7 @@ SYNC = (*COMMAND, "sync")
 PROMOTE = (*COMMAND, "promote")
 PREDICT = (*COMMAND, "predict")
 PRESET = (*COMMAND, "preset")
+VERIFY = (*COMMAND, "verify")
 
 FETCH = Path("data/fetch")
 PAD = Path("data/pad")

@@ -25,16 +25,11 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
     project: Project, finished_story: Story, tmp_path: Path
 ) -> None:
     project.change(train={"epochs": EPOCHS})
-    for number, command, kill in (
-        (signal.SIGKILL, DVC, os.killpg),
-        (signal.SIGTERM, DVC, os.killpg),
-        (signal.SIGINT, DVC, os.killpg),
-        (signal.SIGTERM, names.REPRO, os.kill),
-    ):
+    for number, command in ((signal.SIGKILL, DVC), (signal.SIGINT, names.REPRO)):
         before = checkpoint_time(project)
         process = project.start(*command)
         wait_until(lambda before=before: checkpoint_time(project) > before)  # type: ignore[misc]
-        kill(process.pid, number)
+        os.killpg(process.pid, number)  # as a terminal does
         printed, _ = process.communicate(timeout=120)
         assert process.returncode != 0
         assert "Traceback" not in printed
@@ -48,6 +43,6 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
 
     undisturbed = finished_story.project.copy(tmp_path / "undisturbed")
     undisturbed.change(train={"epochs": EPOCHS})
-    undisturbed.run("dvc", "repro")
-    for path in (names.MODEL_FILE, names.PREDICTIONS):
-        assert (project.path / path).read_bytes() == (undisturbed.path / path).read_bytes()
+    undisturbed.run("dvc", "repro", "train")
+    same = (undisturbed.path / names.MODEL_FILE).read_bytes()
+    assert (project.path / names.MODEL_FILE).read_bytes() == same

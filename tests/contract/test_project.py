@@ -6,22 +6,22 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.entities import Run
 
 from tests.contract import names
-from tests.contract.conftest import EPOCHS, artifacts, assert_whole, runs, use
+from tests.contract.conftest import TEXT, Story, artifacts, assert_whole, runs, use
 from tests.project import Project
 
 pytestmark = pytest.mark.slow
-TEXT = "The plot was not dull."
 
 
 def test_a_folder_that_was_moved_works(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished_story: Story, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.move(project.path, tmp_path / "elsewhere")
     moved = Project(tmp_path / "elsewhere")
     use(moved, monkeypatch)
-    assert "positive" in moved.read(*names.PREDICT, TEXT)
+    assert moved.read(*names.PREDICT, TEXT) == finished_story.printed["predict"]
     (run,) = runs()
     path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=str(tmp_path))
     assert list(Path(path).rglob("predictions.csv"))
@@ -43,36 +43,58 @@ def test_a_lost_store_is_made_again_from_the_files(project: Project) -> None:
     assert run.data.metrics["test_accuracy"] == lost.data.metrics["test_accuracy"]
 
 
-def test_a_version_predicts_as_when_it_was_registered(project: Project) -> None:
-    before = project.read(*names.PREDICT, TEXT)
+def test_a_version_predicts_as_when_it_was_registered(
+    finished_story: Story, project: Project
+) -> None:
     (tokenizer,) = (project.path / "sentiment").rglob("tokenizer.py")
     code = tokenizer.read_text(encoding="utf-8")
     assert "SEPARATORS = '" in code
     tokenizer.write_text(code.replace("SEPARATORS = '", "SEPARATORS = 'aeiou"), encoding="utf-8")
-    assert project.read(*names.PREDICT, TEXT) == before
+    assert project.read(*names.PREDICT, TEXT) == finished_story.printed["predict"]
 
 
-def test_the_linear_model_is_a_preset(project: Project) -> None:
-    project.run(*names.PRESET, "linear")
-    project.change(pad={"num_words": 450, "max_length": 40}, train={"batch_size": 32})
-    project.run(*names.REPRO)
-    run, lstm = runs()
-    assert run.data.params["train.architecture"] == "linear"
-    assert_whole(run, 3)
-    paths = [each.data.tags["implementation"] for each in (run, lstm)]
-    assert (paths[0].startswith("stock Keras"), paths[1]) == (True, "fast LSTM")
-
-
-def test_ones_own_texts_go_through_the_same_pipeline(project: Project) -> None:
+@pytest.fixture(scope="module")
+def own_linear_once(finished_story: Story, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project whose pipeline has run with the preset `linear`, on a table of texts."""
+    project = finished_story.project.copy(tmp_path_factory.mktemp("own") / "project")
     texts = [("fine", "yes"), ("awful", "no")]
     rows = [(f"{word} text {number}", label) for number in range(60) for word, label in texts]
     with (project.path / "own.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("body", "liked"), *rows])
     table = {"train": "own.csv", "test": "own.csv", "text": "body", "label": "liked"}
+    project.run(*names.PRESET, "linear")
     project.change(
-        fetch={"dataset": "table", "table": {**table, "positive": "yes"}}, train={"batch_size": 8}
+        fetch={"dataset": "table", "table": {**table, "positive": "yes"}},
+        pad={"num_words": 450, "max_length": 40},
+        train={"batch_size": 8},
     )
     project.run(*names.REPRO)
+    return project
+
+
+@pytest.fixture
+def champions_run(own_linear_once: Project, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return the run of the champion of one's own texts."""
+    use(own_linear_once, monkeypatch)
     client = mlflow.MlflowClient()
     version = client.get_model_version_by_alias("own-sentiment", "champion")
-    assert_whole(client.get_run(str(version.run_id)), EPOCHS)
+    return client.get_run(str(version.run_id))
+
+
+def test_ones_own_texts_go_through_the_same_pipeline(champions_run: Run) -> None:
+    assert champions_run.data.params["fetch.table.positive"] == "yes"
+    assert_whole(champions_run, 3)
+
+
+def test_the_linear_model_is_a_preset(champions_run: Run) -> None:
+    assert champions_run.data.params["train.architecture"] == "linear"
+    assert champions_run.data.tags["implementation"].startswith("stock Keras")
+
+
+def test_the_committed_pipeline_is_reproduced_bit_for_bit(project: Project) -> None:
+    project.commit()
+    printed = project.run(*names.VERIFY)
+    assert printed.splitlines()[-1] == "All 12 outputs are the same, bit for bit."
+    params = project.path / "params.yaml"
+    params.write_text(f"{params.read_text(encoding='utf-8')}# a comment\n", encoding="utf-8")
+    assert "There are uncommitted changes" in project.fail(*names.VERIFY)

@@ -1,13 +1,11 @@
 """The padded arrays are those of Keras."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sentiment import padding
-from sentiment.data import imdb
 from sentiment.params import PadParams
 from sentiment.prediction.backend import load_keras
 from sentiment.prediction.tokenizer import INDEX_FROM, START_TOKEN, UNKNOWN_TOKEN, Reviews
@@ -59,17 +57,3 @@ def test_rows_equal_keras_pad_sequences(
         truncating=truncating,
     )
     np.testing.assert_array_equal(rows, expected)
-
-
-@pytest.mark.slow
-def test_padded_imdb_equals_keras(imdb_cache: Path) -> None:
-    keras = load_keras()
-    (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
-    train, test, _ = imdb.read_files(imdb_cache)
-    padded = padding.pad_splits(train, test, PadParams())
-    assert padded["x_train"].dtype == np.uint16
-    np.testing.assert_array_equal(padded["x_train"], keras.utils.pad_sequences(x_train, maxlen=200))
-    np.testing.assert_array_equal(padded["x_test"], keras.utils.pad_sequences(x_test, maxlen=200))
-    np.testing.assert_array_equal(padded["y_train"], y_train)
-    np.testing.assert_array_equal(padded["y_test"], y_test)
-    assert int(padded["test_seen"].sum()) == 123

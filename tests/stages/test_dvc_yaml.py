@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import run_stages
 from tests.project import ROOT, Project
 
 STAGES = ("fetch", "pad", "train", "evaluate")
@@ -129,14 +128,3 @@ def test_each_stage_writes_what_dvc_yaml_lists(finished: Project) -> None:
     folders = {path for path in listed if path.startswith("data/")}
     assert folders == {f"data/{stage}" for stage in STAGES}
     assert all((finished.path / folder).is_dir() for folder in folders)
-
-
-@pytest.mark.slow
-def test_the_same_pipeline_writes_the_same_files_again(project: Project) -> None:
-    folders = ("data/fetch", "data/pad", "data/train", "data/evaluate", "metrics")
-    before = [project.contents(folder) for folder in folders]
-    run_stages(project)
-    after = [project.contents(folder) for folder in folders]
-    for old, new in zip(before, after, strict=True):
-        assert [path for path in old if new.get(path) != old[path]] == []
-        assert old.keys() == new.keys()

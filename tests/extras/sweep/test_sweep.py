@@ -1,4 +1,4 @@
-"""A sweep whose workers and command are killed and interrupted, and which is called again."""
+"""A sweep with a worker that is killed, which is interrupted, and which is called again."""
 
 import os
 import signal
@@ -68,7 +68,7 @@ def is_training(project: Project, command: "subprocess.Popen[str]", trained: int
 
 @pytest.fixture(scope="module")
 def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """Sweep with two workers. A worker is killed, then all processes, then Ctrl-C comes."""
+    """Sweep with two workers. One is killed, then Ctrl-C comes, and the command is repeated."""
     project = finished_once.copy(tmp_path_factory.mktemp("swept") / "project")
     # XLA does not compile this network, which saves each process seconds.
     project.change(train={"cell": "simple_rnn", "epochs": 20})
@@ -81,13 +81,6 @@ def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory)
             process.kill()
             break
     wait_until(lambda: is_training(project, command, 2), pause=0.2)
-    if command.poll() is None:
-        os.killpg(command.pid, signal.SIGKILL)
-    command.communicate(timeout=300)
-
-    trained = len(children(project))
-    command = project.start(*COMMAND)
-    wait_until(lambda: is_training(project, command, trained), pause=0.2)
     processes = psutil.Process(command.pid).children()
     os.killpg(command.pid, signal.SIGINT)
     interrupted, _ = command.communicate(timeout=300)
