@@ -21,7 +21,7 @@ from workflow.params_file import (
     update_params_file,
 )
 from workflow.provenance import git
-from workflow.stage import describe_error, set_up_process
+from workflow.stage import describe_error, quiet_libraries
 from workflow.store import UI_PORT
 
 EXTRAS = Path(__file__).parent / "extras"
@@ -60,7 +60,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Classify texts as positive or negative, with DVC and MLflow."""
-    set_up_process()
+    quiet_libraries()
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -198,13 +198,14 @@ def preset(name: str, with_dataset: bool) -> None:
 @click.option("--model", "model_uri", help="A version such as models:/imdb-sentiment/1.")
 def predict(text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT by the champion, and show the words that matter most."""
+    from sentiment.prediction.backend import paused_garbage_collection
     from sentiment.prediction.explanation import explain
     from workflow import registry, store
 
     if not text.strip():
         raise click.UsageError("There is no text.")
     dataset = load_params().fetch.name
-    with store.store_errors():
+    with store.store_errors(), paused_garbage_collection():
         registry.connect_trainings(dataset)
         version = registry.resolve_version(model_uri, dataset)
         model = registry.load_model(registry.version_uri(version))

@@ -27,7 +27,7 @@ DIFFED_PATHS = (
 
 
 def provenance_tags() -> dict[str, str]:
-    """Return tags of the commit, the DVC experiment and the machine, which change the bits."""
+    """Return tags of the commit, the processor, the packages and the DVC experiment."""
     tags = {
         "git.commit": git("rev-parse", "HEAD") or "none",
         "processor": processor_name(),

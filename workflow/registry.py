@@ -39,7 +39,7 @@ RUN_COLUMNS = (
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
 CHAMPION = "champion"  # the alias; and a tag of the registered model, with the version's number
-PROMOTED = "champion"  # a decision
+PROMOTED = "promoted"  # a decision
 NOT_PROMOTED = "not promoted"  # a decision
 PROMOTED_BY_A_PERSON = "promoted by a person"  # a reason
 # Tags of a version

@@ -5,7 +5,6 @@ Everything else takes seconds, and is finished first. A second signal ends the p
 """
 
 import errno
-import gc
 import os
 import re
 import signal
@@ -19,7 +18,6 @@ from sentiment.errors import UserError, redact
 if TYPE_CHECKING:
     import keras
 
-GARBAGE_THRESHOLD = 1_000_000  # new objects
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NUMPY_DISK_FULL = re.compile(r"\d+ requested and \d+ written")  # NumPy's only hint at a full disk
 
@@ -77,7 +75,7 @@ def run_stage(name: str, main: Callable[[SignalFlag], None]) -> None:
 
     The status is also non-zero if a signal came in a stage that finished: DVC then stops.
     """
-    set_up_process()
+    quiet_libraries()
     flag = SignalFlag(os.getppid() if "DVC_STAGE" in os.environ else None)
     flag.watch()
     try:
@@ -94,13 +92,8 @@ def run_stage(name: str, main: Callable[[SignalFlag], None]) -> None:
         sys.exit(128 + flag.number)
 
 
-def set_up_process() -> None:
-    """Turn off the messages of TensorFlow and MLflow, and MLflow's telemetry.
-
-    Also search for garbage less often. By default, Python does so each time that there are 700 new
-    objects. Importing TensorFlow and MLflow makes millions, and would take a quarter longer.
-    """
-    gc.set_threshold(GARBAGE_THRESHOLD)
+def quiet_libraries() -> None:
+    """Turn off the messages of TensorFlow and MLflow, and MLflow's telemetry."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -85,9 +85,9 @@ def sync_run(alpha: float) -> LoggedRun:
     ):
         experiment_id = registry.connect_trainings(train_inputs.fetch.name)
         if evaluate_inputs is None:
-            run = _trained_run(experiment_id, checkpoint, train_inputs)
+            run = _ensure_trained_run(experiment_id, checkpoint, train_inputs)
         else:
-            run = _evaluated_run(experiment_id, checkpoint, evaluate_inputs, alpha)
+            run = _ensure_evaluated_run(experiment_id, checkpoint, evaluate_inputs, alpha)
             _end_running(checkpoint.training_id)  # another training of the same key
             remove_checkpoint(train_inputs.key)
         for training_id in interrupted_trainings():  # their runs run again if they resume
@@ -129,7 +129,7 @@ def find_mismatch() -> str | None:
         folders.append(files.EVALUATE)
     for folder in folders:
         compared = files.compared_metrics_file(folder)
-        metrics = files.read_json(folder / files.METRICS)
+        metrics = files.read_json(folder / files.METRICS_NAME)
         if not files.read_json(compared).items() <= metrics.items():
             return f"{compared} was not made with the present {folder}."
     metrics = files.read_json(files.TRAINING_METRICS_FILE)
@@ -148,10 +148,10 @@ def _read_evaluate_inputs(train_inputs: TrainInputs) -> EvaluateInputs | None:
     return evaluate_inputs if evaluate_inputs.key == train_inputs.key else None
 
 
-def _trained_run(
+def _ensure_trained_run(
     experiment_id: str, checkpoint: Checkpoint, train_inputs: TrainInputs
 ) -> "mlflow.entities.Run":
-    """Return the run of a training without an evaluation. Log it if it is not complete."""
+    """Return the run of a training without an evaluation, which is logged unless it is complete."""
     import mlflow
 
     is_trained = f"tags.`{TRAINING_KEY}` = '{train_inputs.key}' AND tags.{STATE} != '{TRAINING}'"
@@ -163,10 +163,13 @@ def _trained_run(
     )
 
 
-def _evaluated_run(
+def _ensure_evaluated_run(
     experiment_id: str, checkpoint: Checkpoint, evaluate_inputs: EvaluateInputs, alpha: float
 ) -> "mlflow.entities.Run":
-    """Return the run of an evaluated training. Log what it lacks, and decide about its version."""
+    """Return the run of an evaluated training, to which everything is logged that it lacks.
+
+    Then decide about its version.
+    """
     import mlflow
 
     digest = _evaluation_digest(evaluate_inputs)
@@ -311,7 +314,13 @@ def _find_missing(run: "mlflow.entities.Run") -> Missing:
     metrics = files.read_json(files.TEST_METRICS_FILE)
     has_other_metrics = any(run.data.metrics.get(name) != metrics[name] for name in metrics)
     logged = {folder: _artifact_sizes(run, folder) for folder in ("", runs.TABLES_ARTIFACT)}
-    sources = {"": files.EVALUATE, runs.TABLES_ARTIFACT: files.METRICS_FOLDER}
+    expected = {
+        "": sorted(files.EVALUATE.iterdir()),
+        runs.TABLES_ARTIFACT: [
+            *sorted(files.METRICS_FOLDER.iterdir()),
+            files.INITIAL_GRADIENTS_FILE,
+        ],
+    }
     models = {model.name for model in runs.logged_models(run) if _has_artifacts(model)}
     has_version = registry.version_of_run(str(run.info.run_id)) is not None
     return Missing(
@@ -321,8 +330,8 @@ def _find_missing(run: "mlflow.entities.Run") -> Missing:
         version=runs.TEXT_MODEL not in models or not has_version,
         files=[
             (path, folder)
-            for folder, source in sources.items()
-            for path in sorted(source.iterdir())
+            for folder, paths in expected.items()
+            for path in paths
             if has_other_metrics or logged[folder].get(path.name) != path.stat().st_size
         ],
     )

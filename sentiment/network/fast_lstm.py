@@ -23,7 +23,7 @@ It is faster for four reasons:
 4. The forward loop also computes the partial derivatives ∂. Only the recurrence is left to the
    backward loop.
 
-docs/performance.md says how much each of them saves.
+docs/models.md has measurements.
 
 Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
 """

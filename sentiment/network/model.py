@@ -77,7 +77,7 @@ def fast_lstm_obstacle(params: TrainParams) -> str | None:
 
     kind = "linear model" if params.architecture == "linear" else params.cell
     obstacles = {
-        f"a {kind} has no other path": kind != "lstm",
+        f"a {kind} has no faster layer": kind != "lstm",
         "train.fast_lstm is false": not params.fast_lstm,
         "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
         "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mlflow
 import pytest
@@ -19,16 +19,11 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from tests.contract import names
-from tests.project import ROOT, Project
+from tests.project import ROOT, SMALL, Project
 
-EPOCHS = 2
+EPOCHS = 2  # of SMALL
 TEXT = "The plot was not dull."
 UNREACHABLE = "http://127.0.0.1:9"
-SMALL: dict[str, Any] = {
-    "fetch": {"dataset": "synthetic", "synthetic": {"train_reviews": 320, "test_reviews": 200}},
-    "pad": {"num_words": 450, "max_length": 40},
-    "train": {"embedding_units": 4, "units": 4, "epochs": EPOCHS, "batch_size": 32},
-}
 
 
 class Story(NamedTuple):

@@ -25,17 +25,17 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
     project: Project, finished_story: Story, tmp_path: Path
 ) -> None:
     project.change(train={"epochs": EPOCHS})
-    for number, command in ((signal.SIGKILL, DVC), (signal.SIGINT, names.REPRO)):
+    for number, command in ((signal.SIGKILL, names.REPRO), (signal.SIGTERM, DVC)):
         before = checkpoint_time(project)
         process = project.start(*command)
         wait_until(lambda before=before: checkpoint_time(project) > before)  # type: ignore[misc]
-        os.killpg(process.pid, number)  # as a terminal does
+        os.killpg(process.pid, number)
         printed, _ = process.communicate(timeout=120)
         assert process.returncode != 0
         assert "Traceback" not in printed
         run, _ = runs()
         assert run.info.status == ("RUNNING" if number == signal.SIGKILL else "KILLED")
-    printed = project.run(*names.REPRO)
+    printed = project.run(*DVC)
     assert f"Epoch 1/{EPOCHS}" not in printed
     resumed, _ = runs()
     assert resumed.info.run_id == run.info.run_id

@@ -157,5 +157,7 @@ def test_arrays_of_imdb_are_those_of_keras(finished: Story, tmp_path: Path) -> N
     for split, (reviews, labels) in (("train", train), ("test", test)):
         x = np.load(project.path / names.PAD / f"x_{split}.npy")
         y = np.load(project.path / names.PAD / f"y_{split}.npy")
+        assert x.dtype == np.uint16
         assert np.array_equal(x, keras.utils.pad_sequences(reviews, maxlen=200))
         assert np.array_equal(y, labels)
+    assert np.load(project.path / names.PAD / "test_seen.npy").sum() == 123

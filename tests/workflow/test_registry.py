@@ -103,7 +103,7 @@ def test_each_dataset_has_a_registered_model_of_its_own(dataset: str, name: str)
 def test_the_first_version_is_champion_and_says_why() -> None:
     version = submit(400)
     assert champion() == str(version.version)
-    assert version.tags[registry.DECISION] == "champion"
+    assert version.tags[registry.DECISION] == "promoted"
     assert version.tags[registry.REASON] == "there was no other champion"
     assert version.description is not None
     assert version.description.startswith("0.6667 · lstm-64 · champion\n")
@@ -180,7 +180,7 @@ def test_a_decision_that_was_killed_keeps_its_reason_and_card(
     second = mlflow.MlflowClient().get_model_version(NAME, "2")
     registry.decide(second, INPUTS, alpha=0.05)
     second = mlflow.MlflowClient().get_model_version(NAME, "2")
-    assert second.tags[registry.DECISION] == "champion"
+    assert second.tags[registry.DECISION] == "promoted"
     assert second.tags[registry.REASON].startswith("better than the champion: accuracy 0.8333")
     assert second.description is not None
     assert "better than the champion" in second.description
@@ -328,7 +328,7 @@ def test_a_person_promotes_any_version_and_learns_the_way_back() -> None:
     assert champion() == str(second.version)
     assert str(promotion.version.version) == str(second.version)
     tags = mlflow.MlflowClient().get_model_version(NAME, second.version).tags
-    assert (tags["decision"], tags["reason"]) == ("champion", "promoted by a person")
+    assert (tags["decision"], tags["reason"]) == ("promoted", "promoted by a person")
 
 
 @pytest.mark.usefixtures("here")
