@@ -25,10 +25,11 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
     project: Project, finished_story: Story, tmp_path: Path
 ) -> None:
     project.change(train={"epochs": EPOCHS})
-    for number, command in ((signal.SIGKILL, names.REPRO), (signal.SIGTERM, DVC)):
+    for number in (signal.SIGKILL, signal.SIGTERM):
         before = checkpoint_time(project)
-        process = project.start(*command)
-        wait_until(lambda before=before: checkpoint_time(project) > before)  # type: ignore[misc]
+        process = project.start(*DVC)
+        wait_until(lambda: process.poll() is not None or checkpoint_time(project) > before)  # noqa: B023
+        assert process.poll() is None, process.communicate()
         os.killpg(process.pid, number)
         printed, _ = process.communicate(timeout=120)
         assert process.returncode != 0
