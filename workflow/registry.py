@@ -237,7 +237,7 @@ def _new_decision(
     if not have_same_test_set(candidate, predictions):
         return Decision(False, "the champion was evaluated on another test set")
     if have_same_predictions(candidate, predictions):  # which is no test
-        return Decision(False, "its predictions are those of the champion")
+        return Decision(False, "its predictions equal the champion's")
     return decide_promotion(candidate, predictions, alpha, _count_test(version, champion))
 
 

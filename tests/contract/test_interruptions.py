@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,20 @@ def checkpoint_time(project: Project) -> int:
     return max((path.stat().st_mtime_ns for path in states), default=0)
 
 
+def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
+    """Wait until a training has written a checkpoint."""
+    before = checkpoint_time(project)
+    wait_until(lambda: process.poll() is not None or checkpoint_time(project) > before)
+    assert process.poll() is None, process.communicate()
+
+
 def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
     project: Project, finished_story: Story, tmp_path: Path
 ) -> None:
     project.change(train={"epochs": EPOCHS})
     for number in (signal.SIGKILL, signal.SIGTERM):
-        before = checkpoint_time(project)
         process = project.start(*DVC)
-        wait_until(lambda: process.poll() is not None or checkpoint_time(project) > before)  # noqa: B023
-        assert process.poll() is None, process.communicate()
+        wait_for_epoch(project, process)
         os.killpg(process.pid, number)
         printed, _ = process.communicate(timeout=120)
         assert process.returncode != 0

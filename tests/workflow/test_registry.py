@@ -290,7 +290,7 @@ def test_a_candidate_with_the_champions_predictions_is_no_test() -> None:
     submit(400)
     again = submit(400)
     assert champion() == "1"
-    assert again.tags[registry.REASON] == "its predictions are those of the champion"
+    assert again.tags[registry.REASON] == "its predictions equal the champion's"
     first = mlflow.MlflowClient().get_model_version(NAME, "1")
     assert registry.TEST_COUNT not in first.tags
 

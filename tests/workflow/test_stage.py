@@ -59,7 +59,6 @@ def test_a_stage_finishes_after_a_signal_but_its_status_stops_the_pipeline(
     assert (in_tmp_path / "finished").exists()
 
 
-@pytest.mark.slow
 def test_a_signal_that_nohup_ignores_stays_ignored_after_another_one() -> None:
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -75,6 +74,7 @@ def test_a_signal_that_nohup_ignores_stays_ignored_after_another_one() -> None:
             signal.signal(number, handler)
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_a_stage_at_once(in_tmp_path: Path) -> None:
     process = start_stage("hang")
     process.send_signal(signal.SIGTERM)
