@@ -6,6 +6,8 @@ Each extra whose folder is there adds a command of its own.
 import importlib
 import os
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,11 @@ from workflow.store import UI_PORT
 
 EXTRAS = Path(__file__).parent / "extras"
 RUN_CACHE = Path(".dvc", "cache", "runs")
+MIN_CACHE_ENTRY_SECONDS = 60.0
 RESULTS = (str(PARAMS_FILE), "dvc.lock", "metrics")
 SYNTHETIC_NOTE = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
+FORCE_OPTIONS = {"-f", "--force"}
+SINGLE_OPTIONS = {"-s", "--single-item"}
 MAX_WORDS = 5  # words with the largest effects
 
 
@@ -71,37 +76,58 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     Wrong params are refused before DVC removes anything. If IMDB cannot be downloaded, the
     synthetic dataset takes its place. Afterwards, everything that MLflow lacks is logged.
     """
-    from workflow import sync
+    from workflow import baseline, publish
 
     params = load_params()
     is_dry = "--dry" in dvc_options
     if not is_dry and "--pull" not in dvc_options:  # DVC downloads nothing, or pulls the dataset
-        use_synthetic_dataset_if_imdb_is_unavailable(params)
+        use_synthetic_dataset_if_imdb_is_unavailable(params, forces_fetch(dvc_options))
     remove_empty_cache_entries()
     status = run_dvc("repro", *dvc_options)
     if status or is_dry:
         sys.exit(status)
-    if sync.find_mismatch() is None:  # DVC may have run only the first stages
-        run = sync.sync_or_explain(params.promote.alpha)
-        if run:
-            click.echo(run.describe())
+    try:
+        run = publish.sync(params.promote.alpha)
+    except (UserError, OSError) as error:  # DVC may have run only the first stages
+        click.echo(f"Not logged to MLflow: {describe_error(error, '`sentiment sync`')}", err=True)
+    else:
+        click.echo(run.describe())
+        other_machine = baseline.describe_other_machine()
+        if other_machine:
+            click.echo(other_machine)
         if git("status", "--porcelain", "--", *RESULTS):
             click.echo(f"To keep this result: git add {' '.join(RESULTS)}, then git commit")
     if load_params().fetch.dataset == "synthetic":
         click.echo(SYNTHETIC_NOTE)
 
 
-def use_synthetic_dataset_if_imdb_is_unavailable(params: Params) -> None:
-    """Write `fetch.dataset: synthetic` if IMDB is needed and cannot be downloaded."""
+def forces_fetch(dvc_options: Sequence[str]) -> bool:
+    """Return whether the options make DVC run the stage fetch again, whose outputs it removes."""
+    is_single = not SINGLE_OPTIONS.isdisjoint(dvc_options)
+    is_forced = not FORCE_OPTIONS.isdisjoint(dvc_options)
+    return is_forced and (not is_single or "fetch" in dvc_options)
+
+
+def use_synthetic_dataset_if_imdb_is_unavailable(params: Params, is_forced: bool) -> None:
+    """Write `fetch.dataset: synthetic` if IMDB is needed and cannot be downloaded.
+
+    Raises:
+        UserError: `data/fetch` has IMDB, but DVC is forced to remove it and to fetch it again.
+    """
     from sentiment.data import imdb
     from workflow import files
 
-    if params.fetch.dataset != "imdb" or has_imdb():
+    if params.fetch.dataset != "imdb" or (has_imdb() and not is_forced):
         return
     try:
         imdb.fetch_files()
     except imdb.ImdbUnavailableError as error:
         run_dvc("checkout", "--quiet", str(files.FETCH))  # if an earlier run fetched it
+        if has_imdb() and is_forced:
+            raise UserError(
+                f"{error}\nWithout IMDB, force a single stage, such as: sentiment repro --force "
+                "--single-item train"
+            ) from None
         if has_imdb():
             return
         update_params_file({"fetch.dataset": "synthetic"})
@@ -128,8 +154,9 @@ def remove_empty_cache_entries() -> None:
 
     DVC 3.67 fails on such a folder: `join() argument must be str, bytes, or os.PathLike object`.
     """
+    oldest = time.time() - MIN_CACHE_ENTRY_SECONDS  # a queued experiment may be writing a newer one
     for entry in RUN_CACHE.glob("*/*"):
-        if entry.is_dir() and not any(entry.iterdir()):
+        if entry.is_dir() and entry.stat().st_mtime < oldest and not any(entry.iterdir()):
             entry.rmdir()
 
 
@@ -161,9 +188,9 @@ def sync() -> None:
     Run it after the store was unreachable, after `dvc pull` or `dvc exp apply`, or if somebody
     deleted artifacts or versions in MLflow.
     """
-    from workflow.sync import sync_run
+    from workflow import publish
 
-    click.echo(sync_run(load_params().promote.alpha).describe())
+    click.echo(publish.sync(load_params().promote.alpha).describe())
 
 
 @main.command()
@@ -200,15 +227,14 @@ def predict(text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT by the champion, and show the words that matter most."""
     from sentiment.prediction.backend import paused_garbage_collection
     from sentiment.prediction.explanation import explain
-    from workflow import registry, store
+    from workflow import store, versions
 
     if not text.strip():
         raise click.UsageError("There is no text.")
-    dataset = load_params().fetch.name
     with store.store_errors(), paused_garbage_collection():
-        registry.connect_trainings(dataset)
-        version = registry.resolve_version(model_uri, dataset)
-        model = registry.load_model(registry.version_uri(version))
+        store.connect_to_read()
+        version = versions.resolve_version(model_uri, load_params().fetch.name)
+        model = versions.load_model(versions.version_uri(version))
     explanation = explain(model, text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
@@ -221,17 +247,13 @@ def predict(text: str, model_uri: str | None) -> None:
 @click.argument("run_id", metavar="RUN")
 def promote(run_id: str) -> None:
     """Make the model of a RUN the champion, whatever the promotion rule decided."""
-    from workflow import registry, store
+    from workflow import champion, registry, store
 
     if not registry.RUN_ID.fullmatch(run_id):
         raise click.BadParameter(f"{run_id} is no id of a run. `sentiment ui` shows the ids.")
     with store.store_errors():
         registry.connect_trainings(load_params().fetch.name)
-        promotion = registry.promote_run(run_id)
-    version = promotion.version
-    click.echo(f"Version {version.version} of {version.name} is now the champion.")
-    if promotion.previous_run:
-        click.echo(f"To undo this: sentiment promote {promotion.previous_run}")
+        champion.promote_run(run_id)
 
 
 if __name__ == "__main__":

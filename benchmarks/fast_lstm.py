@@ -15,12 +15,13 @@ from sentiment.network.model import build_model
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
 from workflow import files
-from workflow.checkpoint import processor_name
+from workflow.training_key import processor_name
 
 if TYPE_CHECKING:
     import keras
 
 REVIEWS = 8000
+SEED = 42
 NETWORKS: dict[str, dict[str, Any]] = {
     "LSTM": {},
     "bidirectional, `max`": {"bidirectional": True, "pooling": "max"},
@@ -30,7 +31,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 def new_model(fast_lstm: bool, changes: dict[str, Any]) -> "keras.Model":
     """Return an untrained model with the default params and some changes."""
-    load_keras().utils.set_random_seed(42)
+    load_keras().utils.set_random_seed(SEED)
     params = TrainParams(fast_lstm=fast_lstm, **changes)
     return build_model(params, PadParams(), REVIEWS)
 
@@ -42,6 +43,7 @@ def measure_network(changes: dict[str, Any], rounds: int) -> dict[str, float]:
     tf.config.experimental.enable_op_determinism()  # as a training does
     x = files.read_array(files.PAD / "x_train.npy")[:REVIEWS]
     y = files.read_array(files.PAD / "y_train.npy")[:REVIEWS]
+    load_keras().utils.set_random_seed(SEED)  # without which TensorFlow refuses to shuffle
     batches = batched_dataset(x, y, batch_size=64, shuffle=True)
     models = {"FastLSTM": new_model(True, changes), "stock Keras": new_model(False, changes)}
     seconds: dict[str, list[float]] = {name: [] for name in models}

@@ -28,8 +28,8 @@ import pandas as pd
 
 from sentiment.prediction.backend import usable_cores
 from workflow import files, registry, store
-from workflow.checkpoint import processor_name
 from workflow.params_file import load_params
+from workflow.training_key import processor_name
 
 RESULTS = Path(__file__).with_name("load.md")
 HOST = "127.0.0.1"

@@ -8,6 +8,7 @@ The training's curves are drawn here, so that restyling a plot does not retrain.
 """
 
 import csv
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -25,9 +26,9 @@ from sentiment.prediction.tokenizer import ReadLimits, Reviews
 from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateInputs, TrainInputs
 from workflow.params_file import load_params
-from workflow.provenance import run_name
+from workflow.provenance import training_name
+from workflow.publish import publish_or_explain
 from workflow.stage import SignalFlag
-from workflow.sync import sync_or_explain
 
 COMPARED_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
 TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
@@ -40,19 +41,22 @@ def text_lookup(reviews: Reviews) -> TextLookup:
     return lambda numbers: [" ".join(words[rank] for rank in reviews[at]) for at in numbers]
 
 
-def write_table(table: pd.DataFrame, name: str) -> None:
-    """Write a table as CSV."""
+def write_table(table: pd.DataFrame, name: str) -> Path:
+    """Write a table as CSV, and return its path."""
     if "text" in table:
         table = table.assign(text=files.guard_formulas(table["text"]))
     folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS_FOLDER
     # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL
-    table.to_csv(folder / f"{name}.csv", index=False, quoting=quoting)
+    path = folder / f"{name}.csv"
+    table.to_csv(path, index=False, quoting=quoting)
+    return path
 
 
 def main(_: SignalFlag) -> None:
     all_params = load_params()
     params = all_params.evaluate
+    files.check_folders(FETCH, PAD, TRAIN)
     train_inputs = files.read_inputs(TRAIN, TrainInputs)
     x = files.read_array(PAD / "x_test.npy")
     y = files.read_array(PAD / "y_test.npy")
@@ -61,7 +65,7 @@ def main(_: SignalFlag) -> None:
     reviews = files.read_reviews(FETCH, "test")
     dropped = files.read_array(FETCH / "test_dropped.npy")
     model = load_keras_model(files.MODEL_FILE)
-    name = run_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
+    name = training_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
 
     gradients = measure_gradients(model, x)
     probabilities = BatchPredictor(model)(x)
@@ -83,13 +87,16 @@ def main(_: SignalFlag) -> None:
 
     folder = files.new_folder(EVALUATE)
     tables = evaluation.tables | {"gradients": add_initial_mean(gradients, initial_gradients)}
-    for table_name, table in tables.items():
-        write_table(table, table_name)
+    written = [write_table(table, table_name) for table_name, table in tables.items()]
     for plot_name, plot in plots.items():
         plot.savefig(folder / f"{plot_name}.png")
     metrics = {**evaluation.metrics, "word_gradient_reach": gradient_reach(gradients)}
-    files.write_metrics(folder, metrics, COMPARED_METRICS)
-    inputs = EvaluateInputs(**dict(train_inputs), evaluate=params)
-    files.write_inputs(folder, inputs)
-    sync_or_explain(all_params.promote.alpha)
+    written.append(files.write_metrics(folder, metrics, COMPARED_METRICS))
+    files.write_inputs(
+        folder,
+        EvaluateInputs(**dict(train_inputs), evaluate=params),
+        made_from=[FETCH, PAD, TRAIN],
+        metrics=[path for path in written if path.parent == files.METRICS_FOLDER],
+    )
+    publish_or_explain(all_params.promote.alpha)
     print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")

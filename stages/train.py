@@ -12,41 +12,47 @@ from sentiment.network.gradients import gradient_reach, measure_gradients
 from sentiment.network.model import implementation, save_model
 from sentiment.network.training import EPOCH_METRICS, Training
 from workflow import files, runs
-from workflow.checkpoint import exclusive_checkpoint, training_key
+from workflow.checkpoint import exclusive_checkpoint
 from workflow.files import PAD, TRAIN, PadInputs, TrainInputs
 from workflow.params_file import load_params
 from workflow.stage import SignalFlag
+from workflow.training_key import training_keys
 
 
 def main(flag: SignalFlag) -> None:
     params = load_params().train
+    files.check_folders(PAD)
     pad_inputs = files.read_inputs(PAD, PadInputs)
     x = files.read_array(PAD / "x_train.npy")
     y = files.read_array(PAD / "y_train.npy")
     train_split, val_split = train_validation_split(x, y, params.validation_split)
-    key = training_key(params)
-    inputs = TrainInputs(fetch=pad_inputs.fetch, pad=pad_inputs.pad, train=params, key=key)
-    with exclusive_checkpoint(key) as checkpoint:
+    keys = training_keys(params)
+    inputs = TrainInputs(**dict(pad_inputs), train=params, **keys._asdict())
+    with exclusive_checkpoint(inputs.key) as checkpoint:
         training = Training(params, pad_inputs.pad, train_split, val_split)
         print(f"Training with {implementation(params)}", flush=True)
         # Before the first epoch, on reviews that are never trained on.
         gradients = measure_gradients(training.model, val_split.x)
-        with runs.live_run(checkpoint, inputs) as run:
-            if checkpoint.state is not None:
-                training.restore(checkpoint.state)
+        journal, state = checkpoint.read_training()
+        journal = journal or runs.begin_journal(checkpoint, inputs)
+        with runs.live_run(journal, inputs) as run:
+            if state is not None:
+                training.restore(state)
                 run.log_epochs(training.epochs)  # the last one may not be logged yet
                 print(f"Resuming after epoch {len(training.epochs)} of {params.epochs}", flush=True)
 
             def after_epoch() -> None:
-                checkpoint.write_state(training.capture())
+                checkpoint.write_state(journal, training.capture())
                 run.log_epochs(training.epochs)
 
             training.fit(after_epoch, [flag.callback()])
             folder = files.new_folder(TRAIN)
             save_model(training.stock_model(), folder / "model.keras")
-            files.write_inputs(folder, inputs)
             files.METRICS_FOLDER.mkdir(exist_ok=True)
             training.history.to_csv(files.HISTORY_FILE, index=False)
             gradients.to_csv(files.INITIAL_GRADIENTS_FILE, index=False)
             metrics = {**training.metrics, "word_gradient_reach_initial": gradient_reach(gradients)}
-            files.write_metrics(folder, metrics, EPOCH_METRICS)
+            compared = files.write_metrics(folder, metrics, EPOCH_METRICS)
+            tables = [files.HISTORY_FILE, compared]
+            files.write_inputs(folder, inputs, made_from=[PAD], metrics=tables)
+            checkpoint.write_journal(journal.model_copy(update={"epochs": training.epochs}))

@@ -6,8 +6,10 @@ imports TensorFlow and MLflow first, which takes seconds. `tests/contract` runs 
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +19,13 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from sentiment.params import Params
-from tests.project import ROOT, SMALL, Project, merge_changes
+from tests.project import MODEL, ROOT, SMALL, Project, merge_changes
 from workflow.params_file import parse_params
+from workflow.stage import quiet_libraries
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +38,12 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {item.nodeid}: {call.excinfo}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def limited_requests() -> None:
+    """Let a server that does not answer fail within seconds, as in a stage or a command."""
+    quiet_libraries()
 
 
 @pytest.fixture
@@ -55,6 +65,29 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; monkeypatch sets it back
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database with the experiment of IMDB. To make one takes seconds."""
+    from workflow import registry, store
+
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        registry.connect_trainings("imdb")
+    return folder / store.DATABASE
+
+
+@pytest.fixture
+def empty_store(in_tmp_path: Path, empty_store_once: Path) -> Path:
+    """Make a folder with a store without runs and versions the working directory."""
+    from workflow import registry
+
+    shutil.copy2(empty_store_once, in_tmp_path)
+    registry.connect_trainings("imdb")
+    return in_tmp_path
 
 
 Sharer = Callable[..., Project]
@@ -103,8 +136,14 @@ def copy_project_files(project: Project) -> None:
     project.commit()
 
 
-def run_stages(project: Project, *names: str) -> None:
-    """Run stages in this process, all of them if no names are given. DVC is not told."""
+def run_stages(project: Project, *names: str, store: str = "") -> None:
+    """Run stages in this process, all of them if no names are given. DVC is not told.
+
+    Args:
+        project: the project.
+        names: the stages.
+        store: URI of the tracking store, instead of the project's own.
+    """
     from sentiment.prediction.backend import load_keras
     from stages import evaluate, fetch, pad, train
     from workflow.stage import SignalFlag
@@ -112,7 +151,7 @@ def run_stages(project: Project, *names: str) -> None:
     stages = {"fetch": fetch, "pad": pad, "train": train, "evaluate": evaluate}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.path)
-        patch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; the patch sets it back
+        patch.setenv("MLFLOW_TRACKING_URI", store)  # MLflow sets it; the patch sets it back
         load_keras().utils.clear_session()  # otherwise the names of layers get numbers
         for name in names or stages:
             stages[name].main(SignalFlag())
@@ -181,7 +220,7 @@ def sentiment() -> Command:
     return Command()
 
 
-def runs(experiment: str = "synthetic-sentiment") -> "list[Run]":
+def runs(experiment: str = MODEL) -> "list[Run]":
     """Return all runs of an experiment in the working directory's store, the newest first."""
     import mlflow
 
@@ -196,3 +235,24 @@ def curve(run_id: str, metric: str = "loss") -> list[tuple[int, float]]:
 
     points = mlflow.MlflowClient().get_metric_history(run_id, metric)
     return sorted((point.step, point.value) for point in points)
+
+
+def versions(model: str = MODEL) -> "list[ModelVersion]":
+    """Return all versions of a registered model, the newest first."""
+    import mlflow
+
+    found = mlflow.MlflowClient().search_model_versions(f"name = '{model}'")
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def champion(model: str = MODEL) -> "ModelVersion":
+    """Return the champion."""
+    import mlflow
+
+    return mlflow.MlflowClient().get_model_version_by_alias(model, "champion")
+
+
+def database_rows(project: Project) -> list[str]:
+    """Return all rows of a project's store, as sorted statements."""
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as connection:
+        return sorted(line for line in connection.iterdump() if line.startswith("INSERT"))

@@ -1,7 +1,9 @@
 """The command `sentiment`: presets, predictions, promotions, and what it says about problems."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from sentiment.data import imdb
 from sentiment.params import FetchParams, Params
 from tests.conftest import Command, runs
 from tests.project import ROOT, Project
-from workflow import files, sync, verification
+from workflow import baseline, files, publish
 from workflow.params_file import load_params
 
 
@@ -44,6 +46,7 @@ def test_an_extra_whose_folder_is_gone_has_no_command(
     assert "No such command 'sweep'" in done.output
 
 
+@pytest.mark.slow
 def test_help_needs_neither_tensorflow_nor_mlflow() -> None:
     code = (
         "import sys, cli\n"
@@ -125,27 +128,34 @@ def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
 
 def write_fetched(fetch: FetchParams) -> None:
     """Write a folder `data/fetch` without reviews."""
-    files.write_inputs(files.new_folder(files.FETCH), files.FetchInputs(fetch=fetch.used()))
+    inputs = files.FetchInputs(fetch=fetch.used(), test_set="0123")
+    files.write_inputs(files.new_folder(files.FETCH), inputs)
 
 
-def fail_to_download() -> Path:
-    raise imdb.ImdbUnavailableError("The download failed.")
+@pytest.fixture
+def offline(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the project's params, on a machine that cannot download IMDB."""
+
+    def fail_to_download() -> Path:
+        raise imdb.ImdbUnavailableError("The download failed.")
+
+    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
+    return params
 
 
-@pytest.mark.usefixtures("params")
+@pytest.mark.usefixtures("offline")
 def test_imdb_that_cannot_be_downloaded_is_replaced_by_the_synthetic_dataset(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
     monkeypatch.setattr(cli, "run_dvc", lambda *_: 255)  # DVC's cache does not have it
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
     assert load_params().fetch.dataset == "synthetic"
     printed = capsys.readouterr().err
     assert "The download failed." in printed
     assert "NOT IMDB's" in printed
 
 
-@pytest.mark.usefixtures("params")
+@pytest.mark.usefixtures("offline")
 def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -156,9 +166,8 @@ def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
         write_fetched(load_params().fetch)
         return 0
 
-    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
     monkeypatch.setattr(cli, "run_dvc", run_dvc)
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
     assert commands == [("checkout", "--quiet", "data/fetch")]
     assert load_params().fetch.dataset == "imdb"
 
@@ -171,44 +180,85 @@ def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
     ],
     ids=lambda fetched: str(fetched["dataset"]),
 )
-@pytest.mark.usefixtures("params")
+@pytest.mark.usefixtures("offline")
 def test_another_dataset_in_data_does_not_stand_for_imdb(
     fetched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_fetched(FetchParams.model_validate(fetched))
-    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
     monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)  # DVC restores what it has
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
     assert load_params().fetch.dataset == "synthetic"
-
-
-@pytest.mark.usefixtures("params")
-def test_a_dry_run_logs_nothing(sentiment: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
-    monkeypatch.setattr(sync, "sync_or_explain", pytest.fail)
-    monkeypatch.setattr(sync, "find_mismatch", lambda: None)
-    assert sentiment("repro", "--dry") == ""
 
 
 @pytest.mark.usefixtures("params")
 def test_imdb_that_was_fetched_before_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imdb, "fetch_files", pytest.fail)
     write_fetched(load_params().fetch)
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params())
+    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
     assert load_params().fetch.dataset == "imdb"
+
+
+@pytest.fixture
+def dvc_commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Let DVC fail, and return the list of its commands."""
+    commands: list[tuple[str, ...]] = []
+
+    def run_dvc(*arguments: str) -> int:
+        commands.append(arguments)
+        return 1
+
+    monkeypatch.setattr(cli, "run_dvc", run_dvc)
+    return commands
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("options", [("--force",), ("-f",), ("-f", "--single-item", "fetch")])
+def test_a_forced_run_without_imdb_removes_nothing(
+    options: tuple[str, ...], dvc_commands: list[tuple[str, ...]], sentiment: Command
+) -> None:
+    write_fetched(load_params().fetch)
+    printed = sentiment.fail("repro", *options)
+    assert "The download failed." in printed
+    assert "sentiment repro --force --single-item train" in printed
+    assert {command[0] for command in dvc_commands} <= {"checkout"}
+    assert load_params().fetch.dataset == "imdb"
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("options", [("--force", "--single-item", "train"), ("-f", "-s", "pad")])
+def test_another_stage_can_be_forced_without_a_download(
+    options: tuple[str, ...], dvc_commands: list[tuple[str, ...]], sentiment: Command
+) -> None:
+    write_fetched(load_params().fetch)
+    assert sentiment.fail("repro", *options) == ""
+    assert dvc_commands[-1] == ("repro", *options)
+
+
+@pytest.mark.usefixtures("params")
+def test_a_dry_run_logs_nothing(sentiment: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
+    monkeypatch.setattr(publish, "sync", pytest.fail)
+    assert sentiment("repro", "--dry") == ""
 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_what_a_killed_dvc_left_in_its_run_cache_is_removed() -> None:
+    """Leave the folder that a running experiment has just made."""
     whole = cli.RUN_CACHE / "aa" / "aa11" / "bb22"
     whole.parent.mkdir(parents=True)
     whole.touch()
     (cli.RUN_CACHE / "aa" / ".DS_Store").touch()
     empty = cli.RUN_CACHE / "aa" / "aa22"
+    fresh = cli.RUN_CACHE / "aa" / "aa33"
     empty.mkdir()
+    fresh.mkdir()
+    long_ago = time.time() - 2 * cli.MIN_CACHE_ENTRY_SECONDS
+    for path in (whole.parent, empty):
+        os.utime(path, (long_ago, long_ago))
     cli.remove_empty_cache_entries()
     assert whole.exists()
     assert not empty.exists()
+    assert fresh.exists()
 
 
 @pytest.mark.usefixtures("in_tmp_path")
@@ -255,43 +305,37 @@ def test_a_model_that_does_not_exist_is_one_message(
 def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> None:
     (run,) = runs()
     printed = sentiment("promote", run.info.run_id)
-    assert printed == "Version 1 of synthetic-sentiment is now the champion.\n"
+    assert printed == (
+        "Version 1 of synthetic-sentiment is now the champion: promoted by a person\n"
+    )
     assert "has no registered version" in sentiment.fail("promote", "0" * 32)
 
 
+@pytest.mark.usefixtures("params")
+def test_a_name_is_no_id_of_a_run(sentiment: Command) -> None:
+    assert "lstm-64 is no id of a run" in sentiment("promote", "lstm-64", status=2)
+
+
 @pytest.mark.slow
-def test_the_first_stages_alone_are_run_without_a_complaint(fresh: Project) -> None:
+@pytest.mark.usefixtures("project")
+def test_a_run_of_the_pipeline_ends_with_its_pages_and_what_to_commit(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
+    monkeypatch.setattr(baseline, "describe_other_machine", lambda: "The last commit has others.")
+    lines = sentiment("repro").splitlines()
+    (run,) = runs()
+    assert lines[0] == f"Run {run.info.run_id}: {run.info.run_name}"
+    assert lines[-3:] == [
+        "The last commit has others.",
+        "To keep this result: git add params.yaml dvc.lock metrics, then git commit",
+        cli.SYNTHETIC_NOTE,
+    ]
+
+
+@pytest.mark.slow
+def test_the_first_stages_alone_are_run_and_said_to_be_not_logged(fresh: Project) -> None:
     printed = fresh.run(sys.executable, "-m", "cli", "repro", "pad")
     assert "Running stage 'pad'" in printed
-    assert "data/train" not in printed
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_files_that_git_does_not_track_do_not_stop_a_verification(
-    clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentiment: Command
-) -> None:
-    project = clone.copy(tmp_path / "project")
-    monkeypatch.chdir(project.path)
-    (project.path / "dvc.lock").write_text("stages: {}\n", encoding="utf-8")
-    project.commit()
-    (project.path / "notes.txt").touch()
-    monkeypatch.setattr(verification, "run_dvc", lambda *_, **__: 0)
-    assert sentiment("verify") == "All 0 outputs are the same, bit for bit.\n"
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_outputs_that_differ_are_named(
-    clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentiment: Command
-) -> None:
-    project = clone.copy(tmp_path / "project")
-    lock = "stages:\n  train:\n    outs:\n    - {path: data/train, md5: %s}\n"
-    (project.path / "dvc.lock").write_text(lock % "aa", encoding="utf-8")
-    project.commit()
-    monkeypatch.chdir(project.path)
-
-    def run_dvc(*_: str, folder: Path, **__: str) -> int:
-        (folder / "dvc.lock").write_text(lock % "bb", encoding="utf-8")
-        return 0
-
-    monkeypatch.setattr(verification, "run_dvc", run_dvc)
-    assert sentiment.fail("verify") == "Error: These outputs differ: data/train\n"
+    expected = "Not logged to MLflow: data/train/inputs.json is missing."
+    assert [line for line in printed.splitlines() if line.startswith(expected)]

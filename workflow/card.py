@@ -1,10 +1,10 @@
-"""The model card: a version's description in MLflow, as Markdown."""
+"""The model card: the description of a run and its version in MLflow, as Markdown."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workflow.files import EvaluateInputs
-from workflow.promotion import SMALL_TEST_SET, Decision
+from workflow.promotion import SMALL_TEST_SET
 from workflow.provenance import model_name
 
 if TYPE_CHECKING:
@@ -14,20 +14,18 @@ SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a ta
 READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncating keeps
 
 
-def describe_version(
-    inputs: EvaluateInputs, predictions: "pd.DataFrame", decision: Decision
-) -> str:
-    """Return the description of a version, which begins with its accuracy.
+def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> str:
+    """Return the description of a run and its version, which begins with the accuracy.
+
+    The decision about a version may change, so it is in the alias and the tags alone.
 
     Args:
         inputs: what the evaluation depends on.
         predictions: see `sentiment.evaluation.metrics`.
-        decision: the decision about the version.
     """
     from sentiment.evaluation.metrics import CONFIDENCE, METRICS  # imports scikit-learn
 
     accuracy = METRICS["accuracy"].compute(predictions)
-    verdict = "champion" if decision.promoted else "not promoted"
     rows = []
     for metric in METRICS.values():
         interval = metric.interval(predictions, CONFIDENCE)
@@ -35,8 +33,7 @@ def describe_version(
         rows.append((metric.label, f"{metric.compute(predictions):.4f}", shown))
     return "\n\n".join(
         [
-            f"{accuracy:.4f} · {model_name(inputs.train)} · {verdict}",
-            f"Decision after the evaluation: {decision.reason}.",
+            f"{accuracy:.4f} · {model_name(inputs.train)}",
             _table(["test metric", "value", f"{CONFIDENCE:.0%} confidence interval"], rows),
             "\n".join(f"- {limit}" for limit in _limits(inputs, predictions)),
         ]

@@ -1,46 +1,66 @@
-"""The state of a training that is not wholly logged yet, in `.checkpoint/<key>/` in the root.
+"""What only the process that trains knows, in `.checkpoint/<key>/` in the root.
 
-DVC restores finished trainings. A checkpoint serves those that were killed: the stage resumes after
-the last finished epoch, in the same run. It is removed when the run is complete, see
-`workflow.sync`.
+`state.npz` is the state after the last epoch, from which a killed training resumes.
+
+A journal is what the files in `data/` cannot have, because they are the same each time: the id of
+the run, where it comes from, and when its epochs ended. `training.json` is the journal of a
+training that no evaluation has been made of. `<evaluation>.json` is the journal of the run that has
+that evaluation. MLflow's runs are made from the files in `data/` and from these journals.
 """
 
 import hashlib
-import json
 import os
-import platform
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
-from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
-from pathspec import GitIgnoreSpec
+from pydantic import BaseModel, Field
 
 from sentiment.errors import AlreadyRunningError
-from sentiment.network.model import implementation
-from sentiment.params import TrainParams
-from sentiment.prediction.backend import load_keras, usable_cores
 from workflow import files
-from workflow.params_file import read_yaml
 
 if TYPE_CHECKING:
     from sentiment.network.training import State
 
 FOLDER = ".checkpoint"
 STATE_FILE = "state.npz"
-RUN_INFO_FILE = "run.json"
-STALE_AFTER_DAYS = 14
+LOCK_FILE = "lock"
+TRAINING = "training"  # the journal of a training without an evaluation
+STATE_ID = "training_id"  # in the state: the journal that it belongs to
+STALE_AFTER_DAYS = 30
 WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to exit
-PACKAGES = ("tensorflow", "keras", "numpy")  # whose versions may change the bits
-CPU_INFO = Path("/proc/cpuinfo")
+DIGEST_LENGTH = len(hashlib.sha256().hexdigest())
+
+
+def new_id() -> str:
+    """Return an id that no other run has."""
+    return uuid4().hex
+
+
+class Journal(BaseModel):
+    """What a run has, and no file in `data/`.
+
+    Attributes:
+        training_id: identifies the run, however often its training resumes.
+        tags: where the training comes from, see `workflow.provenance.provenance_tags`.
+        diff: the uncommitted changes.
+        note: what the description of the run begins with.
+        epochs: `sentiment.network.training.EPOCH_COLUMNS` of each epoch. None: the training has not
+            ended. `seconds` is missing if nobody knows it.
+    """
+
+    training_id: str = Field(default_factory=new_id)
+    tags: dict[str, str] = {}
+    diff: str = ""
+    note: str = ""
+    epochs: list[dict[str, float]] | None = None
 
 
 class Checkpoint:
@@ -48,107 +68,92 @@ class Checkpoint:
 
     Attributes:
         folder: its folder.
-        state: the state after the last epoch. None before the first.
-        training_id: identifies the training. It stays the same however often it resumes.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state = self._read_state()
-        self.training_id = str(self.run_info.get("training_id", ""))
-        if not self.training_id:
-            self.renew_training_id()
 
-    def renew_training_id(self) -> None:
-        """Give the training another id, so that it has a run of its own."""
-        self.training_id = uuid4().hex
-        self.write_run_info(training_id=self.training_id)
+    def read_journal(self, name: str = TRAINING) -> Journal | None:
+        """Return a journal, or None if there is none."""
+        content = _read_checked(self.folder / f"{name}.json")
+        return None if content is None else Journal.model_validate_json(content)
 
-    @property
-    def run_info(self) -> dict[str, Any]:
-        """See `read_run_info`."""
-        return read_run_info(self.folder)
+    def write_journal(self, journal: Journal, name: str = TRAINING) -> None:
+        """Write a journal in place of an earlier one."""
+        _write_checked(self.folder / f"{name}.json", journal.model_dump_json().encode())
 
-    def write_run_info(self, **changes: Any) -> None:
-        """Add to `run_info`."""
-        _replace(self.folder / RUN_INFO_FILE, json.dumps(self.run_info | changes).encode())
+    def claim_journal(self, evaluation: str) -> Journal | None:
+        """Return the journal of the run that has an evaluation, or will have it.
 
-    def write_state(self, state: "State") -> None:
-        """Save the state after another epoch in place of the previous one."""
-        partial = self.folder / f"{STATE_FILE}.partial"
-        with partial.open("wb") as file:
-            np.savez(file, **state)  # type: ignore[arg-type]
-        partial.replace(self.folder / STATE_FILE)
+        A training that has ended gives its journal to the first evaluation that is logged.
 
-    def _read_state(self) -> "State | None":
+        Args:
+            evaluation: see `workflow.publish.evaluation_digest`.
+        """
+        training = self.read_journal()
+        if training is not None and training.epochs is not None:
+            earlier = self.read_journal(evaluation)
+            if earlier is not None:  # of a forced training's run before, which may still be RUNNING
+                self.write_journal(earlier, earlier.training_id)
+            (self.folder / f"{TRAINING}.json").replace(self.folder / f"{evaluation}.json")
+        return self.read_journal(evaluation)
+
+    def journals(self) -> list[Journal]:
+        """Return the journals of all runs of the training, the newest first."""
+        paths = sorted(self.folder.glob("*.json"), key=lambda path: -path.stat().st_mtime)
+        found = (self.read_journal(path.stem) for path in paths)
+        return [journal for journal in found if journal is not None]
+
+    def read_training(self) -> "tuple[Journal | None, State | None]":
+        """Return the journal of a training that resumes, and its state after the last epoch.
+
+        Without a journal there is no state. If the state is damaged there is neither, because the
+        epochs of another training must not be logged to the same run.
+        """
+        journal = self.read_journal()
         path = self.folder / STATE_FILE
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except FileNotFoundError:
-            return None
-        except (ValueError, EOFError, BadZipFile) as error:
-            print(f"{path} is damaged ({error}). It is removed.", flush=True)
-            # It gets a new id, because its epochs are not those that were logged before.
-            path.unlink()
-            (self.folder / RUN_INFO_FILE).unlink(missing_ok=True)
-            return None
+        if journal is None or not path.exists():
+            return journal, None
+        content = _read_checked(path)
+        if content is None:
+            (self.folder / f"{TRAINING}.json").unlink()
+            return None, None
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            state = dict(arrays)
+        is_own = state.pop(STATE_ID) == journal.training_id
+        return journal, state if is_own else None
+
+    def write_state(self, journal: Journal, state: "State") -> None:
+        """Save the state after another epoch in place of the previous one."""
+        content = BytesIO()
+        np.savez(content, **state, **{STATE_ID: np.array(journal.training_id)})  # type: ignore[arg-type]
+        _write_checked(self.folder / STATE_FILE, content.getvalue())
+
+    def remove_ended_state(self) -> None:
+        """Remove the state of a training that has ended. The state of one that resumes stays."""
+        if self.read_journal() is None:
+            (self.folder / STATE_FILE).unlink(missing_ok=True)
 
 
-def read_run_info(folder: Path) -> dict[str, Any]:
-    """Read the training's id, and the tags and the diff of its run, as far as they are known."""
-    try:
-        return dict(json.loads((folder / RUN_INFO_FILE).read_bytes()))
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+def _write_checked(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, with the digest of its content in front."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
+    partial.write_bytes(hashlib.sha256(content).hexdigest().encode() + content)
     partial.replace(path)
 
 
-def training_key(params: TrainParams) -> str:
-    """Return a digest of everything that the bits of a training depend on.
-
-    These are the params, the files that dvc.yaml lists for the stage `train`, the versions of some
-    packages, the processor, XLA's flags, and whether Keras' layer trains because of a GPU.
-    """
-    load_keras()  # which sets XLA's flags
-    dependencies = read_yaml(Path("dvc.yaml"))["stages"]["train"]["deps"]
-    document = {
-        "params": params.model_dump(),
-        "files": {
-            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-            for dependency in dependencies
-            for path in _files_of(Path(dependency))
-        },
-        "packages": {package: version(package) for package in PACKAGES},
-        "processor": [processor_name(), usable_cores()],
-        "implementation": [implementation(params), os.environ["XLA_FLAGS"]],
-    }
-    text = json.dumps(document, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _files_of(path: Path) -> list[Path]:
-    """Return a file, or the files of a folder that .dvcignore does not leave out."""
-    if path.is_file():
-        return [path]
-    ignored = GitIgnoreSpec.from_lines(Path(".dvcignore").read_text(encoding="utf-8").splitlines())
-    found = (each for each in path.rglob("*") if not ignored.match_file(each))
-    return sorted(each for each in found if each.is_file())
-
-
-def processor_name() -> str:
-    """Return the name of the processor."""
+def _read_checked(path: Path) -> bytes | None:
+    """Return the content of a file, or None if there is none. A damaged file is removed."""
     try:
-        match = re.search(r"model name\s*:\s*(.+)", CPU_INFO.read_text(encoding="utf-8"))
-    except OSError:  # not Linux
-        match = None
-    return match[1] if match else platform.machine()
+        document = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    content = document[DIGEST_LENGTH:]
+    if hashlib.sha256(content).hexdigest().encode() != document[:DIGEST_LENGTH]:
+        print(f"{path} is damaged, and is removed.", flush=True)
+        path.unlink()
+        return None
+    return content
 
 
 @contextmanager
@@ -164,7 +169,7 @@ def exclusive_checkpoint(key: str, wait_seconds: float = WAIT_SECONDS) -> Iterat
     """
     folder = files.root() / FOLDER / key
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{folder}.lock")
+    lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(timeout=wait_seconds)
     except Timeout:
@@ -172,28 +177,25 @@ def exclusive_checkpoint(key: str, wait_seconds: float = WAIT_SECONDS) -> Iterat
             "This training is running already, in another process. Wait until it is done."
         ) from None
     try:
-        folder.mkdir(exist_ok=True)
         os.utime(folder)
         yield Checkpoint(folder)
     finally:
         lock.release()
 
 
-def interrupted_trainings() -> Iterator[str]:
-    """Yield the id of each training that has a checkpoint and that no process runs now."""
+def unused_checkpoints() -> Iterator[Checkpoint]:
+    """Yield each checkpoint that no process uses. None can use it until the next one is yielded."""
     for folder in (files.root() / FOLDER).glob("*/"):
         try:
-            with FileLock(f"{folder}.lock", timeout=0):
-                training_id = read_run_info(folder).get("training_id")
+            with FileLock(folder / LOCK_FILE).acquire(timeout=0):
+                yield Checkpoint(folder)
         except Timeout:
             continue
-        if training_id:
-            yield training_id
 
 
-def remove_checkpoint(key: str) -> None:
-    """Remove the checkpoint of a training, and those that were not used for some days."""
+def remove_stale_checkpoints() -> None:
+    """Remove the checkpoints that were not used for `STALE_AFTER_DAYS`."""
     oldest = time.time() - STALE_AFTER_DAYS * 24 * 3600
     for folder in (files.root() / FOLDER).glob("*/"):
-        if folder.name == key or folder.stat().st_mtime < oldest:
+        if folder.stat().st_mtime < oldest:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,21 +1,26 @@
-"""Where a run comes from: commit, experiment, machine; and the name that MLflow shows."""
+"""Where a run comes from: commit, uncommitted changes, experiment, machine; and its name."""
 
 import os
 import subprocess
 from importlib.metadata import version
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentiment.errors import redact
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
-from workflow.checkpoint import processor_name
+from sentiment.prediction.backend import usable_cores
+from workflow import presets
+from workflow.training_key import processor_name
 
 SEPARATOR = " · "  # joins the parts of a run's name
 MAX_CHANGES = 4  # params in a run's name
 # Params that the model's name says.
 NAMED_PARAMS = ("train.architecture", "train.cell", "train.units", "train.bidirectional")
-# Names of the tags that `provenance_tags` returns
-TAGS = ("git.commit", "processor", "tensorflow", "keras", "dvc.experiment", "dvc.baseline")
+# Tags of a run
+# MLflow would set these two for the process that logs, which may not be the one that trained.
+COMMIT = "mlflow.source.git.commit"
+BRANCH = "mlflow.source.git.branch"
+EXPERIMENT = "dvc.experiment"
 MAX_DIFF_BYTES = 2**20
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
 DIFFED_PATHS = (
@@ -26,33 +31,52 @@ DIFFED_PATHS = (
 )
 
 
-def provenance_tags() -> dict[str, str]:
-    """Return tags of the commit, the processor, the packages and the DVC experiment."""
+class UncommittedChanges(NamedTuple):
+    """The changes of code and params since the last commit.
+
+    Attributes:
+        diff: what `git apply` takes, without passwords in URLs.
+        missing: clauses that say which changes are not in the diff.
+    """
+
+    diff: str
+    missing: list[str]
+
+
+def uncommitted_changes() -> UncommittedChanges:
+    """Return the changes of code and params since the last commit."""
+    options = ("--no-color", "--no-ext-diff", "--relative")
+    changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
+    diff = redact(changes)
+    missing = []
+    if diff != changes:
+        missing.append("a password in a URL was taken out")
+    if len(diff.encode()) > MAX_DIFF_BYTES:
+        kept = diff.encode()[:MAX_DIFF_BYTES].decode(errors="ignore")
+        diff = f"{kept}\n[cut after {MAX_DIFF_BYTES:,} bytes]"
+        missing.append(f"it is cut after {MAX_DIFF_BYTES:,} bytes")
+    untracked = git("ls-files", "--others", "--exclude-standard", "--", *DIFFED_PATHS).splitlines()
+    if untracked:
+        missing.append(f"git does not track {', '.join(untracked)}")
+    return UncommittedChanges(diff, missing)
+
+
+def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
+    """Return tags of the commit, the changes that are not in the diff, the machine and DVC."""
     tags = {
-        "git.commit": git("rev-parse", "HEAD") or "none",
-        "processor": processor_name(),
+        COMMIT: git("rev-parse", "HEAD") or "none",
+        BRANCH: git("branch", "--show-current") or "none",
+        "processor": f"{processor_name()}, {usable_cores()} cores",
         "tensorflow": version("tensorflow"),
         "keras": version("keras"),
     }
+    if changes.missing:
+        tags["git.diff"] = f"not complete: {'; '.join(changes.missing)}"
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment:
-        tags["dvc.experiment"] = experiment
+        tags[EXPERIMENT] = experiment
         tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return tags
-
-
-def uncommitted_diff() -> str:
-    """Return the changes of code and params since the last commit, without passwords in URLs.
-
-    Files that git does not track are not included. A long diff is cut, and says so.
-    """
-    diff = redact(
-        git("diff", "--no-color", "--no-ext-diff", "--relative", "HEAD", "--", *DIFFED_PATHS)
-    ).encode()
-    if len(diff) <= MAX_DIFF_BYTES:
-        return diff.decode(errors="ignore")
-    kept = diff[:MAX_DIFF_BYTES].decode(errors="ignore")
-    return f"{kept}\n[cut after {MAX_DIFF_BYTES:,} bytes]\n"
 
 
 def git(*arguments: str) -> str:
@@ -71,8 +95,8 @@ def model_name(train: TrainParams) -> str:
     return f"{'bi-' if train.bidirectional else ''}{train.cell}-{train.units}"
 
 
-def run_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return a run's name: the model, and what else differs from the defaults.
+def training_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
+    """Return a name for a training: the model, and what else differs from the defaults.
 
     What differs comes first, because MLflow's columns are narrow: `gru-64`, `epochs 60 · lstm-64`.
     """
@@ -87,9 +111,29 @@ def run_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
         if value != defaults[name] and name not in NAMED_PARAMS
     ]
     if fetch.adds_texts:
-        changes.insert(0, f"+{PurePath(fetch.added_texts).name}")
+        changes.insert(0, added_texts_name(fetch))
     if len(changes) > MAX_CHANGES:
         changes = [*changes[:MAX_CHANGES], f"{len(changes) - MAX_CHANGES} more"]
     is_default = model == model_name(TrainParams())
     parts = [*changes, model] if is_default else [model, *changes]
+    return SEPARATOR.join(parts)
+
+
+def added_texts_name(fetch: FetchParams) -> str:
+    """Return a name for the added texts, such as `+more.csv`."""
+    return f"+{PurePath(fetch.added_texts).name}"
+
+
+def run_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
+    """Return the name of a run: its preset, if its params are those of a preset but for the seed.
+
+    Otherwise, see `training_name`.
+    """
+    preset = presets.find_preset(pad, train)
+    if preset is None:
+        return training_name(fetch, pad, train)
+    parts = [added_texts_name(fetch)] if fetch.adds_texts else []
+    parts.append(preset.name)
+    if train.seed != preset.train.seed:
+        parts.append(f"seed {train.seed}")
     return SEPARATOR.join(parts)

@@ -5,10 +5,12 @@ Everything else takes seconds, and is finished first. A second signal ends the p
 """
 
 import errno
+import logging
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     import keras
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# MLflow's own limits let a server that does not answer hold a training up for minutes.
+MLFLOW_HTTP_LIMITS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+# 1980-01-02: a zip file, which a model is, cannot have a local time before 1980.
+EARLIEST_TIME = 315_619_200
 NUMPY_DISK_FULL = re.compile(r"\d+ requested and \d+ written")  # NumPy's only hint at a full disk
 
 
@@ -76,6 +85,8 @@ def run_stage(name: str, main: Callable[[SignalFlag], None]) -> None:
     The status is also non-zero if a signal came in a stage that finished: DVC then stops.
     """
     quiet_libraries()
+    if time.time() < EARLIEST_TIME:
+        sys.exit(f"{name}: the clock says {time.strftime('%Y-%m-%d')}. Set it, and run this again.")
     flag = SignalFlag(os.getppid() if "DVC_STAGE" in os.environ else None)
     flag.watch()
     try:
@@ -93,11 +104,16 @@ def run_stage(name: str, main: Callable[[SignalFlag], None]) -> None:
 
 
 def quiet_libraries() -> None:
-    """Turn off the messages of TensorFlow and MLflow, and MLflow's telemetry."""
+    """Turn off messages of TensorFlow and MLflow and MLflow's telemetry; limit its requests."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name, value in MLFLOW_HTTP_LIMITS.items():
+        os.environ.setdefault(name, value)
+    # MLflow prints tracebacks of errors that `workflow.store.store_errors` turns into messages.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
 
 
 def describe_error(error: Exception, retry: str) -> str | None:

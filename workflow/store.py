@@ -2,11 +2,14 @@
 
 Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
 `mlflow.db`, with artifacts in `mlruns/`.
+
+Two places go around MLflow's API: `_make_movable`, and the tag of the shared view.
 """
 
 import json
-import logging
 import os
+import re
+import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -16,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.errors import StoreError, UserError, first_line, redact
+from sentiment.errors import StoreError, first_line, redact
 from workflow import files
 from workflow.loopback import LOOPBACK
 
@@ -25,12 +28,20 @@ ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 UI_PORT = 5000
-RESPONSE_TIMEOUT = 20.0  # seconds
-# MLflow's own limits let a server that does not answer hold a training up for minutes.
-MLFLOW_HTTP_LIMITS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
+UI_TIMEOUT = 2.0  # seconds until a UI on this machine counts as absent
+# Packages whose errors mean that the store cannot be used.
+STORE_PACKAGES = (
+    "azure",
+    "boto3",
+    "botocore",
+    "google",
+    "mlflow",
+    "requests",
+    "sqlalchemy",
+    "sqlite3",
+    "urllib3",
+)
+UNREACHABLE = "Max retries exceeded"  # in MLflow's message, which has several lines of detail
 # MLflow's codes for what does not exist. A server with users returns the second one also for what
 # the user must not see.
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
@@ -40,6 +51,8 @@ SHARED_VIEW = "mlflow.sharedViewState."
 VIEW = "metrics"  # the view of an experiment's runs with a column for each of its metrics
 WORKFLOW = "workflowType=machine_learning"  # without it, MLflow shows its view for language models
 INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
+# The artifact location of an experiment in a project's folder, see `_make_movable`
+MOVABLE_LOCATION = re.compile(rf"{ARTIFACTS}/\d+")
 
 
 def tracking_uri() -> str:
@@ -70,8 +83,10 @@ def tracking_uri() -> str:
 
 def is_local() -> bool:
     """Return whether the tracking store is the database in the root."""
-    path = tracking_uri().removeprefix(SQLITE)
-    return path != tracking_uri() and Path(path).resolve() == files.root() / DATABASE
+    path = Path(tracking_uri().removeprefix(SQLITE))
+    # The database itself may be a link to a file on another disk.
+    is_database = tracking_uri().startswith(SQLITE) and path.name == DATABASE
+    return is_database and path.parent.resolve() == files.root()
 
 
 def is_server(uri: str) -> bool:
@@ -95,6 +110,39 @@ def _experiment_url(experiment_id: str, port: int = UI_PORT) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 
+def describe_pages(experiment_id: str, run_id: str) -> str:
+    """Return lines with the pages of a run and of all runs, or how to see them."""
+    pages = f"  {run_url(experiment_id, run_id)}\nAll runs:\n  {runs_url(experiment_id)}"
+    if is_server(tracking_uri()):
+        return pages
+    has_run = _local_ui_has(run_id)
+    if has_run is None:
+        return f"{pages}\nStart `sentiment ui` to open them."
+    if not has_run:
+        return (
+            f"  Port {UI_PORT} of this machine shows another project or program. To look at the "
+            f"run: sentiment ui --port {UI_PORT + 1}"
+        )
+    return pages
+
+
+def _local_ui_has(run_id: str) -> bool | None:
+    """Return whether the UI at the default port shows a run, or None if nobody answers there."""
+    import requests
+
+    url = f"http://{LOOPBACK}:{UI_PORT}/api/2.0/mlflow/runs/get"
+    try:
+        # trust_env: a proxy has no business on the loopback address.
+        with requests.Session() as session:
+            session.trust_env = False
+            response = session.get(url, params={"run_id": run_id}, timeout=UI_TIMEOUT)
+    except requests.ConnectionError:
+        return None
+    except requests.RequestException:
+        return False
+    return response.ok and run_id in response.text
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn errors of MLflow, its database and its artifact store into a `StoreError`.
@@ -104,13 +152,10 @@ def store_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, OSError):
-        raise
     except Exception as error:
-        # Each kind of database and artifact store has exceptions of its own. Python's own ones are
-        # mistakes in a program, except for a package that a store needs and that is not installed.
-        is_builtin = type(error).__module__ == "builtins"
-        if is_builtin and not isinstance(error, ModuleNotFoundError):
+        package = type(error).__module__.partition(".")[0]
+        # A store may need any package that is not installed.
+        if package not in STORE_PACKAGES and not isinstance(error, ModuleNotFoundError):
             raise
         raise _store_error(error) from error
 
@@ -133,6 +178,11 @@ def _store_error(error: Exception) -> StoreError:
             f"The MLflow server at {store} does not let {user} do this. Ask its administrator for "
             "the right to change the experiment and the registered model."
         )
+    if UNREACHABLE in str(error):
+        return StoreError(
+            f"The MLflow server at {store} does not answer. Start it, or unset MLFLOW_TRACKING_URI "
+            "to use the store in this folder."
+        )
     return StoreError(
         f"The MLflow store at {store} cannot be used: {first_line(error) or type(error).__name__}\n"
         "Fix it, or set MLFLOW_TRACKING_URI to another store, and run the command again."
@@ -148,81 +198,89 @@ def connect(experiment: str, description: str = "", columns: Sequence[str] = ())
         columns: what its runs show in `runs_url`, such as "metrics.`val_accuracy`".
 
     Raises:
-        StoreError: the server or the database cannot be used.
+        StoreError: the store cannot be used, or is another project's.
     """
-    for name, value in MLFLOW_HTTP_LIMITS.items():
-        os.environ.setdefault(name, value)
-    # MLflow prints tracebacks of errors that `store_errors` turns into messages.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with store_errors():
         import mlflow
 
-        if is_server(tracking_uri()):
-            _move_credentials_to_environment()
-            _check_server(tracking_uri())
-        elif not is_local() or (files.root() / DATABASE).exists():
-            _check_database(tracking_uri())
-        mlflow.set_tracking_uri(tracking_uri())
+        _move_credentials_to_environment()
+        uri = tracking_uri()
         view = json.dumps({"selectedColumns": list(columns)})
         tags = {DESCRIPTION: description, f"{SHARED_VIEW}{VIEW}": view}
         if is_local():
             experiment_id = _local_experiment(experiment, tags)
         else:
-            experiment_id = _experiment(tracking_uri(), experiment, tags)
-        location = mlflow.set_experiment(experiment_id=experiment_id).artifact_location
-        if is_server(tracking_uri()) and location == f"{ARTIFACTS}/{experiment_id}":
-            # MLflow would write the artifacts into this folder, where nobody else finds them.
-            raise StoreError(
-                f"The MLflow server at {redact(tracking_uri())} shows the store of a project's "
-                "folder, which can only be looked at. Unset MLFLOW_TRACKING_URI, or name another "
-                "server."
-            )
+            _check_database(uri)
+            _refuse_store_of_a_project(uri)
+            experiment_id = _experiment(uri, experiment, tags)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_experiment(experiment_id=experiment_id)
     return experiment_id
+
+
+def connect_to_read() -> None:
+    """Point MLflow at the tracking store, without a right to write it.
+
+    Raises:
+        StoreError: the store cannot be used, or does not exist.
+    """
+    with store_errors():
+        import mlflow
+
+        _move_credentials_to_environment()
+        uri = tracking_uri()
+        database = Path(uri.removeprefix(SQLITE))
+        if uri.startswith(SQLITE) and not database.exists():
+            raise StoreError(
+                f"There is no MLflow store {database} yet. `sentiment repro` makes it, or set "
+                "MLFLOW_TRACKING_URI to another store."
+            )
+        _check_database(uri)
+        mlflow.set_tracking_uri(uri)
 
 
 def _move_credentials_to_environment() -> None:
     """Move user name and password out of the URI, which MLflow prints, to MLflow's variables."""
-    parts = urlsplit(tracking_uri())
+    uri = tracking_uri()
+    parts = urlsplit(uri)
+    if not is_server(uri):
+        return
     if parts.username:
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
     if parts.password:
         os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
-    os.environ["MLFLOW_TRACKING_URI"] = redact(tracking_uri())
-
-
-def _check_server(uri: str) -> None:
-    """Fail within seconds if the server does not answer. MLflow's retries take minutes."""
-    import requests
-
-    verify: bool | str = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true":
-        verify = False
-    try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=RESPONSE_TIMEOUT, verify=verify)
-    except (OSError, ValueError) as error:  # `requests` raises these, as does a bad certificate
-        raise StoreError(
-            f"The MLflow server at {redact(uri)} does not answer ({type(error).__name__}). "
-            "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
-        ) from None
+    os.environ["MLFLOW_TRACKING_URI"] = redact(uri)
 
 
 def _check_database(uri: str) -> None:
-    """Fail at once if the database cannot be opened. MLflow retries silently for two minutes."""
+    """Fail at once if a database cannot be opened. MLflow retries silently for two minutes."""
     import sqlalchemy
     from mlflow.store.db.db_types import DATABASE_ENGINES
 
-    dialect, _, _ = urlsplit(uri).scheme.partition("+")
-    if dialect in DATABASE_ENGINES:
-        engine = sqlalchemy.create_engine(uri)
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
+    if urlsplit(uri).scheme.partition("+")[0] in DATABASE_ENGINES:
+        sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect().close()
+
+
+def _refuse_store_of_a_project(uri: str) -> None:
+    """Refuse the store of a project's folder, whose artifacts nobody would find elsewhere."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    view_type = mlflow.entities.ViewType.ALL
+    for experiment in client.search_experiments(view_type=view_type):
+        if MOVABLE_LOCATION.fullmatch(experiment.artifact_location):
+            raise StoreError(
+                f"The MLflow store at {redact(uri)} is the one of a project's folder, which can "
+                "only be looked at. Unset MLFLOW_TRACKING_URI, or name another store."
+            )
 
 
 def _experiment(uri: str, name: str, tags: Mapping[str, str]) -> str:
-    """Return the id of an experiment in a store, which is created if needed."""
+    """Return the id of an experiment in a store, which is created if needed.
+
+    Raises:
+        StoreError: the experiment was deleted.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -238,6 +296,16 @@ def _experiment(uri: str, name: str, tags: Mapping[str, str]) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return _experiment(uri, name, tags)  # another process created it
+    if experiment.lifecycle_stage == "deleted":
+        shown = shlex.quote(redact(uri))
+        raise StoreError(
+            f"The experiment {name} was deleted in MLflow. To bring it back: "
+            f"MLFLOW_TRACKING_URI={shown} mlflow experiments restore --experiment-id "
+            f"{experiment.experiment_id}"
+        )
+    view = f"{SHARED_VIEW}{VIEW}"
+    if experiment.tags.get(view) != tags[view]:  # a person made it, or the columns are new
+        client.set_experiment_tag(experiment.experiment_id, view, tags[view])
     return str(experiment.experiment_id)
 
 
@@ -249,8 +317,10 @@ def _local_experiment(name: str, tags: Mapping[str, str]) -> str:
     """
     _link_artifacts()
     database = files.root() / DATABASE
-    with FileLock(files.root() / f"{DATABASE}.lock"):
-        if not database.exists():
+    with FileLock(f"{database}.lock"):
+        if database.exists():
+            _check_database(f"{SQLITE}{database}")
+        else:
             partial = database.with_name(f"{DATABASE}.partial")
             partial.unlink(missing_ok=True)  # left by a process that was killed
             _experiment(f"{SQLITE}{partial}", name, tags)
@@ -273,16 +343,18 @@ def _make_movable(database: Path, experiment_id: str) -> None:
     MLflow makes a local artifact location absolute when it creates an experiment, and its API
     cannot change the location later. MLflow resolves a relative one against the working directory,
     and runs and models inherit it. A location outside the project was chosen by the user, and
-    stays. This is the only place that goes around MLflow's API.
+    stays.
     """
-    import mlflow
-
-    experiment = mlflow.MlflowClient(f"{SQLITE}{database}").get_experiment(experiment_id)
-    location = Path(experiment.artifact_location.removeprefix("file://"))
-    if not location.is_absolute() or not location.is_relative_to(files.root() / ARTIFACTS):
-        return
+    artifacts = files.root() / ARTIFACTS
+    locations = (str(artifacts), str(artifacts / experiment_id))
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute(
-            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
-            (f"{ARTIFACTS}/{experiment_id}", experiment_id),
+            "UPDATE experiments SET artifact_location = ? "
+            "WHERE experiment_id = ? AND artifact_location IN (?, ?, ?, ?)",
+            (
+                f"{ARTIFACTS}/{experiment_id}",
+                experiment_id,
+                *locations,
+                *(f"file://{location}" for location in locations),
+            ),
         )

@@ -35,23 +35,23 @@ def connect_operations() -> str:
     return store.connect(
         f"{name} operations",
         f"What was done with versions of `{name}`: predictions and evaluations of files, "
-        "monitoring, comparisons and sweeps.",
+        "monitoring and sweeps.",
     )
 
 
 def connect_to_version(model_uri: str | None) -> "ModelVersion":
-    """Connect to the store, and return the version that a URI names, or the champion.
+    """Connect to the store to read it, and return the version that a URI names, or the champion.
 
     Raises:
         StoreError: the store cannot be used.
         UserError: there is no such version.
     """
-    from workflow import registry, store
+    from workflow import store, versions
     from workflow.params_file import load_params
 
-    connect_operations()
+    store.connect_to_read()
     with store.store_errors():
-        return registry.resolve_version(model_uri, load_params().fetch.name)
+        return versions.resolve_version(model_uri, load_params().fetch.name)
 
 
 @contextmanager
@@ -71,10 +71,11 @@ def operation_run(
     import mlflow
     from mlflow.entities import LoggedModelInput
 
-    from workflow import registry, store
+    from workflow import store, versions
 
+    connect_operations()
     model_id = str(version.source).removeprefix("models:/")
     with store.store_errors(), mlflow.start_run(run_name=name) as run:
-        mlflow.log_params({"model": registry.version_uri(version), **params})
+        mlflow.log_params({"model": versions.version_uri(version), **params})
         mlflow.log_input(model=LoggedModelInput(model_id))
         yield run

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from extras.common.prediction_log import LogLine, parse_line
 from sentiment.errors import UserError
 from sentiment.prediction.labels import LABELS, probability_column
-from workflow import files, registry
+from workflow import files, versions
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -100,7 +100,7 @@ def select_version(log: Log, version: "ModelVersion") -> pd.DataFrame:
     Raises:
         UserError: the log has only predictions of other versions.
     """
-    uri = registry.version_uri(version)
+    uri = versions.version_uri(version)
     own = log.lines[log.lines["version"] == uri]
     if own.empty:
         counts = log.lines["version"].value_counts()

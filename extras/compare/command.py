@@ -7,15 +7,12 @@ import click
 
 from extras.common import operations
 from sentiment.errors import UserError
-from workflow import registry, store
+from workflow import registry, store, versions
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from extras.compare.comparison import Side
-
-PLOT = "reliability.png"
-REPORT = "comparison.md"
 
 
 @click.command()
@@ -33,16 +30,14 @@ def command(names: tuple[str, ...]) -> None:
             raise click.BadParameter(f"{name} is no id of a run. `sentiment ui` shows the ids.")
     from extras.compare.comparison import describe_runs
 
-    operations.connect_operations()
+    store.connect_to_read()
     with store.store_errors():
         sides = [
             read_side(letter, name)
             for letter, name in zip(string.ascii_uppercase, names, strict=False)
         ]
         check_comparable(sides)
-        click.echo(describe_runs(sides, "plain"))
-        url = log_comparison(sides)
-    click.echo(f"\nLogged with a plot: {url}")
+        click.echo(describe_runs(sides))
 
 
 def read_side(letter: str, name: str) -> "Side":
@@ -73,7 +68,7 @@ def read_side(letter: str, name: str) -> "Side":
         run_ids=[str(each.info.run_id) for each in evaluated],
         params=[each.data.params for each in evaluated],
         metrics=[each.data.metrics for each in evaluated],
-        predictions=[registry.download_predictions(each.info.run_id) for each in evaluated],
+        evaluations=[versions.download_evaluation(each.info.run_id) for each in evaluated],
     )
 
 
@@ -100,35 +95,15 @@ def check_comparable(sides: "list[Side]") -> None:
     Raises:
         UserError: they cannot be compared.
     """
-    from workflow.promotion import have_same_test_set
-
     run_ids = [run_id for side in sides for run_id in side.run_ids]
     repeated = sorted({run_id for run_id in run_ids if run_ids.count(run_id) > 1})
     if repeated:
         raise UserError(f"Run {repeated[0]} is named twice. Name runs that differ.")
     first = sides[0]
     for side in sides:
-        for predictions in side.predictions:
-            if not have_same_test_set(first.predictions[0], predictions):
+        for evaluation in side.evaluations:
+            if evaluation.inputs.test_set != first.evaluations[0].inputs.test_set:
                 raise UserError(
                     f"{first.run_id} and {side.run_id} were evaluated on different test sets. "
                     "Name runs of the same dataset."
                 )
-
-
-def log_comparison(sides: "list[Side]") -> str:
-    """Log a comparison to a run of its own, and return the URL of its page.
-
-    The compared runs stay as they are: a complete run does not change.
-    """
-    import mlflow
-
-    from extras.compare.comparison import conclusion, describe_runs, plot_reliability
-
-    name = f"compare {len(sides)} runs"
-    sentence = conclusion(*sides) if len(sides) == 2 else None
-    with mlflow.start_run(run_name=name, description=sentence) as run:
-        mlflow.log_params({side.letter: side.run_id for side in sides})
-        mlflow.log_text(describe_runs(sides, "github"), REPORT)
-        mlflow.log_figure(plot_reliability(sides), PLOT)
-    return store.run_url(run.info.experiment_id, run.info.run_id)

@@ -1,16 +1,13 @@
 """Compare evaluated runs: their params, their metrics, and the accuracies of two by a test."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from sentiment.evaluation import metrics, plots
 from sentiment.evaluation.metrics import CONFIDENCE, Interval
 from workflow.promotion import (
     DiscordantPairs,
@@ -18,9 +15,9 @@ from workflow.promotion import (
     is_correct,
     mcnemar_p_value,
 )
+from workflow.versions import Evaluation
 
 ABSENT = "–"  # a param or a metric that a side does not have
-LABEL_WIDTH = 80  # characters of a name in a plot
 SHOWN_METRICS = "^(test_|val_|seconds$)"
 
 
@@ -32,7 +29,7 @@ class Side(NamedTuple):
         run_id: id of the run, or of the parent run. `name` likewise.
         run_ids: id of each evaluated run: of the run itself, or of the child runs.
         params: params of each of these runs, as MLflow's texts. `metrics` likewise.
-        predictions: predictions of each, see `sentiment.evaluation.metrics`.
+        evaluations: the evaluation of each.
     """
 
     letter: str
@@ -41,12 +38,12 @@ class Side(NamedTuple):
     run_ids: list[str]
     params: list[dict[str, str]]
     metrics: list[dict[str, float]]
-    predictions: list[pd.DataFrame]
+    evaluations: list[Evaluation]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each run is right about each review, shape (runs, reviews)."""
-        return np.stack([is_correct(table) for table in self.predictions])
+        return np.stack([is_correct(each.predictions) for each in self.evaluations])
 
 
 class Difference(NamedTuple):
@@ -65,13 +62,8 @@ class Difference(NamedTuple):
     test: str
 
 
-def describe_runs(sides: Sequence[Side], table_format: str) -> str:
-    """Write a comparison as text.
-
-    Args:
-        sides: two or more sides.
-        table_format: a format of `tabulate`, such as "plain" for a terminal or "github".
-    """
+def describe_runs(sides: Sequence[Side]) -> str:
+    """Write a comparison of two or more sides as text."""
     runs = pd.DataFrame(
         {
             "": [side.letter for side in sides],
@@ -80,22 +72,22 @@ def describe_runs(sides: Sequence[Side], table_format: str) -> str:
         }
     )
     changes = changed_params(sides)
-    parts = [format_table(runs, table_format, "left")]
+    parts = [format_table(runs, "left")]
     if len(sides) == 2:
         parts.append(conclusion(*sides))
     if changes.empty:
         parts.append("No param differs.")
     else:
-        parts.append(format_table(changes, table_format, "right"))
-    parts.append(format_table(metrics_table(sides), table_format, "right"))
+        parts.append(format_table(changes, "right"))
+    parts.append(format_table(metrics_table(sides), "right"))
     return "\n\n".join(parts)
 
 
-def format_table(table: pd.DataFrame, table_format: str, alignment: str) -> str:
+def format_table(table: pd.DataFrame, alignment: str) -> str:
     """Write a table of texts. The alignment is that of all columns but the first."""
     return table.to_markdown(
         index=False,
-        tablefmt=table_format,
+        tablefmt="plain",
         disable_numparse=True,
         colalign=["left", *[alignment] * (table.shape[1] - 1)],
     )
@@ -202,17 +194,3 @@ def t_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[Interval, fl
     result = stats.ttest_ind(b, a, equal_var=min(len(a), len(b)) == 1)
     low, high = map(float, result.confidence_interval(CONFIDENCE))
     return Interval(low, high), float(result.pvalue)
-
-
-def plot_reliability(sides: Sequence[Side]) -> Figure:
-    """Draw the share of positive reviews by predicted probability, a line for each side."""
-    figure, axes = plots.new_axes("Reliability", "Predicted probability", "Share positive")
-    axes.plot([0, 1], [0, 1], "--", color=plots.NEUTRAL_COLOR, label="perfectly calibrated")
-    for side in sides:
-        groups = metrics.reliability(pd.concat(side.predictions))
-        label = textwrap.shorten(f"{side.letter}: {side.name}", LABEL_WIDTH, placeholder=" …")
-        axes.plot(groups["predicted"], groups["observed"], "o-", label=label)
-    legend = figure.legend(loc="outside lower center", fontsize="small")
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a dataset's name may contain dollar signs
-    return figure

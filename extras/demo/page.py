@@ -20,7 +20,8 @@ from sentiment.prediction.explanation import (
     prefix_predictions,
 )
 from sentiment.prediction.pyfunc_model import SentimentModel
-from workflow.registry import ACCURACY, load_model, version_uri
+from workflow.registry import ACCURACY
+from workflow.versions import load_model, version_uri
 
 TITLE = "Reviews: positive or negative?"
 EXAMPLE_REVIEW = (

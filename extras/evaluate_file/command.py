@@ -39,7 +39,7 @@ def command(
     from extras.common.predicted_texts import read_log
     from extras.evaluate_file import labeled, report
     from sentiment.data.rows import Columns, normalize_label
-    from workflow import registry, store
+    from workflow import store, versions
     from workflow.params_file import load_params
 
     all_params = load_params()
@@ -54,7 +54,7 @@ def command(
     version = connect_to_version(model_uri)
     with store.store_errors():
         predictions = labeled.predict_labeled(labels, log, version)
-        test_set = registry.download_predictions(str(version.run_id))
+        test_set = versions.download_evaluation(str(version.run_id)).predictions
     name = click.format_filename(file, shorten=True)
     params = {"file": name, "text": columns.text, "label": columns.label, "positive": positive}
     title = f"version {version.version} on {name}"
@@ -63,6 +63,6 @@ def command(
         report.log_result(evaluation)
     if log:
         click.echo(labeled.describe_matches(labels, predictions))
-    click.echo(f"{registry.version_uri(version)} on {name}: {report.describe_texts(predictions)}")
+    click.echo(f"{versions.version_uri(version)} on {name}: {report.describe_texts(predictions)}")
     click.echo(report.compare_metrics(predictions, test_set).to_string(index=False))
     click.echo(f"Run: {store.run_url(run.info.experiment_id, run.info.run_id)}")

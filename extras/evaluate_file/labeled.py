@@ -16,7 +16,7 @@ from sentiment.data.rows import BinaryLabels, Columns, read_valid_rows
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import PROBABILITY, class_names
 from sentiment.prediction.labels import LABELS
-from workflow import registry
+from workflow import versions
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -65,7 +65,7 @@ def predict_labeled(labels: pd.DataFrame, log: Log | None, version: "ModelVersio
     """
     if log:
         return find_logged(labels, log, version)
-    model = registry.load_model(registry.version_uri(version))
+    model = versions.load_model(versions.version_uri(version))
     predicted = predict_texts(model, labels["text"].tolist())
     return predicted.assign(
         review=labels["review"], actual=labels["actual"], seen_in_training=False
@@ -97,7 +97,7 @@ def find_logged(labels: pd.DataFrame, log: Log, version: "ModelVersion") -> pd.D
     found = ids.merge(logged, on="request_id").assign(seen_in_training=False)
     if found["actual"].nunique() < len(LABELS):
         raise UserError(
-            f"{log.path} has exactly one prediction by {registry.version_uri(version)} for "
+            f"{log.path} has exactly one prediction by {versions.version_uri(version)} for "
             f"{len(found):,} of {len(ids):,} ids, but predictions for both labels are needed. "
             "Label more requests of this log, or name another one."
         )

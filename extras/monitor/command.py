@@ -31,21 +31,21 @@ def command(
     from extras.common.predicted_texts import read_log
     from extras.monitor import report
     from extras.monitor.window import draw_texts, is_log, predict_window, read_table
-    from workflow import registry, store
+    from workflow import store, versions
     from workflow.params_file import load_params
 
     table = load_params().fetch.table
     source = read_log(file) if is_log(file) else read_table(file, text_column or table.text)
     version = connect_to_version(model_uri)
     with store.store_errors():
-        test_set = registry.download_predictions(str(version.run_id))
+        test_set = versions.download_evaluation(str(version.run_id)).predictions
         window = predict_window(source, version)
     to_label = draw_texts(window, label_sample) if label_sample else []
     found = report.compare(window, test_set)
     name = click.format_filename(file, shorten=True)
     with operation_run(version, f"monitor {name}", {"file": name}) as run:
         report.log_drift(found)
-    uri = registry.version_uri(version)
+    uri = versions.version_uri(version)
     click.echo(f"{name}: {len(window.texts):,} texts against the test set of {uri}")
     click.echo(report.describe_drift(found))
     click.echo(f"Run: {store.run_url(run.info.experiment_id, run.info.run_id)}")

@@ -10,7 +10,7 @@ from extras.common.predicted_texts import Log, predict_texts, select_version
 from extras.common.prediction_log import parse_line
 from sentiment.data.rows import Columns, InvalidRow, read_rows
 from sentiment.errors import UserError
-from workflow import registry
+from workflow import versions
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -80,7 +80,7 @@ def predict_window(source: Log | Table, version: "ModelVersion") -> Window:
     if isinstance(source, Log):
         texts = select_version(source, version)
         return Window(texts, source.unreadable, len(source.lines) - len(texts))
-    model = registry.load_model(registry.version_uri(version))
+    model = versions.load_model(versions.version_uri(version))
     return Window(predict_texts(model, source.texts), source.unreadable, 0)
 
 

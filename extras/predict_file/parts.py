@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sentiment.data.rows import Columns, InvalidRow, Row, read_rows
 from sentiment.prediction.labels import LABELS, probability_column
-from workflow import registry
+from workflow import versions
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel
@@ -97,4 +97,4 @@ def load_cached_model(model_uri: str, tracking_uri: str) -> "SentimentModel":
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri)
-    return registry.load_model(model_uri)
+    return versions.load_model(model_uri)

@@ -25,7 +25,7 @@ from extras.predict_file.folder import (
     write_part,
 )
 from sentiment.data.rows import Columns, read_rows
-from workflow import files, registry, runs, store
+from workflow import files, store, versions
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -88,7 +88,7 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     with operation_run(version, f"predictions of {file}", params) as run:
         previous = replace_run_id(request.out, run.info.run_id)
         if previous:  # the call before may have been killed
-            runs.end_killed_runs(f"attributes.run_id = '{previous}'")
+            end_killed_run(previous)
         log_file(request.file, inputs.file_sha256)
         predict_missing_parts(request, inputs.logged_model, paths)
         counts = count_predictions(paths.values())._asdict()
@@ -98,13 +98,22 @@ def predict_file(request: FileRequest) -> dict[str, Any]:
     return manifest
 
 
+def end_killed_run(run_id: str) -> None:
+    """End the run of the call before, if it was killed."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id, "KILLED")
+
+
 def describe_inputs(request: FileRequest, version: "ModelVersion") -> PredictionInputs:
     """Return what the predictions depend on."""
     with request.file.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return PredictionInputs(
         file_sha256=digest,
-        version=registry.version_uri(version),
+        version=versions.version_uri(version),
         logged_model=str(version.source),
         text_column=request.text_column,
         id_column=request.id_column,

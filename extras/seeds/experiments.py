@@ -14,6 +14,7 @@ from sentiment.errors import UserError, first_line
 from sentiment.params import Params
 from workflow import files, provenance, runs
 from workflow.dvc_process import run_dvc
+from workflow.publish import EVALUATION
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -89,15 +90,15 @@ def find_seed_run(experiment_id: str, name: str, params: Params) -> "Run":
     import mlflow
 
     try:
-        inputs = json.loads(dvc.api.read(str(files.TRAIN / files.INPUTS), rev=name))
+        document = json.loads(dvc.api.read(str(files.TRAIN / files.INPUTS), rev=name))
     except (DvcException, OSError) as error:
         raise UserError(
             f"DVC's cache lacks outputs of {name} ({first_line(error)}). Run: dvc exp remove "
             f"{name}\nThen run `sentiment seeds` again."
         ) from None
     is_complete = (
-        "attributes.status = 'FINISHED' AND metrics.test_accuracy >= 0 "
-        f"AND tags.`{runs.TRAINING_KEY}` = '{inputs['key']}' "
+        f"tags.`{EVALUATION}` != '' "
+        f"AND tags.`{runs.TRAINING_KEY}` = '{document['inputs']['key']}' "
         f"AND params.`evaluate.threshold` = '{params.evaluate.threshold}'"
     )
     found = mlflow.MlflowClient().search_runs([experiment_id], is_complete, max_results=1)

@@ -40,6 +40,10 @@ REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_LENGTH = 500
 CHAMPION_CHECK_SECONDS = 20.0
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
+UNREADABLE = (
+    "The body cannot be read: it is not UTF-8, is nested too deeply, or has a number of thousands "
+    f"of digits. {ADVICE}"
+)
 MODEL_FAILED = "The model failed. The server's terminal shows the traceback."
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body cannot be read"},
@@ -151,6 +155,11 @@ async def respond_to_invalid_request(_: Request, error: Exception) -> JSONRespon
     return JSONResponse({"detail": f"{location}: {problem}. {ADVICE}"}, status_code=422)
 
 
+async def respond_to_unreadable_body(_: Request, __: Exception) -> JSONResponse:
+    """Say what may be wrong with a body that cannot be read, and what to send."""
+    return JSONResponse({"detail": UNREADABLE}, status_code=400)
+
+
 async def follow_champion(
     service: Service, find_replacement: FindReplacement, check_seconds: float
 ) -> None:
@@ -203,7 +212,10 @@ def create_app(
         description="Predicts whether texts are positive or negative.",
         lifespan=lifespan,
         max_body_size=MAX_BODY_BYTES,
-        exception_handlers={RequestValidationError: respond_to_invalid_request},
+        exception_handlers={
+            RequestValidationError: respond_to_invalid_request,
+            400: respond_to_unreadable_body,  # which FastAPI raises for the body alone
+        },
     )
     app.state.service = service
     app.add_middleware(RequestMiddleware, metrics=service.metrics)

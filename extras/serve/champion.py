@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from extras.serve.batching import Batcher
-from workflow import registry, store
+from workflow import registry, store, versions
 
 
 class ServedModel(NamedTuple):
@@ -29,7 +29,7 @@ def load_version(version: str) -> ServedModel:
     Raises:
         UserError: it cannot be loaded.
     """
-    return ServedModel(version, Batcher(registry.load_model(version).predict_texts))
+    return ServedModel(version, Batcher(versions.load_model(version).predict_texts))
 
 
 def load_new_champion(name: str, version: str) -> ServedModel | None:
@@ -47,6 +47,6 @@ def load_new_champion(name: str, version: str) -> ServedModel | None:
     """
     with store.store_errors():
         champion = registry.find_champion(name)
-    if champion is None or registry.version_uri(champion) == version:
+    if champion is None or versions.version_uri(champion) == version:
         return None
-    return load_version(registry.version_uri(champion))
+    return load_version(versions.version_uri(champion))

@@ -33,7 +33,7 @@ def command(port: int, model_uri: str | None, folder: Path | None, log_texts: bo
     """
     from extras.common.prediction_log import PredictionLog
     from extras.serve.champion import load_new_champion, load_version
-    from workflow.registry import version_uri
+    from workflow.versions import version_uri
 
     if log_texts and folder is None:
         raise click.UsageError("--log-texts needs a folder. Add --log FOLDER.")

@@ -96,7 +96,7 @@ def sweep_run(name: str, params: Params) -> "Iterator[mlflow.ActiveRun]":
     with started_run(
         run_id=found[0].info.run_id if found else None,
         run_name=name.replace("-", " "),
-        tags={KEY: name, **provenance.provenance_tags()},
+        tags={KEY: name, **provenance.provenance_tags(provenance.uncommitted_changes())},
         description=f"A sweep on `{params.fetch.name}`. Its trials are the runs below it.",
     ) as run:
         with store.store_errors():

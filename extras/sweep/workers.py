@@ -61,7 +61,8 @@ def work(sweep: Sweep, n_trials: int | None, threads: int) -> None:
             connect_operations()
             storage = open_storage(sweep.storage)
             reviews = files.read_reviews(files.FETCH, "train")
-            objective = partial(train_trial, sweep, reviews, flag, provenance.provenance_tags())
+            tags = provenance.provenance_tags(provenance.uncommitted_changes())
+            objective = partial(train_trial, sweep, reviews, flag, tags)
             if n_trials is None:
                 train_enqueued(open_confirmation(storage, sweep.name), objective)
             else:

@@ -1,6 +1,7 @@
 """Turn labeled texts into reviews: tokenize them, choose the test set, and rank the words."""
 
 import filecmp
+import hashlib
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from sentiment.params import TableParams
 from sentiment.prediction.tokenizer import Reviews, review_hashes, tokenize
 
 SPLIT_SEED = 0
+DIGEST_BYTES = 16
 
 
 class EncodedDataset(NamedTuple):
@@ -25,6 +27,8 @@ class EncodedDataset(NamedTuple):
         test: the test set.
         word_index: the frequency rank of each word of the training set.
         words_dropped: number of each test review's words that have no rank, shape (reviews,).
+        test_set: digest of the texts of the test set and their labels, with the labels' names and
+            which one is positive. Another tokenizer does not change it.
         rows_skipped: number of rows without a word, and of those that `add_texts` skips.
         labels: the two labels of a table. None: the dataset is no table.
     """
@@ -33,6 +37,7 @@ class EncodedDataset(NamedTuple):
     test: Reviews
     word_index: dict[str, int]
     words_dropped: NDArray[np.int64]
+    test_set: str
     rows_skipped: int = 0
     labels: BinaryLabels | None = None
 
@@ -47,6 +52,7 @@ class NumberedRows:
         words: the numbers of the words of all rows, one row after the other.
         lengths: number of words of each row. Rows without a word are left out.
         positive: whether each row has the positive label.
+        digests: the digest of each row's text and label, one row after the other.
         rows_skipped: number of rows without a word.
     """
 
@@ -57,6 +63,7 @@ class NumberedRows:
         self.words = array("I")
         self.lengths = array("q")
         self.positive = array("B")
+        self.digests = bytearray()
         self.rows_skipped = 0
 
     def append(self, path: Path) -> None:
@@ -75,6 +82,19 @@ class NumberedRows:
             self.words.extend(self.numbers.setdefault(word, len(self.numbers)) for word in words)
             self.lengths.append(len(words))
             self.positive.append(is_positive)
+            label = row.label.encode()
+            self.digests += digest(row.text.encode(), b"\0", label, bytes([is_positive]))
+
+
+def digest(*parts: bytes) -> bytes:
+    """Return a digest of bytes, of length `DIGEST_BYTES`."""
+    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
+
+
+def reviews_digest(reviews: Reviews) -> str:
+    """Return a digest of reviews that have no other texts, in their order."""
+    arrays = (reviews.tokens, reviews.offsets, reviews.labels)
+    return digest(*(array.tobytes() for array in arrays)).hex()
 
 
 def load_table(params: TableParams) -> EncodedDataset:
@@ -108,7 +128,11 @@ def load_table(params: TableParams) -> EncodedDataset:
     vocabulary = list(rows.numbers)
     word_index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
     words_dropped = lengths[is_test] - test.lengths
-    return EncodedDataset(train, test, word_index, words_dropped, rows.rows_skipped, labels)
+    digests = np.frombuffer(rows.digests, np.uint8).reshape(-1, DIGEST_BYTES)
+    test_set = digest(digests[is_test].tobytes()).hex()
+    return EncodedDataset(
+        train, test, word_index, words_dropped, test_set, rows.rows_skipped, labels
+    )
 
 
 def check_files_differ(params: TableParams) -> None:

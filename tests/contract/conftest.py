@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +15,10 @@ import mlflow
 import pytest
 from filelock import FileLock
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 
+from tests.conftest import champion, use_store, versions
 from tests.contract import names
-from tests.project import ROOT, SMALL, Project
+from tests.project import Project
 
 EPOCHS = 2  # of SMALL
 TEXT = "The plot was not dull."
@@ -63,11 +62,11 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Story]:
 
 
 @pytest.fixture(scope="session")
-def finished_story(make_once: Callable[..., Story]) -> Story:
+def finished_story(clone: Project, make_once: Callable[..., Story]) -> Story:
     """Return a project in which the pipeline has run once."""
 
     def live(story: Story) -> None:
-        clone(story.project)
+        clone.copy(story.project.path)
         story.printed["repro"] = story.project.run(*names.REPRO)
         story.printed["predict"] = story.project.read(*names.PREDICT, TEXT)
         story.digests["repro"] = digest(story.project)
@@ -94,7 +93,7 @@ def story(finished_story: Story, make_once: Callable[..., Story]) -> Story:
         run("sync", *names.SYNC)
         run("sync again", *names.SYNC)
         with pytest.MonkeyPatch.context() as patch:
-            use(project, patch)
+            use_store(project, patch)
             story.printed["champion before"] = str(champion().version)
             candidate = versions()[0]
         run("promote", *names.PROMOTE, str(candidate.run_id))
@@ -117,35 +116,17 @@ def digest(project: Project) -> str:
     return hashlib.sha256(contents).hexdigest()
 
 
-def clone(project: Project) -> None:
-    """Copy the files of this project that git has or would have, with small params."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file() and name != "dvc.lock":
-            (project.path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, project.path / name)
-    project.change(**SMALL)
-    project.run("git", "init", "--quiet")
-    project.commit()
-
-
 @pytest.fixture
 def finished(finished_story: Story, monkeypatch: pytest.MonkeyPatch) -> Story:
     """Return the finished project, to be read only, with its folder as the working directory."""
-    use(finished_story.project, monkeypatch)
+    use_store(finished_story.project, monkeypatch)
     return finished_story
 
 
 @pytest.fixture
 def told(story: Story, monkeypatch: pytest.MonkeyPatch) -> Story:
     """Return the story, to be read only, with its folder as the working directory."""
-    use(story.project, monkeypatch)
+    use_store(story.project, monkeypatch)
     return story
 
 
@@ -154,36 +135,9 @@ def project(
     finished_story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
     """Return a copy of the finished project, with its folder as the working directory."""
-    copy = finished_story.project.copy(tmp_path / "project")
-    use(copy, monkeypatch)
-    yield copy
+    yield use_store(finished_story.project.copy(tmp_path / "project"), monkeypatch)
     monkeypatch.undo()
     shutil.rmtree(tmp_path / "project", ignore_errors=True)
-
-
-def use(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a project's folder the working directory, and its store MLflow's."""
-    monkeypatch.chdir(project.path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.path}/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
-
-
-def runs() -> list[Run]:
-    """Return the trainings' runs in the working directory's store, the newest first."""
-    client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name(names.EXPERIMENT)
-    return list(client.search_runs([experiment.experiment_id])) if experiment else []
-
-
-def versions() -> list[ModelVersion]:
-    """Return the versions of the registered model, the newest first."""
-    found = mlflow.MlflowClient().search_model_versions(f"name = '{names.MODEL}'")
-    return sorted(found, key=lambda version: -int(version.version))
-
-
-def champion() -> ModelVersion:
-    """Return the champion."""
-    return mlflow.MlflowClient().get_model_version_by_alias(names.MODEL, "champion")
 
 
 def artifacts(run: Run, path: str = "") -> set[str]:
@@ -206,7 +160,8 @@ def assert_whole(run: Run, epochs: int = EPOCHS) -> None:
     for metric in ("accuracy", "loss", "val_accuracy", "val_loss"):
         assert steps(run, metric) == list(range(1, epochs + 1)), metric
     assert 0 <= run.data.metrics["test_accuracy"] <= 1
-    assert {"history.csv", "predictions.csv", "accuracy.png"} <= artifacts(run)
+    files = {"params.yaml", "dvc.lock", "history.csv", "predictions.csv", "accuracy.png"}
+    assert files <= artifacts(run)
     client = mlflow.MlflowClient()
     models = client.search_logged_models([run.info.experiment_id])
     own = [model for model in models if model.source_run_id == run.info.run_id]

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 MODEL = "synthetic-sentiment"
-EXPERIMENT = MODEL
 COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
 REPRO = (*COMMAND, "repro")
 SYNC = (*COMMAND, "sync")
@@ -21,3 +20,4 @@ METRICS = Path("metrics/evaluate.json")
 METRICS_ARTIFACT = "metrics/evaluate.json"
 PREDICTIONS = Path("data/evaluate/predictions.csv")
 CHECKPOINTS = ".checkpoint"
+STATE = "state.npz"  # in the folder of a checkpoint

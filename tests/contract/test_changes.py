@@ -3,8 +3,9 @@
 import mlflow
 import pytest
 
+from tests.conftest import champion, runs, versions
 from tests.contract import names
-from tests.contract.conftest import Story, assert_whole, champion, runs, versions
+from tests.contract.conftest import Story, assert_whole
 
 pytestmark = pytest.mark.slow
 
@@ -52,12 +53,20 @@ def test_to_sync_twice_prints_the_same_and_registers_nothing(told: Story) -> Non
 def test_a_candidate_that_is_not_shown_to_be_better_does_not_become_champion(told: Story) -> None:
     assert told.printed["champion before"] == "1"
     assert versions()[0].tags["decision"] == "not promoted"
+    assert versions()[0].tags["reason"].startswith("no difference to the champion is shown: ")
+    assert "is not promoted: no difference to the champion is shown" in told.printed["sync"]
 
 
 @pytest.mark.usefixtures("told")
 def test_a_person_can_promote_a_run() -> None:
     (run,) = (run for run in runs() if run.data.params["train.units"] == "5")
     assert champion().run_id == run.info.run_id
+
+
+def test_trainings_that_have_ended_leave_journals_and_no_state(told: Story) -> None:
+    checkpoints = told.project.path / names.CHECKPOINTS
+    assert len(list(checkpoints.glob("*/*.json"))) == len(runs())
+    assert list(checkpoints.rglob(names.STATE)) == []
 
 
 def test_an_applied_experiment_is_up_to_date_and_has_its_run(told: Story) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import runs
 from tests.contract import names
-from tests.contract.conftest import Story, assert_whole, runs
+from tests.contract.conftest import Story, assert_whole
 from tests.project import Project, wait_until
 
 pytestmark = pytest.mark.slow
@@ -18,7 +19,7 @@ DVC = ("dvc", "repro")
 
 def checkpoint_time(project: Project) -> int:
     """Return when the newest checkpoint was written, in nanoseconds, or 0 without any."""
-    states = (project.path / names.CHECKPOINTS).glob("*/state.npz")
+    states = (project.path / names.CHECKPOINTS).rglob(names.STATE)
     return max((path.stat().st_mtime_ns for path in states), default=0)
 
 

@@ -8,8 +8,9 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
+from tests.conftest import runs, use_store
 from tests.contract import names
-from tests.contract.conftest import TEXT, Story, artifacts, assert_whole, runs, use
+from tests.contract.conftest import TEXT, Story, artifacts, assert_whole
 from tests.project import Project
 
 pytestmark = pytest.mark.slow
@@ -20,7 +21,7 @@ def test_a_folder_that_was_moved_works(
 ) -> None:
     shutil.move(project.path, tmp_path / "elsewhere")
     moved = Project(tmp_path / "elsewhere")
-    use(moved, monkeypatch)
+    use_store(moved, monkeypatch)
     assert moved.read(*names.PREDICT, TEXT) == finished_story.printed["predict"]
     (run,) = runs()
     path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=str(tmp_path))
@@ -75,7 +76,7 @@ def own_linear_once(finished_story: Story, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def champions_run(own_linear_once: Project, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return the run of the champion of one's own texts."""
-    use(own_linear_once, monkeypatch)
+    use_store(own_linear_once, monkeypatch)
     client = mlflow.MlflowClient()
     version = client.get_model_version_by_alias("own-sentiment", "champion")
     return client.get_run(str(version.run_id))
@@ -84,6 +85,24 @@ def champions_run(own_linear_once: Project, monkeypatch: pytest.MonkeyPatch) -> 
 def test_ones_own_texts_go_through_the_same_pipeline(champions_run: Run) -> None:
     assert champions_run.data.params["fetch.table.positive"] == "yes"
     assert_whole(champions_run, 3)
+
+
+def test_a_model_is_not_registered_with_texts_that_it_was_not_trained_on(
+    own_linear_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = own_linear_once.copy(tmp_path / "project")
+    use_store(project, monkeypatch)
+    client = mlflow.MlflowClient()
+    client.delete_model_version("own-sentiment", "1")
+    texts = project.path / "own.csv"
+    edited = texts.read_text(encoding="utf-8").replace("fine", "lovely")
+    texts.write_text(edited, encoding="utf-8")
+    project.run("dvc", "repro", "fetch")
+    printed = project.fail(*names.SYNC)
+    assert printed.splitlines()[-1] == (
+        "Error: data/pad was made from another data/fetch than the present one. Run `dvc repro`."
+    )
+    assert client.search_model_versions("name = 'own-sentiment'") == []
 
 
 def test_the_linear_model_is_a_preset(champions_run: Run) -> None:

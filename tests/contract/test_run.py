@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -13,17 +14,9 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from tests.conftest import champion, runs, versions
 from tests.contract import names
-from tests.contract.conftest import (
-    EPOCHS,
-    Story,
-    artifacts,
-    assert_whole,
-    champion,
-    runs,
-    steps,
-    versions,
-)
+from tests.contract.conftest import EPOCHS, Story, artifacts, assert_whole, steps
 from tests.project import ROOT
 
 pytestmark = pytest.mark.slow
@@ -54,12 +47,28 @@ def test_a_run_has_its_params() -> None:
     assert expected.items() <= run.data.params.items()
 
 
+def read_lock(text: str) -> dict[str, Any]:
+    """Return the entries of the stages in a dvc.lock."""
+    stages: dict[str, Any] = YAML(typ="safe").load(text)["stages"]
+    return stages
+
+
 @pytest.mark.usefixtures("finished")
-def test_a_run_has_its_datasets() -> None:
+def test_a_run_has_the_entries_of_dvc_lock_that_its_model_was_made_with() -> None:
+    (run,) = runs()
+    logged = read_lock(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/dvc.lock"))
+    stages = read_lock(Path("dvc.lock").read_text(encoding="utf-8"))
+    assert logged == {name: stages[name] for name in ("fetch", "pad", "train")}
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_has_its_datasets_with_the_hash_of_dvc() -> None:
     (run,) = runs()
     assert run.inputs is not None
-    contexts = {each.tags[0].value for each in run.inputs.dataset_inputs}
-    assert contexts == {"training", "validation", "test"}
+    datasets = run.inputs.dataset_inputs
+    assert {each.tags[0].value for each in datasets} == {"training", "validation", "test"}
+    (output,) = read_lock(Path("dvc.lock").read_text(encoding="utf-8"))["pad"]["outs"]
+    assert {each.dataset.digest for each in datasets} == {output["md5"]}
 
 
 @pytest.mark.usefixtures("finished")

@@ -105,6 +105,7 @@ def test_dvc_can_restore_each_stage() -> None:
         assert not [path for path, options in outputs(stage) if "persist" in options]
 
 
+@pytest.mark.slow
 def test_dvc_keeps_the_folders_in_data_and_git_the_files_in_metrics() -> None:
     for stage in STAGES:
         for path, options in outputs(stage):

@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.project import ROOT, default_signals
 
+pytestmark = pytest.mark.slow
 INTERRUPT_IMPORT = """
 import os, runpy, signal, sys
 

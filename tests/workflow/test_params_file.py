@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from sentiment.errors import UserError
 from sentiment.params import Params
 from tests.project import ROOT
+from tests.workflow.full_disk import full_disk
 from workflow.params_file import load_params, parse_params, update_params_file
 
 PARAMS = ROOT / "params.yaml"
@@ -62,6 +63,13 @@ def test_a_file_that_is_no_params_file_is_one_message(tmp_path: Path, content: s
         load_params(path)
 
 
+def test_utf_16_is_refused_because_dvc_cannot_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.read_text(encoding="utf-8"), encoding="utf-16")
+    with pytest.raises(UserError, match=r"params\.yaml is not valid YAML: 'utf-8' codec"):
+        load_params(path)
+
+
 def test_a_missing_file_says_where_to_run_the_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is missing: run this in the root of the project"):
         load_params(tmp_path / "params.yaml")
@@ -102,3 +110,27 @@ def test_a_wrong_update_changes_nothing(params_file: Path) -> None:
     with pytest.raises(UserError, match=r"train\.units"):
         update_params_file({"train.units": 0, "train.seed": 1}, params_file)
     assert params_file.read_bytes() == PARAMS.read_bytes()
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_an_update_keeps_the_line_ends(params_file: Path, newline: str) -> None:
+    text = PARAMS.read_text(encoding="utf-8")
+    params_file.write_text(text, encoding="utf-8", newline=newline)
+    update_params_file({"train.units": 32}, params_file)
+    expected = text.replace(" units: 64 ", " units: 32 ").replace("\n", newline)
+    assert params_file.read_bytes() == expected.encode()
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(params_file: Path) -> None:
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        update_params_file({"train.units": 32}, params_file)
+    assert params_file.read_bytes() == PARAMS.read_bytes()
+
+
+def test_the_file_is_replaced_at_once(params_file: Path) -> None:
+    """A process that reads it meanwhile, or that is killed, has the one or the other."""
+    with params_file.open("rb") as before:
+        update_params_file({"train.units": 32}, params_file)
+        assert before.read() == PARAMS.read_bytes()
+    assert load_params(params_file).train.units == 32
+    assert list(params_file.parent.iterdir()) == [params_file]

@@ -6,19 +6,22 @@ from typing import Any
 import pytest
 
 from sentiment.params import FetchParams, PadParams, TrainParams
-from tests.project import Project
+from tests.project import ROOT, Project
 from workflow import provenance
-from workflow.provenance import run_name
+from workflow.presets import read_preset
+from workflow.provenance import COMMIT, UncommittedChanges, run_name, training_name
 
 SECRET = "AKIAPLANTED"
 HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
+NO_CHANGES = UncommittedChanges(diff="", missing=[])
 
 
 def name(pad: PadParams | None = None, **train: Any) -> str:
-    return run_name(FetchParams(), pad or PadParams(), TrainParams(**train))
+    """Return the name of a training."""
+    return training_name(FetchParams(), pad or PadParams(), TrainParams(**train))
 
 
-def test_the_default_run_is_named_after_its_model() -> None:
+def test_a_training_with_the_defaults_is_named_after_its_model() -> None:
     assert name() == "lstm-64"
 
 
@@ -32,11 +35,6 @@ def test_params_that_the_architecture_does_not_read_are_not_named() -> None:
     assert name(architecture="linear", cell="gru", epochs=3) == "linear · epochs 3"
 
 
-def test_added_texts_are_named() -> None:
-    fetch = FetchParams(added_texts="texts/labeled")
-    assert run_name(fetch, PadParams(), TrainParams()) == "+labeled · lstm-64"
-
-
 def test_a_long_name_is_cut() -> None:
     changes: dict[str, Any] = {"epochs": 1, "batch_size": 2, "seed": 3, "patience": 4}
     assert name(PadParams(max_length=40, num_words=500), **changes) == (
@@ -44,23 +42,50 @@ def test_a_long_name_is_cut() -> None:
     )
 
 
+@pytest.mark.parametrize("preset", ["default", "linear", "lstm"])
+def test_a_run_with_the_params_of_a_preset_has_its_name(
+    monkeypatch: pytest.MonkeyPatch, preset: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    params = read_preset(preset)
+    assert run_name(FetchParams(), params.pad, params.train) == preset
+    repeated = params.train.model_copy(update={"seed": 43})
+    assert run_name(FetchParams(), params.pad, repeated) == f"{preset} · seed 43"
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_run_with_other_params_has_the_name_of_its_training() -> None:
+    pad, train = PadParams(), TrainParams(units=32, seed=43)
+    assert run_name(FetchParams(), pad, train) == "lstm-32 · seed 43"
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_added_texts_are_named_whatever_the_params_are() -> None:
+    fetch = FetchParams(added_texts="texts/labeled")
+    assert run_name(fetch, PadParams(), TrainParams()) == "+labeled · default"
+    assert run_name(fetch, PadParams(), TrainParams(epochs=9)) == "+labeled · epochs 9 · lstm-64"
+
+
+@pytest.mark.slow
 def test_a_run_names_its_dvc_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "bold-move")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
-    tags = provenance.provenance_tags()
+    tags = provenance.provenance_tags(NO_CHANGES)
     assert tags["dvc.experiment"] == "bold-move"
     assert tags["dvc.baseline"] == "abc"
 
 
+@pytest.mark.slow
 def test_tags_do_not_show_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{SECRET}@host")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", SECRET)
-    assert SECRET not in str(provenance.provenance_tags())
+    assert SECRET not in str(provenance.provenance_tags(NO_CHANGES))
 
 
-def test_a_folder_without_git_has_no_commit_and_no_diff(in_tmp_path: Path) -> None:
-    assert provenance.provenance_tags()["git.commit"] == "none"
-    assert provenance.uncommitted_diff() == ""
+@pytest.mark.slow
+def test_a_folder_without_git_has_no_commit_and_no_changes(in_tmp_path: Path) -> None:
+    assert provenance.provenance_tags(NO_CHANGES)[COMMIT] == "none"
+    assert provenance.uncommitted_changes() == NO_CHANGES
     assert list(in_tmp_path.iterdir()) == []
 
 
@@ -77,20 +102,62 @@ def repository(in_tmp_path: Path) -> Project:
     return project
 
 
-def test_the_diff_has_changes_of_code_and_params_but_no_secret(repository: Project) -> None:
+@pytest.mark.slow
+def test_a_run_has_the_commit_and_no_more_if_nothing_has_changed(repository: Project) -> None:
+    assert provenance.uncommitted_changes() == NO_CHANGES
+    tags = provenance.provenance_tags(NO_CHANGES)
+    assert tags[COMMIT] == repository.read("git", "rev-parse", "HEAD").strip()
+    assert set(tags) == {COMMIT, provenance.BRANCH, "processor", "tensorflow", "keras"}
+
+
+@pytest.mark.slow
+def test_the_diff_has_the_changes_of_code_and_params_alone(repository: Project) -> None:
     for path in HOLDING_SECRETS:
         (repository.path / path).write_text(SECRET, encoding="utf-8")
-    (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
+    (repository.path / "code.py").write_text("x = 1\n\n", encoding="utf-8")
     (repository.path / "params.yaml").write_text("units: 32\n", encoding="utf-8")
-    diff = provenance.uncommitted_diff()
-    assert "+units: 32" in diff
-    assert "+url = 'http://host'" in diff
-    assert SECRET not in diff
+    changes = provenance.uncommitted_changes()
+    assert SECRET not in changes.diff
+    assert changes.missing == []
+    (repository.path / "changes").write_text(f"{changes.diff}\n", encoding="utf-8")
+    repository.run("git", "checkout", "--quiet", ".")
+    repository.run("git", "apply", "changes")
+    assert (repository.path / "code.py").read_text(encoding="utf-8") == "x = 1\n\n"
+    assert (repository.path / "params.yaml").read_text(encoding="utf-8") == "units: 32\n"
 
 
+@pytest.mark.slow
+def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: Project) -> None:
+    (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
+    changes = provenance.uncommitted_changes()
+    assert "+url = 'http://host'" in changes.diff
+    assert changes.missing == ["a password in a URL was taken out"]
+
+
+@pytest.mark.slow
+def test_code_that_git_does_not_track_is_named(repository: Project) -> None:
+    (repository.path / "network").mkdir()
+    (repository.path / "network" / "new.py").touch()
+    (repository.path / "notes.txt").touch()
+    assert provenance.uncommitted_changes().missing == ["git does not track network/new.py"]
+
+
+@pytest.mark.slow
 def test_a_long_diff_is_cut_and_says_so(
     repository: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provenance, "MAX_DIFF_BYTES", 100)
     (repository.path / "code.py").write_text("x = 1\n" * 1000, encoding="utf-8")
-    assert provenance.uncommitted_diff().endswith("[cut after 100 bytes]\n")
+    changes = provenance.uncommitted_changes()
+    assert changes.diff.endswith("\n[cut after 100 bytes]")
+    assert changes.missing == ["it is cut after 100 bytes"]
+
+
+@pytest.mark.slow
+def test_all_that_the_diff_lacks_is_in_one_tag(repository: Project) -> None:
+    (repository.path / "new.py").touch()
+    (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
+    changes = provenance.uncommitted_changes()
+    assert provenance.provenance_tags(changes)["git.diff"] == (
+        "not complete: a password in a URL was taken out; git does not track new.py"
+    )

@@ -115,6 +115,20 @@ def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch: pytest.Monkey
         run_stage("pad", main)
 
 
+@pytest.mark.parametrize("seconds", [0, 315_532_800])  # 1980 in Greenwich, but not in America
+def test_a_clock_before_1980_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """The files of a model, which is a zip file, cannot have such a time."""
+    monkeypatch.setattr(time, "time", lambda: seconds)
+
+    def main(_: SignalFlag) -> None:
+        pytest.fail("the stage was started")
+
+    with pytest.raises(SystemExit, match=r"^train: the clock says .*\. Set it, and run this again"):
+        run_stage("train", main)
+
+
 def test_a_failed_stage_says_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SignalFlag, "watch", lambda _: None)
 

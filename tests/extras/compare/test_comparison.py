@@ -17,7 +17,9 @@ from extras.compare.comparison import (
     t_test,
 )
 from sentiment.evaluation.metrics import CONFIDENCE
+from tests.evaluations import INPUTS
 from workflow.promotion import DiscordantPairs, mcnemar_p_value
+from workflow.versions import Evaluation
 
 REVIEWS = 40
 
@@ -36,7 +38,10 @@ def side(
         run_ids=[f"{letter}{number}" for number in range(len(wrong))],
         params=params or [],
         metrics=metrics or [],
-        predictions=[predictions(np.isin(np.arange(REVIEWS), reviews)) for reviews in wrong],
+        evaluations=[
+            Evaluation(INPUTS, predictions(np.isin(np.arange(REVIEWS), reviews)))
+            for reviews in wrong
+        ],
     )
 
 

@@ -16,7 +16,7 @@ from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
 from tests.conftest import Command
 from tests.project import MODEL, Project, free_port, wait_for
 from workflow import files
-from workflow.registry import load_model
+from workflow.versions import load_model
 
 pytestmark = pytest.mark.slow
 AXIS_LABELS = """
@@ -99,4 +99,4 @@ def test_page_shows_prediction_words_and_curve_of_each_review(
 def test_missing_champion_is_reported(project: Project, sentiment: Command) -> None:
     project.change(fetch={"dataset": "imdb"})
     message = sentiment.fail("demo", "--port", str(free_port()))
-    assert message.startswith("Error: There is no champion of imdb-sentiment yet")
+    assert message.startswith("Error: There is no champion of imdb-sentiment. ")

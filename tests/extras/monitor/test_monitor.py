@@ -12,7 +12,7 @@ from sentiment.prediction.labels import LABELS
 from stages.evaluate import text_lookup
 from tests.conftest import Command, runs
 from tests.project import MODEL
-from workflow import files, registry
+from workflow import files, versions
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("project")]
 VERSION = f"models:/{MODEL}/1"
@@ -34,7 +34,7 @@ def write_table(name: str, texts: list[str]) -> None:
 def write_log(count: int, version: str = VERSION, cut: int = 0) -> None:
     """Append predictions, which equal those of the test set, to a log, and some that are cut."""
     (version_of_test_set,) = mlflow.MlflowClient().search_model_versions()
-    test_set = registry.download_predictions(str(version_of_test_set.run_id))
+    test_set = versions.download_evaluation(str(version_of_test_set.run_id)).predictions
     Path("log").mkdir(exist_ok=True)
     with Path("log", "2026-01-02.jsonl").open("a") as file:
         for row in test_set.iloc[:count].to_dict("records"):

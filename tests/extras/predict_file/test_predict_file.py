@@ -23,7 +23,7 @@ from sentiment.errors import UserError
 from stages.evaluate import text_lookup
 from tests.conftest import Command, runs, use_store
 from tests.project import MODEL, Project, wait_until
-from workflow import files, registry
+from workflow import files, versions
 
 pytestmark = pytest.mark.slow
 PART_ROWS = 64
@@ -98,7 +98,7 @@ def test_predictions_are_those_of_the_evaluation_in_the_order_of_the_file(
     assert table["row"].tolist() == [*range(1, ROWS + 1)]
     assert table["id"].tolist() == [str(number) for number in range(ROWS)]
     assert table["error"].isna().all()
-    evaluated = registry.read_predictions(files.PREDICTIONS_FILE).sort_values("review")
+    evaluated = versions.read_predictions(files.PREDICTIONS_FILE).sort_values("review")
     for name, evaluated_name in (
         ("probability_negative", "probability_negative"),
         ("probability_positive", "probability_positive"),
@@ -241,7 +241,7 @@ def test_part_of_a_killed_worker_is_predicted_by_another(
     monkeypatch.setattr(workers, "predict_part", partial(predict_or_die, killed))
     sentiment(*COMMAND, "--workers", "2")
     assert killed.exists()
-    evaluated = registry.read_predictions(files.PREDICTIONS_FILE).sort_values("review")
+    evaluated = versions.read_predictions(files.PREDICTIONS_FILE).sort_values("review")
     column = "probability_positive"
     np.testing.assert_array_equal(read_out(project)[column], evaluated[column])
 

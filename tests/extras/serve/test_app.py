@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from extras.common.prediction_log import PredictionLog
-from extras.serve.app import MAX_BODY_BYTES, create_app
+from extras.serve.app import MAX_BODY_BYTES, UNREADABLE, create_app
 from extras.serve.batching import Batcher
 from extras.serve.champion import ServedModel
 from extras.serve.schemas import ADVICE, FORMS, MAX_TEXTS
@@ -182,12 +182,17 @@ def test_body_that_is_not_declared_as_json_gets_a_422(client: TestClient) -> Non
 
 
 @pytest.mark.parametrize(
-    "body", ["[" * 100_000, b'{"inputs": ["\xff\xfe"]}', "1" * 5000], ids=["deep", "bytes", "int"]
+    "body",
+    ["[" * 100_000, b'{"inputs": ["\xff\xfe"]}', f'{{"inputs": [{"1" * 5000}]}}'],
+    ids=["deep", "bytes", "int"],
 )
-def test_body_that_cannot_be_read_gets_a_400(client: TestClient, body: str | bytes) -> None:
+def test_body_that_cannot_be_read_gets_a_400_with_an_example(
+    client: TestClient, body: str | bytes
+) -> None:
     response = post(client, body)
     assert response.status_code == 400
-    assert response.json() == {"detail": "There was an error parsing the body"}
+    assert response.json() == {"detail": UNREADABLE}
+    assert UNREADABLE.endswith(ADVICE)
 
 
 @pytest.mark.parametrize("chunks", [1, 17])

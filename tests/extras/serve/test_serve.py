@@ -19,7 +19,7 @@ import requests
 
 from tests.conftest import Command, use_store
 from tests.project import MODEL, ROOT, Project, free_port, wait_for, wait_until
-from workflow import files, registry
+from workflow import files, versions
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
@@ -99,7 +99,7 @@ def server(served: Project) -> Iterator[Server]:
 @pytest.fixture
 def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
     """Return the predictions of the evaluation, with the reviews as texts."""
-    table = registry.read_predictions(files.PREDICTIONS_FILE)
+    table = versions.read_predictions(files.PREDICTIONS_FILE)
     words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
     texts = files.read_reviews(files.FETCH, "test")
     return table.assign(

@@ -104,19 +104,14 @@ def test_person_who_may_only_read_cannot_promote(
     assert f"The MLflow server at {server.url} does not let reader do this." in message
 
 
-def test_trainer_trains_and_replaces_a_run_whose_evaluation_was_killed(
-    bob: Project, client: "MlflowClient"
-) -> None:
+def test_trainer_trains_and_evaluates_in_one_run(bob: Project, client: "MlflowClient") -> None:
     """Alice may do everything with the experiment, which she created. Bob has the page's role."""
     bob.change(train={"seed": 7})
     bob.run(*DVC, "repro", "train")
     trained = client.search_runs([experiment_id(client)])[0]
     assert trained.data.params["train.seed"] == "7"
     assert trained.data.tags["mlflow.user"] == "bob"
-    client.set_tag(trained.info.run_id, "state", "evaluating")
-    run_id = run_id_of(bob.run(*COMMAND, "repro"))
-    assert run_id != trained.info.run_id
-    assert client.get_run(trained.info.run_id).info.lifecycle_stage == "deleted"
+    assert run_id_of(bob.run(*COMMAND, "repro")) == trained.info.run_id
 
 
 def test_conflict_of_two_changes_is_resolved_without_training(alice: Project, bob: Project) -> None:
@@ -129,7 +124,8 @@ def test_conflict_of_two_changes_is_resolved_without_training(alice: Project, bo
     printed = page.run("with both changes in `params.yaml`:", alice.path, alice.environment)
     assert f"{RAN} 'evaluate'" in printed
     assert f"{RAN} 'train'" not in printed
-    evaluated = json.loads((alice.path / "data/evaluate/inputs.json").read_text(encoding="utf-8"))
+    document = (alice.path / "data/evaluate/inputs.json").read_text(encoding="utf-8")
+    evaluated = json.loads(document)["inputs"]
     assert (evaluated["train"]["seed"], evaluated["evaluate"]["threshold"]) == (7, 0.6)
     assert alice.run("git", "status", "--porcelain") == ""
 
@@ -155,8 +151,11 @@ def test_gc_removes_deleted_runs_with_their_artifacts(
     from mlflow.entities import ViewType
 
     experiment = experiment_id(client)
-    (deleted,) = client.search_runs([experiment], "", ViewType.DELETED_ONLY)
     before = read_history(client)
+    deleted = client.create_run(experiment)
+    client.log_text(deleted.info.run_id, "some", "text.txt")
+    assert deleted.info.run_id in alice.run(*LIST_BUCKET)
+    client.delete_run(deleted.info.run_id)
     server.run("**Deleted runs**", **server.user("admin"))
     assert client.search_runs([experiment], "", ViewType.DELETED_ONLY) == []
     assert deleted.info.run_id not in alice.run(*LIST_BUCKET)

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentiment.data.table import EncodedDataset, add_texts, frequency_ranks, load_table
+from sentiment.data.table import (
+    EncodedDataset,
+    add_texts,
+    frequency_ranks,
+    load_table,
+    reviews_digest,
+)
 from sentiment.errors import UserError
 from sentiment.params import TableParams
 from sentiment.prediction.tokenizer import Reviews
@@ -23,6 +29,7 @@ OWN = EncodedDataset(
     Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0])),
     RANKS,
     words_dropped=np.array([0, 1, 2]),
+    test_set="0123",
     rows_skipped=1,
 )
 
@@ -80,6 +87,56 @@ def test_of_equally_frequent_words_the_first_of_the_training_set_has_the_smaller
     assert frequency_ranks(words, 5).tolist() == [3, 2, 0, 1, 0]
 
 
+def test_another_tokenizer_or_training_set_leaves_the_test_set_the_same(load_rows: Loader) -> None:
+    test = [("x…y", "yes"), ("a", "no")]  # x…y is one word for the one, and two for the other
+    keras = load_rows(TRAIN, test, tokenizer="keras")
+    other = load_rows(TRAIN, test, tokenizer="unicode")
+    assert keras.words_dropped.tolist() != other.words_dropped.tolist()
+    assert other.test_set == keras.test_set
+    assert load_rows([*TRAIN, ("e", "no")], test).test_set == keras.test_set
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        [("b unheard a", "yes"), ("unheard", "no")],  # the same words
+        [("a unheard b", "yes"), ("unseen", "no")],  # the same counts
+        [("unheard", "no"), ("a unheard b", "yes")],  # another order
+        [("a unheard b", "no"), ("unheard", "yes")],  # other labels
+    ],
+)
+def test_other_texts_or_labels_are_another_test_set(load_rows: Loader, test: Rows) -> None:
+    assert load_rows(TRAIN, test).test_set != load_rows(TRAIN, TEST).test_set
+
+
+def test_other_names_of_labels_are_another_test_set(load_rows: Loader) -> None:
+    def rename(rows: Rows) -> Rows:
+        return [(text, {"yes": "yes", "no": "nope"}[label]) for text, label in rows]
+
+    renamed = load_rows(rename(TRAIN), rename(TEST))
+    assert renamed.test_set != load_rows(TRAIN, TEST).test_set
+
+
+def test_another_positive_label_is_another_test_set(load_rows: Loader) -> None:
+    other = load_rows(TRAIN, TEST, positive="no")
+    assert other.test_set != load_rows(TRAIN, TEST).test_set
+
+
+@pytest.mark.parametrize(
+    ("reviews", "labels"),
+    [
+        ([[1, 1, 1], [2, 2, 2], [3, 2]], [1, 0, 0]),
+        ([[1, 1, 1, 2], [2, 2], [2, 3]], [1, 0, 0]),
+        ([[1, 1, 1], [2, 2, 2], [2, 3]], [1, 1, 0]),
+    ],
+)
+def test_other_words_or_labels_are_another_test_set_if_there_are_no_texts(
+    reviews: list[list[int]], labels: list[int]
+) -> None:
+    other = Reviews.from_lists(reviews, np.array(labels))
+    assert reviews_digest(other) != reviews_digest(OWN.test)
+
+
 def test_texts_without_a_word_are_skipped(load_rows: Loader) -> None:
     loaded = load_rows([*TRAIN, ("!", "yes")], [*TEST, (" ?! ", "yes")])
     assert (len(loaded.train), len(loaded.test), loaded.rows_skipped) == (5, 2, 2)
@@ -122,6 +179,7 @@ def test_added_texts_join_the_training_set_and_the_test_set_stays(add_rows: Load
     assert rank_lists(loaded.test) == rank_lists(OWN.test)
     assert loaded.test.labels.tolist() == [1, 0, 0]
     assert loaded.words_dropped.tolist() == [0, 1, 2]
+    assert loaded.test_set == OWN.test_set
     assert loaded.word_index == RANKS
 
 

@@ -1,0 +1,84 @@
+"""Evaluations that were never computed, and versions of models that do not exist."""
+
+from itertools import count
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+
+from sentiment.params import EvaluateParams, FetchParams, PadParams, TrainParams
+from workflow import champion, files, registry
+from workflow.files import EvaluateInputs
+from workflow.models import TEXT_MODEL
+from workflow.versions import Evaluation
+
+INPUTS = EvaluateInputs(
+    fetch=FetchParams(),
+    test_set="0123",
+    pad=PadParams(),
+    train=TrainParams(),
+    evaluate=EvaluateParams(),
+    key="0123456789abcdef",
+    group="fedcba9876543210",
+)
+NAME = "imdb-sentiment"  # the registered model of `INPUTS`
+REVIEWS = 600
+groups = map("group {}".format, count())
+
+
+def predictions(correct: int) -> pd.DataFrame:
+    """Return predictions for positive and negative reviews, the first `correct` of them right."""
+    actual = np.where(np.arange(REVIEWS) % 2, "positive", "negative")
+    wrong = np.where(actual == "positive", "negative", "positive")
+    predicted = np.where(np.arange(REVIEWS) < correct, actual, wrong)
+    return pd.DataFrame(
+        {
+            "review": np.arange(REVIEWS),
+            "actual": actual,
+            "predicted": predicted,
+            "probability_negative": np.where(predicted == "positive", 0.1, 0.9).astype(np.float32),
+            "probability_positive": np.where(predicted == "positive", 0.9, 0.1).astype(np.float32),
+            "words": 100,
+            "unknown_words": 1,
+            "seen_in_training": False,
+        }
+    )
+
+
+def evaluation(correct: int, **inputs: Any) -> Evaluation:
+    """Return the evaluation of another training, whose first `correct` predictions are right."""
+    changes = {"group": next(groups), **inputs}
+    return Evaluation(INPUTS.model_copy(update=changes), predictions(correct))
+
+
+def register(evaluated: Evaluation) -> ModelVersion:
+    """Log a run that has an evaluation and a model without files, and register the model."""
+    folder = files.new_folder(files.EVALUATE)
+    evaluated.predictions.to_csv(files.PREDICTIONS_FILE, index=False)
+    files.write_inputs(folder, evaluated.inputs)
+    with mlflow.start_run() as run:
+        mlflow.log_artifacts(str(folder))
+    client = mlflow.MlflowClient()
+    model = client.create_logged_model(run.info.experiment_id, TEXT_MODEL, run.info.run_id)
+    table = evaluated.predictions
+    accuracy = float((table["actual"] == table["predicted"]).mean())
+    dataset = evaluated.inputs.fetch.name
+    tags = {registry.ACCURACY: f"{accuracy:.4f}"}
+    return registry.register_version(
+        f"models:/{model.model_id}", run.info.run_id, dataset, tags, "the card"
+    )
+
+
+def submit(correct: int, **inputs: Any) -> ModelVersion:
+    """Register the version of another training, let the rule decide, and return the version."""
+    evaluated = evaluation(correct, **inputs)
+    version = register(evaluated)
+    champion.decide(version, evaluated, alpha=0.05)
+    return read_version(str(version.version))
+
+
+def read_version(number: str) -> ModelVersion:
+    """Return a version as it is in the store now."""
+    return mlflow.MlflowClient().get_model_version(NAME, number)

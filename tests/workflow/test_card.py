@@ -1,0 +1,49 @@
+"""The model card says what a user of a version should know, and nothing that goes stale."""
+
+import pytest
+
+from sentiment.params import FetchParams, PadParams
+from tests.evaluations import INPUTS, predictions
+from workflow.card import SPACED_COLUMNS, describe_evaluation
+
+PREDICTIONS = predictions(correct=600)
+
+
+def test_a_card_begins_with_the_accuracy_and_the_model() -> None:
+    assert describe_evaluation(INPUTS, PREDICTIONS).startswith("1.0000 · lstm-64\n\n| ")
+
+
+def test_a_card_has_each_metric_with_its_interval() -> None:
+    text = describe_evaluation(INPUTS, PREDICTIONS.iloc[:100])
+    assert f"| accuracy{SPACED_COLUMNS}1.0000{SPACED_COLUMNS}0.9630 to 1.0000 |" in text
+
+
+def test_a_card_has_no_verdict_because_that_may_change() -> None:
+    text = describe_evaluation(INPUTS, PREDICTIONS)
+    assert "promoted" not in text
+    assert "better" not in text
+    assert "the champion" not in text
+
+
+def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
+    text = describe_evaluation(INPUTS, PREDICTIONS)
+    assert "- Evaluated on 600 texts of `imdb`, 50% of them positive." in text
+    assert "- Only the last 200 tokens of a text are read." in text
+    assert "generated" not in text
+    assert "uncertain" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "reviews", "limit"),
+    [
+        ({"fetch": FetchParams(dataset="synthetic")}, 600, "- All texts are generated."),
+        ({"pad": PadParams(truncating="post")}, 600, "- Only the first 200 tokens of a text"),
+        ({}, 499, "- With fewer than 500 test texts, the metrics are uncertain."),
+    ],
+)
+def test_a_card_says_what_limits_the_version(
+    changes: dict[str, object], reviews: int, limit: str
+) -> None:
+    assert limit in describe_evaluation(
+        INPUTS.model_copy(update=changes), PREDICTIONS.iloc[:reviews]
+    )

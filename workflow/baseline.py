@@ -1,0 +1,48 @@
+"""Compare the results in the working tree with those of the last commit."""
+
+import json
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from workflow import files
+from workflow.params_file import read_yaml
+from workflow.provenance import git
+
+
+def describe_other_machine() -> str | None:
+    """Return why HEAD's metrics cannot be compared with the present ones, or None if they can.
+
+    They cannot if HEAD has the same training, but with other metrics.
+    """
+    committed = git("show", f"HEAD:./{files.DVC_LOCK}")
+    metrics = git("show", f"HEAD:./{files.COMPARED_TEST_METRICS_FILE}")
+    if not committed or not metrics:
+        return None
+    before = YAML(typ="safe", pure=True).load(committed)["stages"].get("train")
+    after = read_yaml(files.DVC_LOCK)["stages"].get("train")
+    if not before or not after or not is_other_machine(before, after):
+        return None
+    there = json.loads(metrics)["test_accuracy"]
+    here = files.read_json(files.COMPARED_TEST_METRICS_FILE)["test_accuracy"]
+    return (
+        "The last commit has the metrics of another machine. The same training has test accuracy "
+        f"{there:.4f} there and {here:.4f} here, because the processor, its cores, its threads or "
+        "the packages differ.\n`dvc exp show` and `dvc metrics diff` compare with that commit. "
+        "Commit your own result before you change a param."
+    )
+
+
+def is_other_machine(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Return whether two entries of dvc.lock are of the same training with other epochs.
+
+    `data/train` is not compared, because it names the machine.
+    """
+    for name in ("cmd", "deps", "params"):
+        if before.get(name) != after.get(name):
+            return False
+    path = files.HISTORY_FILE.as_posix()
+    hashes = [
+        {out["path"]: out["md5"] for out in entry["outs"]}.get(path) for entry in (before, after)
+    ]
+    return hashes[0] != hashes[1]

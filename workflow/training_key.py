@@ -1,0 +1,83 @@
+"""Digests that identify a training: one of everything that its bits depend on, and one of less."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pathspec import GitIgnoreSpec
+
+from sentiment.network.model import implementation
+from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
+from sentiment.prediction.backend import load_keras, usable_cores
+from workflow.params_file import read_yaml
+
+PACKAGES = ("tensorflow", "keras", "numpy")  # whose versions may change the bits
+NOT_REPEATED = ("train.seed", "train.fast_lstm")
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+class TrainingKeys(NamedTuple):
+    """Digests of what a training depends on.
+
+    Attributes:
+        key: of the params, the files that dvc.yaml lists for the stage `train`, the versions of
+            some packages, the processor, XLA's flags, and whether Keras' layer trains because of a
+            GPU. Trainings with the same key have the same bits.
+        group: of the params that the architecture reads, without `NOT_REPEATED`, and of the files.
+            Trainings with the same group repeat each other.
+    """
+
+    key: str
+    group: str
+
+
+def training_keys(params: TrainParams) -> TrainingKeys:
+    """Return the digests of the training that these params and the present files describe."""
+    load_keras()  # which sets XLA's flags
+    dependencies = read_yaml(Path("dvc.yaml"))["stages"]["train"]["deps"]
+    digests = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for dependency in dependencies
+        for path in _files_of(Path(dependency))
+    }
+    machine = {
+        "packages": {package: version(package) for package in PACKAGES},
+        "processor": [processor_name(), usable_cores()],
+        "implementation": [implementation(params), os.environ["XLA_FLAGS"]],
+    }
+    used = flatten_used(FetchParams(), PadParams(), params)
+    repeated = {name: used[name] for name in used if name.startswith("train.")}
+    for name in NOT_REPEATED:
+        repeated.pop(name, None)
+    return TrainingKeys(
+        key=_digest({"params": params.model_dump(), "files": digests, **machine}),
+        group=_digest({"params": repeated, "files": digests}),
+    )
+
+
+def _digest(document: dict[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return a file, or the files of a folder that .dvcignore does not leave out."""
+    if path.is_file():
+        return [path]
+    ignored = GitIgnoreSpec.from_lines(Path(".dvcignore").read_text(encoding="utf-8").splitlines())
+    found = (each for each in path.rglob("*") if not ignored.match_file(each))
+    return sorted(each for each in found if each.is_file())
+
+
+def processor_name() -> str:
+    """Return the name of the processor."""
+    try:
+        match = re.search(r"model name\s*:\s*(.+)", CPU_INFO.read_text(encoding="utf-8"))
+    except OSError:  # not Linux
+        match = None
+    return match[1] if match else platform.machine()
