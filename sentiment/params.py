@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from sentiment.data.rows import normalize_label
+from sentiment.data.binary_labels import normalize_label
 from sentiment.prediction.tokenizer import INDEX_FROM, KERAS
 
 NO_ADDED_TEXTS = "data/none.csv"  # an empty file, because DVC does not accept an empty dependency

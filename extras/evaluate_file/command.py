@@ -38,7 +38,8 @@ def command(
         raise click.UsageError("--text-column has no meaning with --log: remove it.")
     from extras.common.predicted_texts import read_log
     from extras.evaluate_file import labeled, report
-    from sentiment.data.rows import Columns, normalize_label
+    from sentiment.data.binary_labels import normalize_label
+    from sentiment.data.rows import Columns
     from workflow import store, versions
     from workflow.params_file import load_params
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from extras.common.predicted_texts import Log, predict_texts, select_version
-from sentiment.data.rows import BinaryLabels, Columns, read_valid_rows
+from sentiment.data.binary_labels import BinaryLabels
+from sentiment.data.rows import Columns, read_rows
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import PROBABILITY, class_names
 from sentiment.prediction.labels import LABELS
@@ -36,12 +37,15 @@ def read_labels(path: Path, columns: Columns, positive: str) -> pd.DataFrame:
         Columns `review`, `text` and `actual`.
 
     Raises:
-        UserError: a row is invalid, a label is missing, or there are more than two labels.
+        UserError: a row is invalid, or the labels are not two, one of them positive.
     """
     assert columns.label is not None
     labels = BinaryLabels(positive, columns.label)
-    rows = list(read_valid_rows(path, columns))
-    is_positive = np.array([labels.is_positive(row) for row in rows], np.uint8)
+    rows = list(read_rows(path, columns))
+    is_positive = np.array(
+        [labels.is_positive(row.label, f"{path}, row {row.number}") for row in rows], np.uint8
+    )
+    labels.check_two(str(path))
     labels.check_both_present(is_positive, str(path))
     return pd.DataFrame(
         {

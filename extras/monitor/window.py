@@ -8,7 +8,7 @@ import pandas as pd
 
 from extras.common.predicted_texts import Log, predict_texts, select_version
 from extras.common.prediction_log import parse_line
-from sentiment.data.rows import Columns, InvalidRow, read_rows
+from sentiment.data.rows import Columns, read_rows
 from sentiment.errors import UserError
 from workflow import versions
 
@@ -19,7 +19,7 @@ LINES_TRIED = 100  # first lines of a file, one of which shows that the file is 
 
 
 class Table(NamedTuple):
-    """The valid texts of a table, and the number of rows that cannot be read."""
+    """The texts of a table, and the number of rows that have none."""
 
     texts: list[str]
     unreadable: int
@@ -58,17 +58,13 @@ def read_table(path: Path, column: str) -> Table:
     Raises:
         UserError: the file cannot be read to its end, or has no valid text.
     """
-    texts: list[str] = []
-    invalid: list[InvalidRow] = []
-    for row in read_rows(path, Columns(column)):
-        if isinstance(row, InvalidRow):
-            invalid.append(row)
-        else:
-            texts.append(row.text)
+    rows = [row.text for row in read_rows(path, Columns(column))]
+    texts = [text for text in rows if text]
     if not texts:
-        problem = f"{invalid[0].location}: {invalid[0].problem}" if invalid else f"{path} is empty"
-        raise UserError(f"{path} has no text that can be read. {problem}. Correct the file.")
-    return Table(texts, len(invalid))
+        raise UserError(
+            f"{path} has no text in column {column!r} of its {len(rows):,} rows. Correct the file."
+        )
+    return Table(texts, len(rows) - len(texts))
 
 
 def predict_window(source: Log | Table, version: "ModelVersion") -> Window:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sentiment.data.rows import Columns, InvalidRow, Row, read_rows
+from sentiment.data.rows import Columns, Row, read_rows
 from sentiment.prediction.labels import LABELS, probability_column
 from workflow import versions
 
@@ -36,13 +36,11 @@ class Part:
 
     Attributes:
         number: number of the part, from 1.
-        first_row: number of its first row in the file, from 1.
         rows: the rows. `repr` leaves them out, because Dask logs the arguments of a failed call.
     """
 
     number: int
-    first_row: int
-    rows: list[Row | InvalidRow] = field(repr=False)
+    rows: list[Row] = field(repr=False)
 
 
 def read_parts(path: Path, columns: Columns) -> Iterator[Part]:
@@ -52,7 +50,7 @@ def read_parts(path: Path, columns: Columns) -> Iterator[Part]:
         part = list(islice(rows, PART_ROWS))
         if not part:
             return
-        yield Part(number, (number - 1) * PART_ROWS + 1, part)
+        yield Part(number, part)
 
 
 def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa.Table]:
@@ -67,13 +65,13 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
         The number of the part, and its predictions as in `SCHEMA`.
     """
     model = load_cached_model(model_uri, tracking_uri)
-    texts = [row.text for row in part.rows if isinstance(row, Row)]
+    texts = [row.text for row in part.rows if row.text]
     predictions = iter(model.predict_texts(texts))
     records: list[dict[str, Any]] = []
-    for number, row in enumerate(part.rows, part.first_row):
-        record: dict[str, Any] = {"row": number, "id": row.id}
-        if isinstance(row, InvalidRow):
-            record["error"] = row.problem
+    for row in part.rows:
+        record: dict[str, Any] = {"row": row.number, "id": row.id}
+        if not row.text:
+            record["error"] = "There is no text"
         else:
             prediction = next(predictions)
             record |= {

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.data.rows import BinaryLabels, Columns, list_tables, read_valid_rows
+from sentiment.data.binary_labels import BinaryLabels
+from sentiment.data.rows import Columns, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.params import TableParams
 from sentiment.prediction.tokenizer import Reviews, review_hashes, tokenize
@@ -70,11 +71,11 @@ class NumberedRows:
         """Append the rows of a file.
 
         Raises:
-            UserError: see `rows.read_valid_rows`; or a row has a third label.
+            UserError: see `rows.read_rows`; or the labels are not two, one of them positive.
         """
         columns = Columns(self.params.text, self.params.label)
-        for row in read_valid_rows(path, columns):
-            is_positive = self.labels.is_positive(row)
+        for row in read_rows(path, columns):
+            is_positive = self.labels.is_positive(row.label, f"{path}, row {row.number}")
             words = tokenize(row.text, self.params.tokenizer)
             if not words:
                 self.rows_skipped += 1
@@ -84,6 +85,7 @@ class NumberedRows:
             self.positive.append(is_positive)
             label = row.label.encode()
             self.digests += digest(row.text.encode(), b"\0", label, bytes([is_positive]))
+        self.labels.check_two(str(path))
 
 
 def digest(*parts: bytes) -> bytes:
@@ -232,14 +234,15 @@ def add_texts(
     positive = array("B")
     rows = 0
     for table in list_tables(path):
-        for row in read_valid_rows(table, Columns(params.text, params.label)):
+        for row in read_rows(table, Columns(params.text, params.label)):
             rows += 1
-            is_positive = labels.is_positive(row)
+            is_positive = labels.is_positive(row.label, f"{table}, row {row.number}")
             words = tokenize(row.text, tokenizer)
             ranks = [dataset.word_index[word] for word in words if word in dataset.word_index]
             if ranks:
                 reviews.append(ranks)
                 positive.append(is_positive)
+    labels.check_two("fetch.added_texts")
     added = Reviews.from_lists(reviews, np.array(positive))
     labels.check_both_present(added.labels, "fetch.added_texts")
     is_new = _are_new(added, [dataset.train, dataset.test])

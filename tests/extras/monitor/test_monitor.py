@@ -123,7 +123,7 @@ def test_log_of_other_versions_names_them(sentiment: Command) -> None:
     ("name", "message"),
     [
         ("notes/a.jsonl", "notes is no log of `sentiment serve`: none of its 1 lines"),
-        ("notes.jsonl", "column 'text': Field required"),
+        ("notes.jsonl", "it has no column 'text'. Its columns: 'note'"),
     ],
 )
 def test_other_json_lines_are_no_log(name: str, message: str, sentiment: Command) -> None:

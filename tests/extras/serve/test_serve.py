@@ -74,7 +74,9 @@ def served(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> 
         use_store(project, patch)
         client = mlflow.MlflowClient()
         first = client.get_model_version(MODEL, "1")
-        client.create_model_version(MODEL, str(first.source), first.run_id, model_id=first.model_id)
+        client.create_model_version(
+            MODEL, str(first.source), first.run_id, first.tags, model_id=first.model_id
+        )
     return project
 
 

@@ -1,10 +1,15 @@
 """Turn texts of one's own into reviews, and add texts to a dataset."""
 
+import csv
+import gzip
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from sentiment.data.table import (
     EncodedDataset,
@@ -81,6 +86,61 @@ def test_words_are_ranked_as_keras_ranks_them(load_rows: Loader) -> None:
     assert loaded.words_dropped.tolist() == [1, 1]
 
 
+LITERAL = [
+    {"text": 'A "b", a\r\nb', "label": 1},
+    {"text": "Été c\tc c", "label": 0},
+    {"text": "2020-01-01 a", "label": 1},
+    {"text": "b NA", "label": 0},
+    {"text": "null a b", "label": 1},
+    {"text": "?!", "label": 0},
+]
+
+
+def write_csv(path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *(row.values() for row in LITERAL)])
+
+
+def write_compressed_tsv(path: Path) -> None:
+    with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
+        rows = [("text", "label"), *(row.values() for row in LITERAL)]
+        csv.writer(file, csv.excel_tab).writerows(rows)
+
+
+def write_json_lines(path: Path) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in LITERAL))
+
+
+def write_parquet(path: Path) -> None:
+    parquet.write_table(pyarrow.Table.from_pylist(LITERAL), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.csv", write_csv),
+        ("a.tsv.gz", write_compressed_tsv),
+        ("a.jsonl", write_json_lines),
+        ("a.parquet", write_parquet),
+    ],
+)
+def test_every_format_has_the_same_arrays_and_digest(
+    tmp_path: Path, name: str, write: Callable[[Path], None]
+) -> None:
+    """Compare with what releases before Arrow made of the same file."""
+    write(tmp_path / name)
+    path = str(tmp_path / name)
+    loaded = load_table(TableParams(train=path, test=path, positive="1", test_share=0.4))
+    assert loaded.word_index == {"b": 1, "a": 2, "a\r": 3, "na": 4, "null": 5}
+    assert rank_lists(loaded.train) == [[2, 1, 3, 1], [1, 4], [5, 2, 1]]
+    assert loaded.train.labels.tolist() == [1, 0, 1]
+    assert rank_lists(loaded.test) == [[], [2]]
+    assert loaded.test.labels.tolist() == [0, 1]
+    assert loaded.words_dropped.tolist() == [4, 3]
+    assert loaded.test_set == "6cdc7023015b78e3856a96fad4236f71"
+    assert loaded.rows_skipped == 1
+
+
 def test_of_equally_frequent_words_the_first_of_the_training_set_has_the_smaller_rank() -> None:
     """Use numbers in another order, as if the test set had word 1 before."""
     words = np.array([3, 1, 0, 1, 3, 3, 0], np.uint32)
@@ -154,11 +214,15 @@ def test_test_set_is_chosen_with_the_same_share_of_each_label(load_rows: Loader)
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([YES, NO, ("c", "maybe")], None, "row 3 (line 4): column 'label' has a third label, 'may"),
-        (TRAIN, [("a", "maybe")], "test.csv, row 1 (line 2): column 'label'"),
-        ([("a", "1"), ("b", "0")], None, "Only 'yes' (positive) and '1' were expected"),
+        ([YES, NO, ("c", "maybe")], None, "row 3: column 'label' has a third label, 'maybe'"),
+        (TRAIN, [("a", "maybe")], "test.csv, row 1: column 'label' has a third label"),
+        (
+            [("a", "1"), ("b", "0")],
+            None,
+            "no row has the positive label 'yes' in column 'label'. Its labels are '1', '0'",
+        ),
         ([("!", "yes"), ("?", "no")], None, "train.csv has no row with a known word"),
-        ([YES, NO, ("", "no")], None, "row 3 (line 4): column 'text': There is no text"),
+        ([YES, NO, ("", "no")], None, "row 3: column 'text': there is no text"),
         ([YES] * 3, None, "all of the 3 rows have the label 'yes'"),
         (TRAIN, [NO] * 2, "test.csv, test set: none of the 2 rows"),
         ([YES, NO], None, "fetch.table.test_share: "),
@@ -196,7 +260,7 @@ def test_added_texts_that_are_unknown_or_not_new_are_skipped(add_rows: Loader) -
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["yes", "no", "never"], "2.csv, row 1 (line 2): column 'label' has a third label"),
+        (["yes", "no", "never"], "2.csv, row 1: column 'label' has a third label"),
         (["yes"], "fetch.added_texts: all of the 1 rows have the label 'yes'"),
     ],
 )
