@@ -55,7 +55,8 @@ def test_a_run_with_the_params_of_a_preset_has_its_name(
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_run_with_other_params_has_the_name_of_its_training() -> None:
-    pad, train = PadParams(), TrainParams(units=32, seed=43)
+    pad = PadParams()
+    train = TrainParams(units=32, seed=43)
     assert run_name(FetchParams(), pad, train) == "lstm-32 · seed 43"
 
 
