@@ -76,7 +76,7 @@ def _ensure_model(
 ) -> "LoggedModel":
     """Return a run's logged model of this name. It is logged unless it is ready and whole."""
     import mlflow
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+    from mlflow.entities import LoggedModelStatus, Metric
     from mlflow.models import Model
 
     client = mlflow.MlflowClient()
@@ -88,30 +88,47 @@ def _ensure_model(
         model = client.create_logged_model(
             run.info.experiment_id, name, run.info.run_id, params=inputs.run_params()
         )
-    outputs = client.get_run(run.info.run_id).outputs
-    linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
-    if model.model_id not in linked:
-        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    link_to_run(run, model)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / name
         location = str(model.artifact_location)
         save(folder, Model(location, run.info.run_id, model_id=model.model_id))
         check()
-        for cache in folder.rglob("__pycache__"):  # from MLflow's attempt to load the model
-            shutil.rmtree(cache)
-        sizes = {
-            path.relative_to(folder).as_posix(): path.stat().st_size
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        client.set_logged_model_tags(model.model_id, {FILES_TAG: json.dumps(sizes)})
-        client.log_model_artifacts(model.model_id, str(folder))
+        upload_files(model, folder)
     start = run.info.start_time
     points = [
         Metric(key, value, start, 0, model_id=model.model_id) for key, value in metrics.items()
     ]
     client.log_batch(run.info.run_id, points)
     return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+
+
+def link_to_run(run: "Run", model: "LoggedModel") -> None:
+    """Make a logged model an output of a run, once."""
+    import mlflow
+    from mlflow.entities import LoggedModelOutput
+
+    client = mlflow.MlflowClient()
+    outputs = client.get_run(run.info.run_id).outputs
+    linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
+    if model.model_id not in linked:
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
+
+
+def upload_files(model: "LoggedModel", folder: Path) -> None:
+    """Upload the files in a folder to a logged model, which gets their sizes as a tag first."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for cache in folder.rglob("__pycache__"):  # from MLflow's attempt to load the model
+        shutil.rmtree(cache)
+    sizes = {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    client.set_logged_model_tags(model.model_id, {FILES_TAG: json.dumps(sizes)})
+    client.log_model_artifacts(model.model_id, str(folder))
 
 
 def logged_models(run: "Run") -> "list[LoggedModel]":

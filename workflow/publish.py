@@ -110,7 +110,6 @@ def publish(alpha: float) -> PublishedRun:
     """
     import mlflow
 
-    files.check_folders(FETCH, PAD, TRAIN, EVALUATE)
     evaluation = versions.read_evaluation(EVALUATE)
     inputs = evaluation.inputs
     digest = evaluation_digest(inputs)
@@ -118,7 +117,7 @@ def publish(alpha: float) -> PublishedRun:
         store.store_errors(),
         exclusive_checkpoint(inputs.key, EVALUATION_WAIT_SECONDS) as checkpoint,
     ):
-        check_files_of(inputs)  # another training may have changed them meanwhile
+        check_files_of(inputs)
         experiment_id = registry.connect_trainings(inputs.fetch.name)
         journal = checkpoint.claim_journal(digest)
         run = find_published_run(experiment_id, inputs, digest, journal)
@@ -329,10 +328,12 @@ def log_points(run: "Run", metrics: Mapping[str, float]) -> None:
     ]
     for name, path in GRADIENT_CURVES.items():
         table = pd.read_csv(path)
-        points += [
+        curve = [
             Metric(name, float(mean), start, int(distance))
             for distance, mean in zip(table["distance"], table["mean"], strict=True)
         ]
+        if run.data.metrics.get(name) != curve[-1].value:
+            points += curve
     for first in range(0, len(points), METRICS_AT_ONCE):
         mlflow.MlflowClient().log_batch(run.info.run_id, points[first : first + METRICS_AT_ONCE])
 

@@ -104,11 +104,12 @@ def read_evaluation(folder: Path) -> Evaluation:
     """
     inputs = files.read_inputs(folder, EvaluateInputs)
     path = folder / files.PREDICTIONS_FILE.name
-    predictions = read_predictions(path)
+    if not path.exists():
+        raise files.missing_error(path)
     digests = files.read_manifest(folder).files
     if files.md5(path) != digests.get(files.PREDICTIONS_FILE.as_posix()):
         raise UserError(f"{path} is not what the stage evaluate wrote. Run `dvc repro`.")
-    return Evaluation(inputs, predictions)
+    return Evaluation(inputs, read_predictions(path))
 
 
 def download_evaluation(run_id: str) -> Evaluation:
