@@ -25,7 +25,6 @@ RECURRENT_PARAMS = (
     "mask_padding",
     "pooling",
     "dropout",
-    "fast_lstm",
 )
 # Params of `fetch.table` that added texts depend on.
 ADDED_TEXT_PARAMS = ("text", "label", "positive")
@@ -172,7 +171,6 @@ class TrainParams(Section):
     validation_split: Share = 0.2
     patience: Annotated[int, Field(ge=0, le=1000)] = 0
     seed: Seed = 42
-    fast_lstm: bool = True
 
 
 class EvaluateParams(Section):

@@ -9,7 +9,7 @@ A training that was killed resumes after its last finished epoch.
 
 from sentiment.network.batches import train_validation_split
 from sentiment.network.gradients import gradient_reach, measure_gradients
-from sentiment.network.model import implementation, save_model
+from sentiment.network.model import save_model
 from sentiment.network.training import EPOCH_METRICS, Training
 from workflow import files, runs
 from workflow.checkpoint import exclusive_checkpoint
@@ -30,11 +30,10 @@ def main(flag: SignalFlag) -> None:
     inputs = TrainInputs(**dict(pad_inputs), train=params, **keys._asdict())
     with exclusive_checkpoint(inputs.key) as checkpoint:
         training = Training(params, pad_inputs.pad, train_split, val_split)
-        print(f"Training with {implementation(params)}", flush=True)
         # Before the first epoch, on reviews that are never trained on.
         gradients = measure_gradients(training.model, val_split.x)
         journal, state = checkpoint.read_training()
-        journal = journal or runs.begin_journal(checkpoint, inputs)
+        journal = journal or runs.begin_journal(checkpoint)
         with runs.live_run(journal, inputs) as run:
             if state is not None:
                 training.restore(state)
@@ -47,7 +46,7 @@ def main(flag: SignalFlag) -> None:
 
             training.fit(after_epoch, [flag.callback()])
             folder = files.new_folder(TRAIN)
-            save_model(training.stock_model(), folder / "model.keras")
+            save_model(training.model, folder / "model.keras")
             files.METRICS_FOLDER.mkdir(exist_ok=True)
             training.history.to_csv(files.HISTORY_FILE, index=False)
             gradients.to_csv(files.INITIAL_GRADIENTS_FILE, index=False)

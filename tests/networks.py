@@ -24,8 +24,8 @@ LINEAR: dict[str, Any] = {
 
 
 def train_params(**changes: Any) -> TrainParams:
-    """Return params of a small network on Keras' own path, which is compiled faster."""
-    document = merge_changes(TrainParams().model_dump(), SMALL["train"] | {"fast_lstm": False})
+    """Return params of a small network."""
+    document = merge_changes(TrainParams().model_dump(), SMALL["train"])
     return TrainParams.model_validate(merge_changes(document, changes))
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import first_line
 from sentiment.network.batches import train_validation_split
-from sentiment.network.model import implementation
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten_used
 from workflow import files, provenance, registry
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 # Tags of a run
 TRAINING_ID = "training.id"  # see `workflow.checkpoint.Journal`
 TRAINING_KEY = "training.key"  # see `workflow.training_key`
-IMPLEMENTATION = "implementation"  # see `sentiment.network.model.implementation`
 SOURCE_NAME = "mlflow.source.name"
 SOURCE = "stages/train.py"
 # Artifacts
@@ -68,11 +66,10 @@ class LiveRun:
         self._epochs_logged = len(epochs)
 
 
-def begin_journal(checkpoint: Checkpoint, inputs: TrainInputs) -> Journal:
+def begin_journal(checkpoint: Checkpoint) -> Journal:
     """Write the journal of a new training, and print which changes its run will not have."""
     changes = provenance.uncommitted_changes()
-    tags = {**provenance.provenance_tags(changes), IMPLEMENTATION: implementation(inputs.train)}
-    journal = Journal(tags=tags, diff=changes.diff)
+    journal = Journal(tags=provenance.provenance_tags(changes), diff=changes.diff)
     checkpoint.write_journal(journal)
     if changes.missing:
         print(f"The diff in the run is not complete: {'; '.join(changes.missing)}", flush=True)

@@ -11,13 +11,11 @@ from typing import Any, NamedTuple
 
 from pathspec import GitIgnoreSpec
 
-from sentiment.network.model import implementation
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
 from sentiment.prediction.backend import load_keras, usable_cores
 from workflow.params_file import read_yaml
 
 PACKAGES = ("tensorflow", "keras", "numpy")  # whose versions may change the bits
-NOT_REPEATED = ("train.seed", "train.fast_lstm")
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -26,9 +24,9 @@ class TrainingKeys(NamedTuple):
 
     Attributes:
         key: of the params, the files that dvc.yaml lists for the stage `train`, the versions of
-            some packages, the processor, XLA's flags, and whether Keras' layer trains because of a
-            GPU. Trainings with the same key have the same bits.
-        group: of the params that the architecture reads, without `NOT_REPEATED`, and of the files.
+            some packages, the processor, the GPUs and XLA's flags. Trainings with the same key have
+            the same bits.
+        group: of the params that the architecture reads, without the seed, and of the files.
             Trainings with the same group repeat each other.
     """
 
@@ -39,6 +37,8 @@ class TrainingKeys(NamedTuple):
 def training_keys(params: TrainParams) -> TrainingKeys:
     """Return the digests of the training that these params and the present files describe."""
     load_keras()  # which sets XLA's flags
+    import tensorflow as tf  # after Keras, whose import quiets it
+
     dependencies = read_yaml(Path("dvc.yaml"))["stages"]["train"]["deps"]
     digests = {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -48,12 +48,12 @@ def training_keys(params: TrainParams) -> TrainingKeys:
     machine = {
         "packages": {package: version(package) for package in PACKAGES},
         "processor": [processor_name(), usable_cores()],
-        "implementation": [implementation(params), os.environ["XLA_FLAGS"]],
+        "gpus": len(tf.config.list_physical_devices("GPU")),
+        "xla": os.environ["XLA_FLAGS"],
     }
     used = flatten_used(FetchParams(), PadParams(), params)
     repeated = {name: used[name] for name in used if name.startswith("train.")}
-    for name in NOT_REPEATED:
-        repeated.pop(name, None)
+    del repeated["train.seed"]
     return TrainingKeys(
         key=_digest({"params": params.model_dump(), "files": digests, **machine}),
         group=_digest({"params": repeated, "files": digests}),

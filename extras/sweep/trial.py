@@ -17,7 +17,6 @@ from extras.sweep.space import SweepConfig, draw_values, with_values
 from extras.sweep.study import CONFIRMS, ERROR, METRIC, SEED
 from sentiment.errors import StoreError, UserError
 from sentiment.network.batches import Split, train_validation_split
-from sentiment.network.model import implementation
 from sentiment.network.training import Training
 from sentiment.padding import layout, pad_in_chunks, shuffle_orders
 from sentiment.params import Params, flatten_used
@@ -78,7 +77,6 @@ def train_trial(
         ) as run:
             training = Training(params.train, params.pad, *split_reviews(params, reviews))
             with store.store_errors():
-                mlflow.set_tag(runs.IMPLEMENTATION, implementation(params.train))
                 mlflow.log_params(flatten_used(params.fetch, params.pad, params.train))
             fit(training, flag, trial)
     except StoreError:

@@ -10,7 +10,6 @@ import numpy as np
 
 from sentiment.network.linear import ADAM_EPSILON, linear_features
 from sentiment.params import PadParams, TrainParams
-from sentiment.prediction.backend import load_keras
 
 if TYPE_CHECKING:
     import keras
@@ -64,27 +63,6 @@ def build_model(params: TrainParams, pad: PadParams, reviews: int) -> "keras.Mod
     return model
 
 
-def implementation(params: TrainParams) -> str:
-    """Return what trains the model: "fast LSTM", or "stock Keras" and the reason."""
-    obstacle = fast_lstm_obstacle(params)
-    return f"stock Keras: {obstacle}" if obstacle else "fast LSTM"
-
-
-def fast_lstm_obstacle(params: TrainParams) -> str | None:
-    """Return why the model cannot have the layer `FastLSTM`, or None if it can."""
-    load_keras()
-    import tensorflow as tf  # after Keras, whose import quiets it
-
-    kind = "linear model" if params.architecture == "linear" else params.cell
-    obstacles = {
-        f"a {kind} has no faster layer": kind != "lstm",
-        "train.fast_lstm is false": not params.fast_lstm,
-        "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
-        "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
-    }
-    return next((obstacle for obstacle, applies in obstacles.items() if applies), None)
-
-
 def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
     """Return the recurrent layer of this number, counted from the bottom."""
     import keras
@@ -99,11 +77,7 @@ def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
     if params.mask_padding and params.cell != "simple_rnn":
         arguments["use_cudnn"] = False  # cuDNN does not support padding before a review
     layer: keras.layers.RNN
-    if fast_lstm_obstacle(params) is None:
-        from sentiment.network.fast_lstm import FastLSTM
-
-        layer = FastLSTM(params.units, **arguments)
-    elif params.cell == "lstm":
+    if params.cell == "lstm":
         layer = keras.layers.LSTM(params.units, **arguments)
     elif params.cell == "gru":
         layer = keras.layers.GRU(params.units, **arguments)

@@ -50,7 +50,6 @@ class Training:
         keras.utils.set_random_seed(params.seed)
         tf.config.experimental.enable_op_determinism()
         self.params = params
-        self.pad = pad
         self.train_split = train_split
         self.val_split = val_split
         self.model = build_model(params, pad, len(train_split.y))
@@ -78,15 +77,6 @@ class Training:
         self.best = [state[f"best-{number}"] for number in range(count)]
         rows = state["epochs"].tolist()
         self.epochs = [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
-
-    def stock_model(self) -> "keras.Model":
-        """Return the model in stock Keras, which loads where this project is not installed."""
-        params = self.params.model_copy(update={"fast_lstm": False})
-        model = build_model(params, self.pad, len(self.train_split.y))
-        model.optimizer.build(model.trainable_variables)
-        for ours, stock in zip(_variables(self.model), _variables(model), strict=True):
-            stock.assign(ours)
-        return model
 
     @property
     def kept_epoch(self) -> int:

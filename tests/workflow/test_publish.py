@@ -33,7 +33,7 @@ from workflow.files import EvaluateInputs
 pytestmark = pytest.mark.slow
 AWAY = "sqlite:///absent/mlflow.db"  # a store in a folder that does not exist
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
-PROVENANCE = ("mlflow.source.git.commit", "processor", "tensorflow", "keras", "implementation")
+PROVENANCE = ("mlflow.source.git.commit", "processor", "tensorflow", "keras")
 
 
 def sync() -> Run:

@@ -39,7 +39,6 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: Project) -> N
         "training.id",
         "training.key",
         "evaluation",
-        "implementation",
         "processor",
         "tensorflow",
         "keras",
@@ -65,7 +64,7 @@ def inputs(project: Project) -> TrainInputs:
 
 def begin_journal(inputs: TrainInputs) -> Journal:
     with exclusive_checkpoint(inputs.key) as checkpoint:
-        return workflow_runs.begin_journal(checkpoint, inputs)
+        return workflow_runs.begin_journal(checkpoint)
 
 
 def test_a_run_has_the_uncommitted_changes(project: Project, inputs: TrainInputs) -> None:

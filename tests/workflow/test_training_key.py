@@ -72,7 +72,7 @@ def test_other_params_have_another_key_and_another_group(params: TrainParams) ->
 @pytest.mark.usefixtures("stage")
 def test_a_param_that_the_architecture_does_not_read_changes_no_group() -> None:
     linear = TrainParams(architecture="linear")
-    other = linear.model_copy(update={"units": 65, "fast_lstm": False})
+    other = linear.model_copy(update={"units": 65})
     assert training_keys(other).group == training_keys(linear).group
 
 

@@ -28,7 +28,7 @@ def probabilities(*reviews: list[int], **train: Any) -> list[float]:
 
 def test_default_model_is_embedding_lstm_dense() -> None:
     load_keras()
-    model = build_model(TrainParams(fast_lstm=False), PadParams(), reviews=20_000)
+    model = build_model(TrainParams(), PadParams(), reviews=20_000)
     parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
     assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]
     assert model.get_layer("probability").activation.__name__ == "sigmoid"

@@ -29,8 +29,7 @@ STOPPED: dict[str, Any] = {
 }
 RESUMED: dict[str, dict[str, Any]] = {
     "recurrent with dropout and patience": STOPPED,
-    "FastLSTM": {
-        "fast_lstm": True,
+    "bidirectional with masks and class weights": {
         "optimizer": "rmsprop",
         "bidirectional": True,
         "mask_padding": True,
