@@ -5,6 +5,7 @@ Each extra whose folder is there adds a command of its own.
 
 import importlib
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 from sentiment.errors import UserError
-from sentiment.params import Params
+from sentiment.params import FetchParams, Params
 from workflow.dvc_process import run_dvc
 from workflow.loopback import LOOPBACK, check_port_is_free
 from workflow.params_file import (
@@ -81,6 +82,7 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     params = load_params()
     is_dry = "--dry" in dvc_options
     if not is_dry and "--pull" not in dvc_options:  # DVC downloads nothing, or pulls the dataset
+        check_files_exist(params.fetch)
         use_synthetic_dataset_if_imdb_is_unavailable(params, forces_fetch(dvc_options))
     remove_empty_cache_entries()
     status = run_dvc("repro", *dvc_options)
@@ -101,10 +103,31 @@ def repro(dvc_options: tuple[str, ...]) -> None:
         click.echo(SYNTHETIC_NOTE)
 
 
+def check_files_exist(fetch: FetchParams) -> None:
+    """Check that the files of texts exist, before DVC fails with the number of an error.
+
+    Raises:
+        UserError: one does not.
+    """
+    paths = {
+        "fetch.table.train": fetch.table.train,
+        "fetch.table.test": fetch.table.test,
+        "fetch.added_texts": fetch.added_texts,
+    }
+    for name, path in paths.items():
+        if not Path(path).exists():
+            raise UserError(
+                f"{name}: there is no file {path}. Correct params.yaml, or get the file: if DVC "
+                f"tracks it, dvc pull {path}"
+            )
+
+
 def forces_fetch(dvc_options: Sequence[str]) -> bool:
     """Return whether the options make DVC run the stage fetch again, whose outputs it removes."""
-    is_single = not SINGLE_OPTIONS.isdisjoint(dvc_options)
-    is_forced = not FORCE_OPTIONS.isdisjoint(dvc_options)
+    clusters = [option for option in dvc_options if re.fullmatch("-[a-zA-Z]+", option)]  # -fs
+    options = {*dvc_options, *(f"-{letter}" for cluster in clusters for letter in cluster[1:])}
+    is_single = not SINGLE_OPTIONS.isdisjoint(options)
+    is_forced = not FORCE_OPTIONS.isdisjoint(options)
     return is_forced and (not is_single or "fetch" in dvc_options)
 
 
@@ -166,7 +189,7 @@ def ui(port: int) -> None:
     """Serve MLflow's UI on this machine, and print the link to the runs."""
     from workflow import registry, store
 
-    experiment_id = registry.connect_trainings(load_params().fetch.name)
+    experiment_id = registry.connect_experiment(load_params().fetch.name)
     uri = store.tracking_uri()
     if not store.is_server(uri):
         check_port_is_free(port)
@@ -225,13 +248,12 @@ def preset(name: str, with_dataset: bool) -> None:
 @click.option("--model", "model_uri", help="A version such as models:/imdb-sentiment/1.")
 def predict(text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT by the champion, and show the words that matter most."""
-    from sentiment.prediction.backend import paused_garbage_collection
     from sentiment.prediction.explanation import explain
     from workflow import store, versions
 
     if not text.strip():
         raise click.UsageError("There is no text.")
-    with store.store_errors(), paused_garbage_collection():
+    with store.store_errors():
         store.connect_to_read()
         version = versions.resolve_version(model_uri, load_params().fetch.name)
         model = versions.load_model(versions.version_uri(version))
@@ -252,7 +274,7 @@ def promote(run_id: str) -> None:
     if not registry.RUN_ID.fullmatch(run_id):
         raise click.BadParameter(f"{run_id} is no id of a run. `sentiment ui` shows the ids.")
     with store.store_errors():
-        registry.connect_trainings(load_params().fetch.name)
+        registry.connect_experiment(load_params().fetch.name)
         champion.promote_run(run_id)
 
 

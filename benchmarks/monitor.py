@@ -4,11 +4,12 @@ The texts are not real: random numbers of words, shares of unknown words and pro
 for them, as skewed as those of reviews. A test set is drawn from them, and so is each window.
 """
 
+import click
 import numpy as np
 import pandas as pd
 
 from extras.monitor.drift import measure_drift, quantities
-from sentiment.evaluation.metrics import CONFIDENCE, PROBABILITY, class_names, wilson_interval
+from sentiment.evaluation.metrics import CONFIDENCE, wilson_interval
 
 MEAN_WORDS = (8, 20, 40, 100, 250)  # of a text
 TEST_TEXTS = (500, 25_000)
@@ -35,8 +36,9 @@ def draw_texts(count: int, mean_words: int, rng: np.random.Generator) -> pd.Data
             {
                 "words": words,
                 "unknown_words": rng.binomial(words, rng.beta(1, 19, count)),
-                PROBABILITY: probability,
-                "predicted": class_names(probability > THRESHOLD),
+                "probability_negative": 1 - probability,
+                "probability_positive": probability,
+                "predicted": np.where(probability > THRESHOLD, "positive", "negative"),
             }
         )
     )
@@ -55,6 +57,7 @@ def count_alarms(mean_words: int, test_texts: int, rng: np.random.Generator) -> 
     return pd.DataFrame(counts).sum()
 
 
+@click.command(help=__doc__)
 def main() -> None:
     rng = np.random.default_rng(0)
     windows = TEST_SETS * WINDOWS

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.params import PadParams
-from sentiment.prediction.tokenizer import Layout, Reviews, pad, review_hashes
+from sentiment.prediction.reviews import Layout, Reviews, pad, review_hashes
 
 SHUFFLE_SEED = 113  # as in `keras.datasets.imdb`; the file has all positive reviews first
 CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory at once
@@ -21,34 +21,26 @@ def pad_splits(train: Reviews, test: Reviews, params: PadParams) -> dict[str, ND
 
     Returns:
         `x_train`, `x_test`: token ids, shape (reviews, max_length), of `token_dtype`.
-        `y_train`, `y_test`: labels, 1 = positive, shape (reviews,), uint8.
+        `y_train`, `y_test`: indices of the labels, shape (reviews,), uint8.
         `test_order`: the position in `test` of each row of `x_test`, shape (reviews,), int64.
         `test_seen`: whether each row's review also occurs in training, shape (reviews,), bool.
     """
     train_order, test_order = shuffle_orders(len(train), len(test))
-    row_layout = layout(params)
     return {
-        "x_train": pad_in_chunks(train, train_order, row_layout),
+        "x_train": pad_in_chunks(train, train_order, params.layout),
         "y_train": train.labels[train_order],
-        "x_test": pad_in_chunks(test, test_order, row_layout),
+        "x_test": pad_in_chunks(test, test_order, params.layout),
         "y_test": test.labels[test_order],
         "test_order": test_order,
         "test_seen": seen_in_training(test, train)[test_order],
     }
 
 
-def pad_in_chunks(reviews: Reviews, order: NDArray[np.int64], row_layout: Layout) -> NDArray[Any]:
+def pad_in_chunks(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[Any]:
     """Return the reviews in this order as padded rows, shape (reviews, max_length)."""
-    count = max(1, CHUNK_TOKENS // row_layout.max_length)
+    count = max(1, CHUNK_TOKENS // layout.max_length)
     starts = range(0, len(order), count)
-    return np.concatenate(
-        [pad(reviews, order[start : start + count], row_layout) for start in starts]
-    )
-
-
-def layout(params: PadParams) -> Layout:
-    """Return the layout that params describe."""
-    return Layout(**params.model_dump())
+    return np.concatenate([pad(reviews, order[start : start + count], layout) for start in starts])
 
 
 def shuffle_orders(train: int, test: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

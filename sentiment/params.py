@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from sentiment.data.binary_labels import normalize_label
-from sentiment.prediction.tokenizer import INDEX_FROM, KERAS
+from sentiment.prediction.reviews import INDEX_FROM, Layout
+from sentiment.prediction.tokenizer import KERAS
 
 NO_ADDED_TEXTS = "data/none.csv"  # an empty file, because DVC does not accept an empty dependency
 # Params of `train` that only recurrent networks read.
@@ -128,6 +129,11 @@ class PadParams(Section):
     padding: Literal["pre", "post"] = "pre"
     truncating: Literal["pre", "post"] = "pre"
 
+    @property
+    def layout(self) -> Layout:
+        """The layout of the reviews' rows."""
+        return Layout(**self.model_dump())
+
 
 class DropoutParams(Section):
     """The section `train.dropout`."""
@@ -203,6 +209,14 @@ def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
         name = f"{prefix}.{key}"
         flat |= flatten(value, name) if isinstance(value, BaseModel) else {name: value}
     return flat
+
+
+def unread_changes(train: TrainParams) -> list[str]:
+    """Return the dotted names of params that differ from their defaults, but are not read."""
+    defaults = flatten(TrainParams(), "train")
+    read = flatten_used(FetchParams(), PadParams(), train)
+    values = flatten(train, "train").items()
+    return [name for name, value in values if name not in read and value != defaults[name]]
 
 
 def flatten_used(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Stage 4: compute the metrics, tables and plots of the test set, and register the model.
 
-Writes `data/evaluate/`: `metrics.json`, `predictions.csv`, `mistakes.csv` and seven plots; and
+Writes `data/evaluate/`: `metrics.json`, `predictions.csv`, `mistakes.csv` and the plots; and
 `metrics/`: `evaluate.json` (the metrics to compare) and the tables behind the plots. Then logs them
 to the training's run.
 
@@ -9,20 +9,23 @@ The training's curves are drawn here, so that restyling a plot does not retrain.
 
 import csv
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from sentiment.evaluation.evaluate import (
     TextLookup,
+    evaluate_gradients,
     evaluate_predictions,
-    plot_training,
+    evaluate_training,
     predictions_table,
+    reviews_table,
 )
-from sentiment.network.gradients import add_initial_mean, gradient_reach, measure_gradients
-from sentiment.padding import layout
+from sentiment.evaluation.gradients import NO_GRADIENTS, measure_gradients
+from sentiment.network.model import build_seeded_model
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
-from sentiment.prediction.tokenizer import ReadLimits, Reviews
+from sentiment.prediction.reviews import Reviews
 from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateInputs, TrainInputs
 from workflow.params_file import load_params
@@ -30,12 +33,15 @@ from workflow.provenance import training_name
 from workflow.publish import publish_or_explain
 from workflow.stage import SignalFlag
 
+if TYPE_CHECKING:
+    import keras
+
 COMPARED_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
 TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
 
 
 def text_lookup(reviews: Reviews) -> TextLookup:
-    """Return a function from numbers of reviews to their texts, as far as words have a rank."""
+    """Return a function from numbers of reviews to their texts, without words that have no rank."""
     word_index = files.read_json(files.WORD_INDEX_FILE)
     words = {rank: word for word, rank in word_index.items()}
     return lambda numbers: [" ".join(words[rank] for rank in reviews[at]) for at in numbers]
@@ -53,6 +59,21 @@ def write_table(table: pd.DataFrame, name: str) -> Path:
     return path
 
 
+def gradients_before_and_after(
+    model: "keras.Model", inputs: TrainInputs, x: NDArray[Any]
+) -> pd.DataFrame:
+    """Return the gradients of a network before and after its training. A linear model has none.
+
+    Args:
+        model: the trained model.
+        inputs: what it depends on.
+        x: token ids of the test set, shape (reviews, max_length).
+    """
+    if inputs.train.architecture == "linear":
+        return NO_GRADIENTS
+    return measure_gradients(model, build_seeded_model(inputs.train, inputs.pad), x)
+
+
 def main(_: SignalFlag) -> None:
     all_params = load_params()
     params = all_params.evaluate
@@ -60,38 +81,33 @@ def main(_: SignalFlag) -> None:
     train_inputs = files.read_inputs(TRAIN, TrainInputs)
     x = files.read_array(PAD / "x_test.npy")
     y = files.read_array(PAD / "y_test.npy")
-    order = files.read_array(PAD / "test_order.npy")
-    seen = files.read_array(PAD / "test_seen.npy")
     reviews = files.read_reviews(FETCH, "test")
-    dropped = files.read_array(FETCH / "test_dropped.npy")
     model = load_keras_model(files.MODEL_FILE)
-    name = training_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
 
-    gradients = measure_gradients(model, x)
+    described = reviews_table(
+        reviews,
+        words_dropped=files.read_array(FETCH / "test_dropped.npy"),
+        layout=train_inputs.pad.layout,
+        order=files.read_array(PAD / "test_order.npy"),
+        seen=files.read_array(PAD / "test_seen.npy"),
+    )
     probabilities = BatchPredictor(model)(x)
-    rarer = reviews.count_rarer(ReadLimits.of_layout(layout(train_inputs.pad)).max_rank)
     predictions = predictions_table(
-        review=order,
-        y=y,
-        probabilities=probabilities,
-        threshold=params.threshold,
-        words=(reviews.lengths + dropped)[order],
-        unknown_words=(rarer + dropped)[order],
-        seen=seen,
+        described, y, probabilities, train_inputs.labels, params.threshold
     )
     texts = text_lookup(reviews) if params.log_texts else None
-    evaluation = evaluate_predictions(predictions, texts, name)
-    history = pd.read_csv(files.HISTORY_FILE)
-    initial_gradients = pd.read_csv(files.INITIAL_GRADIENTS_FILE)
-    plots = evaluation.plots | plot_training(history, initial_gradients, gradients, name)
+    name = training_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
+    results = evaluate_predictions(predictions, texts, name)
+    gradients = gradients_before_and_after(model, train_inputs, x)
+    results = results.join(evaluate_training(pd.read_csv(files.HISTORY_FILE), name))
+    results = results.join(evaluate_gradients(gradients, name))
 
     folder = files.new_folder(EVALUATE)
-    tables = evaluation.tables | {"gradients": add_initial_mean(gradients, initial_gradients)}
-    written = [write_table(table, table_name) for table_name, table in tables.items()]
-    for plot_name, plot in plots.items():
+    written = [write_table(table, table_name) for table_name, table in results.tables.items()]
+    for plot_name, plot in results.plots.items():
         plot.savefig(folder / f"{plot_name}.png")
-    metrics = {**evaluation.metrics, "word_gradient_reach": gradient_reach(gradients)}
-    written.append(files.write_metrics(folder, metrics, COMPARED_METRICS))
+    files.write_json(folder / files.METRICS_NAME, results.metrics)
+    written.append(files.write_compared_metrics(EVALUATE.name, results.metrics, COMPARED_METRICS))
     files.write_inputs(
         folder,
         EvaluateInputs(**dict(train_inputs), evaluate=params),
@@ -99,4 +115,4 @@ def main(_: SignalFlag) -> None:
         metrics=[path for path in written if path.parent == files.METRICS_FOLDER],
     )
     publish_or_explain(all_params.promote.alpha)
-    print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")
+    print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")

@@ -76,7 +76,7 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", "")
-        registry.connect_trainings("imdb")
+        registry.connect_experiment("imdb")
     return folder / store.DATABASE
 
 
@@ -86,7 +86,7 @@ def empty_store(in_tmp_path: Path, empty_store_once: Path) -> Path:
     from workflow import registry
 
     shutil.copy2(empty_store_once, in_tmp_path)
-    registry.connect_trainings("imdb")
+    registry.connect_experiment("imdb")
     return in_tmp_path
 
 

@@ -16,16 +16,17 @@ from workflow.versions import Evaluation
 
 INPUTS = EvaluateInputs(
     fetch=FetchParams(),
+    labels=["negative", "positive"],
     test_set="0123",
     pad=PadParams(),
     train=TrainParams(),
     evaluate=EvaluateParams(),
     key="0123456789abcdef",
-    group="fedcba9876543210",
+    repetition_key="fedcba9876543210",
 )
 NAME = "imdb-sentiment"  # the registered model of `INPUTS`
 REVIEWS = 600
-groups = map("group {}".format, count())
+keys = map("key {}".format, count())
 
 
 def predictions(correct: int) -> pd.DataFrame:
@@ -47,13 +48,13 @@ def predictions(correct: int) -> pd.DataFrame:
     )
 
 
-def evaluation(correct: int, **inputs: Any) -> Evaluation:
+def evaluation(correct: int, **inputs: Any) -> Evaluation[EvaluateInputs]:
     """Return the evaluation of another training, whose first `correct` predictions are right."""
-    changes = {"group": next(groups), **inputs}
+    changes = {"repetition_key": next(keys), **inputs}
     return Evaluation(INPUTS.model_copy(update=changes), predictions(correct))
 
 
-def register(evaluated: Evaluation) -> ModelVersion:
+def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
     """Log a run that has an evaluation and a model without files, and register the model."""
     folder = files.new_folder(files.EVALUATE)
     evaluated.predictions.to_csv(files.PREDICTIONS_FILE, index=False)

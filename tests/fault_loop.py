@@ -124,10 +124,11 @@ def sync() -> None:
 
 def promote() -> None:
     """Promote the newest run."""
-    from workflow import champion, registry
+    from workflow import champion, registry, store
 
-    registry.connect_trainings("synthetic")
-    champion.promote_run(runs()[0].info.run_id)
+    with store.store_errors():
+        registry.connect_experiment("synthetic")
+        champion.promote_run(runs()[0].info.run_id)
 
 
 SCENARIOS = (
@@ -239,7 +240,7 @@ def check_run(run: Any, units: str) -> None:
     logged = {each.path for each in client.list_artifacts(run.info.run_id)}
     assert {"params.yaml", "predictions.csv", "accuracy.png", "metrics", "inputs.json"} <= logged
     tables = {each.path for each in client.list_artifacts(run.info.run_id, "metrics")}
-    assert {"metrics/history.csv", "metrics/roc.csv", "metrics/initial_gradients.csv"} <= tables
+    assert {"metrics/history.csv", "metrics/roc.csv", "metrics/gradients.csv"} <= tables
     own = logged_models(run)
     assert sorted((model.name, str(model.status)) for model in own) == [
         ("model", "READY"),

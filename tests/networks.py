@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.network.batches import Split, train_validation_split
-from sentiment.network.model import build_model
+from sentiment.network.model import build_model, compile_model
 from sentiment.network.training import Training
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
@@ -37,7 +37,10 @@ def pad_params(num_words: int = WORDS, max_length: int = LENGTH) -> PadParams:
 def new_model(pad: PadParams | None = None, seed: int = 1, **train: Any) -> "keras.Model":
     """Return an untrained model with the weights of a seed."""
     load_keras().utils.set_random_seed(seed)
-    return build_model(train_params(**train), pad or pad_params(), reviews=160)
+    params = train_params(**train)
+    model = build_model(params, pad or pad_params())
+    compile_model(model, params, reviews=160)
+    return model
 
 
 def reviews() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:

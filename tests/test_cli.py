@@ -17,13 +17,13 @@ from sentiment.params import FetchParams, Params
 from tests.conftest import Command, runs
 from tests.project import ROOT, Project
 from workflow import baseline, files, publish
-from workflow.params_file import load_params
+from workflow.params_file import load_params, update_params_file
 
 
 @pytest.fixture
 def params(in_tmp_path: Path) -> Path:
-    """Return a folder with the params and the presets of the project."""
-    for name in ("params.yaml", "presets/linear.yaml"):
+    """Return a folder with the params, the presets and the tables of the project."""
+    for name in ("params.yaml", "presets/linear.yaml", "data/example.csv", "data/none.csv"):
         (in_tmp_path / name).parent.mkdir(exist_ok=True)
         (in_tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return in_tmp_path
@@ -126,9 +126,25 @@ def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
     )
 
 
+@pytest.mark.usefixtures("params")
+def test_a_preset_in_a_subfolder_says_where_to_run_it(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("presets")
+    printed = sentiment.fail("preset", "linear")
+    assert printed == "Error: params.yaml is missing: run this in the root of the project.\n"
+
+
+@pytest.mark.usefixtures("params")
+def test_a_missing_table_is_named_before_dvc_is_called(sentiment: Command) -> None:
+    update_params_file({"fetch.dataset": "table", "fetch.table.train": "reviews.csv"})
+    printed = sentiment.fail("repro")
+    assert printed.startswith("Error: fetch.table.train: there is no file reviews.csv. ")
+
+
 def write_fetched(fetch: FetchParams) -> None:
     """Write a folder `data/fetch` without reviews."""
-    inputs = files.FetchInputs(fetch=fetch.used(), test_set="0123")
+    inputs = files.FetchInputs(fetch=fetch.used(), labels=["bad", "good"], test_set="0123")
     files.write_inputs(files.new_folder(files.FETCH), inputs)
 
 
@@ -212,7 +228,9 @@ def dvc_commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("options", [("--force",), ("-f",), ("-f", "--single-item", "fetch")])
+@pytest.mark.parametrize(
+    "options", [("--force",), ("-f", "--single-item", "fetch"), ("-fs", "fetch")]
+)
 def test_a_forced_run_without_imdb_removes_nothing(
     options: tuple[str, ...], dvc_commands: list[tuple[str, ...]], sentiment: Command
 ) -> None:
@@ -337,5 +355,5 @@ def test_a_run_of_the_pipeline_ends_with_its_pages_and_what_to_commit(
 def test_the_first_stages_alone_are_run_and_said_to_be_not_logged(fresh: Project) -> None:
     printed = fresh.run(sys.executable, "-m", "cli", "repro", "pad")
     assert "Running stage 'pad'" in printed
-    expected = "Not logged to MLflow: data/train/inputs.json is missing."
+    expected = "Not logged to MLflow: data/evaluate/inputs.json is missing."
     assert [line for line in printed.splitlines() if line.startswith(expected)]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a table
+MAX_LABELS = 10  # whose shares are listed
 READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncating keeps
 
 
@@ -42,11 +43,13 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
 
 def _limits(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> list[str]:
     """Return what a user of the version should know."""
-    share = (predictions["actual"] == "positive").mean()
+    shares = predictions["actual"].value_counts(normalize=True)
+    shares = shares.reindex(inputs.labels[:MAX_LABELS], fill_value=0.0)
+    shown = ", ".join(f"{share:.0%} `{label}`" for label, share in shares.items())
     truncating = READ_ENDS[inputs.pad.truncating]
     limits = [
-        f"Evaluated on {len(predictions):,} texts of `{inputs.fetch.name}`, {share:.0%} of them "
-        "positive. Other kinds of text were not tried.",
+        f"Evaluated on {len(predictions):,} texts of `{inputs.fetch.name}`: {shown}. Other kinds "
+        "of text were not tried.",
         f"Only {truncating} {inputs.pad.max_length:,} tokens of a text are read.",
         "Versions are compared on this test set, so a champion's accuracy is slightly optimistic.",
     ]

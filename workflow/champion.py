@@ -16,6 +16,7 @@ from filelock import FileLock
 from sentiment.errors import StoreError, UserError, first_line
 from workflow import files
 from workflow.checkpoint import FOLDER
+from workflow.files import EvaluateInputs
 from workflow.promotion import Outcome, compare_with_champion, small_test_set_note
 from workflow.registry import CHAMPION, all_versions, find_champion, versions_of_run
 from workflow.versions import Evaluation, download_evaluation
@@ -39,7 +40,7 @@ REPETITION = "it repeats the champion's training, with another seed or on anothe
 OTHER_TEST_SET = "the champion was evaluated on another test set"
 
 
-def decide(version: "ModelVersion", candidate: Evaluation, alpha: float) -> None:
+def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha: float) -> None:
     """Let the rule decide about a version, once, and print the decision.
 
     If there is no champion but versions were decided about, there was one. Then nothing is decided,
@@ -86,7 +87,9 @@ def _no_champion_message(decided: "list[ModelVersion]") -> str:
     )
 
 
-def _compare(candidate: Evaluation, champion: "ModelVersion", alpha: float) -> tuple[bool, str]:
+def _compare(
+    candidate: Evaluation[EvaluateInputs], champion: "ModelVersion", alpha: float
+) -> tuple[bool, str]:
     """Return whether a candidate is better than the champion, and the reason.
 
     A candidate that repeats the champion's training, or that cannot be compared, is not tested.
@@ -101,8 +104,8 @@ def _compare(candidate: Evaluation, champion: "ModelVersion", alpha: float) -> t
         return False, f"the champion's evaluation cannot be read: {first_line(error)}"
     if candidate.inputs.test_set != other.inputs.test_set:
         return False, OTHER_TEST_SET
-    if (candidate.inputs.group, candidate.inputs.evaluate.threshold) == (
-        other.inputs.group,
+    if (candidate.inputs.repetition_key, candidate.inputs.evaluate.threshold) == (
+        other.inputs.repetition_key,
         other.inputs.evaluate.threshold,
     ):
         return False, REPETITION
@@ -118,7 +121,7 @@ def promote_run(run_id: str) -> None:
     """Make the version of a run the champion, whatever the rule decided, and print that.
 
     Raises:
-        UserError: the run has no version.
+        UserError: the run has no version, or was deleted.
     """
     import mlflow
 
@@ -130,6 +133,10 @@ def promote_run(run_id: str) -> None:
         )
     version = found[0]
     client = mlflow.MlflowClient()
+    if client.get_run(run_id).info.lifecycle_stage == "deleted":
+        raise UserError(
+            f"Run {run_id} was deleted. To bring it back: mlflow runs restore --run-id {run_id}"
+        )
     with _one_at_a_time():
         finish_promotion(version.name)
         champion = find_champion(version.name)

@@ -34,7 +34,7 @@ STATE_FILE = "state.npz"
 LOCK_FILE = "lock"
 TRAINING = "training"  # the journal of a training without an evaluation
 STATE_ID = "training_id"  # in the state: the journal that it belongs to
-STALE_AFTER_DAYS = 30
+STALE_AFTER_DAYS = 365
 WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to exit
 DIGEST_LENGTH = len(hashlib.sha256().hexdigest())
 
@@ -83,12 +83,13 @@ class Checkpoint:
         _write_checked(self.folder / f"{name}.json", journal.model_dump_json().encode())
 
     def claim_journal(self, evaluation: str) -> Journal | None:
-        """Return the journal of the run that has an evaluation, or will have it.
-
-        A training that has ended gives its journal to the first evaluation that is logged.
+        """Give the journal of a training that has ended to the first evaluation that is logged.
 
         Args:
             evaluation: see `workflow.publish.evaluation_digest`.
+
+        Returns:
+            The journal of the run that has the evaluation, or will have it.
         """
         training = self.read_journal()
         if training is not None and training.epochs is not None:
@@ -194,8 +195,11 @@ def unused_checkpoints() -> Iterator[Checkpoint]:
 
 
 def remove_stale_checkpoints() -> None:
-    """Remove the checkpoints that were not used for `STALE_AFTER_DAYS`."""
+    """Remove the checkpoints that were not used for `STALE_AFTER_DAYS`.
+
+    Afterwards, nobody can end their runs or log them with their commit any more.
+    """
     oldest = time.time() - STALE_AFTER_DAYS * 24 * 3600
-    for folder in (files.root() / FOLDER).glob("*/"):
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
+    for checkpoint in unused_checkpoints():
+        if checkpoint.folder.stat().st_mtime < oldest:
+            shutil.rmtree(checkpoint.folder, ignore_errors=True)

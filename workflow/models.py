@@ -249,6 +249,7 @@ def text_model_signature() -> "ModelSignature":
 def write_config(path: Path, inputs: EvaluateInputs) -> None:
     """Write the params that the text model needs."""
     config = {
+        "labels": inputs.labels,
         "layout": inputs.pad.model_dump(),
         "threshold": inputs.evaluate.threshold,
         "tokenizer": inputs.fetch.tokenizer,

@@ -40,13 +40,10 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation"  # tag of a run: a digest of the evaluation that it has completely
 TABLES_ARTIFACT = "metrics"
-LOGGED_FOLDERS = (FETCH, PAD, TRAIN)  # `evaluate` has no entry in dvc.lock while it runs
-# Curves over the distance from the last word
-# MLflow sorts its charts by name. These come after accuracy and loss.
-GRADIENT_CURVES = {
-    "word_gradient": files.GRADIENTS_FILE,
-    "word_gradient_initial": files.INITIAL_GRADIENTS_FILE,
-}
+LOCKED_FOLDERS = (FETCH, PAD, TRAIN)  # `evaluate` has no entry in dvc.lock while it runs
+# Curves over the distance from the last word, and their columns in the table of gradients. MLflow
+# sorts its charts by name: these come after accuracy and loss.
+GRADIENT_CURVES = {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}
 METRICS_AT_ONCE = 1000  # the most that one request takes
 EVALUATION_WAIT_SECONDS = 60.0  # another evaluation of the same training takes seconds
 FROM_FILES = (
@@ -69,7 +66,7 @@ class PublishedRun(NamedTuple):
 
 
 def sync(alpha: float) -> PublishedRun:
-    """End the runs of processes that were killed, and publish the files.
+    """End the runs of processes that were killed, publish the files, and remove old checkpoints.
 
     Raises:
         StoreError: the store cannot be used.
@@ -77,7 +74,9 @@ def sync(alpha: float) -> PublishedRun:
     """
     with store.store_errors():
         end_killed_runs()
-    return publish(alpha)
+    published = publish(alpha)
+    remove_stale_checkpoints()
+    return published
 
 
 def publish_or_explain(alpha: float) -> PublishedRun | None:
@@ -110,32 +109,31 @@ def publish(alpha: float) -> PublishedRun:
     """
     import mlflow
 
-    evaluation = versions.read_evaluation(EVALUATE)
+    evaluation = versions.read_evaluation(EVALUATE, EvaluateInputs)
     inputs = evaluation.inputs
     digest = evaluation_digest(inputs)
     with (
         store.store_errors(),
         exclusive_checkpoint(inputs.key, EVALUATION_WAIT_SECONDS) as checkpoint,
     ):
-        check_files_of(inputs)
-        experiment_id = registry.connect_trainings(inputs.fetch.name)
+        check_unchanged(inputs)
+        experiment_id = registry.connect_experiment(inputs.fetch.name)
         journal = checkpoint.claim_journal(digest)
         run = find_published_run(experiment_id, inputs, digest, journal)
         if run is None or run.data.tags.get(EVALUATION) != digest:
             journal = journal or begin_journal_from_files(checkpoint, digest)
             with runs.start_run(journal, inputs) as run:
-                version = log_all(run, journal, evaluation)
-                check_files_of(inputs)
+                version = log_evaluation(run, journal, evaluation)
+                check_unchanged(inputs)
                 mlflow.set_tag(EVALUATION, digest)
         else:
-            version = log_again(run, journal, evaluation)
+            version = restore_deleted(run, journal, evaluation)
         checkpoint.remove_ended_state()
         champion.decide(version, evaluation, alpha)
-        remove_stale_checkpoints()
     return PublishedRun(run.info.run_id, str(run.info.run_name), experiment_id)
 
 
-def check_files_of(inputs: EvaluateInputs) -> None:
+def check_unchanged(inputs: EvaluateInputs) -> None:
     """Check that the files are whole, and still those of an evaluation.
 
     Raises:
@@ -149,7 +147,9 @@ def check_files_of(inputs: EvaluateInputs) -> None:
         )
 
 
-def log_all(run: "Run", journal: Journal, evaluation: Evaluation) -> "ModelVersion":
+def log_evaluation(
+    run: "Run", journal: Journal, evaluation: Evaluation[EvaluateInputs]
+) -> "ModelVersion":
     """Log everything to the active run, which has what the training depends on.
 
     Args:
@@ -166,8 +166,10 @@ def log_all(run: "Run", journal: Journal, evaluation: Evaluation) -> "ModelVersi
     return log_outputs(run, evaluation)
 
 
-def log_again(run: "Run", journal: Journal | None, evaluation: Evaluation) -> "ModelVersion":
-    """Log what may have been deleted of a complete run, and return its version.
+def restore_deleted(
+    run: "Run", journal: Journal | None, evaluation: Evaluation[EvaluateInputs]
+) -> "ModelVersion":
+    """Log again what may have been deleted of a complete run, and return its version.
 
     Args:
         run: the run.
@@ -178,6 +180,8 @@ def log_again(run: "Run", journal: Journal | None, evaluation: Evaluation) -> "M
 
     runs.log_input_files(run, evaluation.inputs, journal.diff if journal else "")
     log_lock_file(run)
+    if journal is not None:  # which has the note that the description begins with
+        log_description(run, journal, evaluation)
     version = log_outputs(run, evaluation)
     if run.info.status != "FINISHED":  # the process was killed before it could say so
         mlflow.MlflowClient().set_terminated(run.info.run_id)
@@ -203,8 +207,8 @@ def find_published_run(
         journal: the journal of the run. None: another clone has made it, if anyone has.
     """
     if journal is not None:
-        return runs.find_run(experiment_id, {TRAINING_ID: journal.training_id})
-    return runs.find_run(experiment_id, {TRAINING_KEY: inputs.key, EVALUATION: digest})
+        return runs.find_or_restore_run(experiment_id, {TRAINING_ID: journal.training_id})
+    return runs.find_or_restore_run(experiment_id, {TRAINING_KEY: inputs.key, EVALUATION: digest})
 
 
 def begin_journal_from_files(checkpoint: Checkpoint, digest: str) -> Journal:
@@ -267,15 +271,15 @@ def dvc_lock_entries() -> dict[str, Any]:
         stages = read_yaml(files.DVC_LOCK)["stages"]
     except (UserError, TypeError, KeyError):  # it is missing, empty or damaged
         return {}
-    for folder in LOGGED_FOLDERS:
+    for folder in LOCKED_FOLDERS:
         outs = stages.get(folder.name, {}).get("outs", [])
         hashes = {out["path"]: out["md5"] for out in outs}
         if hashes.get(folder.as_posix()) != files.dvc_hash(folder):
             return {}
-    return {folder.name: stages[folder.name] for folder in LOGGED_FOLDERS}
+    return {folder.name: stages[folder.name] for folder in LOCKED_FOLDERS}
 
 
-def log_description(run: "Run", journal: Journal, evaluation: Evaluation) -> None:
+def log_description(run: "Run", journal: Journal, evaluation: Evaluation[EvaluateInputs]) -> None:
     """Log the card as the description of a run."""
     import mlflow
 
@@ -284,7 +288,7 @@ def log_description(run: "Run", journal: Journal, evaluation: Evaluation) -> Non
     mlflow.MlflowClient().set_tag(run.info.run_id, store.DESCRIPTION, description)
 
 
-def log_outputs(run: "Run", evaluation: Evaluation) -> "ModelVersion":
+def log_outputs(run: "Run", evaluation: Evaluation[EvaluateInputs]) -> "ModelVersion":
     """Log what the stages wrote, and return the version of the model.
 
     MLflow keeps one of equal points, and a file takes the place of one with the same name. Models
@@ -298,13 +302,13 @@ def log_outputs(run: "Run", evaluation: Evaluation) -> "ModelVersion":
     for folder in (TRAIN, EVALUATE):
         for name in files.read_manifest(folder).files:
             path = Path(name)
-            if path.parent == files.METRICS_FOLDER or path == files.INITIAL_GRADIENTS_FILE:
+            if path.parent == files.METRICS_FOLDER:
                 client.log_artifact(run.info.run_id, name, TABLES_ARTIFACT)
             elif path.parent == EVALUATE:
                 client.log_artifact(run.info.run_id, name)
     client.log_artifact(run.info.run_id, str(EVALUATE / files.INPUTS))
     inputs = evaluation.inputs
-    model = models.log_models(run, inputs, metrics, lambda: check_files_of(inputs))
+    model = models.log_models(run, inputs, metrics, lambda: check_unchanged(inputs))
     return ensure_version(run, str(model.model_id), evaluation, metrics["test_accuracy"])
 
 
@@ -317,7 +321,6 @@ def log_points(run: "Run", metrics: Mapping[str, float]) -> None:
     import mlflow
     from mlflow.entities import Metric
 
-    start = run.info.start_time
     summary = files.read_json(files.TRAINING_METRICS_FILE)
     # A curve has this name, so the summary would add a point to it.
     own = {name: value for name, value in summary.items() if name not in EPOCH_METRICS}
@@ -326,14 +329,12 @@ def log_points(run: "Run", metrics: Mapping[str, float]) -> None:
         for name, value in {**metrics, **own}.items()
         if run.data.metrics.get(name) != value
     ]
-    for name, path in GRADIENT_CURVES.items():
-        table = pd.read_csv(path)
-        curve = [
-            Metric(name, float(mean), start, int(distance))
-            for distance, mean in zip(table["distance"], table["mean"], strict=True)
-        ]
-        if run.data.metrics.get(name) != curve[-1].value:
-            points += curve
+    gradients = pd.read_csv(files.GRADIENTS_FILE)
+    for name, column in GRADIENT_CURVES.items():
+        norms = gradients[column].tolist()  # of the distances 0, 1, 2, ...
+        if norms and run.data.metrics.get(name) != norms[-1]:
+            point_time = new_point_time(run, name)
+            points += [Metric(name, norm, point_time, at) for at, norm in enumerate(norms)]
     for first in range(0, len(points), METRICS_AT_ONCE):
         mlflow.MlflowClient().log_batch(run.info.run_id, points[first : first + METRICS_AT_ONCE])
 
@@ -353,7 +354,7 @@ def new_point_time(run: "Run", name: str) -> int:
 
 
 def ensure_version(
-    run: "Run", model_id: str, evaluation: Evaluation, accuracy: float
+    run: "Run", model_id: str, evaluation: Evaluation[EvaluateInputs], accuracy: float
 ) -> "ModelVersion":
     """Return the version of a run, which is registered if there is none.
 

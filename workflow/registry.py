@@ -39,7 +39,7 @@ def registered_name(dataset: str) -> str:
     return f"{plain}-sentiment"
 
 
-def connect_trainings(dataset: str) -> str:
+def connect_experiment(dataset: str) -> str:
     """Connect to the experiment of the trainings on a dataset, and return its id.
 
     Raises:

@@ -98,8 +98,8 @@ def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
     """Start the run of a training, or resume it, and log what the training depends on."""
     import mlflow
 
-    experiment_id = registry.connect_trainings(inputs.fetch.name)
-    found = find_run(experiment_id, {TRAINING_ID: journal.training_id})
+    experiment_id = registry.connect_experiment(inputs.fetch.name)
+    found = find_or_restore_run(experiment_id, {TRAINING_ID: journal.training_id})
     name = provenance.run_name(inputs.fetch, inputs.pad, inputs.train)
     experiment = journal.tags.get(provenance.EXPERIMENT)
     run = mlflow.start_run(
@@ -171,7 +171,9 @@ def log_dataset(
     mlflow.log_input(from_numpy(x, source, y, name=name, digest=digest), context)
 
 
-def find_run(experiment_id: str, tags: Mapping[str, str]) -> "mlflow.entities.Run | None":
+def find_or_restore_run(
+    experiment_id: str, tags: Mapping[str, str]
+) -> "mlflow.entities.Run | None":
     """Return the newest run of an experiment that has these tags.
 
     If all such runs were deleted, the newest one is restored.

@@ -24,7 +24,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # MLflow's own limits let a server that does not answer hold a training up for minutes.
 MLFLOW_HTTP_LIMITS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
 }
 # 1980-01-02: a zip file, which a model is, cannot have a local time before 1980.
 EARLIEST_TIME = 315_619_200

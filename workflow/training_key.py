@@ -26,12 +26,12 @@ class TrainingKeys(NamedTuple):
         key: of the params, the files that dvc.yaml lists for the stage `train`, the versions of
             some packages, the processor, the GPUs and XLA's flags. Trainings with the same key have
             the same bits.
-        group: of the params that the architecture reads, without the seed, and of the files.
-            Trainings with the same group repeat each other.
+        repetition_key: of the params that the architecture reads, without the seed, and of the
+            files. Trainings with the same one repeat each other.
     """
 
     key: str
-    group: str
+    repetition_key: str
 
 
 def training_keys(params: TrainParams) -> TrainingKeys:
@@ -56,7 +56,7 @@ def training_keys(params: TrainParams) -> TrainingKeys:
     del repeated["train.seed"]
     return TrainingKeys(
         key=_digest({"params": params.model_dump(), "files": digests, **machine}),
-        group=_digest({"params": repeated, "files": digests}),
+        repetition_key=_digest({"params": repeated, "files": digests}),
     )
 
 

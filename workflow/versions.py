@@ -4,12 +4,12 @@ import re
 import tempfile
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from sentiment.errors import UserError, first_line
-from sentiment.prediction.labels import LABELS, probability_column
+from sentiment.prediction.labels import labels_of_columns, probability_column
 from workflow import files, registry, store
-from workflow.files import EvaluateInputs
+from workflow.files import ComparedInputs, ModelT
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second, for which `--help` of an extra should not wait
@@ -84,25 +84,29 @@ def load_model(model_uri: str) -> "SentimentModel":
     return model
 
 
-class Evaluation(NamedTuple):
+class Evaluation(NamedTuple, Generic[ModelT]):
     """An evaluation of a model.
 
     Attributes:
-        inputs: what it depends on.
+        inputs: what it depends on: `EvaluateInputs`, or `ComparedInputs` if it is in the store.
         predictions: see `sentiment.evaluation.metrics`.
     """
 
-    inputs: EvaluateInputs
+    inputs: ModelT
     predictions: "pd.DataFrame"
 
 
-def read_evaluation(folder: Path) -> Evaluation:
+def read_evaluation(folder: Path, kind: type[ModelT]) -> Evaluation[ModelT]:
     """Read an evaluation from a folder such as `data/evaluate`.
+
+    Args:
+        folder: the folder.
+        kind: the type of its inputs.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    inputs = files.read_inputs(folder, EvaluateInputs)
+    inputs = files.read_inputs(folder, kind)
     path = folder / files.PREDICTIONS_FILE.name
     if not path.exists():
         raise files.missing_error(path)
@@ -112,7 +116,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     return Evaluation(inputs, read_predictions(path))
 
 
-def download_evaluation(run_id: str) -> Evaluation:
+def download_evaluation(run_id: str) -> Evaluation[ComparedInputs]:
     """Read the evaluation of a run from the store.
 
     Raises:
@@ -134,7 +138,7 @@ def download_evaluation(run_id: str) -> Evaluation:
                 raise UserError(f"run {run_id} has no {name}")
             mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
         try:
-            return read_evaluation(Path(scratch))
+            return read_evaluation(Path(scratch), ComparedInputs)
         except UserError:
             raise UserError(f"the evaluation of run {run_id} in MLflow is damaged") from None
 
@@ -148,7 +152,13 @@ def read_predictions(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_csv(path, dtype={probability_column(label): "float32" for label in LABELS})
+        labels = labels_of_columns(pd.read_csv(path, nrows=0).columns)
+        types = {
+            **dict.fromkeys(("actual", "predicted"), "str"),
+            **{probability_column(label): "float32" for label in labels},
+        }
+        # Without the last argument, the label `null` would be a missing value.
+        return pd.read_csv(path, dtype=types, keep_default_na=False)
     except FileNotFoundError:
         raise files.missing_error(path) from None
     except ValueError as error:

@@ -1,11 +1,11 @@
 """Texts with their predictions by a version: predicted now, or read from a log.
 
 Both are tables with a row for each text and columns of `sentiment.evaluation.metrics`: `predicted`,
-`probability_negative`, `probability_positive`, `words` and `unknown_words`; and `text`.
+`probability_<label>` for each label, `words` and `unknown_words`; and `text`.
 """
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from extras.common.prediction_log import LogLine, parse_line
 from sentiment.errors import UserError
-from sentiment.prediction.labels import LABELS, probability_column
+from sentiment.prediction.labels import probability_column
 from workflow import files, versions
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def predict_texts(model: "SentimentModel", texts: Sequence[str]) -> pd.DataFrame
     return pd.DataFrame(
         {
             "predicted": [prediction.label for prediction in predictions],
-            **probability_columns([prediction.probabilities for prediction in predictions]),
+            **probability_columns(
+                model.labels, [prediction.probabilities for prediction in predictions]
+            ),
             "words": [prediction.words for prediction in predictions],
             "unknown_words": [prediction.unknown_words for prediction in predictions],
             "text": list(texts),
@@ -45,13 +47,12 @@ def predict_texts(model: "SentimentModel", texts: Sequence[str]) -> pd.DataFrame
 
 
 def probability_columns(
-    probabilities: Iterable[Mapping[str, float]],
+    labels: Sequence[str], rows: Sequence[Mapping[str, float]]
 ) -> dict[str, NDArray[np.float32]]:
     """Return a column with the probability of each label, given the probabilities by text."""
-    rows = list(probabilities)
     return {
         probability_column(label): np.array([row[label] for row in rows], np.float32)
-        for label in LABELS
+        for label in labels
     }
 
 
@@ -112,7 +113,9 @@ def select_version(log: Log, version: "ModelVersion") -> pd.DataFrame:
     return pd.DataFrame(
         {
             "predicted": own["label"].to_numpy(),
-            **probability_columns(own["probabilities"]),
+            **probability_columns(
+                list(own["probabilities"].iloc[0]), own["probabilities"].tolist()
+            ),
             "words": own["words"].to_numpy(),
             "unknown_words": (own["unknown_share"] * own["words"]).round().astype(int).to_numpy(),
             "text": own["text"].to_numpy(),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sentiment.errors import UserError
-from sentiment.prediction.labels import LABELS
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import Prediction
@@ -33,9 +32,9 @@ class LogLine(BaseModel):
 
     @model_validator(mode="after")
     def check_labels(self) -> Self:
-        """Check that the labels are those of this project."""
-        if self.label not in LABELS or self.probabilities.keys() != set(LABELS):
-            raise ValueError("unknown labels")
+        """Check that the label has a probability, and that there is another label."""
+        if self.label not in self.probabilities or len(self.probabilities) < 2:
+            raise ValueError("the labels do not belong together")
         return self
 
 

@@ -1,7 +1,7 @@
 """Compare evaluated runs: their params, their metrics, and the accuracies of two by a test."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ class Side(NamedTuple):
     run_ids: list[str]
     params: list[dict[str, str]]
     metrics: list[dict[str, float]]
-    evaluations: list[Evaluation]
+    evaluations: list[Evaluation[Any]]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -170,10 +170,10 @@ def paired_interval(pairs: DiscordantPairs, reviews: int) -> Interval:
     Source: Clopper and Pearson 1934, The Use of Confidence or Fiducial Limits Illustrated in the
     Case of the Binomial.
     """
-    discordant = pairs.only_a + pairs.only_b
+    discordant = pairs.only_champion + pairs.only_candidate
     if not discordant:
         return Interval(0.0, 0.0)
-    share = stats.binomtest(pairs.only_b, discordant).proportion_ci(CONFIDENCE, "exact")
+    share = stats.binomtest(pairs.only_candidate, discordant).proportion_ci(CONFIDENCE, "exact")
     scale = discordant / reviews
     return Interval(scale * (2 * float(share.low) - 1), scale * (2 * float(share.high) - 1))
 

@@ -49,7 +49,7 @@ CHART: dict[str, Any] = {
             },
         },
         "y": {
-            "field": "probability of positive",
+            "field": "probability",
             "type": "quantitative",
             "scale": {"domain": [0, 1]},
         },
@@ -60,8 +60,8 @@ CHART: dict[str, Any] = {
 def highlight_words(text: str, words: Sequence[WordAttribution]) -> str:
     """Return a text as HTML, with a background color behind words by their attribution.
 
-    Blue speaks for positive and orange for negative. The color is the stronger, the larger a word's
-    share of the strongest attribution is.
+    Blue speaks for the predicted label and orange against it. The color is the stronger, the larger
+    a word's share of the strongest attribution is.
     """
     strongest = max((abs(word.log_odds) for word in words), default=0.0) or 1.0
     parts: list[str] = []
@@ -79,7 +79,7 @@ def highlight_words(text: str, words: Sequence[WordAttribution]) -> str:
     return "".join([*parts, html.escape(text[end:])]).replace("\n", "<br>")
 
 
-def prefix_table(text: str, steps: Sequence[PrefixPrediction]) -> pd.DataFrame:
+def prefix_table(text: str, steps: Sequence[PrefixPrediction], label: str) -> pd.DataFrame:
     """Return a row for each word: the word with its number, and the probability after it."""
     width = NUMBER_WIDTH - 1
     return pd.DataFrame(
@@ -88,7 +88,7 @@ def prefix_table(text: str, steps: Sequence[PrefixPrediction]) -> pd.DataFrame:
                 f"{number:0{width}} {text[step.start : step.end]}"
                 for number, step in enumerate(steps, 1)
             ],
-            "probability of positive": [step.probability for step in steps],
+            "probability": [step.probabilities[label] for step in steps],
         }
     )
 
@@ -109,13 +109,13 @@ def show_prediction(model: SentimentModel) -> None:
     st.progress(probability, text=f"probability of {label}: {probability:.1%}")
     st.html(f"<p>{highlight_words(text, explanation.words)}</p>")
     st.caption(
-        "Blue words speak for positive, and orange words for negative. The stronger the color, the "
+        "Blue words speak for this label, and orange words against it. The stronger the color, the "
         "more the log-odds change without the word (occlusion). Words without a color have next to "
         "no effect, or the model does not know or read them."
     )
     steps = prefix_predictions(model, text)
     if steps:
-        st.vega_lite_chart(prefix_table(text, steps), CHART)
+        st.vega_lite_chart(prefix_table(text, steps, label), CHART)
         st.caption("The prediction after each word.")
 
 

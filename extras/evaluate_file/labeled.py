@@ -15,8 +15,7 @@ from extras.common.predicted_texts import Log, predict_texts, select_version
 from sentiment.data.binary_labels import BinaryLabels
 from sentiment.data.rows import Columns, read_rows
 from sentiment.errors import UserError
-from sentiment.evaluation.metrics import PROBABILITY, class_names
-from sentiment.prediction.labels import LABELS
+from sentiment.prediction.labels import labels_of_columns, probability_column
 from workflow import versions
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ MAX_IDS_SHOWN = 20  # in a message
 
 
 def read_labels(path: Path, columns: Columns, positive: str) -> pd.DataFrame:
-    """Read texts, or ids of requests, and their labels.
+    """Read texts, or ids of requests, and the indices of their labels.
 
     Args:
         path: the file.
@@ -40,18 +39,18 @@ def read_labels(path: Path, columns: Columns, positive: str) -> pd.DataFrame:
         UserError: a row is invalid, or the labels are not two, one of them positive.
     """
     assert columns.label is not None
-    labels = BinaryLabels(positive, columns.label)
+    column = BinaryLabels(positive, columns.label)
     rows = list(read_rows(path, columns))
-    is_positive = np.array(
-        [labels.is_positive(row.label, f"{path}, row {row.number}") for row in rows], np.uint8
+    indices = np.array(
+        [column.learn(row.label, f"{path}, row {row.number}") for row in rows], np.uint8
     )
-    labels.check_two(str(path))
-    labels.check_both_present(is_positive, str(path))
+    column.check_two(str(path))
+    column.check_both_present(indices, str(path))
     return pd.DataFrame(
         {
             "review": np.arange(1, len(rows) + 1),
             "text": [row.text for row in rows],
-            "actual": class_names(is_positive),
+            "actual": indices,
         }
     )
 
@@ -72,7 +71,9 @@ def predict_labeled(labels: pd.DataFrame, log: Log | None, version: "ModelVersio
     model = versions.load_model(versions.version_uri(version))
     predicted = predict_texts(model, labels["text"].tolist())
     return predicted.assign(
-        review=labels["review"], actual=labels["actual"], seen_in_training=False
+        review=labels["review"],
+        actual=np.array(model.labels)[labels["actual"]],
+        seen_in_training=False,
     )
 
 
@@ -96,16 +97,17 @@ def find_logged(labels: pd.DataFrame, log: Log, version: "ModelVersion") -> pd.D
         raise UserError(f"The id {repeated.iloc[0]} has both labels. Keep one of them.")
     logged = select_version(log, version)
     # A client that repeats a request gets the same prediction. Two different ones are ambiguous.
-    logged = logged.drop_duplicates(["request_id", PROBABILITY])
+    names = labels_of_columns(logged.columns)
+    logged = logged.drop_duplicates(["request_id", probability_column(names[0])])
     logged = logged.drop_duplicates("request_id", keep=False)
     found = ids.merge(logged, on="request_id").assign(seen_in_training=False)
-    if found["actual"].nunique() < len(LABELS):
+    if found["actual"].nunique() < len(names):
         raise UserError(
             f"{log.path} has exactly one prediction by {versions.version_uri(version)} for "
             f"{len(found):,} of {len(ids):,} ids, but predictions for both labels are needed. "
             "Label more requests of this log, or name another one."
         )
-    return found
+    return found.assign(actual=np.array(names)[found["actual"]])
 
 
 def describe_matches(labels: pd.DataFrame, found: pd.DataFrame) -> str:

@@ -6,14 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from extras.common.predicted_texts import write_private_csv
-from sentiment.evaluation.evaluate import Evaluation, evaluate_predictions
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
-from sentiment.prediction.labels import POSITIVE
+from sentiment.evaluation.evaluate import Results, evaluate_predictions
+from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric, is_positive, positive_label
 
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
 
-def evaluate(predictions: pd.DataFrame, title: str, with_texts: bool) -> Evaluation:
+def evaluate(predictions: pd.DataFrame, title: str, with_texts: bool) -> Results:
     """Compute the metrics, tables and plots of predictions.
 
     Args:
@@ -33,8 +32,8 @@ def evaluate(predictions: pd.DataFrame, title: str, with_texts: bool) -> Evaluat
 
 def describe_texts(predictions: pd.DataFrame) -> str:
     """Say how many texts there are."""
-    share = (predictions["actual"] == POSITIVE).mean()
-    return f"{len(predictions):,} texts, {share:.0%} of them positive"
+    share = is_positive(predictions, "actual").mean()
+    return f"{len(predictions):,} texts, {share:.0%} of them {positive_label(predictions)}"
 
 
 def compare_metrics(predictions: pd.DataFrame, test_set: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +57,7 @@ def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
     return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
 
 
-def log_result(evaluation: Evaluation) -> None:
+def log_result(evaluation: Results) -> None:
     """Log metrics, predictions, wrong predictions and plots to the active run."""
     import mlflow
 

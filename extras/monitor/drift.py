@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sentiment.evaluation.metrics import PROBABILITY
+from sentiment.evaluation.metrics import is_positive, positive_probability
 from sentiment.evaluation.plots import DPI, TRAINING_COLOR, VALIDATION_COLOR
-from sentiment.prediction.labels import POSITIVE
 
 FALSE_ALARM_RATE = 0.002  # of unchanged windows, over all quantities
 # Differences of the means up to which there is no alarm, however many texts show them.
@@ -37,8 +36,8 @@ def quantities(predictions: pd.DataFrame) -> pd.DataFrame:
         {
             "words": predictions["words"].astype(float),
             "unknown_share": predictions["unknown_words"] / predictions["words"].clip(lower=1),
-            "probability": predictions[PROBABILITY].astype(float),
-            "positive": (predictions["predicted"] == POSITIVE).astype(float),
+            "probability": positive_probability(predictions).astype(float),
+            "positive": is_positive(predictions, "predicted").astype(float),
         }
     )
 

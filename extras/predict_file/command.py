@@ -54,7 +54,7 @@ def command(
     errors = manifest["errors"]
     click.echo(
         f"{rows:,} rows of {manifest['file']} by {manifest['version']}: "
-        f"{manifest['positive']:,} positive, {errors:,} without a prediction\n"
+        f"{errors:,} without a prediction\n"
         f"Run {manifest['run_id']}; the predictions are in {out}"
     )
     if errors > MAX_ERROR_SHARE * rows:

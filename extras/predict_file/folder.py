@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-from pyarrow import compute, parquet
+from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict
 
 from sentiment.errors import UserError, first_line
-from sentiment.prediction.labels import POSITIVE
 from workflow import files
 
 INPUTS_FILE = "inputs.json"
@@ -47,11 +46,10 @@ class PredictionInputs(BaseModel):
 
 
 class Counts(NamedTuple):
-    """Numbers of rows: all, those without a prediction, and those that are positive."""
+    """Numbers of rows: all, and those without a prediction."""
 
     rows: int
     errors: int
-    positive: int
 
 
 def read_prediction_inputs(folder: Path) -> PredictionInputs | None:
@@ -124,16 +122,14 @@ def count_predictions(paths: Iterable[Path]) -> Counts:
     """
     rows = 0
     errors = 0
-    positive = 0
     for path in paths:
         try:
             with path.open("rb") as file:  # PyArrow takes some paths for URIs
-                table = parquet.read_table(file, columns=["label", "error"])
+                table = parquet.read_table(file, columns=["error"])
         except pa.ArrowException as error:
             raise UserError(
                 f"{path} is damaged ({first_line(error)}). Remove it, and call the command again."
             ) from None
         rows += len(table)
         errors += len(table) - table["error"].null_count
-        positive += compute.equal(table["label"], POSITIVE).to_pylist().count(True)
-    return Counts(rows, errors, positive)
+    return Counts(rows, errors)

@@ -1,6 +1,6 @@
 """The parts of a file, which any process can predict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count, islice
@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sentiment.data.rows import Columns, Row, read_rows
-from sentiment.prediction.labels import LABELS, probability_column
+from sentiment.prediction.labels import probability_column
 from workflow import versions
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel
 
 PART_ROWS = 10_000
-SCHEMA = pa.schema(
-    {
-        "row": pa.int64(),  # from 1
-        "id": pa.string(),
-        "label": pa.string(),
-        **{probability_column(label): pa.float32() for label in LABELS},
-        "words": pa.int32(),
-        "unknown_words": pa.int32(),
-        "error": pa.string(),
-    }
-)
+
+
+def schema(labels: Sequence[str]) -> pa.Schema:
+    """Return the columns of predictions with these labels."""
+    return pa.schema(
+        {
+            "row": pa.int64(),  # from 1
+            "id": pa.string(),
+            "label": pa.string(),
+            **{probability_column(label): pa.float32() for label in labels},
+            "words": pa.int32(),
+            "unknown_words": pa.int32(),
+            "error": pa.string(),
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
         tracking_uri: the tracking store that has the model.
 
     Returns:
-        The number of the part, and its predictions as in `SCHEMA`.
+        The number of the part, and its predictions as in `schema`.
     """
     model = load_cached_model(model_uri, tracking_uri)
     texts = [row.text for row in part.rows if row.text]
@@ -82,7 +86,7 @@ def predict_part(part: Part, model_uri: str, tracking_uri: str) -> tuple[int, pa
             for label, probability in prediction.probabilities.items():
                 record[probability_column(label)] = probability
         records.append(record)
-    return part.number, pa.Table.from_pylist(records, SCHEMA)
+    return part.number, pa.Table.from_pylist(records, schema(model.labels))
 
 
 @cache

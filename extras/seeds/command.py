@@ -23,7 +23,7 @@ def command(count: int) -> None:
 
     params = load_params()
     digest = experiments.project_digest()
-    experiment_id = registry.connect_trainings(params.fetch.name)
+    experiment_id = registry.connect_experiment(params.fetch.name)
     runs = {}
     with store.store_errors(), group.group_run(experiment_id, digest, params) as parent:
         count = max(count, int(parent.data.metrics.get(group.SEEDS, 0)))

@@ -18,9 +18,9 @@ from extras.sweep.study import CONFIRMS, ERROR, METRIC, SEED
 from sentiment.errors import StoreError, UserError
 from sentiment.network.batches import Split, train_validation_split
 from sentiment.network.training import Training
-from sentiment.padding import layout, pad_in_chunks, shuffle_orders
+from sentiment.padding import pad_in_chunks, shuffle_orders
 from sentiment.params import Params, flatten_used
-from sentiment.prediction.tokenizer import Reviews
+from sentiment.prediction.reviews import Reviews
 from workflow import provenance, runs, store
 from workflow.stage import Interrupted, SignalFlag
 
@@ -112,7 +112,7 @@ def trial_run_name(trial: optuna.Trial, params: Params) -> str:
 def split_reviews(params: Params, reviews: Reviews) -> tuple[Split, Split]:
     """Return the same splits as the stages `pad` and `train`, without the test set."""
     order, _ = shuffle_orders(len(reviews), 0)
-    x = pad_in_chunks(reviews, order, layout(params.pad))
+    x = pad_in_chunks(reviews, order, params.pad.layout)
     return train_validation_split(x, reviews.labels[order], params.train.validation_split)
 
 

@@ -46,8 +46,8 @@ class BinaryLabels:
         self.column = column
         self.first_rows: dict[str, str] = {}
 
-    def is_positive(self, label: str, location: str) -> bool:
-        """Return whether a label is the positive one.
+    def learn(self, label: str, location: str) -> int:
+        """Return the index of a label, 1 for the positive one, and remember the label.
 
         Args:
             label: the label.
@@ -62,7 +62,11 @@ class BinaryLabels:
                 f"{location}: column {self.column!r} has more than {MAX_LABELS} labels. Name a "
                 "column with two labels."
             )
-        return label == self.positive
+        return int(label == self.positive)
+
+    def names(self) -> list[str]:
+        """Return the labels in the order of their indices, once the rows have both."""
+        return [*(label for label in self.first_rows if label != self.positive), self.positive]
 
     def check_two(self, name: str) -> None:
         """Check that the rows so far have the positive label and at most one other.
@@ -93,7 +97,7 @@ class BinaryLabels:
         """Check that rows have both labels.
 
         Args:
-            labels: 1 = positive, 0 = negative, shape (rows,).
+            labels: indices of the labels, shape (rows,).
             name: what the rows are called in messages.
 
         Raises:

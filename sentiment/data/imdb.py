@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from sentiment.errors import UserError, first_line
-from sentiment.prediction.tokenizer import Reviews
+from sentiment.prediction.reviews import Reviews
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 ARCHIVE = "imdb.npz"
+LABELS = ["negative", "positive"]  # in the order of their indices
 WORD_INDEX = "imdb_word_index.json"
 SHA256 = {
     ARCHIVE: "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",

@@ -14,7 +14,8 @@ from sentiment.data.binary_labels import BinaryLabels
 from sentiment.data.rows import Columns, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.params import TableParams
-from sentiment.prediction.tokenizer import Reviews, review_hashes, tokenize
+from sentiment.prediction.reviews import Reviews, review_hashes
+from sentiment.prediction.tokenizer import tokenize
 
 SPLIT_SEED = 0
 DIGEST_BYTES = 16
@@ -28,19 +29,21 @@ class EncodedDataset(NamedTuple):
         test: the test set.
         word_index: the frequency rank of each word of the training set.
         words_dropped: number of each test review's words that have no rank, shape (reviews,).
+        labels: the names of the labels, in the order of their indices.
         test_set: digest of the texts of the test set and their labels, with the labels' names and
             which one is positive. Another tokenizer does not change it.
         rows_skipped: number of rows without a word, and of those that `add_texts` skips.
-        labels: the two labels of a table. None: the dataset is no table.
+        label_column: the labels in the column of a table. None: the dataset is no table.
     """
 
     train: Reviews
     test: Reviews
     word_index: dict[str, int]
     words_dropped: NDArray[np.int64]
+    labels: list[str]
     test_set: str
     rows_skipped: int = 0
-    labels: BinaryLabels | None = None
+    label_column: BinaryLabels | None = None
 
 
 class NumberedRows:
@@ -48,22 +51,22 @@ class NumberedRows:
 
     Attributes:
         params: the section `fetch.table`.
-        labels: the two labels of the rows.
+        label_column: the labels that the rows have.
         numbers: the number of each distinct word.
         words: the numbers of the words of all rows, one row after the other.
         lengths: number of words of each row. Rows without a word are left out.
-        positive: whether each row has the positive label.
+        labels: the index of each row's label.
         digests: the digest of each row's text and label, one row after the other.
         rows_skipped: number of rows without a word.
     """
 
-    def __init__(self, params: TableParams, labels: BinaryLabels) -> None:
+    def __init__(self, params: TableParams, label_column: BinaryLabels) -> None:
         self.params = params
-        self.labels = labels
+        self.label_column = label_column
         self.numbers: dict[str, int] = {}
         self.words = array("I")
         self.lengths = array("q")
-        self.positive = array("B")
+        self.labels = array("B")
         self.digests = bytearray()
         self.rows_skipped = 0
 
@@ -75,17 +78,16 @@ class NumberedRows:
         """
         columns = Columns(self.params.text, self.params.label)
         for row in read_rows(path, columns):
-            is_positive = self.labels.is_positive(row.label, f"{path}, row {row.number}")
+            label = self.label_column.learn(row.label, f"{path}, row {row.number}")
             words = tokenize(row.text, self.params.tokenizer)
             if not words:
                 self.rows_skipped += 1
                 continue
             self.words.extend(self.numbers.setdefault(word, len(self.numbers)) for word in words)
             self.lengths.append(len(words))
-            self.positive.append(is_positive)
-            label = row.label.encode()
-            self.digests += digest(row.text.encode(), b"\0", label, bytes([is_positive]))
-        self.labels.check_two(str(path))
+            self.labels.append(label)
+            self.digests += digest(row.text.encode(), b"\0", row.label.encode(), bytes([label]))
+        self.label_column.check_two(str(path))
 
 
 def digest(*parts: bytes) -> bytes:
@@ -105,27 +107,27 @@ def load_table(params: TableParams) -> EncodedDataset:
     Raises:
         UserError: a file cannot be used.
     """
-    labels = BinaryLabels(params.positive, params.label)
-    rows = NumberedRows(params, labels)
+    column = BinaryLabels(params.positive, params.label)
+    rows = NumberedRows(params, column)
     rows.append(Path(params.train))
     training_rows = len(rows.lengths)
-    labels.check_both_present(np.array(rows.positive), params.train)
+    column.check_both_present(np.array(rows.labels), params.train)
     if params.test != params.train:
         rows.append(Path(params.test))
         check_files_differ(params)
-    positive = np.array(rows.positive)
+    labels = np.array(rows.labels)
     if params.test != params.train:
-        is_test = np.arange(len(positive)) >= training_rows
+        is_test = np.arange(len(labels)) >= training_rows
     else:
-        is_test = choose_test_rows(positive, params)
-    labels.check_both_present(positive[is_test], f"{params.test}, test set")
-    labels.check_both_present(positive[~is_test], f"{params.train}, training set")
+        is_test = choose_test_rows(labels, params)
+    column.check_both_present(labels[is_test], f"{params.test}, test set")
+    column.check_both_present(labels[~is_test], f"{params.train}, training set")
     words = np.array(rows.words, np.uint32)
     lengths = np.array(rows.lengths)
     ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.numbers))
     tokens = ranks[words]
-    train = _select(tokens, lengths, positive, ~is_test)
-    test = _select(tokens, lengths, positive, is_test)
+    train = _select(tokens, lengths, labels, ~is_test)
+    test = _select(tokens, lengths, labels, is_test)
     order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # numbers of the words, by rank
     vocabulary = list(rows.numbers)
     word_index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
@@ -133,7 +135,14 @@ def load_table(params: TableParams) -> EncodedDataset:
     digests = np.frombuffer(rows.digests, np.uint8).reshape(-1, DIGEST_BYTES)
     test_set = digest(digests[is_test].tobytes()).hex()
     return EncodedDataset(
-        train, test, word_index, words_dropped, test_set, rows.rows_skipped, labels
+        train=train,
+        test=test,
+        word_index=word_index,
+        words_dropped=words_dropped,
+        labels=column.names(),
+        test_set=test_set,
+        rows_skipped=rows.rows_skipped,
+        label_column=column,
     )
 
 
@@ -154,7 +163,7 @@ def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[
     """Choose the rows of the test set, the same share of each label.
 
     Args:
-        labels: 1 = positive, 0 = negative, shape (rows,).
+        labels: indices of the labels, shape (rows,).
         params: the section `fetch.table`.
 
     Returns:
@@ -180,8 +189,8 @@ def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[
 def frequency_ranks(words: NDArray[np.uint32], count: int) -> NDArray[np.uint32]:
     """Return the frequency rank of each word, as Keras' `Tokenizer` ranks words.
 
-    The most frequent word has rank 1. Of two equally frequent words, the one that occurs first has
-    the smaller rank.
+    The most frequent word has rank 1. If two words are equally frequent, the one that occurs first
+    has the smaller rank.
 
     Args:
         words: the words of the training set as numbers below `count`, shape (words,).
@@ -208,7 +217,7 @@ def _select(
     Args:
         ranks: ranks of the words of all rows, shape (words,).
         lengths: number of words of each row, shape (rows,).
-        labels: 1 = positive, 0 = negative, shape (rows,).
+        labels: indices of the labels, shape (rows,).
         chosen: whether to return each row, shape (rows,).
     """
     row = np.repeat(np.arange(len(lengths)), lengths)
@@ -229,22 +238,22 @@ def add_texts(
     Raises:
         UserError: a file cannot be used.
     """
-    labels = dataset.labels or BinaryLabels(params.positive, params.label)
+    column = dataset.label_column or BinaryLabels(params.positive, params.label)
     reviews: list[list[int]] = []
-    positive = array("B")
+    labels = array("B")
     rows = 0
     for table in list_tables(path):
         for row in read_rows(table, Columns(params.text, params.label)):
             rows += 1
-            is_positive = labels.is_positive(row.label, f"{table}, row {row.number}")
+            label = column.learn(row.label, f"{table}, row {row.number}")
             words = tokenize(row.text, tokenizer)
             ranks = [dataset.word_index[word] for word in words if word in dataset.word_index]
             if ranks:
                 reviews.append(ranks)
-                positive.append(is_positive)
-    labels.check_two("fetch.added_texts")
-    added = Reviews.from_lists(reviews, np.array(positive))
-    labels.check_both_present(added.labels, "fetch.added_texts")
+                labels.append(label)
+    column.check_two("fetch.added_texts")
+    added = Reviews.from_lists(reviews, np.array(labels))
+    column.check_both_present(added.labels, "fetch.added_texts")
     is_new = _are_new(added, [dataset.train, dataset.test])
     return dataset._replace(
         train=_extend(dataset.train, added, is_new),

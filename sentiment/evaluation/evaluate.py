@@ -1,14 +1,15 @@
 """Evaluate predictions for labeled texts: their metrics, tables and plots."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.evaluation import metrics, plots
-from sentiment.prediction.labels import NEGATIVE, POSITIVE, probability_column
+from sentiment.evaluation import gradients, metrics, plots
+from sentiment.prediction.labels import predicted_labels, probability_column
+from sentiment.prediction.reviews import Layout, Reviews
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,8 +18,8 @@ MISTAKES = 25  # wrong predictions that are listed
 TextLookup = Callable[[Iterable[int]], list[str]]  # from numbers of reviews to their texts
 
 
-class Evaluation(NamedTuple):
-    """The result of an evaluation.
+class Results(NamedTuple):
+    """The results of an evaluation.
 
     Attributes:
         metrics: the metrics by name.
@@ -29,44 +30,74 @@ class Evaluation(NamedTuple):
     tables: dict[str, pd.DataFrame]
     plots: dict[str, "Figure"]
 
+    def join(self, other: "Results") -> "Results":
+        """Return these results and other ones."""
+        return Results(
+            metrics=self.metrics | other.metrics,
+            tables=self.tables | other.tables,
+            plots=self.plots | other.plots,
+        )
 
-def predictions_table(
-    review: NDArray[np.int64],
-    y: NDArray[np.uint8],
-    probabilities: NDArray[np.float32],
-    threshold: float,
-    words: NDArray[np.int64],
-    unknown_words: NDArray[np.int64],
+
+def reviews_table(
+    reviews: Reviews,
+    words_dropped: NDArray[np.int64],
+    layout: Layout,
+    order: NDArray[np.int64],
     seen: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Return the table that `sentiment.evaluation.metrics` describes.
+    """Return a row for each review of the test set, in the order of the padded rows.
 
     Args:
-        review: the number of each review in its dataset, shape (reviews,), as all that follow.
-        y: labels, 1 = positive.
-        probabilities: probabilities of being positive, float32.
-        threshold: a review with a probability above it is predicted as positive.
-        words: number of words.
-        unknown_words: number of words that the model cannot tell from any other unknown word.
-        seen: whether the review also occurs in training.
+        reviews: the reviews, in the order of their dataset.
+        words_dropped: number of words without a rank of each of them, shape (reviews,).
+        layout: the layout of the padded rows.
+        order: the review of each row, shape (reviews,).
+        seen: whether the review of each row also occurs in training, shape (reviews,).
+
+    Returns:
+        The columns `review`, `words`, `unknown_words` and `seen_in_training`, see
+        `sentiment.evaluation.metrics`.
     """
+    words = reviews.lengths + words_dropped
+    unknown = reviews.count_rarer(layout.max_rank) + words_dropped
     return pd.DataFrame(
         {
-            "review": review,
-            "actual": metrics.class_names(y),
-            "predicted": metrics.class_names(probabilities > threshold),
-            probability_column(NEGATIVE): np.float32(1) - probabilities,
-            probability_column(POSITIVE): probabilities,
-            "words": words,
-            "unknown_words": unknown_words,
+            "review": order,
+            "words": words[order],
+            "unknown_words": unknown[order],
             "seen_in_training": seen,
         }
     )
 
 
-def evaluate_predictions(
-    predictions: pd.DataFrame, texts: TextLookup | None, name: str
-) -> Evaluation:
+def predictions_table(
+    reviews: pd.DataFrame,
+    y: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    labels: Sequence[str],
+    threshold: float,
+) -> pd.DataFrame:
+    """Return the table that `sentiment.evaluation.metrics` describes.
+
+    Args:
+        reviews: see `reviews_table`.
+        y: the indices of their labels, shape (reviews,).
+        probabilities: of each label, shape (reviews, labels), float32.
+        labels: the names of the labels, in the order of their indices.
+        threshold: see `sentiment.prediction.labels.predicted_labels`.
+    """
+    names = np.array(labels)
+    columns = {
+        "actual": names[y],
+        "predicted": names[predicted_labels(probabilities, threshold)],
+        **{probability_column(name): probabilities[:, at] for at, name in enumerate(labels)},
+    }
+    predictions = pd.DataFrame(columns, reviews.index)
+    return pd.concat([reviews[["review"]], predictions, reviews.drop(columns="review")], axis=1)
+
+
+def evaluate_predictions(predictions: pd.DataFrame, texts: TextLookup | None, name: str) -> Results:
     """Compute the metrics, tables and plots that predictions define.
 
     Args:
@@ -86,35 +117,46 @@ def evaluate_predictions(
         "mistakes": mistakes,
     }
     values = metrics.compute_metrics(predictions)
-    return Evaluation(values, tables, _plot_predictions(values, tables, name))
+    positive = metrics.positive_label(predictions)
+    return Results(values, tables, _plot_predictions(values, tables, positive, name))
 
 
 def _plot_predictions(
-    values: Mapping[str, float], tables: Mapping[str, pd.DataFrame], name: str
+    values: Mapping[str, float], tables: Mapping[str, pd.DataFrame], positive: str, name: str
 ) -> dict[str, "Figure"]:
     return {
         "roc": plots.draw_roc_curve(tables["roc"], values["test_roc_auc"], name),
-        "reliability": plots.draw_reliability(tables["reliability"], values["test_ece"], name),
+        "reliability": plots.draw_reliability(
+            tables["reliability"], values["test_ece"], positive, name
+        ),
         "confusion": plots.draw_confusion_matrix(tables["confusion"], name),
         "lengths": plots.draw_length_bars(tables["lengths"], values["test_accuracy"], name),
     }
 
 
-def plot_training(
-    history: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame, name: str
-) -> dict[str, "Figure"]:
-    """Draw the curves of a training, and its gradients before and after.
+def evaluate_training(history: pd.DataFrame, name: str) -> Results:
+    """Draw the curves of a training.
 
     Args:
         history: see `sentiment.network.training.Training.history`.
-        before: gradients before the first epoch, see `sentiment.network.gradients.distance_table`.
-        after: gradients of the trained model.
         name: name of the model, for the titles of the plots.
     """
-    return {
-        "accuracy": plots.draw_curve(history, "accuracy", name),
-        "loss": plots.draw_curve(history, "loss", name),
-        "gradients": plots.draw_gradients(
-            {"before the first epoch": before, "trained": after}, name
-        ),
+    curves = {metric: plots.draw_curve(history, metric, name) for metric in ("accuracy", "loss")}
+    return Results({}, {}, curves)
+
+
+def evaluate_gradients(table: pd.DataFrame, name: str) -> Results:
+    """Compute how far back the gradients reach, and draw them.
+
+    Args:
+        table: see `gradients.measure_gradients`. Without a row, there is nothing to draw.
+        name: name of the model, for the title of the plot.
+    """
+    tables = {"gradients": table}
+    if table.empty:
+        return Results({}, tables, {})
+    reach: dict[str, float] = {
+        "word_gradient_reach": gradients.gradient_reach(table["mean"]),
+        "word_gradient_reach_initial": gradients.gradient_reach(table["initial_mean"]),
     }
+    return Results(reach, tables, {"gradients": plots.draw_gradients(table, name)})

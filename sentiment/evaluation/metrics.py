@@ -1,27 +1,28 @@
 """Compute metrics and curves from a table of predictions.
 
 A table of predictions has a row for each review, and these columns: `review` (its number in its
-dataset), `actual` and `predicted` (labels), `probability_negative` and `probability_positive`,
-`words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same review occurs
-in training). Formulas without another source are scikit-learn's.
+dataset), `actual` and `predicted` (labels), `probability_<label>` for each label in the order of
+their indices, `words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same
+review occurs in training). The second of the two labels is called positive here. Formulas without
+another source are scikit-learn's.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import sklearn.metrics
-from numpy.typing import NDArray
 
-from sentiment.prediction.labels import LABELS, NEGATIVE, POSITIVE, probability_column
+from sentiment.prediction.labels import labels_of_columns, probability_column
 
-PROBABILITY = probability_column(POSITIVE)
 CONFIDENCE = 0.95  # of every confidence interval
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 CALIBRATION_BINS = 10  # groups of equal width by probability
+CLASSES = (False, True)  # of the log loss, also for a table in which all labels are the same
 LENGTH_BOUNDS = (100, 200, 400)  # words: the greatest number of each group by length
 
 
@@ -51,12 +52,36 @@ class Metric(NamedTuple):
         return wilson_interval(successes, trials, confidence) if trials else None
 
 
-def sklearn_metric(
-    column: str, function: Callable[..., float], **arguments: Any
+def positive_label(predictions: pd.DataFrame) -> str:
+    """Return the second label."""
+    return labels_of_columns(predictions.columns)[1]
+
+
+def positive_probability(predictions: pd.DataFrame) -> pd.Series:
+    """Return the probability of the positive label."""
+    return predictions[probability_column(positive_label(predictions))]
+
+
+def is_positive(predictions: pd.DataFrame, column: str) -> pd.Series:
+    """Return whether each label in the column `actual` or `predicted` is the positive one."""
+    return predictions[column] == positive_label(predictions)
+
+
+def label_metric(
+    function: Callable[..., float], **arguments: Any
 ) -> Callable[[pd.DataFrame], float]:
-    """Return a function that applies scikit-learn's to the actual classes and a column."""
+    """Return a function that applies scikit-learn's to the actual and the predicted labels."""
     return lambda predictions: float(
-        function(predictions["actual"], predictions[column], **arguments)
+        function(
+            is_positive(predictions, "actual"), is_positive(predictions, "predicted"), **arguments
+        )
+    )
+
+
+def probability_metric(function: Callable[..., float]) -> Callable[[pd.DataFrame], float]:
+    """Return a function that applies scikit-learn's to the actual labels and the probabilities."""
+    return lambda predictions: float(
+        function(is_positive(predictions, "actual"), positive_probability(predictions))
     )
 
 
@@ -79,26 +104,17 @@ def accuracy_among(
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy_among("accuracy", lambda table: table),
     "balanced_accuracy": Metric(
-        "balanced accuracy", sklearn_metric("predicted", sklearn.metrics.balanced_accuracy_score)
+        "balanced accuracy", label_metric(sklearn.metrics.balanced_accuracy_score)
     ),
-    "loss": Metric("loss", sklearn_metric(PROBABILITY, sklearn.metrics.log_loss, labels=LABELS)),
-    "precision": accuracy_among("precision", lambda table: table[table["predicted"] == POSITIVE]),
-    "recall": accuracy_among("recall", lambda table: table[table["actual"] == POSITIVE]),
-    "f1": Metric(
-        "F1",
-        sklearn_metric(
-            "predicted", sklearn.metrics.f1_score, pos_label=POSITIVE, zero_division=0.0
-        ),
-    ),
-    "roc_auc": Metric("ROC AUC", sklearn_metric(PROBABILITY, sklearn.metrics.roc_auc_score)),
+    "loss": Metric("loss", probability_metric(partial(sklearn.metrics.log_loss, labels=CLASSES))),
+    "precision": accuracy_among("precision", lambda table: table[is_positive(table, "predicted")]),
+    "recall": accuracy_among("recall", lambda table: table[is_positive(table, "actual")]),
+    "f1": Metric("F1", label_metric(sklearn.metrics.f1_score, zero_division=0.0)),
+    "roc_auc": Metric("ROC AUC", probability_metric(sklearn.metrics.roc_auc_score)),
     "average_precision": Metric(  # area under the precision-recall curve
-        "average precision",
-        sklearn_metric(PROBABILITY, sklearn.metrics.average_precision_score, pos_label=POSITIVE),
+        "average precision", probability_metric(sklearn.metrics.average_precision_score)
     ),
-    "brier": Metric(
-        "Brier score",
-        sklearn_metric(PROBABILITY, sklearn.metrics.brier_score_loss, pos_label=POSITIVE),
-    ),
+    "brier": Metric("Brier score", probability_metric(sklearn.metrics.brier_score_loss)),
     "ece": Metric("calibration error", lambda predictions: calibration_error(predictions)),
     "accuracy_unseen": accuracy_among(
         "accuracy on unseen reviews",
@@ -119,17 +135,13 @@ def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
     return Interval(float(ends.low), float(ends.high))
 
 
-def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
-    """Return "positive" for each true value and "negative" for each false one, of any shape."""
-    return np.where(positive.astype(bool), POSITIVE, NEGATIVE)
-
-
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the number of `reviews` for each combination of `actual` and `predicted`."""
+    labels = labels_of_columns(predictions.columns)
     matrix = sklearn.metrics.confusion_matrix(
-        predictions["actual"], predictions["predicted"], labels=LABELS
+        predictions["actual"], predictions["predicted"], labels=labels
     )
-    cells = pd.MultiIndex.from_product([LABELS, LABELS], names=["actual", "predicted"])
+    cells = pd.MultiIndex.from_product([labels, labels], names=["actual", "predicted"])
     return pd.DataFrame({"reviews": matrix.ravel()}, cells).reset_index()
 
 
@@ -140,7 +152,7 @@ def roc_curve(predictions: pd.DataFrame, max_points: int = MAX_ROC_POINTS) -> pd
     along the curve, including both ends.
     """
     false_positive, true_positive, _ = sklearn.metrics.roc_curve(
-        predictions["actual"], predictions[PROBABILITY], pos_label=POSITIVE
+        is_positive(predictions, "actual"), positive_probability(predictions)
     )
     curve = pd.DataFrame(
         {"false_positive_rate": false_positive, "true_positive_rate": true_positive}
@@ -176,9 +188,10 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
         `reviews` (their number), with a row for each group by probability that has reviews.
     """
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    groups = np.digitize(predictions[PROBABILITY], edges[1:-1], right=True)
-    is_positive = (predictions["actual"] == POSITIVE).to_numpy()
-    table = pd.DataFrame({"predicted": predictions[PROBABILITY], "observed": is_positive})
+    probability = positive_probability(predictions)
+    groups = np.digitize(probability, edges[1:-1], right=True)
+    observed = is_positive(predictions, "actual")
+    table = pd.DataFrame({"predicted": probability, "observed": observed})
     grouped = table.groupby(groups)
     return grouped.mean().assign(reviews=grouped.size()).reset_index(drop=True)
 
@@ -196,7 +209,7 @@ def calibration_error(predictions: pd.DataFrame) -> float:
 def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the `count` wrong predictions with the greatest error of the probability."""
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
-    error = (wrong[PROBABILITY] - (wrong["actual"] == POSITIVE)).abs()
+    error = (positive_probability(wrong) - is_positive(wrong, "actual")).abs()
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
 
 

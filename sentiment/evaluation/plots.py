@@ -1,6 +1,5 @@
 """Draw plots with Matplotlib's object interface, which needs neither global state nor a display."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,12 +64,13 @@ def draw_confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
     """Draw the confusion matrix. Each cell has its count and its share of the row."""
     figure, axes = new_axes(f"Confusion matrix · {name}", "Predicted", "Actual")
     axes.grid(visible=False)
+    labels = list(counts["actual"].unique())
     table = counts.pivot(index="actual", columns="predicted", values="reviews")
-    cells = table.to_numpy()
+    cells = table.loc[labels, labels].to_numpy()
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(2), list(table.columns))
-    axes.set_yticks(range(2), list(table.index))
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), labels)
     for (row, column), share in np.ndenumerate(shares):
         text = f"{cells[row, column]:,}\n{share:.1%}"
         color = "white" if share > 0.5 else "black"
@@ -78,9 +78,9 @@ def draw_confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
     return figure
 
 
-def draw_reliability(groups: pd.DataFrame, error: float, name: str) -> Figure:
-    """Draw the share of positive reviews by predicted probability."""
-    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", "Share positive")
+def draw_reliability(groups: pd.DataFrame, error: float, positive: str, name: str) -> Figure:
+    """Draw the share of reviews with the positive label by its predicted probability."""
+    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", f"Share {positive}")
     label = f"model, expected calibration error {error:.4f}"
     axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING_COLOR, label=label)
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, label="perfectly calibrated")
@@ -89,21 +89,19 @@ def draw_reliability(groups: pd.DataFrame, error: float, name: str) -> Figure:
     return figure
 
 
-def draw_gradients(tables: Mapping[str, pd.DataFrame], name: str) -> Figure:
+def draw_gradients(table: pd.DataFrame, name: str) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
-        tables: two tables by their labels, see `sentiment.network.gradients.distance_table`. The
-            second one is drawn with its quantiles over the reviews.
+        table: see `sentiment.evaluation.gradients.measure_gradients`.
         name: name of the model, for the title.
     """
     title = f"How far back the gradient reaches · {name}"
     figure, axes = new_axes(title, "Words before the last", "Norm of the gradient")
-    for color, (label, table) in zip((NEUTRAL_COLOR, TRAINING_COLOR), tables.items(), strict=True):
-        axes.plot(table["distance"], table["mean"], color=color, label=label)
-    axes.fill_between(
-        table["distance"], table["low"], table["high"], color=TRAINING_COLOR, alpha=0.2, linewidth=0
-    )
+    x = table["distance"]
+    axes.plot(x, table["initial_mean"], color=NEUTRAL_COLOR, label="before the first epoch")
+    axes.plot(x, table["mean"], color=TRAINING_COLOR, label="trained")
+    axes.fill_between(x, table["low"], table["high"], color=TRAINING_COLOR, alpha=0.2, linewidth=0)
     axes.set_yscale("log")
     axes.legend()
     return figure

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sentiment.errors import UserError
 from sentiment.network.batches import Split
 from sentiment.params import LinearParams
-from sentiment.prediction.tokenizer import PADDING_TOKEN, UNKNOWN_TOKEN
+from sentiment.prediction.reviews import PADDING_TOKEN, UNKNOWN_TOKEN
 
 if TYPE_CHECKING:
     import keras
@@ -35,7 +35,6 @@ HASHES = "hashes"
 INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
-NGRAM_WEIGHTS = "ngram_weights"  # weights of the features that end with each word
 INITIAL_SCALE = 2.0
 # Adam divides each step by the root mean square of the gradients. With Keras' epsilon of 1e-7, the
 # weight of a rare feature moves as far for a review that is predicted well as for one that is not.
@@ -82,8 +81,7 @@ def linear_features(linear: LinearParams, tokens: Any) -> Any:
     size = linear.max_features + 1
     ratio = keras.layers.Embedding(size, 1, "zeros", trainable=False, name=LOG_RATIO)
     weight = keras.layers.Embedding(size, 1, "zeros", name=WEIGHT)
-    weights = keras.layers.Identity(name=NGRAM_WEIGHTS)(ops.squeeze(weight(rows), 3))
-    return _sum_distinct(rows, ops.squeeze(ratio(rows), 3) * weights)
+    return _sum_distinct(rows, ops.squeeze(ratio(rows) * weight(rows), 3))
 
 
 def ngram_hashes(tokens: Any, size: int) -> Any:

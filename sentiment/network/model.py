@@ -10,25 +10,23 @@ import numpy as np
 
 from sentiment.network.linear import ADAM_EPSILON, linear_features
 from sentiment.params import PadParams, TrainParams
+from sentiment.prediction.backend import load_keras
 
 if TYPE_CHECKING:
     import keras
 
-# Batches between two returns to Python. Each return takes time, and only then can a training stop.
-STEPS_PER_EXECUTION = 4
 FLOAT32_MIN = float(np.finfo(np.float32).min)
 # Keras writes these differently each time that it saves a model.
 DATE = re.compile(rb', "date_saved": "[^"]*"')
 OBJECT_ID = re.compile(rb'(?<="shared_object_id": )\d+')
 
 
-def build_model(params: TrainParams, pad: PadParams, reviews: int) -> "keras.Model":
-    """Build and compile the classifier.
+def build_model(params: TrainParams, pad: PadParams) -> "keras.Model":
+    """Build the classifier.
 
     Args:
         params: the section `train`.
         pad: the section `pad`.
-        reviews: number of reviews in the training set, for the schedule of the learning rate.
 
     Returns:
         A model from token ids, shape (batch, max_length), int32, to the probability that each
@@ -53,14 +51,30 @@ def build_model(params: TrainParams, pad: PadParams, reviews: int) -> "keras.Mod
         if params.dropout.head:
             features = keras.layers.Dropout(params.dropout.head)(features)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(features)
-    model = keras.Model(tokens, probability, name="sentiment")
+    return keras.Model(tokens, probability, name="sentiment")
+
+
+def build_seeded_model(params: TrainParams, pad: PadParams) -> "keras.Model":
+    """Set the seed of Python, NumPy and TensorFlow, and build the classifier, see `build_model`."""
+    load_keras().utils.set_random_seed(params.seed)
+    return build_model(params, pad)
+
+
+def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> None:
+    """Give a classifier its optimizer, its loss and the metric accuracy.
+
+    Args:
+        model: the classifier.
+        params: the section `train`.
+        reviews: number of reviews in the training set, for the schedule of the learning rate.
+    """
+    import keras
+
     model.compile(
         _optimizer(params, params.epochs * math.ceil(reviews / params.batch_size)),
         loss=keras.losses.BinaryCrossentropy(),
         metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_EXECUTION,
     )
-    return model
 
 
 def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":

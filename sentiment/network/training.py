@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sentiment.errors import UserError
 from sentiment.network.batches import Split, batched_dataset
 from sentiment.network.linear import initialize_linear_model
-from sentiment.network.model import build_model
+from sentiment.network.model import build_seeded_model, compile_model
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
 
@@ -44,15 +44,15 @@ class Training:
     def __init__(
         self, params: TrainParams, pad: PadParams, train_split: Split, val_split: Split
     ) -> None:
-        keras = load_keras()
+        load_keras()
         import tensorflow as tf  # after Keras, whose import quiets it
 
-        keras.utils.set_random_seed(params.seed)
         tf.config.experimental.enable_op_determinism()
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
-        self.model = build_model(params, pad, len(train_split.y))
+        self.model = build_seeded_model(params, pad)
+        compile_model(self.model, params, len(train_split.y))
         if params.architecture == "linear":
             initialize_linear_model(self.model, params.linear, train_split)
         self.model.optimizer.build(self.model.trainable_variables)
@@ -128,12 +128,8 @@ class Training:
                 initial_epoch=len(self.epochs),
                 epochs=self.params.epochs,
                 shuffle=False,  # the batches are shuffled already
-                callbacks=[
-                    *callbacks,
-                    self._epoch_callback(after_epoch),
-                    self._progress_callback(),
-                ],
-                verbose=0,  # see `_progress_callback`
+                callbacks=[*callbacks, self._epoch_callback(after_epoch)],
+                verbose=1 if sys.stdout.isatty() else 2,  # a bar, or a line for each epoch
             )
         if self.best:
             self.model.set_weights(self.best)
@@ -150,10 +146,10 @@ class Training:
 
         def end(epoch: int, logs: dict[str, float]) -> None:
             if not math.isfinite(logs["loss"] + logs["val_loss"]):
+                losses = f"loss {logs['loss']}, val_loss {logs['val_loss']}"
                 raise UserError(
-                    f"The training diverged in epoch {epoch + 1} (loss {logs['loss']}, val_loss "
-                    f"{logs['val_loss']}). "
-                    "Lower train.learning_rate."
+                    f"The training diverged in epoch {epoch + 1} ({losses}). Lower "
+                    "train.learning_rate."
                 )
             row = {**logs, "seconds": time.perf_counter() - started, "ended": time.time()}
             self.epochs.append({name: float(row[name]) for name in EPOCH_COLUMNS})
@@ -163,36 +159,6 @@ class Training:
             after_epoch()
 
         return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
-
-    def _progress_callback(self) -> "keras.callbacks.Callback":
-        """Return a callback that prints what Keras prints for each epoch.
-
-        Keras' own bar counts whole executions of several batches, and so beyond the last batch.
-        """
-        import keras
-
-        batches = math.ceil(len(self.train_split.y) / self.params.batch_size)
-        bar = keras.utils.Progbar(batches)
-
-        def begin(epoch: int, _: object) -> None:
-            nonlocal bar
-            print(f"Epoch {epoch + 1}/{self.params.epochs}", flush=True)
-            bar = keras.utils.Progbar(
-                batches,
-                verbose=1 if sys.stdout.isatty() else 2,
-                stateful_metrics=EPOCH_METRICS,  # they are means over the epoch already
-                unit_name="step",
-            )
-
-        def update(batch: int, logs: dict[str, float]) -> None:
-            bar.update(min(batch + 1, batches), logs.items(), finalize=False)
-
-        def end(_: int, logs: dict[str, float]) -> None:
-            bar.update(batches, logs.items(), finalize=True)
-
-        return keras.callbacks.LambdaCallback(
-            on_epoch_begin=begin, on_train_batch_end=update, on_epoch_end=end
-        )
 
     @property
     def history(self) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import label_probabilities
+from .labels import predicted_labels
 
 if TYPE_CHECKING:
     from .pyfunc_model import SentimentModel
@@ -20,8 +20,8 @@ class WordAttribution(NamedTuple):
     Attributes:
         start: position of the word's first character.
         end: position after the word's last character.
-        log_odds: log-odds of positive with the word, minus those without it. Above zero, the word
-            speaks for positive.
+        log_odds: log-odds of the predicted label with the word, minus those without it. Above
+            zero, the word speaks for that label.
     """
 
     start: int
@@ -44,11 +44,11 @@ class Explanation(NamedTuple):
 
 
 class PrefixPrediction(NamedTuple):
-    """The probability of positive for the text up to the end of the word at `text[start:end]`."""
+    """The probability of each label for the text up to the end of the word at `text[start:end]`."""
 
     start: int
     end: int
-    probability: float
+    probabilities: dict[str, float]
 
 
 def explain(model: "SentimentModel", text: str) -> Explanation:
@@ -58,13 +58,14 @@ def explain(model: "SentimentModel", text: str) -> Explanation:
     """
     words = model.tokenize(text)
     probabilities = model.classifier.predict_without_each(words)
-    effects = log_odds(probabilities[0]) - log_odds(probabilities[1:])
+    label = predicted_labels(probabilities[:1], model.threshold)[0]
+    of_label = log_odds(probabilities, label)
+    effects = of_label[0] - of_label[1:]
     attributions = [
         WordAttribution(words[position].start, words[position].end, float(effect))
         for position, effect in zip(model.classifier.positions_read(words), effects, strict=True)
     ]
-    label = model.label_of(probabilities[0])
-    return Explanation(label, label_probabilities(probabilities[0])[label], attributions)
+    return Explanation(model.labels[label], float(probabilities[0, label]), attributions)
 
 
 def prefix_predictions(model: "SentimentModel", text: str) -> list[PrefixPrediction]:
@@ -73,12 +74,23 @@ def prefix_predictions(model: "SentimentModel", text: str) -> list[PrefixPredict
     positions = model.classifier.positions_read(words)
     probabilities = model.classifier.predict_prefixes(words, positions).tolist()
     return [
-        PrefixPrediction(words[position].start, words[position].end, probability)
-        for position, probability in zip(positions, probabilities, strict=True)
+        PrefixPrediction(
+            words[position].start, words[position].end, dict(zip(model.labels, row, strict=True))
+        )
+        for position, row in zip(positions, probabilities, strict=True)
     ]
 
 
-def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the log-odds (natural logarithm) of probabilities of any shape."""
-    clipped = np.clip(probability.astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-    return np.log(clipped / (1 - clipped))
+def log_odds(probabilities: NDArray[np.float32], label: int) -> NDArray[np.float64]:
+    """Return the log-odds (natural logarithm) of a label, shape (texts,).
+
+    Args:
+        probabilities: shape (texts, labels).
+        label: the index of the label.
+    """
+    of_label = probabilities[:, label].astype(np.float64)
+    # Not 1 - of_label: float32 represents small probabilities much more exactly than large ones.
+    of_others = np.delete(probabilities, label, axis=1).astype(np.float64).sum(axis=1)
+    clipped_label = np.maximum(of_label, MIN_PROBABILITY)
+    clipped_others = np.maximum(of_others, MIN_PROBABILITY)
+    return np.asarray(np.log(clipped_label / clipped_others))

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import load_keras, usable_cores
-from .tokenizer import UNKNOWN_TOKEN, Layout, Word, pad_ranks, positions
+from .labels import label_probabilities
+from .reviews import UNKNOWN_TOKEN, Layout, pad_ranks, sequence_positions
+from .tokenizer import Word
 
 if TYPE_CHECKING:
     import keras
@@ -30,8 +32,8 @@ class BatchPredictor:
     """A model compiled by XLA for batches of `BATCH_SIZE` reviews.
 
     Args:
-        model: from token ids, shape (batch, length), to probabilities, shape (batch, 1). It does
-            not use cuDNN from now on: XLA cannot compile cuDNN's kernels.
+        model: from token ids, shape (batch, length), to probabilities, see `label_probabilities`.
+            It does not use cuDNN from now on: XLA cannot compile cuDNN's kernels.
     """
 
     def __init__(self, model: "keras.Model") -> None:
@@ -43,6 +45,7 @@ class BatchPredictor:
                     layer.use_cudnn = False
         self.model = model
         self.length = model.input_shape[1]
+        self.outputs = model.output_shape[1]
         compiled = tf.function(
             lambda tokens: model(tokens, training=False),
             input_signature=[tf.TensorSpec((BATCH_SIZE, self.length), "int32")],
@@ -52,7 +55,7 @@ class BatchPredictor:
         self._call = compiled.get_concrete_function()
 
     def __call__(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the probability that each review is positive, shape (reviews,).
+        """Return the probability of each label, shape (reviews, labels).
 
         Args:
             tokens: token ids of any integer type, shape (reviews, length).
@@ -61,19 +64,20 @@ class BatchPredictor:
             tokens[start : start + BATCH_SIZE] for start in range(0, len(tokens), BATCH_SIZE)
         ]
         if not batches:
-            return np.zeros(0, np.float32)
+            return label_probabilities(np.zeros((0, self.outputs), np.float32))
         if len(batches) == 1:
-            return self._predict_batch(tokens)
+            return label_probabilities(self._predict_batch(tokens))
         # A batch keeps one core busy. Batches that run in parallel give the same bits.
         with ThreadPoolExecutor(usable_cores()) as pool:
-            return np.concatenate(list(pool.map(self._predict_batch, batches)))
+            outputs = list(pool.map(self._predict_batch, batches))
+        return label_probabilities(np.concatenate(outputs))
 
     def _predict_batch(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the probability of each of at most `BATCH_SIZE` reviews, shape (reviews,)."""
+        """Return the outputs for at most `BATCH_SIZE` reviews, shape (reviews, outputs)."""
         padded = np.zeros((BATCH_SIZE, self.length), np.int32)
         padded[: len(tokens)] = tokens
-        probabilities: NDArray[np.float32] = self._call(padded).numpy()
-        return probabilities[: len(tokens), 0]
+        outputs: NDArray[np.float32] = self._call(padded).numpy()
+        return outputs[: len(tokens)]
 
 
 class KerasClassifier:
@@ -88,8 +92,12 @@ class KerasClassifier:
         self.predictor = BatchPredictor(model)
         self.layout = layout
 
-    def predict_probability(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Return the probability of positive of each text, given as word ranks; shape (texts,)."""
+    def predict(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return the probability of each label of texts, shape (texts, labels).
+
+        Args:
+            texts: the word ranks of each.
+        """
         return self.predictor(pad_ranks(texts, self.layout))
 
     def positions_read(self, words: Sequence[Word]) -> NDArray[np.int64]:
@@ -97,9 +105,12 @@ class KerasClassifier:
         return self.columns(len(words))[1]
 
     def predict_without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
-        """Return the probability of the text, then without each read word, shape (1 + read,).
+        """Return the probabilities for the text, then without each word that is read.
 
         An unknown word replaces a word, so that the others keep their positions.
+
+        Returns:
+            Shape (1 + read, labels).
         """
         tokens = pad_ranks([[word.rank for word in words]], self.layout)
         columns, _ = self.columns(len(words))
@@ -110,12 +121,12 @@ class KerasClassifier:
     def predict_prefixes(
         self, words: Sequence[Word], word_positions: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return the probability of the text up to and including the word at each position.
+        """Return the probabilities for the text up to and including the word at each position.
 
         The cost is linear in the number of words and in the number of positions.
 
         Returns:
-            Shape (word_positions,).
+            Shape (word_positions, labels).
         """
         max_length = self.layout.max_length
         ends = word_positions + 1
@@ -123,18 +134,18 @@ class KerasClassifier:
             ends = np.minimum(ends, max_length)  # later words are not read
         ranks = [word.rank for word in words]
         # Earlier words are cut off here, so that the cost does not grow with their number.
-        return self.predict_probability([ranks[max(end - max_length, 0) : end] for end in ends])
+        return self.predict([ranks[max(end - max_length, 0) : end] for end in ends])
 
-    def columns(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def columns(self, word_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the columns of a row that hold a word, and the position of each column's word.
 
         Args:
-            words: number of words of the text.
+            word_count: number of words of the text.
 
         Returns:
             Two arrays of shape (read,).
         """
-        position, inside = positions(np.array([words + 1]), self.layout)
+        position, inside = sequence_positions(np.array([word_count + 1]), self.layout)
         columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start token
         return columns, position[0, columns] - 1
 

@@ -19,8 +19,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from .keras_classifier import KerasClassifier, load_keras_model
-from .labels import NEGATIVE, POSITIVE, label_probabilities
-from .tokenizer import Layout, ReadLimits, Word, encode, tokenize_with_spans
+from .labels import predicted_labels
+from .reviews import Layout
+from .tokenizer import Word, encode, tokenize_with_spans
 
 MODEL_ARTIFACT = "model.keras"
 WORD_INDEX_ARTIFACT = "word_index.json"
@@ -32,11 +33,11 @@ class Prediction(NamedTuple):
     """The prediction for a text, and how much of the text the model reads.
 
     Attributes:
-        label: "positive" or "negative".
+        label: the predicted label.
         probability: probability of the label.
         probabilities: probability of each label.
         words: number of words in the text.
-        unknown_words: number of words that the model cannot tell from any other unknown word.
+        unknown_words: number of words that have no token id of their own.
         truncated: whether the model ignores some of the known words because of their number.
     """
 
@@ -52,17 +53,19 @@ class SentimentModel(PythonModel):
     """The MLflow model, from a column `text` to the columns that `predict` returns.
 
     Attributes:
-        threshold: a text with a probability above it is positive.
+        labels: the names of the labels, in the order of their indices.
+        threshold: see `labels.predicted_labels`.
         tokenizer: name of the tokenizer, see `tokenizer.py`.
         word_index: the frequency rank of each known word.
-        limits: which words of a text the model reads.
+        layout: how a text becomes a row of token ids.
         classifier: the model itself.
     """
 
+    labels: list[str]
     threshold: float
     tokenizer: str
     word_index: dict[str, int]
-    limits: ReadLimits
+    layout: Layout
     classifier: KerasClassifier
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -72,33 +75,30 @@ class SentimentModel(PythonModel):
     def load(self, paths: Mapping[str, Path]) -> None:
         """Load the model from its files, given by their names."""
         config = json.loads(paths[CONFIG_ARTIFACT].read_bytes())
-        layout = Layout(**config["layout"])
+        self.layout = Layout(**config["layout"])
+        self.labels = config["labels"]
         self.threshold = config["threshold"]
         self.tokenizer = config["tokenizer"]
         self.word_index = json.loads(paths[WORD_INDEX_ARTIFACT].read_bytes())
-        self.limits = ReadLimits.of_layout(layout)
-        self.classifier = KerasClassifier(load_keras_model(paths[MODEL_ARTIFACT]), layout)
-        self.classifier.predict_probability([[]])  # so that the first request does not have to wait
+        self.classifier = KerasClassifier(load_keras_model(paths[MODEL_ARTIFACT]), self.layout)
+        self.classifier.predict([[]])  # so that the first request does not have to wait
 
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
         """Return the prediction for each text."""
         encoded = [encode(text, self.word_index, self.tokenizer) for text in texts]
-        probabilities = self.classifier.predict_probability([text.ranks for text in encoded])
-        predictions = []
-        for text, positive in zip(encoded, probabilities, strict=True):
-            label = self.label_of(positive)
-            of_labels = label_probabilities(positive)
-            predictions.append(
-                Prediction(
-                    label=label,
-                    probability=of_labels[label],
-                    probabilities=of_labels,
-                    words=text.word_count,
-                    unknown_words=self.limits.count_unknown(text),
-                    truncated=self.limits.is_truncated(text),
-                )
+        probabilities = self.classifier.predict([text.ranks for text in encoded])
+        predicted = predicted_labels(probabilities, self.threshold)
+        return [
+            Prediction(
+                label=self.labels[label],
+                probability=row[label],
+                probabilities=dict(zip(self.labels, row, strict=True)),
+                words=text.word_count,
+                unknown_words=text.count_unknown(self.layout.max_rank),
+                truncated=len(text.ranks) > self.layout.max_words,
             )
-        return predictions
+            for text, row, label in zip(encoded, probabilities.tolist(), predicted, strict=True)
+        ]
 
     def predict(
         self,
@@ -129,10 +129,6 @@ class SentimentModel(PythonModel):
     def tokenize(self, text: str) -> list[Word]:
         """Return the words of a text that the model knows, in order."""
         return tokenize_with_spans(text, self.word_index, self.tokenizer)
-
-    def label_of(self, probability: np.float32) -> str:
-        """Return the label of a text, given the probability that it is positive."""
-        return POSITIVE if probability > self.threshold else NEGATIVE
 
 
 def _check_texts(values: Sequence[Any]) -> None:

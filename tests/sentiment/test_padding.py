@@ -8,7 +8,7 @@ import pytest
 from sentiment import padding
 from sentiment.params import PadParams
 from sentiment.prediction.backend import load_keras
-from sentiment.prediction.tokenizer import INDEX_FROM, START_TOKEN, UNKNOWN_TOKEN, Reviews
+from sentiment.prediction.reviews import INDEX_FROM, START_TOKEN, UNKNOWN_TOKEN, Reviews
 
 
 def test_all_arrays_are_in_the_order_of_the_rows() -> None:
@@ -45,9 +45,7 @@ def test_rows_equal_keras_pad_sequences(
     lists = [rng.integers(1, 20, rng.integers(0, 25)).tolist() for _ in range(60)]
     params = PadParams(num_words=10, max_length=max_length, padding=side, truncating=truncating)
     order = rng.permutation(60)
-    rows = padding.pad_in_chunks(
-        Reviews.from_lists(lists, np.zeros(60, int)), order, padding.layout(params)
-    )
+    rows = padding.pad_in_chunks(Reviews.from_lists(lists, np.zeros(60, int)), order, params.layout)
     ids = [[rank + INDEX_FROM for rank in lists[review]] for review in order]
     known = [[token if token < 10 else UNKNOWN_TOKEN for token in review] for review in ids]
     expected = load_keras().utils.pad_sequences(

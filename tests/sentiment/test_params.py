@@ -8,13 +8,16 @@ from sentiment.errors import UserError
 from sentiment.params import (
     NO_ADDED_TEXTS,
     RECURRENT_PARAMS,
+    DropoutParams,
     FetchParams,
+    LinearParams,
     PadParams,
     Params,
     SyntheticParams,
     TableParams,
     TrainParams,
     flatten_used,
+    unread_changes,
 )
 from tests.project import ROOT, merge_changes
 from workflow.params_file import parse_params, read_yaml
@@ -60,6 +63,15 @@ def test_value_outside_its_limits_is_refused(changes: dict[str, Any], name: str)
     with pytest.raises(UserError) as raised:
         parse_params(merge_changes(Params().model_dump(), changes), "params.yaml")
     assert name in str(raised.value)
+
+
+def test_params_that_are_changed_but_not_read_are_known() -> None:
+    dropout = DropoutParams(head=0.5)
+    linear = TrainParams(architecture="linear", units=32, dropout=dropout, epochs=3)
+    assert unread_changes(linear) == ["train.units", "train.dropout.head"]
+    recurrent = TrainParams(units=32, linear=LinearParams(ngrams=1))
+    assert unread_changes(recurrent) == ["train.linear.ngrams"]
+    assert unread_changes(TrainParams()) == []
 
 
 @pytest.mark.parametrize(

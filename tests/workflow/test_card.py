@@ -27,7 +27,7 @@ def test_a_card_has_no_verdict_because_that_may_change() -> None:
 
 def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
     text = describe_evaluation(INPUTS, PREDICTIONS)
-    assert "- Evaluated on 600 texts of `imdb`, 50% of them positive." in text
+    assert "- Evaluated on 600 texts of `imdb`: 50% `negative`, 50% `positive`." in text
     assert "- Only the last 200 tokens of a text are read." in text
     assert "generated" not in text
     assert "uncertain" not in text

@@ -93,16 +93,16 @@ def test_the_rule_decides_once_about_a_version(capsys: pytest.CaptureFixture[str
 
 
 def test_a_training_with_another_seed_repeats_the_champions_and_is_not_tested() -> None:
-    submit(400, group="the same")
-    submit(600, group="the same", train=TrainParams(seed=43))
+    submit(400, repetition_key="the same")
+    submit(600, repetition_key="the same", train=TrainParams(seed=43))
     assert champion_number() == "1"
     assert decision("2") == ("not promoted", champion.REPETITION)
     assert "tests" not in read_version("1").tags
 
 
 def test_the_same_training_with_another_threshold_is_tested() -> None:
-    submit(400, group="the same")
-    submit(600, group="the same", evaluate=EvaluateParams(threshold=0.6))
+    submit(400, repetition_key="the same")
+    submit(600, repetition_key="the same", evaluate=EvaluateParams(threshold=0.6))
     assert champion_number() == "2"
 
 
@@ -155,6 +155,19 @@ def test_a_champion_whose_predictions_were_cut_in_the_store_stays() -> None:
     damaged = f"the evaluation of run {run.info.run_id} in MLflow is damaged"
     reason = f"the champion's evaluation cannot be read: {damaged}"
     assert decision("2") == ("not promoted", reason)
+
+
+def test_a_champion_of_other_code_with_other_params_is_compared() -> None:
+    """Only what versions are compared by must be in its `inputs.json`."""
+    run = mlflow.get_run(str(submit(400).run_id))
+    path = Path(run.info.artifact_uri, files.INPUTS)
+    document = files.read_json(path)
+    del document["digest"], document["inputs"]["train"]["units"]
+    document["inputs"]["train"]["heads"] = 4
+    document["digest"] = files.document_digest(document)
+    files.write_json(path, document)
+    submit(600)
+    assert decision("2")[0] == "promoted"
 
 
 def test_a_store_that_fails_while_the_rule_decides_leaves_the_decision_open(
@@ -218,6 +231,13 @@ def test_a_person_promotes_a_version_that_the_rule_did_not_promote() -> None:
     champion.promote_run(str(second.run_id))
     assert champion_number() == "2"
     assert decision("2") == ("promoted", "promoted by a person")
+
+
+def test_a_deleted_run_cannot_be_promoted() -> None:
+    first = submit(400)
+    mlflow.delete_run(str(first.run_id))
+    with pytest.raises(UserError, match=f"mlflow runs restore --run-id {first.run_id}"):
+        champion.promote_run(str(first.run_id))
 
 
 def test_a_run_without_a_version_cannot_be_promoted() -> None:

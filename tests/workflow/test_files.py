@@ -8,11 +8,13 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.params import FetchParams, PadParams
-from sentiment.prediction.tokenizer import Reviews
+from sentiment.prediction.reviews import Reviews
 from workflow import files
 from workflow.files import FETCH, METRICS_FOLDER, PAD, FetchInputs, PadInputs
 
-FETCHED = FetchInputs(fetch=FetchParams(dataset="synthetic"), test_set="0123")
+FETCHED = FetchInputs(
+    fetch=FetchParams(dataset="synthetic"), labels=["bad", "good"], test_set="0123"
+)
 PADDED = PadInputs(**dict(FETCHED), pad=PadParams(max_length=40))
 ARRAY = PAD / "x_train.npy"
 WORDS = FETCH / "word_index.json"
@@ -24,7 +26,7 @@ WRITTEN = {
     "data/fetch/a.json": "3",
     "metrics/fetch.json": "4",
 }
-DVC_HASH = "7026ca4fe57487e54d8efc5a5ce37d39.dir"
+DVC_HASH = "8d697cba77be9d8be1406ae094cf5250.dir"
 
 
 def test_reviews_are_read_back(tmp_path: Path) -> None:

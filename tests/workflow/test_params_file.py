@@ -37,6 +37,36 @@ def test_each_wrong_key_and_value_is_named() -> None:
     assert "train.unitz: there is no such param" in message
     assert "train.units: -1 is not allowed. Input should be greater than or equal to 1" in message
     assert "pad.padding: 'left' is not allowed. Input should be 'pre' or 'post'" in message
+    assert message.splitlines()[-1] == (
+        "Correct it, or go back to the last commit's: git checkout params.yaml"
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "hint"),
+    [
+        ("train", "unit", "train.unit: there is no such param. Did you mean train.units?"),
+        ("train", "zzz", "train.zzz: there is no such param\n"),
+    ],
+)
+def test_a_key_that_is_like_a_param_is_answered_with_its_name(
+    section: str, key: str, hint: str
+) -> None:
+    wrong = document()
+    wrong[section][key] = 4
+    with pytest.raises(UserError) as raised:
+        parse_params(wrong, "params.yaml")
+    assert hint in str(raised.value)
+
+
+def test_a_value_in_place_of_a_section_is_answered_with_its_params() -> None:
+    wrong = document()
+    wrong["train"]["dropout"] = 0.5
+    with pytest.raises(UserError) as raised:
+        parse_params(wrong, "params.yaml")
+    assert (
+        "train.dropout: 0.5 is not allowed. It is a section with embedding, input, recurrent, head"
+    ) in str(raised.value)
 
 
 def test_a_param_without_a_value_is_named() -> None:

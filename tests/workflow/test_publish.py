@@ -1,5 +1,6 @@
 """MLflow gets everything that the files have, once, whatever was lost, deleted or killed before."""
 
+import os
 import shutil
 import sqlite3
 import time
@@ -27,7 +28,7 @@ from tests.conftest import (
 )
 from tests.project import MODEL, Project
 from workflow import checkpoint, files, models, publish
-from workflow.checkpoint import Journal, exclusive_checkpoint
+from workflow.checkpoint import FOLDER, STALE_AFTER_DAYS, Journal, exclusive_checkpoint
 from workflow.files import EvaluateInputs
 
 pytestmark = pytest.mark.slow
@@ -113,8 +114,9 @@ def test_a_run_and_its_version_have_the_card_without_a_verdict() -> None:
 def test_a_run_has_the_gradients_by_distance() -> None:
     (run,) = runs()
     table = pd.read_csv(files.GRADIENTS_FILE)
-    points = list(zip(table["distance"], table["mean"], strict=True))
-    assert curve(run.info.run_id, "word_gradient") == points
+    for name, column in {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}.items():
+        points = list(zip(table["distance"], table[column], strict=True))
+        assert curve(run.info.run_id, name) == points
 
 
 def cut(path: Path) -> None:
@@ -127,7 +129,6 @@ def cut(path: Path) -> None:
     [
         (files.PREDICTIONS_FILE, cut),
         (files.GRADIENTS_FILE, cut),
-        (files.INITIAL_GRADIENTS_FILE, cut),
         (files.MODEL_FILE, Path.unlink),
         (files.HISTORY_FILE, Path.unlink),
     ],
@@ -459,6 +460,20 @@ def test_the_run_of_a_killed_training_ends_even_if_the_files_are_refused() -> No
     with pytest.raises(UserError, match=r"model\.keras is missing"):
         sync()
     assert status(run_id) == "KILLED"
+
+
+@pytest.mark.usefixtures("project")
+def test_the_run_of_a_killed_training_ends_before_its_old_checkpoint_is_removed() -> None:
+    (complete,) = runs()
+    run_id = interrupt_training("a" * 16, complete.info.experiment_id)
+    folder = Path(FOLDER, "a" * 16)
+    long_ago = time.time() - (STALE_AFTER_DAYS + 1) * 24 * 3600
+    os.utime(folder, (long_ago, long_ago))
+    publish.publish(alpha=0.05)  # as the stage evaluate of another training
+    assert folder.exists()
+    sync()
+    assert status(run_id) == "KILLED"
+    assert not folder.exists()
 
 
 @pytest.mark.usefixtures("project")

@@ -50,51 +50,53 @@ def test_files_that_are_no_code_do_not_count(stage: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["data/pad/x_train.npy", "stages/train.py", "network/new.py"])
-def test_other_data_or_code_has_another_key_and_another_group(stage: Path, path: str) -> None:
+def test_other_data_or_code_has_another_key_and_another_repetition_key(
+    stage: Path, path: str
+) -> None:
     before = training_keys(TrainParams())
     (stage / path).write_text("changed", encoding="utf-8")
     after = training_keys(TrainParams())
     assert after.key != before.key
-    assert after.group != before.group
+    assert after.repetition_key != before.repetition_key
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stage")
 @pytest.mark.parametrize("params", [TrainParams(units=32), TrainParams(epochs=6)])
-def test_other_params_have_another_key_and_another_group(params: TrainParams) -> None:
+def test_other_params_have_another_key_and_another_repetition_key(params: TrainParams) -> None:
     before = training_keys(TrainParams())
     after = training_keys(params)
     assert after.key != before.key
-    assert after.group != before.group
+    assert after.repetition_key != before.repetition_key
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stage")
-def test_a_param_that_the_architecture_does_not_read_changes_no_group() -> None:
+def test_a_param_that_the_architecture_does_not_read_changes_no_repetition_key() -> None:
     linear = TrainParams(architecture="linear")
     other = linear.model_copy(update={"units": 65})
-    assert training_keys(other).group == training_keys(linear).group
+    assert training_keys(other).repetition_key == training_keys(linear).repetition_key
 
 
 @pytest.mark.usefixtures("stage")
-def test_another_seed_has_another_key_but_the_same_group() -> None:
+def test_another_seed_has_another_key_but_the_same_repetition_key() -> None:
     before = training_keys(TrainParams(seed=42))
     after = training_keys(TrainParams(seed=43))
     assert after.key != before.key
-    assert after.group == before.group
+    assert after.repetition_key == before.repetition_key
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stage")
 @pytest.mark.parametrize("machine", MACHINES)
-def test_another_machine_has_another_key_but_the_same_group(
+def test_another_machine_has_another_key_but_the_same_repetition_key(
     monkeypatch: pytest.MonkeyPatch, machine: str
 ) -> None:
     before = training_keys(TrainParams())
     MACHINES[machine](monkeypatch)
     after = training_keys(TrainParams())
     assert after.key != before.key
-    assert after.group == before.group
+    assert after.repetition_key == before.repetition_key
 
 
 def test_a_processor_without_a_name_is_called_after_its_architecture(

@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.errors import UserError
 from tests.conftest import runs
-from tests.evaluations import NAME, evaluation, register, submit
+from tests.evaluations import NAME, evaluation, predictions, register, submit
 from workflow import files, versions
 from workflow.models import KERAS_MODEL, logged_models
 
@@ -60,8 +60,23 @@ def test_the_evaluation_of_a_run_is_downloaded_with_the_same_bits(rng: np.random
     for name in ("probability_negative", "probability_positive"):
         logged.predictions[name] = rng.random(len(logged.predictions), np.float32)
     read = versions.download_evaluation(str(register(logged).run_id))
-    assert read.inputs == logged.inputs
     assert read.predictions.equals(logged.predictions)
+    assert read.inputs.test_set == logged.inputs.test_set
+    assert read.inputs.repetition_key == logged.inputs.repetition_key
+    assert read.inputs.evaluate.threshold == logged.inputs.evaluate.threshold
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_labels_that_look_like_missing_values_or_numbers_are_read_as_they_are() -> None:
+    table = predictions(4).replace({"negative": "null", "positive": "1.0"})
+    table = table.rename(
+        columns={
+            "probability_negative": "probability_null",
+            "probability_positive": "probability_1.0",
+        }
+    )
+    table.to_csv("predictions.csv", index=False)
+    assert versions.read_predictions(Path("predictions.csv")).equals(table)
 
 
 @pytest.mark.usefixtures("empty_store")

@@ -39,7 +39,7 @@ def log_run(
     changed = inputs.model_copy(update={"test_set": test_set or inputs.test_set})
     folder = files.new_folder(files.EVALUATE)
     predictions.to_csv(folder / files.PREDICTIONS_FILE.name, index=False)
-    files.write_inputs(folder, changed)
+    files.write_inputs(folder, changed)  # type: ignore[arg-type]
     mlflow.set_experiment(MODEL)
     with mlflow.start_run(run_name=f"seed {seed}", tags=tags) as run:
         mlflow.log_params(params | {"train.seed": str(seed)})

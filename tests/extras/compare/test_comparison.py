@@ -92,8 +92,8 @@ def test_paired_interval_is_that_of_clopper_and_pearson() -> None:
 
 
 def test_paired_interval_contains_zero_exactly_if_the_p_value_is_not_below_the_level() -> None:
-    for only_a, only_b in product(range(12), repeat=2):
-        pairs = DiscordantPairs(only_a, only_b)
+    for only_champion, only_candidate in product(range(12), repeat=2):
+        pairs = DiscordantPairs(only_champion, only_candidate)
         low, high = paired_interval(pairs, 100)
         assert (low <= 0 <= high) == (mcnemar_p_value(pairs) >= 1 - CONFIDENCE), pairs
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from extras.common.prediction_log import LogLine
-from sentiment.prediction.labels import LABELS
 from stages.evaluate import text_lookup
 from tests.conftest import Command, runs
 from tests.project import MODEL
@@ -45,7 +44,9 @@ def write_log(count: int, version: str = VERSION, cut: int = 0) -> None:
                 unknown_share=row["unknown_words"] / row["words"],
                 truncated=False,
                 label=row["predicted"],
-                probabilities={name: row[f"probability_{name}"] for name in LABELS},
+                probabilities={
+                    name: row[f"probability_{name}"] for name in ("negative", "positive")
+                },
             )
             file.write(f"{line.model_dump_json()}\n")
         file.write('{"version": "mo\n' * cut)

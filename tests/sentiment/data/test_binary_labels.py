@@ -27,8 +27,14 @@ def test_equal_numbers_and_booleans_are_one_label(values: list[Any], label: str)
 def labels_of(*labels: str) -> BinaryLabels:
     read = BinaryLabels("6", "stars")
     for number, label in enumerate(labels, 1):
-        read.is_positive(label, f"row {number}")
+        read.learn(label, f"row {number}")
     return read
+
+
+def test_labels_have_indices_and_the_positive_one_is_the_second() -> None:
+    read = BinaryLabels("6", "stars")
+    assert [read.learn(label, "row 1") for label in ("6", "5", "6")] == [1, 0, 1]
+    assert read.names() == ["5", "6"]
 
 
 def test_positive_label_that_no_row_has_is_named_with_the_labels_that_there_are() -> None:

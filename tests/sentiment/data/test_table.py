@@ -20,7 +20,7 @@ from sentiment.data.table import (
 )
 from sentiment.errors import UserError
 from sentiment.params import TableParams
-from sentiment.prediction.tokenizer import Reviews
+from sentiment.prediction.reviews import Reviews
 
 Rows = Sequence[tuple[str, str]]
 Loader = Callable[..., EncodedDataset]
@@ -34,6 +34,7 @@ OWN = EncodedDataset(
     Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0])),
     RANKS,
     words_dropped=np.array([0, 1, 2]),
+    labels=["negative", "positive"],
     test_set="0123",
     rows_skipped=1,
 )

@@ -6,30 +6,67 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.evaluation.evaluate import evaluate_predictions, plot_training, predictions_table
+from sentiment.evaluation.evaluate import (
+    evaluate_gradients,
+    evaluate_predictions,
+    evaluate_training,
+    predictions_table,
+    reviews_table,
+)
+from sentiment.evaluation.gradients import NO_GRADIENTS
+from sentiment.prediction.reviews import Layout, Reviews
 
 TEXTS = {2: "the film fails", 0: "the", 3: "fails fails fails fails", 1: "the film"}
 GRADIENTS = pd.DataFrame(
-    {"distance": [0, 1, 2], "mean": [1.0, 0.5, 0.001], "low": [0.5, 0.1, 0.0], "high": 1.5}
+    {
+        "distance": [0, 1, 2],
+        "mean": [1.0, 0.5, 0.001],
+        "low": [0.5, 0.1, 0.0],
+        "high": 1.5,
+        "initial_mean": [3.0, 2.0, 0.0],
+    }
 )
 HISTORY = {"epoch": [1], "accuracy": 0.5, "val_accuracy": 0.5, "loss": 0.7, "val_loss": 0.7}
 
 
 def table_of(probabilities: list[float], threshold: float = 0.5) -> pd.DataFrame:
     """Return the predictions of four reviews. They are in another order than their texts."""
+    reviews = pd.DataFrame(
+        {
+            "review": list(TEXTS),
+            "words": [3, 1, 4, 2],
+            "unknown_words": [1, 0, 2, 0],
+            "seen_in_training": [False, False, False, True],
+        }
+    )
+    positive = np.array(probabilities, np.float32)
     return predictions_table(
-        review=np.array(list(TEXTS)),
+        reviews,
         y=np.array([0, 0, 1, 1], np.uint8),
-        probabilities=np.array(probabilities, np.float32),
+        probabilities=np.stack([1 - positive, positive], axis=1),
+        labels=["negative", "positive"],
         threshold=threshold,
-        words=np.array([3, 1, 4, 2]),
-        unknown_words=np.array([1, 0, 2, 0]),
-        seen=np.array([False, False, False, True]),
     )
 
 
 def look_up(numbers: Iterable[int]) -> list[str]:
     return [TEXTS[number] for number in numbers]
+
+
+def test_reviews_are_described_in_the_order_of_the_rows() -> None:
+    described = reviews_table(
+        Reviews.from_lists([[1, 9], [], [9, 9, 10]], np.zeros(3, int)),
+        words_dropped=np.array([1, 0, 0]),
+        layout=Layout(num_words=12, max_length=6, padding="pre", truncating="pre"),
+        order=np.array([2, 0, 1]),
+        seen=np.array([True, False, False]),
+    )
+    assert described.to_dict("list") == {
+        "review": [2, 0, 1],
+        "words": [3, 3, 0],
+        "unknown_words": [3, 2, 0],  # the greatest rank that the layout has room for is 8
+        "seen_in_training": [True, False, False],
+    }
 
 
 def test_table_has_a_row_for_each_review() -> None:
@@ -72,13 +109,22 @@ def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
     assert axes.get_title() == "ROC curve · lstm"
 
 
+def test_the_curves_of_a_training_are_drawn() -> None:
+    assert evaluate_training(pd.DataFrame(HISTORY), "lstm").plots.keys() == {"accuracy", "loss"}
+
+
 def test_gradients_are_drawn_before_and_after_the_training() -> None:
-    before = GRADIENTS.assign(mean=[3.0, 2.0, 1.0])
-    drawn = plot_training(pd.DataFrame(HISTORY), before, GRADIENTS, "lstm")
-    assert drawn.keys() == {"accuracy", "loss", "gradients"}
-    (axes,) = drawn["gradients"].axes
+    results = evaluate_gradients(GRADIENTS, "lstm")
+    assert results.metrics == {"word_gradient_reach": 1, "word_gradient_reach_initial": 1}
+    (axes,) = results.plots["gradients"].axes
     lines = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()}
     assert lines == {
-        "before the first epoch": [3.0, 2.0, 1.0],
+        "before the first epoch": [3.0, 2.0, 0.0],
         "trained": pytest.approx([1.0, 0.5, 0.001]),
     }
+
+
+def test_without_gradients_the_table_is_empty_and_nothing_is_drawn() -> None:
+    results = evaluate_gradients(NO_GRADIENTS, "linear")
+    assert (results.metrics, results.plots) == ({}, {})
+    assert results.tables["gradients"].empty

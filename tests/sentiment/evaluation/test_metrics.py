@@ -1,5 +1,7 @@
 """Metrics and curves of a table of predictions equal the textbook's formulas and scikit-learn."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,13 +14,28 @@ PREDICTIONS = pd.DataFrame(  # six of eight are right
     {
         "review": range(8),
         "actual": ["positive"] * 4 + ["negative"] * 4,
-        "predicted": metrics.class_names(PROBABILITY > 0.5),
+        "predicted": np.where(PROBABILITY > 0.5, "positive", "negative"),
+        "probability_negative": 1 - PROBABILITY,
         "probability_positive": PROBABILITY,
         "words": [0, 100, 101, 200, 201, 400, 401, 2000],
         "unknown_words": 0,
         "seen_in_training": [True, *[False] * 7],
     }
 )
+
+
+def with_probability(actual: Any, positive: np.ndarray) -> pd.DataFrame:
+    """Return actual labels with the probability of each label."""
+    columns = {"probability_negative": 1 - positive, "probability_positive": positive}
+    return pd.DataFrame({"actual": actual, **columns})
+
+
+def test_the_second_label_counts_as_positive_whatever_its_name() -> None:
+    names = {"positive": "1", "negative": "5"}
+    renamed = PREDICTIONS.replace({"actual": names, "predicted": names}).rename(
+        columns={"probability_negative": "probability_5", "probability_positive": "probability_1"}
+    )
+    assert metrics.compute_metrics(renamed) == metrics.compute_metrics(PREDICTIONS)
 
 
 def test_metrics_equal_the_textbook_formulas() -> None:
@@ -88,8 +105,8 @@ def test_confusion_matrix_counts_each_combination() -> None:
 def test_thinned_roc_curve_lies_on_the_complete_one(rng: np.random.Generator) -> None:
     truth = rng.integers(0, 2, 5000)
     probability = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
-    actual = metrics.class_names(truth)
-    table = pd.DataFrame({"actual": actual, "probability_positive": probability})
+    actual = np.where(truth, "positive", "negative")
+    table = with_probability(actual, probability)
     curve = metrics.roc_curve(table, 5001)
     thin = metrics.roc_curve(table)
     assert len(thin) <= metrics.MAX_ROC_POINTS < len(curve)
@@ -117,7 +134,7 @@ def test_mistakes_start_with_the_most_confident() -> None:
 def test_reliability_compares_predicted_with_observed_shares() -> None:
     """Use bins of a tenth, which include their upper bound."""
     labels = ["negative", "positive", "positive", "positive", "negative"]
-    table = pd.DataFrame({"actual": labels, "probability_positive": [0.0, 0.06, 0.1, 0.95, 1.0]})
+    table = with_probability(labels, np.array([0.0, 0.06, 0.1, 0.95, 1.0]))
     groups = metrics.reliability(table)
     assert groups["reviews"].tolist() == [3, 2]
     assert groups["predicted"].tolist() == pytest.approx([0.16 / 3, 0.975])

@@ -9,11 +9,10 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.network import linear
 from sentiment.network.batches import Split
-from sentiment.network.gradients import gradient_norms
 from sentiment.network.linear import HASH_PRIMES, NO_NGRAM, ngram_hashes
 from sentiment.network.training import Training
 from sentiment.prediction.backend import load_keras
-from sentiment.prediction.tokenizer import PADDING_TOKEN, UNKNOWN_TOKEN
+from sentiment.prediction.reviews import PADDING_TOKEN, UNKNOWN_TOKEN
 from tests.networks import LINEAR, new_model, new_training
 from tests.project import merge_changes
 
@@ -169,14 +168,3 @@ def test_linear_model_starts_undecided_and_learns_which_words_matter() -> None:
     assert np.asarray(training.model(x)) == pytest.approx(0.5)
     training.fit(lambda: None)
     assert training.metrics["accuracy"] > 0.95
-
-
-def test_gradient_of_a_word_is_that_of_the_ngrams_that_first_end_with_it() -> None:
-    model = new_model(**LINEAR)
-    index = np.zeros((linear.SLOTS, 2))
-    index[hash_of(5)] = [0, 2]
-    model.get_layer(linear.INDEX).set_weights([index])
-    model.get_layer(linear.LOG_RATIO).set_weights([np.arange(1001)[:, None]])
-    model.get_layer("probability").set_weights([np.ones((1, 1)), np.zeros(1)])
-    norms = gradient_norms(model, np.array([[0, 0, 5, 0, 5, 0]]))
-    assert norms.tolist() == [[0, 0, 2, 0, 0, 0]]

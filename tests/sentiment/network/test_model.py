@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentiment.network.model import build_model, save_model
+from sentiment.network.model import build_model, build_seeded_model, compile_model, save_model
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
 from sentiment.prediction.keras_classifier import load_keras_model
-from tests.networks import new_model, pad_params
+from tests.networks import new_model, pad_params, train_params
 
 pytestmark = pytest.mark.slow
 BEFORE = [0, 0, 0, 7, 8, 9]
@@ -28,12 +28,19 @@ def probabilities(*reviews: list[int], **train: Any) -> list[float]:
 
 def test_default_model_is_embedding_lstm_dense() -> None:
     load_keras()
-    model = build_model(TrainParams(), PadParams(), reviews=20_000)
+    model = build_model(TrainParams(), PadParams())
+    compile_model(model, TrainParams(), reviews=20_000)
     parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
     assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]
     assert model.get_layer("probability").activation.__name__ == "sigmoid"
     assert type(model.optimizer).__name__ == "Adam"
     assert model.loss.name == "binary_crossentropy"
+
+
+def test_initial_weights_follow_from_the_seed_alone() -> None:
+    first, second = (build_seeded_model(train_params(seed=3), pad_params()) for _ in "ab")
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_masked_predictions_equal_stock_keras() -> None:

@@ -10,13 +10,13 @@ import pytest
 from sentiment.prediction import tokenizer
 from sentiment.prediction.explanation import explain, log_odds, prefix_predictions
 from sentiment.prediction.keras_classifier import KerasClassifier
-from sentiment.prediction.labels import label_probabilities
 from sentiment.prediction.pyfunc_model import SentimentModel
-from sentiment.prediction.tokenizer import Layout, ReadLimits
+from sentiment.prediction.reviews import Layout
 from tests.networks import new_model
 
 pytestmark = pytest.mark.slow
 LAYOUT = Layout(num_words=20, max_length=6, padding="pre", truncating="pre")
+LABELS = ["negative", "positive"]
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 CONTENT = "Well: a FINE film, rare"
 LONG = "dull " * 4 + "a fine film a fine film"
@@ -28,8 +28,9 @@ def served_once() -> SentimentModel:
     model = SentimentModel()
     model.word_index = RANKS
     model.tokenizer = tokenizer.KERAS
+    model.labels = LABELS
     model.threshold = 0.5
-    model.limits = ReadLimits.of_layout(LAYOUT)
+    model.layout = LAYOUT
     model.classifier = KerasClassifier(new_model(), LAYOUT)
     return model
 
@@ -45,8 +46,9 @@ def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel)
     explanation = explain(served, CONTENT)
     assert [CONTENT[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
     ranks = [tokenizer.encode(content, RANKS).ranks for content in (CONTENT, "a rare film rare")]
-    whole, without = served.classifier.predict_probability(ranks)
-    assert explanation.probability == label_probabilities(whole)[explanation.label]
+    label = LABELS.index(explanation.label)
+    whole, without = served.classifier.predict(ranks)[:, label]
+    assert explanation.probability == whole
     effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
     assert explanation.words[1].log_odds == pytest.approx(effect, abs=1e-5)
     assert explanation.words[3].log_odds == 0  # its rank is too large, so it is unknown anyway
@@ -57,9 +59,8 @@ def test_prefix_prediction_is_the_prediction_for_the_prefix(served: SentimentMod
     words = [CONTENT[prefix.start : prefix.end] for prefix in prefixes]
     assert words == ["a", "FINE", "film", "rare"]
     cut = pd.DataFrame({"text": [CONTENT[: prefix.end] for prefix in prefixes]})
-    predictions = served.predict(None, cut)["probabilities"]
-    positive = [probabilities["positive"] for probabilities in predictions]
-    assert [prefix.probability for prefix in prefixes] == positive
+    expected = served.predict(None, cut)["probabilities"].tolist()
+    assert [prefix.probabilities for prefix in prefixes] == expected
 
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
@@ -77,8 +78,7 @@ def test_truncated_words_have_no_attribution_and_the_last_prefix_is_the_text(
     explanation = explain(served, LONG)
     assert [word.start for word in explanation.words] == starts
     assert [prefix.start for prefix in prefixes] == starts
-    last = label_probabilities(np.float32(prefixes[-1].probability))
-    assert explanation.probability == last[explanation.label]
+    assert explanation.probability == prefixes[-1].probabilities[explanation.label]
 
 
 def test_text_without_known_words_has_no_attributions(served: SentimentModel) -> None:
@@ -88,7 +88,8 @@ def test_text_without_known_words_has_no_attributions(served: SentimentModel) ->
 
 
 def test_log_odds_are_finite_even_for_certain_predictions() -> None:
-    low, *middle, high = log_odds(np.array([0, 0.5, 0.75, 1], np.float32))
+    first = np.array([0, 0.5, 0.75, 1], np.float32)
+    low, *middle, high = log_odds(np.stack([first, 1 - first], axis=1), 0)
     assert middle == pytest.approx([0, np.log(3)])
     assert -20 < low < -15
     assert high == pytest.approx(-low)

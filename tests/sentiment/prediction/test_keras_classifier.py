@@ -59,8 +59,9 @@ def test_bits_of_a_prediction_do_not_depend_on_other_reviews(
     predictor = BatchPredictor(model)
     probabilities = predictor(tokens)
     assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities, predictor.model(tokens)[:, 0], atol=1e-6)
-    assert np.ptp(probabilities) > 0
+    np.testing.assert_allclose(probabilities[:, 1], predictor.model(tokens)[:, 0], atol=1e-6)
+    assert np.ptp(probabilities[:, 1]) > 0
+    assert predictor(tokens[:0]).shape == (0, 2)
     alone = np.concatenate([predictor(tokens[row : row + 1]) for row in range(REVIEWS)])
     shifted = np.concatenate([predictor(tokens[:3]), predictor(tokens[3:3]), predictor(tokens[3:])])
     np.testing.assert_array_equal(alone, probabilities)

@@ -1,7 +1,9 @@
 """The registered model predicts label and probability of raw texts."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,6 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from sentiment.network.model import save_model
-from sentiment.padding import layout
 from sentiment.prediction import tokenizer
 from sentiment.prediction.keras_classifier import BatchPredictor
 from sentiment.prediction.pyfunc_model import (
@@ -19,9 +20,11 @@ from sentiment.prediction.pyfunc_model import (
     Prediction,
     SentimentModel,
 )
+from sentiment.prediction.reviews import pad_ranks
 from tests.networks import new_model, pad_params
 
 pytestmark = pytest.mark.slow
+LABELS = ["bad", "good"]
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 
 
@@ -29,7 +32,12 @@ RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
     """Return a small untrained model, loaded from the files of a registered model."""
     folder = tmp_path_factory.mktemp("model")
-    config = {"layout": pad_params().model_dump(), "threshold": 0.5, "tokenizer": "keras"}
+    config = {
+        "labels": LABELS,
+        "layout": pad_params().model_dump(),
+        "threshold": 0.5,
+        "tokenizer": "keras",
+    }
     save_model(new_model(), folder / MODEL_ARTIFACT)
     (folder / WORD_INDEX_ARTIFACT).write_text(json.dumps(RANKS))
     (folder / CONFIG_ARTIFACT).write_text(json.dumps(config))
@@ -44,13 +52,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
 def test_predictions_are_those_of_the_model_for_the_encoded_texts(served: SentimentModel) -> None:
     texts = ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
-    rows = tokenizer.pad_ranks(
-        [tokenizer.encode(content, RANKS).ranks for content in texts], layout(pad_params())
+    rows = pad_ranks(
+        [tokenizer.encode(content, RANKS).ranks for content in texts], pad_params().layout
     )
     expected = BatchPredictor(new_model())(rows)
-    positive = [probabilities["positive"] for probabilities in table["probabilities"]]
-    np.testing.assert_array_equal(np.array(positive, np.float32), expected)
-    assert table["label"].tolist() == [served.label_of(probability) for probability in expected]
+    of_labels = pd.DataFrame(table["probabilities"].tolist())
+    assert list(of_labels) == LABELS
+    np.testing.assert_array_equal(of_labels.to_numpy(np.float32), expected)
+    assert table["label"].tolist() == [LABELS[row.argmax()] for row in expected]
     assert table["probability"][2] == table["probability"][3]  # no known word in either
     assert len(served.predict(None, pd.DataFrame({"text": []}))) == 0
 
@@ -59,7 +68,7 @@ def test_probability_is_that_of_the_label(
     served: SentimentModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = pd.DataFrame({"text": ["A fine film", "dull"]})
-    for threshold, label in ((0.0, "positive"), (1.0, "negative")):
+    for threshold, label in ((0.0, "good"), (1.0, "bad")):
         monkeypatch.setattr(served, "threshold", threshold)
         table = served.predict(None, texts)
         assert table["label"].tolist() == [label, label]
@@ -70,17 +79,19 @@ def test_probability_is_that_of_the_label(
 
 
 def test_prediction_says_how_much_of_the_text_is_read(served: SentimentModel) -> None:
-    short, long = served.predict_texts(["a rare, unheard film", "dull " * 6])
+    short, long = served.predict_texts(["a rare, unheard film", "dull " * 7])
     assert isinstance(short, Prediction)
     assert (short.words, short.unknown_words, short.truncated) == (4, 2, False)
-    assert (long.words, long.unknown_words, long.truncated) == (6, 0, True)
+    assert (long.words, long.unknown_words, long.truncated) == (7, 0, True)
 
 
-def test_probability_of_the_threshold_itself_is_negative() -> None:
-    model = SentimentModel()
-    model.threshold = 0.75
-    labels = [model.label_of(np.float32(probability)) for probability in (0.5, 0.75, 0.8)]
-    assert labels == ["negative", "negative", "positive"]
+@pytest.mark.parametrize(("truncating", "words_read"), [("pre", 6), ("post", 5)])
+def test_a_text_that_is_read_whole_is_not_truncated(
+    served: SentimentModel, monkeypatch: pytest.MonkeyPatch, truncating: Any, words_read: int
+) -> None:
+    monkeypatch.setattr(served, "layout", replace(served.layout, truncating=truncating))
+    texts = ["dull " * words for words in (words_read, words_read + 1)]
+    assert [each.truncated for each in served.predict_texts(texts)] == [False, True]
 
 
 @pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])

@@ -3,7 +3,6 @@
 import json
 import string
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis.strategies import characters
@@ -11,9 +10,7 @@ from hypothesis.strategies import text as hypothesis_texts
 
 from sentiment.data import imdb
 from sentiment.prediction import tokenizer
-from sentiment.prediction.tokenizer import Encoded, Layout, ReadLimits, Reviews
 
-LAYOUT = Layout(num_words=12, max_length=6, padding="pre", truncating="pre")
 RANKS = {"the": 1, "isn't": 2, "it": 3, "br": 4, "åge": 5, "Åge": 6, "rare": 20, "naïve": 7}
 RANKS |= {"i̇yi": 8, "i̇yi̇": 9, "film": 10}
 
@@ -75,43 +72,5 @@ def test_words_have_their_spans() -> None:
     assert [content[word.start : word.end] for word in words] == ["İyi", "İYİ", "film"]
 
 
-def test_texts_get_a_start_token_and_padding() -> None:
-    texts = {
-        "the it": [0, 0, 0, 1, 4, 6],
-        "rare": [0, 0, 0, 0, 1, 2],
-        "unheard": [0, 0, 0, 0, 0, 1],
-        "the " * 5 + "it": [4, 4, 4, 4, 4, 6],
-    }
-    ranks = [tokenizer.encode(content, RANKS).ranks for content in texts]
-    assert tokenizer.pad_ranks(ranks, LAYOUT).tolist() == [*texts.values()]
-    assert tokenizer.pad_ranks([], LAYOUT).shape == (0, 6)
-
-
-@pytest.mark.parametrize(
-    ("num_words", "dtype"), [(256, "uint8"), (257, "uint16"), (65_537, "uint32")]
-)
-def test_token_dtype_is_the_smallest_that_fits(num_words: int, dtype: str) -> None:
-    assert tokenizer.token_dtype(num_words) == np.dtype(dtype)
-
-
-def test_model_reads_the_ranks_and_words_that_its_layout_has_room_for() -> None:
-    limits = ReadLimits.of_layout(LAYOUT)
-    assert limits == (8, 5)  # token ids from 4 to 11; the start token takes one column
-    rows = tokenizer.pad_ranks([[limits.max_rank], [limits.max_rank + 1]], LAYOUT)
-    assert rows[:, -1].tolist() == [11, tokenizer.UNKNOWN_TOKEN]
-    assert limits.count_unknown(Encoded([8, 9, 1], word_count=5)) == 3
-    assert [limits.is_truncated(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
-
-
-def test_rarer_words_of_each_review_are_counted() -> None:
-    reviews = Reviews.from_lists([[1, 9, 8], [], [9, 9, 10], [8]], np.zeros(4, int))
-    assert reviews.lengths.tolist() == [3, 0, 3, 1]
-    assert reviews.count_rarer(8).tolist() == [1, 0, 3, 0]
-    assert Reviews.from_lists([], np.zeros(0, int)).count_rarer(8).tolist() == []
-
-
-def test_reviews_have_the_same_hash_only_if_all_words_are_the_same() -> None:
-    lists = [[1, 2], [2, 1], [1], [1, 2], [], [1, 2, 1]]
-    hashes = tokenizer.review_hashes(Reviews.from_lists(lists, np.zeros(6, int)))
-    assert hashes[0] == hashes[3]
-    assert len(set(hashes.tolist())) == 5
+def test_words_without_a_rank_or_with_a_greater_one_are_unknown() -> None:
+    assert tokenizer.Encoded([8, 9, 1], word_count=5).count_unknown(8) == 3

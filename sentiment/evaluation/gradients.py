@@ -5,10 +5,9 @@ cannot find out that the word mattered, as Hochreiter found (1991, *Untersuchung
 neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
 proceedings.mlr.press/v28/pascanu13).
 
-The measure is the norm of the gradient of the loss with respect to the word's vector. In a linear
-model, these are the weights of the n-grams that end with the word. It says how strongly a small
-change of the vector changes the predictions for these reviews. It says neither whether the model
-uses the word, nor what another training would have learned.
+The measure is the norm of the gradient of the loss with respect to the word's vector. It says how
+strongly a small change of the vector changes the predictions for these reviews. It says neither
+whether the model uses the word, nor what another training would have learned.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,29 +16,38 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.prediction.tokenizer import PADDING_TOKEN
+from sentiment.prediction.reviews import PADDING_TOKEN
 
 if TYPE_CHECKING:
     import keras
 
 MAX_REVIEWS = 256  # more reviews reduce the error of the means, and take longer
 GRADIENT_BATCH_SIZE = 64  # reviews in a batch
-VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE = 0.1  # over the reviews
 UPPER_QUANTILE = 0.9
+NO_GRADIENTS = pd.DataFrame(columns=["distance", "mean", "low", "high", "initial_mean"])
 
 
-def measure_gradients(model: "keras.Model", x: NDArray[Any]) -> pd.DataFrame:
-    """Return the gradient of a model at each distance, see `distance_table`.
+def measure_gradients(
+    model: "keras.Model", initial_model: "keras.Model", x: NDArray[Any]
+) -> pd.DataFrame:
+    """Return the gradients of a recurrent network before and after its training.
 
     Args:
-        model: see `gradient_norms`.
+        model: the trained network, see `gradient_norms`.
+        initial_model: the network before the first epoch.
         x: token ids, shape (all reviews, length).
+
+    Returns:
+        The columns of `distance_table`, and `initial_mean`: `mean` before the first epoch.
     """
     selected = select_reviews(x, MAX_REVIEWS)
-    norms = gradient_norms(model, selected)
-    return distance_table(norms_by_distance(norms, selected))
+    trained, initial = (
+        distance_table(norms_by_distance(gradient_norms(each, selected), selected))
+        for each in (model, initial_model)
+    )
+    return trained.assign(initial_mean=initial["mean"])
 
 
 def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
@@ -50,7 +58,7 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     norms. The gradient of the logit also exists if p is 0 or 1 in float32.
 
     Args:
-        model: see `sentiment.network.model.build_model`; trained or not. It is not changed.
+        model: a recurrent network, see `sentiment.network.model.build_model`. It is not changed.
         x: token ids, shape (reviews, length).
 
     Returns:
@@ -60,7 +68,8 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     import tensorflow as tf
 
     head = model.get_layer("probability")
-    outputs = keras.Model(model.input, [vector_output(model), head.input])
+    # Dropout is applied after the embedding.
+    outputs = keras.Model(model.input, [model.get_layer("embedding").output, head.input])
 
     def batch_norms(tokens: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -73,15 +82,6 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
         x[start : start + GRADIENT_BATCH_SIZE] for start in range(0, len(x), GRADIENT_BATCH_SIZE)
     ]
     return np.concatenate([compiled(tokens.astype(np.int32)).numpy() for tokens in batches])
-
-
-def vector_output(model: "keras.Model") -> Any:
-    """Return the output that holds each word's vector, shape (batch, length, features).
-
-    Dropout is applied after it. A linear model has the weights of the n-grams that end with a word.
-    """
-    names = {layer.name for layer in model.layers}
-    return model.get_layer(next(name for name in VECTOR_LAYERS if name in names)).output
 
 
 def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:
@@ -139,22 +139,14 @@ def distance_table(relative_norms: NDArray[np.float64]) -> pd.DataFrame:
     return pd.DataFrame({"distance": np.arange(len(mean)), **columns})
 
 
-def add_initial_mean(table: pd.DataFrame, initial: pd.DataFrame) -> pd.DataFrame:
-    """Return the gradients of a trained model with a column `initial_mean`.
-
-    Args:
-        table: the gradients, see `distance_table`.
-        initial: those before the first epoch. Distances that it lacks get NaN.
-    """
-    means = initial[["distance", "mean"]].rename(columns={"mean": "initial_mean"})
-    return table.merge(means, on="distance", how="left")
-
-
-def gradient_reach(table: pd.DataFrame) -> int:
+def gradient_reach(means: pd.Series) -> int:
     """Return the greatest distance, in words, with a mean of at least `REACH_THRESHOLD`.
 
-    The threshold is a share of the greatest mean. Without any gradient, the distance is 0.
+    Args:
+        means: the mean of each distance, from 0. The threshold is a share of the greatest one.
+
+    Returns:
+        0 without any gradient.
     """
-    means = table["mean"]
-    reached = (means > 0) & (means >= REACH_THRESHOLD * means.max())
-    return int(table["distance"][reached].max()) if reached.any() else 0
+    reached = np.flatnonzero((means > 0) & (means >= REACH_THRESHOLD * means.max()))
+    return int(reached[-1]) if len(reached) else 0

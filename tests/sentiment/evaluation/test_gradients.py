@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.network import gradients
+from sentiment.evaluation import gradients
 from sentiment.prediction.backend import load_keras
 from tests.networks import new_model, pad_params
 
@@ -39,7 +39,7 @@ def network(**changes: Any) -> "keras.Model":
 def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
     """Return the logit of each review, float64, given the vectors of its words and no padding."""
     head = model.get_layer("probability")
-    rest = load_keras().Model([model.input, gradients.vector_output(model)], head.input)
+    rest = load_keras().Model([model.input, model.get_layer("embedding").output], head.input)
     kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
     summary = rest([np.ones(vectors.shape[:2], np.int32), vectors])
     return (np.asarray(summary, np.float64) @ kernel + bias)[:, 0]
@@ -59,7 +59,7 @@ def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.nd
 @pytest.mark.parametrize("changes", NETWORKS, ids=str)
 def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) -> None:
     model = network(**changes)
-    vectors = np.asarray(load_keras().Model(model.input, gradients.vector_output(model))(x))
+    vectors = np.asarray(load_keras().Model(model.input, model.get_layer("embedding").output)(x))
     forward, backward = (differences(model, vectors, step) for step in (STEP, -STEP))
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
     smooth = np.abs(forward - backward).max(axis=2) < KINK  # otherwise another state is the maximum
@@ -94,7 +94,7 @@ def test_measuring_changes_neither_model_nor_random_numbers(x: np.ndarray) -> No
     variables = [*model.weights, *(generator.state for generator in generators)]
     assert len(generators) == 2
     before = [variable.numpy() for variable in variables]
-    gradients.measure_gradients(model, x)
+    gradients.measure_gradients(model, network(), x)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
@@ -132,5 +132,4 @@ def test_table_is_relative_to_the_last_word_or_the_greatest_mean() -> None:
     ("means", "expected"), [([1.0, 0.5, 0.01, 0.009], 2), ([1.0, 50.0, 0.4], 1), ([0.0, 0.0], 0)]
 )
 def test_reach_ends_below_the_threshold(means: list[float], expected: int) -> None:
-    table = pd.DataFrame({"distance": range(len(means)), "mean": means})
-    assert gradients.gradient_reach(table) == expected
+    assert gradients.gradient_reach(pd.Series(means)) == expected
