@@ -4,7 +4,6 @@ No text waits for others to come. A batch has the texts that came while the mode
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,10 +13,6 @@ if TYPE_CHECKING:
 
 # A request with thousands of texts is split, so that others need not wait until all are predicted.
 MAX_BATCH_TEXTS = 256
-
-
-class PredictionError(Exception):
-    """The model failed. The log of the process has the traceback."""
 
 
 class WaitingTexts(NamedTuple):
@@ -36,11 +31,7 @@ class Batcher:
         self._model_lock = asyncio.Lock()
 
     async def predict(self, texts: Sequence[str]) -> "list[Prediction]":
-        """Return a prediction for each text of a request.
-
-        Raises:
-            PredictionError: the model failed.
-        """
+        """Return a prediction for each text of a request. What the model raises is raised here."""
         predictions: list[Prediction] = []
         for start in range(0, len(texts), MAX_BATCH_TEXTS):
             predictions += await self._join_batch(texts[start : start + MAX_BATCH_TEXTS])
@@ -68,10 +59,9 @@ class Batcher:
             for waiting in batch:
                 waiting.predictions.cancel()
             raise
-        except Exception:
-            logging.getLogger(__name__).exception("The model failed on %d texts.", len(texts))
+        except Exception as error:
             for waiting in batch:
-                waiting.predictions.set_exception(PredictionError())
+                waiting.predictions.set_exception(error)
             return
         for waiting in batch:
             waiting.predictions.set_result([*islice(predictions, len(waiting.texts))])

@@ -1,4 +1,4 @@
-"""`sentiment serve`: serve a model version over HTTP."""
+"""`sentiment serve`: serve a model version over HTTP, with a page to try it."""
 
 from functools import partial
 from pathlib import Path
@@ -7,6 +7,8 @@ import click
 
 from extras.common.operations import connect_to_version, model_option
 from workflow.loopback import LOOPBACK, check_port_is_free
+
+SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
 
 
 @click.command()
@@ -23,30 +25,39 @@ from workflow.loopback import LOOPBACK, check_port_is_free
     "folder",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Log predictions in this folder.",
+    help="Log texts and predictions in this folder.",
 )
-@click.option("--log-texts", is_flag=True, help="Log the texts as well.")
-def command(port: int, model_uri: str | None, folder: Path | None, log_texts: bool) -> None:
-    """Serve the champion over HTTP, and each new champion within a minute.
+def command(port: int, model_uri: str | None, folder: Path | None) -> None:
+    """Serve the champion over HTTP, and each new champion within 20 seconds.
 
-    With --model, this version is served, whatever the champion is.
+    The server has a page to try the model. With --model, this version is served, whatever the
+    champion is.
     """
-    from extras.common.prediction_log import PredictionLog
+    import uvicorn
+
+    from extras.serve.app import create_app
     from extras.serve.champion import load_new_champion, load_version
+    from extras.serve.log import PredictionLog
     from workflow.versions import version_uri
 
-    if log_texts and folder is None:
-        raise click.UsageError("--log-texts needs a folder. Add --log FOLDER.")
     check_port_is_free(port)
     log = None
     if folder is not None:
-        log = PredictionLog(folder, log_texts)
+        log = PredictionLog(folder)
         log.check()
     version = connect_to_version(model_uri)
     served = load_version(version_uri(version))
-
-    from extras.serve.app import create_app, serve
-
     find_replacement = None if model_uri else partial(load_new_champion, version.name)
-    click.echo(f"Serving {served.version} on http://{LOOPBACK}:{port}/invocations")
-    serve(create_app(served, log, find_replacement), port)
+    app = create_app(served, log, find_replacement)
+    click.echo(
+        f"Serving {served.uri}\nPage: http://{LOOPBACK}:{port}\nAPI:  http://{LOOPBACK}:{port}/docs"
+    )
+    uvicorn.run(
+        app,
+        host=LOOPBACK,
+        port=port,
+        ws="none",  # otherwise a request for a web socket would never get a response
+        log_level="error",  # no line for each odd request
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )

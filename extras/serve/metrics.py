@@ -3,64 +3,26 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    Info,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import Counter, Histogram, Info
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import Prediction
 
+MODEL = Info("sentiment_model", "Version that predicts.")
+REQUESTS = Counter("sentiment_requests", "Requests to /invocations.", ["status"])
+SECONDS = Histogram(
+    "sentiment_request_seconds", "Seconds until a request to /invocations had its response."
+)
+PREDICTIONS = Counter("sentiment_predictions", "Texts predicted.", ["label"])
+WORDS = Counter("sentiment_words", "Words of the texts.")
+UNKNOWN_WORDS = Counter("sentiment_unknown_words", "Unknown words of the texts.")
+TRUNCATED_TEXTS = Counter("sentiment_truncated_texts", "Texts that were truncated.")
 
-class ServerMetrics:
-    """Counters of requests and predictions. Each application has its own."""
 
-    def __init__(self, version: str) -> None:
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._registry = registry
-        self._model = Info("sentiment_model", "Version that predicts.", registry=registry)
-        self._requests = Counter(
-            "sentiment_requests", "Requests to /invocations.", ["status"], registry=registry
-        )
-        self._seconds = Histogram(
-            "sentiment_request_seconds",
-            "Seconds until a request to /invocations had its response.",
-            registry=registry,
-        )
-        self._predictions = Counter(
-            "sentiment_predictions", "Texts predicted.", ["label"], registry=registry
-        )
-        self._words = Counter("sentiment_words", "Words of the texts.", registry=registry)
-        self._unknown_words = Counter(
-            "sentiment_unknown_words", "Unknown words of the texts.", registry=registry
-        )
-        self._truncated_texts = Counter(
-            "sentiment_truncated_texts", "Texts that were truncated.", registry=registry
-        )
-        self.set_version(version)
-
-    def set_version(self, version: str) -> None:
-        """Name the version that predicts from now on."""
-        self._model.info({"version": version})
-
-    def count_request(self, status: int, seconds: float) -> None:
-        """Count a request to `/invocations`."""
-        self._requests.labels(str(status)).inc()
-        self._seconds.observe(seconds)
-
-    def count_predictions(self, predictions: "Sequence[Prediction]") -> None:
-        """Count the predictions of a request."""
-        for prediction in predictions:
-            self._predictions.labels(prediction.label).inc()
-            self._words.inc(prediction.words)
-            self._unknown_words.inc(prediction.unknown_words)
-            self._truncated_texts.inc(prediction.truncated)
-
-    def to_text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+def count_predictions(predictions: "Sequence[Prediction]") -> None:
+    """Count the predictions of a request."""
+    for prediction in predictions:
+        PREDICTIONS.labels(prediction.label).inc()
+        WORDS.inc(prediction.words)
+        UNKNOWN_WORDS.inc(prediction.unknown_words)
+        TRUNCATED_TEXTS.inc(prediction.truncated)

@@ -1,4 +1,4 @@
-"""A real server predicts raw texts as the evaluation did, and follows the champion."""
+"""A real server predicts raw texts as the evaluation did, follows the champion, and has a page."""
 
 import json
 import signal
@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,33 +15,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
+from sentiment.prediction.explanation import explain
+from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
 from tests.conftest import Command, use_store
-from tests.project import MODEL, ROOT, Project, free_port, wait_for, wait_until
+from tests.project import MODEL, Project, free_port, wait_for, wait_until
 from workflow import files, versions
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
 SECOND = f"models:/{MODEL}/2"
-HANDSHAKE = (
-    b"POST /invocations HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"Content-Type: application/json\r\nContent-Length: 17\r\n\r\n"
-    b'{"inputs": ["a"]}'
-)
-STUB_SERVER = """
-import sys
-sys.path.insert(0, {root!r})
-from extras.serve.app import create_app, serve
-from extras.serve.batching import Batcher
-from extras.serve.champion import ServedModel
-from tests.extras.serve.stub_model import StubModel
-serve(create_app(ServedModel("models:/stub/1", Batcher(StubModel().predict_texts))), {port})
+LABELS = {FIRST: {"negative", "positive"}, SECOND: {"bad", "good"}}
+REVIEW = "The plot was not good <b>film</b> 😀! The acting was dull."
+OVERFLOW = """
+const page = document.documentElement
+return page.scrollWidth - page.clientWidth
 """
 
 
 class Server(NamedTuple):
-    """A server of a project's model, and the folder of its log."""
+    """A server of a project's champion, and the folder of its log."""
 
     port: int
     log: Path
@@ -51,12 +47,13 @@ class Server(NamedTuple):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def predict(self, texts: list[str], **headers: str) -> pd.DataFrame:
-        response = requests.post(
-            f"{self.url}/invocations", json={"inputs": texts}, headers=headers, timeout=300
-        )
+    def post(self, path: str, body: dict[str, Any], **headers: str) -> Any:
+        response = requests.post(f"{self.url}/{path}", json=body, headers=headers, timeout=300)
         assert response.status_code == 200, response.text
-        return pd.DataFrame(response.json()["predictions"])
+        return response.json()
+
+    def predict(self, texts: list[str], **headers: str) -> Any:
+        return self.post("invocations", {"inputs": texts}, **headers)
 
     def version(self) -> str:
         return str(requests.get(f"{self.url}/version", timeout=300).json()["model"])
@@ -68,32 +65,36 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="module")
 def served(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Copy the finished project, and add a second version, of the same model."""
-    project = finished_once.copy(tmp_path_factory.mktemp("served") / "project")
+    """Copy the finished project, and add a second version, whose labels have other names."""
+    folder = tmp_path_factory.mktemp("served")
+    project = finished_once.copy(folder / "project")
     with pytest.MonkeyPatch.context() as patch:
         use_store(project, patch)
+        mlflow.artifacts.download_artifacts(FIRST, dst_path=str(folder / "model"))
+        config = folder / "model" / "artifacts" / "config.json"
+        changed = json.loads(config.read_bytes()) | {"labels": ["bad", "good"]}
+        config.write_text(json.dumps(changed), encoding="utf-8")
         client = mlflow.MlflowClient()
         first = client.get_model_version(MODEL, "1")
-        client.create_model_version(
-            MODEL, str(first.source), first.run_id, first.tags, model_id=first.model_id
-        )
+        client.create_model_version(MODEL, str(folder / "model"), first.run_id, first.tags)
     return project
 
 
 @pytest.fixture(scope="module")
 def server(served: Project) -> Iterator[Server]:
-    """Serve the champion, log its predictions with their texts, and end the server by Ctrl-C."""
+    """Serve the champion, log its predictions, and end the server as a process manager does."""
     server = Server(free_port(), served.path / "log")
-    options = [f"--port={server.port}", "--log=log", "--log-texts"]
-    process = served.start(sys.executable, "-m", "cli", "serve", *options)
+    process = served.start(
+        sys.executable, "-m", "cli", "serve", f"--port={server.port}", "--log=log"
+    )
     try:
         wait_for(f"{server.url}/health")
         yield server
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
-    assert output.startswith(f"Serving {FIRST} on {server.url}/invocations\n")
+    assert process.returncode == -signal.SIGTERM
+    assert output.startswith(f"Serving {FIRST}\n")
     assert "Traceback" not in output
     assert "WARNING" not in output  # uvicorn's, about odd requests
 
@@ -109,92 +110,119 @@ def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
     )
 
 
-def assert_same_probabilities(served: pd.DataFrame, reviews: pd.DataFrame) -> None:
-    for label in ("negative", "positive"):
-        probabilities = np.array([row[label] for row in served["probabilities"]], np.float32)
-        np.testing.assert_array_equal(probabilities, reviews[f"probability_{label}"])
-
-
-def test_served_probabilities_are_those_of_the_evaluation_to_the_bit(
-    server: Server, reviews: pd.DataFrame
-) -> None:
-    served = server.predict(reviews["text"].tolist())
-    assert_same_probabilities(served, reviews)
-    assert served["label"].tolist() == reviews["predicted"].tolist()
-
-
-def test_probabilities_do_not_depend_on_other_requests(
+def test_concurrent_requests_get_the_predictions_of_the_evaluation_to_the_bit(
     server: Server, reviews: pd.DataFrame
 ) -> None:
     with ThreadPoolExecutor(16) as pool:
-        served = pool.map(lambda text: server.predict([text]), reviews["text"])
-        assert_same_probabilities(pd.concat(served), reviews)
+        responses = [*pool.map(lambda text: server.predict([text]), reviews["text"])]
+    predictions = [response["predictions"][0] for response in responses]
+    assert [each["label"] for each in predictions] == reviews["predicted"].tolist()
+    for label in LABELS[FIRST]:
+        probabilities = np.array([each["probabilities"][label] for each in predictions], np.float32)
+        np.testing.assert_array_equal(probabilities, reviews[f"probability_{label}"])
 
 
-def test_each_text_is_logged_for_the_owner_alone(server: Server) -> None:
-    texts = ["zzzunheard", "dull " * 300]
-    server.predict(texts, **{"X-Request-Id": "mine"})
-    logged = [line for line in server.read_log() if line["request_id"].startswith("mine")]
-    assert [line["text"] for line in logged] == texts
-    assert [line["words"] for line in logged] == [1, 300]
-    assert logged[0]["unknown_share"] == 1
-    modes = {path.stat().st_mode & 0o777 for path in server.log.iterdir()}
-    assert modes == {0o600}
+@pytest.mark.usefixtures("finished")
+def test_explanation_has_all_pieces_of_the_text_and_the_numbers_of_the_model(
+    server: Server,
+) -> None:
+    explained = server.post("explain", {"text": REVIEW})
+    expected = explain(versions.load_model(FIRST), REVIEW)
+    assert explained["version"] == FIRST
+    assert (explained["label"], explained["probability"]) == expected[:2]
+    assert "".join(piece["text"] for piece in explained["pieces"]) == REVIEW
+    words = [piece for piece in explained["pieces"] if piece["log_odds"] is not None]
+    assert [(word["text"], word["log_odds"]) for word in words] == [
+        (REVIEW[word.start : word.end], word.log_odds) for word in expected.words
+    ]
+    assert words[-1]["probability"] == expected.probability
 
 
-def test_request_to_upgrade_to_a_web_socket_gets_a_prediction(server: Server) -> None:
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=300)) as client:
-        client.sendall(HANDSHAKE)
-        assert client.recv(2**16).startswith(b"HTTP/1.1 200 OK\r\n")
+def write_text(browser: webdriver.Chrome, content: str) -> None:
+    """Type a text by the keyboard alone. The box has the focus once the page is loaded."""
+    box = browser.switch_to.active_element
+    assert box.accessible_name == "Text"
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(Keys.DELETE)
+    browser.execute_cdp_cmd("Input.insertText", {"text": content})  # keys have no emoji
+    box.send_keys(Keys.CONTROL, Keys.ENTER)
 
 
-def test_new_champion_is_served_without_losing_a_request(
+def resize(browser: webdriver.Chrome, width: int) -> None:
+    """Set the width of the page in pixels. A window cannot be as narrow as a phone."""
+    metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def check_explanation(browser: webdriver.Chrome, explained: dict[str, Any]) -> None:
+    """Check the text with its colored words, and the chart."""
+    words = [piece for piece in explained["pieces"] if piece["log_odds"] is not None]
+    assert browser.find_element(By.ID, "words").text == REVIEW
+    strongest = max(words, key=lambda word: abs(word["log_odds"]))
+    effect = "opposes" if strongest["log_odds"] < 0 else "supports"
+    marks = browser.find_elements(By.CSS_SELECTOR, f"#words mark.{effect}")
+    assert strongest["text"] in [mark.text for mark in marks]
+    points = browser.find_elements(By.CSS_SELECTOR, "#chart circle")
+    heights = [float(str(point.get_attribute("cy"))) for point in points]
+    probabilities = [word["probability"] for word in words]
+    assert np.corrcoef(heights, probabilities)[0, 1] < -0.999  # y grows downwards
+
+
+def test_page_shows_label_words_and_chart_at_any_width(server: Server, tmp_path: Path) -> None:
+    explained = server.post("explain", {"text": REVIEW})
+    verdict = f"{explained['label']} {100 * explained['probability']:.1f}%"
+    with chromium(tmp_path / "profile") as browser:
+        for width in (1200, 320):
+            resize(browser, width)
+            open_page(browser, server.url, FIRST, "0 of 20,000 characters")
+            write_text(browser, "")
+            assert "There is no text." in text(browser)
+            write_text(browser, REVIEW)
+            WebDriverWait(browser, SECONDS).until(lambda page: verdict in text(page))
+            assert "There is no text." not in text(browser)
+            check_explanation(browser, explained)
+            assert browser.execute_script(OVERFLOW) == 0
+            keep_screenshot(browser, f"serve-{width}")
+        # What the page's policy refuses would be here.
+        assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+def test_new_champion_is_served_without_a_lost_or_mixed_response(
     server: Server, served: Project, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_store(served, monkeypatch)
     run_id = str(mlflow.MlflowClient().get_model_version(MODEL, "2").run_id)
     is_over = threading.Event()
 
-    def predict_until_over() -> int:
-        count = 0
+    def predict_until_over() -> list[Any]:
+        responses = []
         while not is_over.is_set():
-            server.predict(["a fine film"], **{"X-Request-Id": "follow"})
-            count += 1
-        return count
+            responses.append(server.predict(["a fine film"] * 20, **{"X-Request-Id": "follow"}))
+        return responses
 
     with ThreadPoolExecutor() as pool:
-        count = pool.submit(predict_until_over)
+        clients = [pool.submit(predict_until_over) for _ in range(3)]
         try:
-            wait_until(lambda: "follow" in {line["request_id"] for line in server.read_log()})
             assert server.version() == FIRST
             sentiment("promote", run_id)
             wait_until(lambda: server.version() == SECOND)
         finally:
             is_over.set()
-    server.predict(["a fine film"], **{"X-Request-Id": "follow"})
-    logged = [line["version"] for line in server.read_log() if line["request_id"] == "follow"]
-    assert len(logged) == count.result() + 1
-    assert logged[0] == FIRST
-    assert logged[-1] == SECOND
-
-
-def test_signal_of_a_process_manager_ends_the_server(fresh: Project) -> None:
-    port = free_port()
-    process = fresh.start(sys.executable, "-c", STUB_SERVER.format(root=str(ROOT), port=port))
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health")
-    finally:
-        process.terminate()
-        output, _ = process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGTERM
-    assert output == ""
+        responses = [response for client in clients for response in client.result()]
+    responses.append(server.predict(["a fine film"] * 20, **{"X-Request-Id": "follow"}))
+    assert {response["version"] for response in responses} == {FIRST, SECOND}
+    for response in responses:
+        labels = {label for each in response["predictions"] for label in each["probabilities"]}
+        assert labels == LABELS[response["version"]]
+    logged = [line for line in server.read_log() if line["request_id"].startswith("follow")]
+    assert len(logged) == 20 * len(responses)
+    assert all(line["probabilities"].keys() == LABELS[line["version"]] for line in logged)
 
 
 def test_arguments_are_refused_before_a_model_is_loaded(
     in_tmp_path: Path, sentiment: Command
 ) -> None:
     port = str(free_port())
-    assert "Add --log FOLDER" in sentiment("serve", "--port", port, "--log-texts", status=2)
     refusal = sentiment.fail("serve", "--port", port, "--log", __file__)
     assert refusal.startswith(f"Error: Predictions cannot be logged in {__file__}: ")
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,0 +1,34 @@
+"""Explain the prediction for a text by the pieces of the text.
+
+Pieces rather than positions: JavaScript counts an emoji as two characters, and Python as one.
+"""
+
+from typing import TYPE_CHECKING
+
+from extras.serve.schemas import ExplanationResponse, Piece
+from sentiment.prediction.explanation import explain, prefix_predictions
+
+if TYPE_CHECKING:
+    from sentiment.prediction.pyfunc_model import SentimentModel
+
+
+def explain_text(version: str, model: "SentimentModel", text: str) -> ExplanationResponse:
+    """Return the prediction for a text, with what each word that the model reads contributes."""
+    explanation = explain(model, text)
+    label = explanation.label
+    prefixes = prefix_predictions(model, text)
+    pieces = []
+    end = 0
+    for word, prefix in zip(explanation.words, prefixes, strict=True):
+        pieces.append(Piece(text=text[end : word.start]))
+        end = word.end
+        shown = text[word.start : end]
+        probability = prefix.probabilities[label]
+        pieces.append(Piece(text=shown, log_odds=word.log_odds, probability=probability))
+    pieces.append(Piece(text=text[end:]))
+    return ExplanationResponse(
+        version=version,
+        label=label,
+        probability=explanation.probability,
+        pieces=[piece for piece in pieces if piece.text],
+    )
