@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Tags of a run
 TRAINING_ID = "training.id"  # see `workflow.checkpoint.Journal`
 TRAINING_KEY = "training.key"  # see `workflow.training_key`
+REPETITION_KEY = "training.repetition_key"  # likewise
+TEST_SET = "test_set"  # see `workflow.files.FetchInputs`
 SOURCE_NAME = "mlflow.source.name"
 SOURCE = "stages/train.py"
 # Artifacts
@@ -108,6 +110,8 @@ def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
         tags={
             TRAINING_ID: journal.training_id,
             TRAINING_KEY: inputs.key,
+            REPETITION_KEY: inputs.repetition_key,
+            TEST_SET: inputs.test_set,
             SOURCE_NAME: SOURCE,  # also if `sentiment sync` makes the run
             **journal.tags,
         },

@@ -1,109 +1,113 @@
-"""`sentiment compare`: show what differs between runs, and whether one of two is better."""
+"""`sentiment compare`: whether params or models are better than others by more than chance."""
 
-import string
 from typing import TYPE_CHECKING
 
 import click
 
-from extras.common import operations
 from sentiment.errors import UserError
 from workflow import registry, store, versions
+from workflow.params_file import load_params
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run
-
-    from extras.compare.comparison import Side
 
 
 @click.command()
-@click.argument("names", metavar="RUN RUN [RUN]...", nargs=-1)
+@click.argument("names", metavar="[RUN RUN]", nargs=-1)
 def command(names: tuple[str, ...]) -> None:
-    """Show the params and the metrics that differ between runs.
+    """Show the mean test accuracy of each set of params over its seeds, or compare two RUNs.
 
-    A RUN is the id of a run in MLflow, or `champion`. A run with child runs that were evaluated,
-    such as several seeds, stands for them. Two runs are compared by a statistical test.
+    A RUN is the id of a run in MLflow or its beginning, `champion`, or a version such as
+    models:/imdb-sentiment/1. To train another seed: dvc exp run -S train.seed=43
     """
-    if not 2 <= len(names) <= len(string.ascii_uppercase):
-        raise click.UsageError(f"Name 2 to {len(string.ascii_uppercase)} runs.")
-    for name in names:
-        if name != registry.CHAMPION and not registry.RUN_ID.fullmatch(name):
-            raise click.BadParameter(f"{name} is no id of a run. `sentiment ui` shows the ids.")
-    from extras.compare.comparison import describe_runs
+    if len(names) not in (0, 2):
+        raise click.UsageError(
+            "Name two runs or none. To compare more, select them in MLflow, and press Compare."
+        )
+    from extras.compare import report
+    from extras.compare.groups import group_runs
 
+    dataset = load_params().fetch.name
     store.connect_to_read()
     with store.store_errors():
-        sides = [
-            read_side(letter, name)
-            for letter, name in zip(string.ascii_uppercase, names, strict=False)
-        ]
-        check_comparable(sides)
-        click.echo(describe_runs(sides))
+        runs = find_evaluated_runs(registry.registered_name(dataset))
+        groups = group_runs(runs)
+        if not names:
+            click.echo(report.describe_groups(list(groups.values())))
+            return
+        a, b = (find_run(name, runs, dataset) for name in names)
+        predictions = predictions_for_one_test_set(a, b)
+    click.echo(report.describe_runs(a, b, predictions, groups))
 
 
-def read_side(letter: str, name: str) -> "Side":
-    """Read a run or its child runs from the store.
+def find_evaluated_runs(name: str) -> "list[Run]":
+    """Return the finished runs of an experiment that have a complete evaluation, newest first.
 
     Raises:
-        UserError: there is no such run, or it was not evaluated.
+        UserError: there are none.
     """
     import mlflow
 
-    from extras.compare.comparison import Side
+    from workflow.publish import EVALUATION
 
+    experiment = mlflow.get_experiment_by_name(name)
+    runs: list[Run] = []
+    if experiment is not None:
+        runs = mlflow.search_runs(
+            [experiment.experiment_id],
+            f"attributes.status = 'FINISHED' AND tags.`{EVALUATION}` != ''",
+            order_by=["attributes.start_time DESC"],
+            output_format="list",
+        )
+    if not runs:
+        raise UserError(
+            f"The experiment {name} has no finished run with an evaluation. To make one: sentiment "
+            "repro"
+        )
+    return runs
+
+
+def find_run(name: str, runs: "list[Run]", dataset: str) -> "Run":
+    """Return the run with an id, that of a version, or the champion's.
+
+    Args:
+        name: what the user has typed.
+        runs: the runs that can be compared.
+        dataset: the name of the dataset.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    run_id = name
     if name == registry.CHAMPION:
-        name = str(operations.connect_to_version(None).run_id)
-    run = find_run(name)
-    is_child = f"tags.`mlflow.parentRunId` = '{name}'"
-    children = mlflow.MlflowClient().search_runs(
-        [run.info.experiment_id], is_child, order_by=["attributes.start_time ASC"]
-    )
-    evaluated: list[Run] = list(children) or [run]
-    for each in evaluated:
-        if "test_accuracy" not in each.data.metrics:
-            raise UserError(f"Run {each.info.run_id} was not evaluated. Name another run.")
-    return Side(
-        letter=letter,
-        run_id=name,
-        name=str(run.info.run_name),
-        run_ids=[str(each.info.run_id) for each in evaluated],
-        params=[each.data.params for each in evaluated],
-        metrics=[each.data.metrics for each in evaluated],
-        evaluations=[versions.download_evaluation(each.info.run_id) for each in evaluated],
-    )
+        run_id = str(versions.resolve_version(None, dataset).run_id)
+    elif name.startswith("models:"):
+        run_id = str(versions.resolve_version(name, dataset).run_id)
+    found = [run for run in runs if run.info.run_id.startswith(run_id)]
+    if not found:
+        raise UserError(
+            f"{name}: the experiment {registry.registered_name(dataset)} has no finished run with "
+            f"an evaluation whose id begins with {run_id}. `sentiment ui` shows the ids."
+        )
+    if len(found) > 1:
+        raise UserError(f"{name}: {len(found)} ids of runs begin with it. Write more of the id.")
+    return found[0]
 
 
-def find_run(run_id: str) -> "Run":
-    """Return the run with this id.
+def predictions_for_one_test_set(a: "Run", b: "Run") -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Return the predictions of two runs for the same reviews.
 
     Raises:
-        UserError: the store has no such run.
+        UserError: it is one run, an evaluation is missing or damaged, or the test sets differ.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return mlflow.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in store.NOT_FOUND_CODES:
-            raise
-        raise UserError(f"The tracking store has no run {run_id}.") from None
-
-
-def check_comparable(sides: "list[Side]") -> None:
-    """Check that all runs differ and were evaluated on the same test set.
-
-    Raises:
-        UserError: they cannot be compared.
-    """
-    run_ids = [run_id for side in sides for run_id in side.run_ids]
-    repeated = sorted({run_id for run_id in run_ids if run_ids.count(run_id) > 1})
-    if repeated:
-        raise UserError(f"Run {repeated[0]} is named twice. Name runs that differ.")
-    first = sides[0]
-    for side in sides:
-        for evaluation in side.evaluations:
-            if evaluation.inputs.test_set != first.evaluations[0].inputs.test_set:
-                raise UserError(
-                    f"{first.run_id} and {side.run_id} were evaluated on different test sets. "
-                    "Name runs of the same dataset."
-                )
+    run_ids = [run.info.run_id for run in (a, b)]
+    if run_ids[0] == run_ids[1]:
+        raise UserError(f"Run {run_ids[0]} is named twice. Name two runs that differ.")
+    evaluation_a, evaluation_b = map(versions.download_evaluation, run_ids)
+    if evaluation_a.inputs.test_set != evaluation_b.inputs.test_set:
+        raise UserError(
+            f"{' and '.join(run_ids)} were evaluated on different test sets. Name runs of the same "
+            "dataset."
+        )
+    return evaluation_a.predictions, evaluation_b.predictions

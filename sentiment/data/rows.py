@@ -98,6 +98,10 @@ class _InvalidRowError(Exception):
     """A row that cannot be used. The message has its number and the problem."""
 
 
+class _RepeatedKeyError(ValueError):
+    """A JSON object has the same key twice."""
+
+
 def _check(number: int, values: dict[str, Any], columns: Columns) -> Row:
     """Return a row with its label and its id as texts.
 
@@ -156,6 +160,8 @@ def _read_json(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(filter(str.strip, file), 1):
             try:
                 values = json.loads(line, object_pairs_hook=_unique)
+            except _RepeatedKeyError as error:
+                raise _InvalidRowError(f"row {number}: {error}") from None
             except (ValueError, RecursionError):
                 values = None
             if not isinstance(values, dict):
@@ -168,7 +174,7 @@ def _read_json(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("an object has the same key twice")
+        raise _RepeatedKeyError("an object has the same key twice")
     return values
 
 
@@ -214,10 +220,12 @@ def _check_names(found: Sequence[str], columns: Columns) -> None:
     Raises:
         ValueError: a column is missing, or is there several times.
     """
+    if any("\0" in column for column in found):
+        raise ValueError("it looks like UTF-16, but must be UTF-8")
     for name in _names(columns):
         count = list(found).count(name)
         if count != 1:
             problem = f"{count} columns" if count else "no column"
             shown = [repr(column[:MAX_CHARACTERS_SHOWN]) for column in found[:MAX_NAMES_SHOWN]]
             names = ", ".join(shown) or "none"
-            raise ValueError(f"read as UTF-8, it has {problem} {name!r}. Its columns: {names}")
+            raise ValueError(f"it has {problem} {name!r}. Its columns: {names}")

@@ -97,14 +97,14 @@ def test_all_levels_together_are_alpha() -> None:
 
 
 @cache
-def is_promoted(only_champion: int, only_candidate: int, number: int) -> bool:
+def is_promoted(only_first: int, only_second: int, number: int) -> bool:
     """Return whether the rule promotes a candidate, by the number of reviews that one gets right.
 
     The verdict depends on nothing else, so each table is made once.
     """
-    same = REVIEWS - only_champion - only_candidate
-    champion = [True] * only_champion + [False] * only_candidate + [True] * same
-    candidate = [False] * only_champion + [True] * only_candidate + [True] * same
+    same = REVIEWS - only_first - only_second
+    champion = [True] * only_first + [False] * only_second + [True] * same
+    candidate = [False] * only_first + [True] * only_second + [True] * same
     verdict = compare_with_champion(predictions(candidate), predictions(champion), ALPHA, number)
     return verdict.outcome is Outcome.BETTER
 
@@ -116,11 +116,11 @@ def test_candidates_that_are_no_better_are_rarely_promoted() -> None:
     for _ in range(CHAMPIONS):
         champion = rng.random(REVIEWS) < ACCURACY
         candidates = rng.random((CANDIDATES, REVIEWS)) < ACCURACY
-        only_champion = (champion & ~candidates).sum(axis=1).tolist()
-        only_candidate = (candidates & ~champion).sum(axis=1).tolist()
+        only_first = (champion & ~candidates).sum(axis=1).tolist()
+        only_second = (candidates & ~champion).sum(axis=1).tolist()
         false_promotions += any(
             is_promoted(a, b, number)
-            for number, (a, b) in enumerate(zip(only_champion, only_candidate, strict=True), 1)
+            for number, (a, b) in enumerate(zip(only_first, only_second, strict=True), 1)
         )
     assert 0 < false_promotions <= ALPHA * CHAMPIONS
 

@@ -38,6 +38,8 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: Project) -> N
     assert own == {
         "training.id",
         "training.key",
+        "training.repetition_key",
+        "test_set",
         "evaluation",
         "processor",
         "tensorflow",

@@ -69,7 +69,7 @@ def test_rows_are_read_as_they_were_written(
 FINE = '{"text": "fine", "label": 1}\n'
 REFUSED: dict[str, tuple[str, bytes | str, str]] = {
     "no column": ("a.csv", "body,label\n", "no column 'text'. Its columns: 'body', 'label'"),
-    "empty": ("a.csv", "", "a.csv cannot be read: read as UTF-8, it has no column 'text'"),
+    "empty": ("a.csv", "", "a.csv cannot be read: it has no column 'text'"),
     "column twice": ("a.csv", "text,label,label\na,1,0\n", "2 columns 'label'"),
     "row too short": ("a.csv", "text,label\na,1\nsecret\n", "row 2 (line 3): the number of"),
     "row too long": ("a.csv", "text,label\na,1\nsecret,0,c\n", "fields is 3, but 2 in the header"),
@@ -81,7 +81,11 @@ REFUSED: dict[str, tuple[str, bytes | str, str]] = {
     ),
     "quote never closed": ("a.csv", 'text,label\na,1\n"secret,1\n', "a quote is not closed"),
     "Latin-1": ("a.csv", "text,label\na,1\nsecreté,0\n".encode("latin-1"), "row 2: it is not UTF"),
-    "UTF-16": ("a.csv", "text,label\na,1\n".encode("utf-16"), "read as UTF-8, it has no column"),
+    "UTF-16": (
+        "a.csv",
+        "text,label\na,1\n".encode("utf-16"),
+        "it looks like UTF-16",
+    ),
     "empty text": ("a.csv", "text,label\na,1\n,0\n", "row 2: column 'text': there is no text"),
     "invisible text": ("a.csv", 'text,label\n"\u200b \t\x07",0\n', "there is no text"),
     "empty label": ("a.csv", "text,label\na,\n", "row 1: column 'label': a text or a number is"),
@@ -92,7 +96,7 @@ REFUSED: dict[str, tuple[str, bytes | str, str]] = {
     "JSON list": ("a.jsonl", "[1]\n", "row 1: the line is not a JSON object"),
     "JSON list over lines": ("a.jsonl", f"[\n{FINE}]", "row 1: the line is not a JSON object"),
     "JSON too deep": ("a.jsonl", "[" * 100_000, "row 1: the line is not a JSON object"),
-    "JSON key twice": ("a.jsonl", '{"text": "a", "text": "b", "label": 1}', "row 1: the line"),
+    "JSON key twice": ("a.jsonl", '{"text": "a", "text": "b", "label": 1}', "the same key twice"),
     "JSON two on a line": ("a.jsonl", f"{FINE[:-1]} {FINE}", "row 1: the line is not a"),
     "JSON lone surrogate": ("a.jsonl", '{"text": "secret\\ud800", "label": 1}', "row 1: it is"),
     "JSON Latin-1": (
