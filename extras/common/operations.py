@@ -1,4 +1,4 @@
-"""Operations on model versions, such as a file prediction: their runs and their options.
+"""Operations on model versions, such as the score of a file: their runs and their options.
 
 Trainings of a dataset are in the experiment of its registered model. Operations are in another one,
 so that the table of trainings stays a table of trainings.
@@ -34,8 +34,7 @@ def connect_operations() -> str:
     name = registry.registered_name(load_params().fetch.name)
     return store.connect(
         f"{name} operations",
-        f"What was done with versions of `{name}`: predictions and evaluations of files, "
-        "monitoring and sweeps.",
+        f"What was done with versions of `{name}`: scores of files, and sweeps.",
     )
 
 

@@ -1,0 +1,86 @@
+"""`sentiment score FILE`: predict texts, and find out how they differ from a version's test set."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from extras.common.operations import connect_to_version, model_option, operation_run
+
+ALARM_STATUS = 3
+
+
+def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Check that a new file can have this path.
+
+    Raises:
+        click.BadParameter: it cannot.
+    """
+    if path is None:
+        return None
+    from extras.score.parts import WRITERS
+
+    if path.suffix not in WRITERS:
+        raise click.BadParameter(f"{path} does not end in {' or '.join(WRITERS)}.")
+    if path.exists():
+        raise click.BadParameter(f"{path} exists. Name another file, or remove it.")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"There is no folder {path.parent}. Make it.")
+    return path
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--text-column", show_default="fetch.table.text", help="Column of the texts.")
+@click.option("--label-column", help="Column of labels, which adds metrics.")
+@click.option("--id-column", help="Column that is copied to the predictions.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=check_out,
+    help="New file of predictions, .parquet or .csv.",
+)
+@model_option
+@click.option("--scheduler", help="Address of a Dask scheduler, whose workers predict.")
+def command(
+    file: Path,
+    text_column: str | None,
+    label_column: str | None,
+    id_column: str | None,
+    out: Path | None,
+    model_uri: str | None,
+    scheduler: str | None,
+) -> None:
+    """Predict the texts of FILE, and compare them with the test set of the version.
+
+    FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files, such as the log of
+    `sentiment serve`. If the command was killed, call it again: finished parts are kept. The exit
+    status is 3 for an alarm, and 0 otherwise.
+    """
+    from extras.score import parts, report, run
+    from extras.score.source import Source
+    from sentiment.data.rows import Columns
+    from sentiment.prediction.labels import labels_of_columns
+    from workflow import store, versions
+    from workflow.params_file import load_params
+
+    params = load_params()
+    text_column = text_column or params.fetch.table.text
+    source = Source(file, Columns(text_column, label_column, id_column))
+    version = connect_to_version(model_uri)
+    test_set = versions.download_evaluation(str(version.run_id)).predictions
+    labels = labels_of_columns(test_set.columns)
+    paths = run.predict_source(source, labels, str(version.source), scheduler)
+    name = click.format_filename(file, shorten=True)
+    title = f"{versions.version_uri(version)} on {name}"
+    found = report.make_report(source, paths, test_set, params.evaluate.log_texts, title)
+    click.echo(f"{title}: {found.rows:,} rows\n{report.describe(found)}")
+    with operation_run(version, f"score {name}", {"file": name}) as logged:
+        report.log_report(found)
+        if out:
+            parts.join_parts(paths, out)
+    shutil.rmtree(paths[0].parent)
+    click.echo(f"Run: {store.run_url(logged.info.experiment_id, logged.info.run_id)}")
+    if found.alarms:
+        sys.exit(ALARM_STATUS)

@@ -1,0 +1,144 @@
+"""What was found out about texts: how it is computed, described and logged."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from pyarrow import parquet
+
+from extras.score.drift import MIN_TEXTS, Texts, measure_drift, summarize
+from extras.score.parts import read_predictions
+from extras.score.source import Source
+from sentiment.evaluation.evaluate import Results, evaluate_predictions
+from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
+from workflow import files
+
+UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
+
+
+class Report(NamedTuple):
+    """What was found out about the texts of a source.
+
+    Attributes:
+        rows: number of its rows.
+        texts: what was compared of its texts. A row may have none.
+        drift: see `extras.score.drift.measure_drift`.
+        metrics: see `compare_metrics`. None: there are no labels.
+        evaluation: metrics, plots and the worst mistakes. None: there are no labels.
+    """
+
+    rows: int
+    texts: Texts
+    drift: pd.DataFrame
+    metrics: pd.DataFrame | None
+    evaluation: Results | None
+
+    @property
+    def alarms(self) -> list[str]:
+        """The means that raise an alarm."""
+        return [str(name) for name in self.drift.index[self.drift["alarm"]]]
+
+
+def make_report(
+    source: Source, paths: Sequence[Path], test_set: pd.DataFrame, with_texts: bool, title: str
+) -> Report:
+    """Compare the predictions for a source with those for a test set.
+
+    Args:
+        source: the source. If its labels are read, the predictions are evaluated.
+        paths: the files of its parts.
+        test_set: see `sentiment.evaluation.metrics`.
+        with_texts: whether the worst mistakes have their texts.
+        title: for the titles of the plots.
+    """
+    rows = sum(parquet.read_metadata(path).num_rows for path in paths)
+    texts = summarize(map(read_predictions, paths), rows)
+    metrics = None
+    evaluation = None
+    if source.columns.label:
+        predictions = pd.concat(map(read_predictions, paths), ignore_index=True)
+        metrics = compare_metrics(predictions, test_set)
+        evaluation = evaluate(predictions, source if with_texts else None, title)
+    return Report(rows, texts, measure_drift(texts, test_set), metrics, evaluation)
+
+
+def compare_metrics(predictions: pd.DataFrame, test_set: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each metric, as texts: its name, and its values with intervals."""
+    metrics = [metric for name, metric in METRICS.items() if name != UNSEEN]
+    interval = f"{CONFIDENCE:.0%} interval"
+    return pd.DataFrame(
+        {
+            "metric": [metric.label for metric in metrics],
+            "test set": [f"{metric.compute(test_set):.4f}" for metric in metrics],
+            interval: [format_interval(metric, test_set) for metric in metrics],
+            "here": [f"{metric.compute(predictions):.4f}" for metric in metrics],
+            f"{interval} ": [format_interval(metric, predictions) for metric in metrics],
+        }
+    )
+
+
+def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
+    """Return the confidence interval of a metric, or "" if it has none."""
+    interval = metric.interval(predictions, CONFIDENCE)
+    return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
+
+
+def evaluate(predictions: pd.DataFrame, source: Source | None, title: str) -> Results:
+    """Compute the metrics, the plots and the worst mistakes of predictions.
+
+    Args:
+        predictions: see `extras.score.parts.read_predictions`.
+        source: has the texts. None: mistakes are without their texts.
+        title: for the titles of the plots.
+    """
+    find_texts = source.find_texts if source else None
+    metrics, tables, plots = evaluate_predictions(predictions, find_texts, title)
+    del metrics[f"test_{UNSEEN}"]
+    mistakes = tables["mistakes"].drop(columns="seen_in_training").rename(columns={"review": "row"})
+    if source:
+        mistakes["text"] = files.guard_formulas(mistakes["text"])
+    return Results(metrics, {"mistakes": mistakes}, plots)
+
+
+def describe(report: Report) -> str:
+    """Return the tables and what follows from them, for a terminal."""
+    shown = report.drift.assign(
+        p=report.drift["p"].map("{:.1g}".format),
+        alarm=report.drift["alarm"].map({True: "yes", False: ""}),
+    )
+    lines = [shown.to_string(float_format="{:.4g}".format)]
+    blank = report.rows - report.texts.number
+    if blank:
+        lines.append(f"{blank:,} rows have no text, and so no prediction.")
+    if report.alarms:
+        lines.append(f"Alarm: {', '.join(report.alarms)}.")
+    elif report.texts.number < MIN_TEXTS:
+        lines.append(f"Fewer than {MIN_TEXTS} texts raise no alarm.")
+    else:
+        lines.append("No alarm.")
+    if report.metrics is not None:
+        lines.append(report.metrics.to_string(index=False))
+    return "\n".join(lines)
+
+
+def log_report(report: Report) -> None:
+    """Log metrics, tables and plots to the active run."""
+    import mlflow
+
+    means = {re.sub(r"\W", "_", str(name)): mean for name, mean in report.texts.means.items()}
+    counts = {"rows": report.rows, "texts": report.texts.number, "alarms": len(report.alarms)}
+    mlflow.log_metrics(counts | means)
+    mlflow.log_text(report.drift.to_csv(index_label="mean"), "drift.csv")
+    if report.evaluation is None:
+        return
+    mlflow.log_metrics(report.evaluation.metrics)
+    for name, plot in report.evaluation.plots.items():
+        mlflow.log_figure(plot, f"{name}.png")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mistakes.csv"
+        path.touch(mode=0o600)  # a local store copies the permissions, too
+        report.evaluation.tables["mistakes"].to_csv(path, index=False)
+        mlflow.log_artifact(str(path))

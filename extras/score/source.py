@@ -1,0 +1,87 @@
+"""The texts that are scored: a file, or all files of a folder."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from sentiment.data.rows import Columns, Row, list_tables, read_rows
+from sentiment.errors import UserError
+
+MAX_CHARACTERS_SHOWN = 20  # of a label in a message
+
+
+class Source(NamedTuple):
+    """The rows of a file or, one file after the other, of a folder.
+
+    Attributes:
+        path: the file or the folder.
+        columns: the columns that are read.
+    """
+
+    path: Path
+    columns: Columns
+
+    def rows(self) -> Iterator[Row]:
+        """Read all rows, numbered from 1 through all files.
+
+        Raises:
+            UserError: see `sentiment.data.rows.read_rows`.
+        """
+        rows = chain.from_iterable(read_rows(path, self.columns) for path in list_tables(self.path))
+        for number, row in enumerate(rows, 1):
+            yield row._replace(number=number)
+
+    def check_rows(self, labels: Sequence[str]) -> int:
+        """Read all rows once, and return their number.
+
+        Args:
+            labels: the labels of the version. If labels are read, each of these must occur, and no
+                other.
+
+        Raises:
+            UserError: a row is invalid, no row has a text, or the labels are others.
+        """
+        rows = 0
+        texts = 0
+        found = set()
+        for path in list_tables(self.path):
+            for row in read_rows(path, self.columns):
+                if self.columns.label and row.label not in labels:
+                    raise UserError(
+                        f"{path}, row {row.number}: column {self.columns.label!r} has "
+                        f"{row.label[:MAX_CHARACTERS_SHOWN]!r}, but the labels of the version are "
+                        f"{', '.join(labels)}. Write one of these."
+                    )
+                rows += 1
+                texts += bool(row.text)
+                found.add(row.label)
+        if not texts:
+            raise UserError(
+                f"{self.path} has no text in column {self.columns.text!r} of its {rows:,} rows. "
+                "Name another file or column."
+            )
+        missing = [label for label in labels if label not in found]
+        if self.columns.label and missing:
+            raise UserError(
+                f"{self.path} has no row with the label {missing[0]!r} in column "
+                f"{self.columns.label!r}, but metrics need texts of each label. Add some."
+            )
+        return rows
+
+    def digest(self, *others: object) -> str:
+        """Return a digest of the files, of the columns, and of other things by their `repr`."""
+        paths = list_tables(self.path)
+        names = [path.name for path in paths]
+        total = hashlib.sha256(repr((names, self.columns, others)).encode())
+        for path in paths:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        return total.hexdigest()[:32]
+
+    def find_texts(self, numbers: Iterable[int]) -> list[str]:
+        """Return the texts of some rows, given by their numbers."""
+        texts = dict.fromkeys(numbers, "")
+        texts.update((row.number, row.text) for row in self.rows() if row.number in texts)
+        return list(texts.values())
