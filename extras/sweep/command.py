@@ -3,33 +3,14 @@
 import click
 
 from sentiment.errors import UserError
-from sentiment.prediction.backend import usable_cores
-
-WORKER_GB = 2.7  # memory of a process that has trained as many trials as it may
-
-
-def default_workers() -> int:
-    """Return how many processes this machine has cores and free memory for, at least one."""
-    import psutil
-
-    by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
-    return max(1, min(usable_cores() or 1, by_memory))
 
 
 @click.command()
 @click.option(
     "--trials",
+    metavar="NUMBER",
     type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    help="Trials of the sweep, with those of earlier calls.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=default_workers,
-    show_default="the number of cores, or fewer if memory is short",
-    help="Processes on this machine.",
+    help="Train until the sweep has this many, with those of earlier calls and other processes.",
 )
 @click.option(
     "--storage",
@@ -37,25 +18,37 @@ def default_workers() -> int:
     show_default="sweeps.db in the project",
     help="A PostgreSQL database, if several machines share the sweep.",
 )
-@click.option("--apply", is_flag=True, help="Write the winner's values into params.yaml.")
-def command(trials: int, workers: int, storage: str | None, apply: bool) -> None:
-    """Search the space of extras/sweep/sweep.yaml for a better validation accuracy.
+@click.option(
+    "--apply",
+    metavar="[TRIAL]",
+    is_flag=False,
+    flag_value="best",
+    help="Write the values of a trial into params.yaml. Without a number: of the best one.",
+)
+def command(trials: int | None, storage: str | None, apply: str | None) -> None:
+    """Search the space in extras/sweep/space.py for a better validation accuracy.
 
-    The best trials are trained again with further seeds, and the best mean wins. The same command
-    continues a sweep that was interrupted. A larger number of trials extends it.
+    The same command in another terminal, or on another machine, is one worker more. Called again,
+    it continues a sweep that was interrupted. Without --trials, it only shows the best trials.
     """
-    from extras.sweep.sweep import run_sweep
-    from workflow.params_file import update_params_file
+    from extras.sweep.storage import storage_errors
+    from extras.sweep.study import best_trials, count_done, describe_trials, find_trial
+    from extras.sweep.sweep import open_sweep, search
+    from extras.sweep.values import draw_values
+    from workflow.params_file import load_params, update_params_file
 
+    params = load_params()
     try:
-        text, values = run_sweep(trials, workers, storage)
+        with storage_errors():
+            study = open_sweep(params, storage)
+            click.echo(f"{study.study_name}: {count_done(study)} trials are done")
+            if trials:
+                search(study, params, trials)
+            click.echo(describe_trials(best_trials(study)))
+            if apply:
+                changes = update_params_file(draw_values(find_trial(study, apply)))
+                click.echo("\n".join(changes) or "params.yaml has these values already.")
     except KeyboardInterrupt:
         raise UserError(
             "The sweep was interrupted. Run the same command again to continue it."
         ) from None
-    click.echo(text)
-    if apply:
-        changes = update_params_file(values)
-        click.echo("\n".join(changes) or "params.yaml has the winner's values already.")
-    else:
-        click.echo("To write the first one into params.yaml, run the same command with --apply.")

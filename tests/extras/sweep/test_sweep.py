@@ -1,38 +1,36 @@
-"""A sweep with a worker that is killed, which is interrupted, and which is called again."""
+"""Two processes share a sweep, of which one is killed, and the same command is called again."""
 
 import os
 import signal
-import subprocess
 import sys
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
 import optuna
-import psutil
 import pytest
 from mlflow.entities import Run
 from optuna.trial import TrialState
-from ruamel.yaml import YAML
 
-from extras.sweep import study
-from extras.sweep.space import CONFIG_FILE
-from extras.sweep.trial import STUDY
+from extras.sweep import study, values
+from extras.sweep import sweep as sweeps
+from extras.sweep.trial import TRIAL
 from tests.conftest import Command, use_store
 from tests.project import Project, wait_until
 from workflow.params_file import load_params
 
 pytestmark = pytest.mark.slow
-TRIALS = 5
-COMMAND = (sys.executable, "-m", "cli", "sweep", "--trials", str(TRIALS), "--workers", "2")
-CONFIG: dict[str, Any] = {
-    "best": 2,
-    "seeds": 2,
-    "space": {
-        "train.units": {"choices": [3, 4]},
-        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-        "pad.max_length": {"low": 30, "high": 40, "step": 10},
-    },
-}
+TRIALS = 4
+COMMAND = (sys.executable, "-m", "cli", "sweep", "--trials")
+# The first trial takes minutes, the others seconds.
+SPACE = """
+def draw(trial):
+    return {
+        "train.units": trial.suggest_categorical("units", [3, 4]),
+        "train.learning_rate": trial.suggest_float("learning_rate", 0.001, 0.1, log=True),
+        "train.epochs": 1 if trial.number else 1000,
+    }
+"""
 
 
 class Swept(NamedTuple):
@@ -40,53 +38,50 @@ class Swept(NamedTuple):
 
     Attributes:
         project: the project.
-        interrupted: what the command printed that Ctrl-C interrupted.
-        left_running: the processes that this command left.
-        output: what the last command printed.
+        output: what the process that was not killed printed.
+        applied: what the last command printed.
     """
 
     project: Project
-    interrupted: str
-    left_running: list[psutil.Process]
     output: str
+    applied: str
 
 
-def children(project: Project) -> list[Run]:
-    """Return the child runs of a sweep in a project, the newest first."""
-    client = mlflow.MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+def sweep_runs(folder: Path) -> list[Run]:
+    """Return the runs of a sweep in a project, the newest first."""
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("synthetic-sentiment operations")
-    which = f"tags.`{STUDY}` LIKE 'sweep-%'"
-    return list(client.search_runs([experiment.experiment_id], which)) if experiment else []
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
-def is_training(project: Project, command: "subprocess.Popen[str]", trained: int) -> bool:
-    """Return whether a trial is running and as many runs exist, or the command has ended."""
-    found = children(project)
-    is_running = any(run.info.status == "RUNNING" for run in found)
-    return command.poll() is not None or (is_running and len(found) > trained)
+def has_epochs(folder: Path, trial: str) -> bool:
+    """Return whether the run of a trial has an epoch."""
+    found = [run for run in sweep_runs(folder) if run.data.tags.get(TRIAL) == trial]
+    return bool(found and found[0].data.metrics)
 
 
 @pytest.fixture(scope="module")
 def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """Sweep with two workers. One is killed, then Ctrl-C comes, and the command is repeated."""
+    """Sweep by two processes. One is killed in a trial. Then the command is called again."""
     project = finished_once.copy(tmp_path_factory.mktemp("swept") / "project")
     # XLA does not compile this network, which saves each process seconds.
-    project.change(train={"cell": "simple_rnn", "epochs": 20})
-    YAML().dump(CONFIG, project.path / CONFIG_FILE)
+    project.change(train={"cell": "simple_rnn"})
+    (project.path / values.SPACE_FILE).write_text(SPACE, encoding="utf-8")
+    # A lost trial is found within seconds.
+    module = project.path / "extras" / "sweep" / "storage.py"
+    text = module.read_text(encoding="utf-8")
+    text = text.replace("HEARTBEAT_SECONDS = 5", "HEARTBEAT_SECONDS = 1")
+    module.write_text(text.replace("GRACE_SECONDS = 30", "GRACE_SECONDS = 5"), encoding="utf-8")
 
-    command = project.start(*COMMAND)
-    wait_until(lambda: is_training(project, command, 0), pause=0.2)
-    for process in psutil.Process(command.pid).children():
-        if "spawn_main" in " ".join(process.cmdline()):
-            process.kill()
-            break
-    wait_until(lambda: is_training(project, command, 2), pause=0.2)
-    processes = psutil.Process(command.pid).children()
-    os.killpg(command.pid, signal.SIGINT)
-    interrupted, _ = command.communicate(timeout=300)
-    _, left_running = psutil.wait_procs(processes, timeout=60)
-    output = project.run(*COMMAND, "--apply")
-    return Swept(project, interrupted, left_running, output)
+    with project.start(*COMMAND, str(TRIALS)) as killed:
+        wait_until(lambda: has_epochs(project.path, "0"), pause=0.2)
+        with project.start(*COMMAND, str(TRIALS)) as other:
+            wait_until(lambda: has_epochs(project.path, "1"), pause=0.2)
+            os.killpg(killed.pid, signal.SIGKILL)
+            output, _ = other.communicate(timeout=600)
+            assert other.returncode == 0, output
+    applied = project.run(*COMMAND, str(TRIALS + 1), "--apply")
+    return Swept(project, output, applied)
 
 
 @pytest.fixture
@@ -96,64 +91,48 @@ def swept(swept_once: Swept, monkeypatch: pytest.MonkeyPatch) -> Swept:
     return swept_once
 
 
-@pytest.fixture
-def studies(swept: Swept) -> list[optuna.Study]:
-    """Return the study that searched, and the one that confirmed."""
-    storage = study.open_storage(f"sqlite:///{swept.project.path}/sweeps.db")
-    names = sorted(found.study_name for found in optuna.get_all_study_summaries(storage))
-    return [optuna.load_study(study_name=name, storage=storage) for name in names]
+def read_trials() -> list[optuna.trial.FrozenTrial]:
+    storage = "sqlite:///sweeps.db"
+    return list(optuna.load_study(study_name=None, storage=storage).trials)
 
 
-def test_no_trial_is_lost_and_at_most_one_is_surplus(studies: list[optuna.Study]) -> None:
-    searched, confirmed = studies
-    assert TRIALS <= study.count_trials(searched, *study.DONE) <= TRIALS + 1
-    best = study.best_trials(searched, CONFIG["best"])
-    assert study.count_trials(confirmed, TrialState.COMPLETE) == len(best) * CONFIG["seeds"]
-    for each in studies:
-        lost = [trial for trial in each.trials if trial.state == TrialState.FAIL]
-        kept = [trial.params for trial in each.trials if trial.state != TrialState.FAIL]
-        assert all(trial.params in kept for trial in lost)
-        assert TrialState.RUNNING not in [trial.state for trial in each.trials]
+@pytest.mark.usefixtures("swept")
+def test_as_many_trials_are_done_as_were_asked_for_and_a_lost_one_is_repeated() -> None:
+    lost, *done = read_trials()
+    assert lost.state == TrialState.FAIL
+    assert [trial.state in study.DONE for trial in done] == [True] * (TRIALS + 1)
+    assert lost.params in [trial.params for trial in done]
 
 
-def test_no_run_is_left_running(swept: Swept, studies: list[optuna.Study]) -> None:
-    statuses = [run.info.status for run in children(swept.project)]
-    completed = sum(study.count_trials(each, TrialState.COMPLETE) for each in studies)
-    assert set(statuses) <= {"FINISHED", "KILLED"}
-    assert statuses.count("FINISHED") >= completed
+def test_nothing_is_left_running(swept: Swept) -> None:
+    found = sweep_runs(swept.project.path)
+    assert {run.info.status for run in found} <= {"FINISHED", "KILLED"}
+    (parent,) = [run for run in found if TRIAL not in run.data.tags]
+    names = {
+        artifact.path for artifact in mlflow.artifacts.list_artifacts(run_id=parent.info.run_id)
+    }
+    assert {sweeps.TABLE, "space.py", "params.yaml"} <= names
 
 
-def test_parent_run_has_the_table_and_the_plots(swept: Swept) -> None:
-    client = mlflow.MlflowClient()
-    parents = {run.data.tags["mlflow.parentRunId"] for run in children(swept.project)}
-    (parent,) = map(client.get_run, parents)
-    assert parent.info.status == "FINISHED"
-    names = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
-    assert {"table.txt", "sweep.yaml", "params.yaml"} <= names
-    table = mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/table.txt")
-    assert table.strip() in swept.output
+def test_best_trial_is_shown_and_written_into_params(swept: Swept) -> None:
+    completed = [trial for trial in read_trials() if trial.state == TrialState.COMPLETE]
+    best = max(completed, key=lambda trial: trial.value)
+    assert load_params().train.units == best.params["units"]
+    assert f"train.learning_rate: 0.001 -> {load_params().train.learning_rate}" in swept.applied
+    assert f"val_accuracy {best.value:.4f}" in " ".join(swept.applied.split())
+    assert "Traceback" not in swept.output + swept.applied
 
 
-def test_winner_is_written_into_params(swept: Swept, studies: list[optuna.Study]) -> None:
-    params = load_params()
-    assert f"train.learning_rate: 0.001 -> {params.train.learning_rate}" in swept.output
-    assert (params.train.units, params.pad.max_length) in [
-        (trial.params["train.units"], trial.params["pad.max_length"])
-        for trial in study.best_trials(studies[0], 2)
-    ]
+@pytest.mark.usefixtures("finished")
+def test_signal_is_one_message_that_says_how_to_continue(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
-
-def test_ctrl_c_is_one_message_that_says_how_to_continue(swept: Swept) -> None:
-    message = "The sweep was interrupted. Run the same command again to continue it."
-    assert swept.interrupted.count(message) == 1
-    assert "Traceback" not in swept.interrupted + swept.output
-    assert swept.left_running == []
-
-
-def test_command_that_is_called_again_trains_nothing(swept: Swept, sentiment: Command) -> None:
-    before = len(children(swept.project))
-    assert sentiment("sweep", "--trials", "2").splitlines()[-2] in swept.output
-    assert len(children(swept.project)) == before
+    monkeypatch.setattr(sweeps, "search", interrupt)
+    message = sentiment.fail("sweep", "--trials", "1", "--storage", f"sqlite:///{tmp_path}/some.db")
+    assert "The sweep was interrupted. Run the same command again to continue it." in message
 
 
 def test_reviews_of_other_params_are_refused(project: Project, sentiment: Command) -> None:
