@@ -4,6 +4,7 @@ The texts are not real: random numbers of words, shares of unknown words and pro
 for them. A test set is drawn from them, and so is each window.
 """
 
+from itertools import product
 from typing import NamedTuple
 
 import click
@@ -66,10 +67,9 @@ def draw_predictions(kind: Kind, count: int, rng: np.random.Generator) -> pd.Dat
     )
 
 
-def count_alarms(
-    kind: Kind, test_texts: int, size: int, test_sets: int, rng: np.random.Generator
-) -> int:
+def count_alarms(kind: Kind, test_texts: int, size: int, test_sets: int) -> int:
     """Return the number of windows with an alarm, of `WINDOWS` for each test set."""
+    rng = np.random.default_rng(0)
     alarms = 0
     for _ in range(test_sets):
         test_set = draw_predictions(kind, test_texts, rng)
@@ -81,25 +81,14 @@ def count_alarms(
 
 @click.command(help=__doc__)
 def main() -> None:
-    rng = np.random.default_rng(0)
     windows = TEST_SETS * WINDOWS
-    rows = []
-    for name, kind in KINDS.items():
-        for test_texts in TEST_TEXTS:
-            for size in SIZES:
-                alarms = count_alarms(kind, test_texts, size, TEST_SETS, rng)
-                high = wilson_interval(alarms, windows, CONFIDENCE).high
-                rows.append(
-                    {
-                        "texts": name,
-                        "test set": f"{test_texts:,}",
-                        "window": f"{size:,}",
-                        "windows": f"{windows:,}",
-                        "alarms": alarms,
-                        "upper end": f"{high:.2%}",
-                    }
-                )
-    print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
+    click.echo(
+        f"Alarms of {windows:,} windows, with the upper end of the {CONFIDENCE:.0%} interval"
+    )
+    for (name, kind), test_texts, size in product(KINDS.items(), TEST_TEXTS, SIZES):
+        alarms = count_alarms(kind, test_texts, size, TEST_SETS)
+        high = wilson_interval(alarms, windows, CONFIDENCE).high
+        click.echo(f"{name}, test set {test_texts:,}, window {size:,}: {alarms} (< {high:.2%})")
 
 
 if __name__ == "__main__":

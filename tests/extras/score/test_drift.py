@@ -88,8 +88,8 @@ def test_means_are_those_of_all_texts_though_some_are_tested(
     assert len(texts.tested) == 84  # every third
 
 
-def test_unchanged_texts_raise_hardly_any_alarm(rng: np.random.Generator) -> None:
+def test_unchanged_texts_raise_hardly_any_alarm() -> None:
     """Also few texts with some very long ones, where a test of the means would raise 1 %."""
     test_sets = 40
     kind = KINDS["40 words, some of them very long"]
-    assert count_alarms(kind, 500, 100, test_sets, rng) <= 0.005 * WINDOWS * test_sets
+    assert count_alarms(kind, 500, 100, test_sets) <= 0.005 * WINDOWS * test_sets
