@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from sentiment.errors import UserError
-from sentiment.params import FetchParams, Params
+from sentiment.params import FetchParams, Params, flatten
 from workflow.dvc_process import run_dvc
 from workflow.loopback import LOOPBACK, check_port_is_free
 from workflow.params_file import (
@@ -65,7 +65,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Classify texts as positive or negative, with DVC and MLflow."""
+    """Classify texts, with DVC and MLflow."""
     quiet_libraries()
 
 
@@ -77,7 +77,7 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     Wrong params are refused before DVC removes anything. If IMDB cannot be downloaded, the
     synthetic dataset takes its place. Afterwards, everything that MLflow lacks is logged.
     """
-    from workflow import baseline, publish
+    from workflow import baseline, own_table, publish
 
     params = load_params()
     is_dry = "--dry" in dvc_options
@@ -97,6 +97,8 @@ def repro(dvc_options: tuple[str, ...]) -> None:
         other_machine = baseline.describe_other_machine()
         if other_machine:
             click.echo(other_machine)
+        for advice in own_table.tracking_advice(own_table.untracked_tables(params.fetch)):
+            click.echo(advice)
         if git("status", "--porcelain", "--", *RESULTS):
             click.echo(f"To keep this result: git add {' '.join(RESULTS)}, then git commit")
     if load_params().fetch.dataset == "synthetic":
@@ -241,6 +243,37 @@ def preset(name: str, with_dataset: bool) -> None:
 
     changes = apply_preset(name, with_dataset)
     click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--text", help="Column of the texts.")
+@click.option("--label", help="Column of the labels.")
+@click.option("--test", type=click.Path(path_type=Path), help="Table of the test set.")
+@click.option("--positive", default="", help="The positive one of two labels.")
+def dataset(
+    file: Path, text: str | None, label: str | None, test: Path | None, positive: str
+) -> None:
+    """Check a table of your own texts, describe it, and name it in params.yaml.
+
+    Columns such as `text` and `label` are found by their names. Without --test, a share of the
+    table becomes the test set.
+    """
+    from sentiment.data.description import describe_dataset, describe_lengths
+    from sentiment.data.table import load_table
+    from workflow import own_table
+
+    params = load_params()
+    table = own_table.table_params(params.fetch.table, file, test, text, label, positive)
+    loaded = load_table(table)
+    click.echo(describe_dataset(file.name, loaded))
+    click.echo(f"  {describe_lengths(loaded, params.pad.max_length)}")
+    changes = update_params_file({"fetch.dataset": "table", **flatten(table, "fetch.table")})
+    click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
+    for advice in own_table.tracking_advice(own_table.untracked_tables(load_params().fetch)):
+        click.echo(advice)
+    click.echo(own_table.recommend_preset(len(loaded.train)))
+    click.echo("Then: sentiment repro\nTo go back to IMDB: sentiment preset default --with-dataset")
 
 
 @main.command()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from sentiment.data.binary_labels import normalize_label
+from sentiment.data.label_column import normalize_label
 from sentiment.prediction.reviews import INDEX_FROM, Layout
 from sentiment.prediction.tokenizer import KERAS
 
@@ -28,7 +28,7 @@ RECURRENT_PARAMS = (
     "dropout",
 )
 # Params of `fetch.table` that added texts depend on.
-ADDED_TEXT_PARAMS = ("text", "label", "positive")
+ADDED_TEXT_PARAMS = ("text", "label")
 
 
 def require_path(path: str) -> str:
@@ -53,7 +53,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(require_path)]
-Label = Annotated[str, Field(min_length=1), BeforeValidator(normalize_label)]
+Label = Annotated[str, BeforeValidator(normalize_label)]
 
 
 class Section(BaseModel):
@@ -79,7 +79,7 @@ class TableParams(Section):
     test_share: Share = 0.2
     text: Name = "text"
     label: Name = "label"
-    positive: Label = "positive"
+    positive: Label = ""
     tokenizer: Literal["keras", "unicode"] = "keras"
 
 

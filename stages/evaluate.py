@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import keras
 
 COMPARED_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
-TABLES_FOR_DVC = ("predictions", "mistakes")  # large or private, so DVC keeps them and not git
+TABLES_FOR_DVC = ("predictions", "mistakes", "labels")  # large, private or not for DVC's plots
 
 
 def text_lookup(reviews: Reviews) -> TextLookup:
@@ -71,7 +71,8 @@ def gradients_before_and_after(
     """
     if inputs.train.architecture == "linear":
         return NO_GRADIENTS
-    return measure_gradients(model, build_seeded_model(inputs.train, inputs.pad), x)
+    initial_model = build_seeded_model(inputs.train, inputs.pad, len(inputs.labels))
+    return measure_gradients(model, initial_model, x)
 
 
 def main(_: SignalFlag) -> None:

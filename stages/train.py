@@ -7,6 +7,7 @@ each epoch).
 A training that was killed resumes after its last finished epoch.
 """
 
+import math
 from pathlib import Path
 
 from sentiment.network.batches import train_validation_split
@@ -20,12 +21,25 @@ from workflow.params_file import load_params
 from workflow.stage import SignalFlag
 from workflow.training_key import training_keys
 
+FEW_STEPS = 100
+
 
 def write_epochs(training: Training) -> list[Path]:
     """Write the files in `metrics/` with the epochs so far, and return their paths."""
     compared = files.write_compared_metrics(TRAIN.name, training.metrics, EPOCH_METRICS)
     training.history.to_csv(files.HISTORY_FILE, index=False)
     return [files.HISTORY_FILE, compared]
+
+
+def describe_few_steps(training: Training) -> str:
+    """Return a note if a network was trained for few steps, otherwise ""."""
+    if training.params.architecture == "linear" or training.steps >= FEW_STEPS:
+        return ""
+    epochs = math.ceil(FEW_STEPS * len(training.epochs) / training.steps)
+    return (
+        f"These were only {training.steps} steps, and few are too few for a network. Try "
+        f"`sentiment preset linear`, or train.epochs: {epochs} or more."
+    )
 
 
 def main(flag: SignalFlag) -> None:
@@ -41,7 +55,7 @@ def main(flag: SignalFlag) -> None:
     keys = training_keys(params)
     inputs = TrainInputs(**dict(pad_inputs), train=params, **keys._asdict())
     with exclusive_checkpoint(inputs.key) as checkpoint:
-        training = Training(params, pad_inputs.pad, train_split, val_split)
+        training = Training(params, pad_inputs.pad, len(inputs.labels), train_split, val_split)
         journal, state = checkpoint.read_training()
         journal = journal or runs.begin_journal(checkpoint)
         with runs.live_run(journal, inputs) as run:
@@ -57,6 +71,9 @@ def main(flag: SignalFlag) -> None:
                 run.log_epochs(training.epochs)
 
             training.fit(after_epoch, [flag.callback()])
+            note = describe_few_steps(training)
+            if note:
+                print(note, flush=True)
             folder = files.new_folder(TRAIN)
             save_model(training.model, files.MODEL_FILE)
             files.write_json(folder / files.METRICS_NAME, training.metrics)

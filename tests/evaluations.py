@@ -66,7 +66,7 @@ def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
     table = evaluated.predictions
     accuracy = float((table["actual"] == table["predicted"]).mean())
     dataset = evaluated.inputs.fetch.name
-    tags = {registry.ACCURACY: f"{accuracy:.4f}"}
+    tags = {registry.ACCURACY_TAG: f"{accuracy:.4f}"}
     return registry.register_version(
         f"models:/{model.model_id}", run.info.run_id, dataset, tags, "the card"
     )

@@ -34,11 +34,13 @@ def pad_params(num_words: int = WORDS, max_length: int = LENGTH) -> PadParams:
     return PadParams(num_words=num_words, max_length=max_length)
 
 
-def new_model(pad: PadParams | None = None, seed: int = 1, **train: Any) -> "keras.Model":
+def new_model(
+    pad: PadParams | None = None, seed: int = 1, labels: int = 2, **train: Any
+) -> "keras.Model":
     """Return an untrained model with the weights of a seed."""
     load_keras().utils.set_random_seed(seed)
     params = train_params(**train)
-    model = build_model(params, pad or pad_params())
+    model = build_model(params, pad or pad_params(), labels)
     compile_model(model, params, reviews=160)
     return model
 
@@ -54,7 +56,8 @@ def splits() -> tuple[Split, Split]:
     return train_validation_split(*reviews(), 0.2)
 
 
-def new_training(train_split: Split | None = None, **changes: Any) -> Training:
+def new_training(train_split: Split | None = None, labels: int = 2, **changes: Any) -> Training:
     """Return a training before its first epoch."""
     default, val_split = splits()
-    return Training(train_params(**changes), pad_params(), train_split or default, val_split)
+    params = train_params(**changes)
+    return Training(params, pad_params(), labels, train_split or default, val_split)

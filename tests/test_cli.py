@@ -19,6 +19,8 @@ from tests.project import ROOT, Project
 from workflow import baseline, files, publish
 from workflow.params_file import load_params, update_params_file
 
+STARS = [("bad", 1), ("middling", 3), ("good", 5)]
+
 
 @pytest.fixture
 def params(in_tmp_path: Path) -> Path:
@@ -70,6 +72,49 @@ def test_no_variable_of_the_shell_is_an_option() -> None:
     assert [option.name for option in options if option.envvar] == []
 
 
+@pytest.mark.usefixtures("params")
+def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) -> None:
+    rows = [f"{word} text {number},{label}" for number in range(50) for word, label in STARS]
+    Path("own.csv").write_text("\n".join(["review,stars", *rows, "bad text 0,1", "?,1", ""]))
+    printed = sentiment("dataset", "own.csv")
+    assert printed.splitlines()[:5] == [
+        "own.csv: 120 training and 31 test reviews",
+        "  labels: 1 51, 3 50, 5 50",
+        "  1 test reviews are also in the training set",
+        "  1 rows were skipped: no known word, or in the dataset already",
+        "  Half of the training texts have at most 3 words, and the longest 3. 0% are longer than "
+        "pad.max_length, 200.",
+    ]
+    assert "fetch.table.text: text -> review" in printed
+    assert "dvc add own.csv" in printed
+    assert "Start with `sentiment preset linear`" in printed
+    fetch = load_params().fetch
+    assert (fetch.dataset, fetch.table.train, fetch.table.label) == ("table", "own.csv", "stars")
+    sentiment("preset", "default", "--with-dataset")
+    assert load_params() == Params()
+
+
+@pytest.mark.usefixtures("params")
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("a,b\nx,y\n", [], "which column has the texts? Name it by --text"),
+        ("text,label\na,1\n", [], "all 1 texts have the label '1'"),
+        ("text,label\na,1\n", ["--label", "stars"], "no column 'stars'"),
+        ("text,label\na,1\n,2\n", [], "own.csv has no text in 1 of its rows: 2"),
+    ],
+)
+def test_a_table_that_cannot_be_used_changes_nothing(
+    content: str, options: list[str], message: str
+) -> None:
+    Path("own.csv").write_text(content)
+    done = CliRunner().invoke(cli.main, ["dataset", "own.csv", *options])
+    assert done.exit_code == 1
+    assert message in done.output
+    assert load_params() == Params()
+
+
+@pytest.mark.usefixtures("params")
 def test_a_preset_is_written_and_undone(sentiment: Command) -> None:
     printed = sentiment("preset", "linear")
     assert "train.architecture: recurrent -> linear" in printed

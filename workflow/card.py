@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a table
-MAX_LABELS = 10  # whose shares are listed
+MAX_LISTED_LABELS = 10
 READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncating keeps
 
 
@@ -24,7 +24,11 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
         inputs: what the evaluation depends on.
         predictions: see `sentiment.evaluation.metrics`.
     """
-    from sentiment.evaluation.metrics import CONFIDENCE, METRICS  # imports scikit-learn
+    from sentiment.evaluation.metrics import (  # imports scikit-learn
+        CONFIDENCE,
+        METRICS,
+        label_metrics,
+    )
 
     accuracy = METRICS["accuracy"].compute(predictions)
     rows = []
@@ -32,10 +36,22 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
         interval = metric.interval(predictions, CONFIDENCE)
         shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
         rows.append((metric.label, f"{metric.compute(predictions):.4f}", shown))
+    by_label = label_metrics(predictions).head(MAX_LISTED_LABELS)
+    label_rows = [
+        (
+            f"`{row.label}`",
+            f"{row.precision:.4f}",
+            f"{row.recall:.4f}",
+            f"{row.f1:.4f}",
+            f"{row.reviews:,}",
+        )
+        for row in by_label.itertuples()
+    ]
     return "\n\n".join(
         [
             f"{accuracy:.4f} · {model_name(inputs.train)}",
             _table(["test metric", "value", f"{CONFIDENCE:.0%} confidence interval"], rows),
+            _table(["label", "precision", "recall", "F1", "texts"], label_rows),
             "\n".join(f"- {limit}" for limit in _limits(inputs, predictions)),
         ]
     )
@@ -43,16 +59,25 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
 
 def _limits(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> list[str]:
     """Return what a user of the version should know."""
-    shares = predictions["actual"].value_counts(normalize=True)
-    shares = shares.reindex(inputs.labels[:MAX_LABELS], fill_value=0.0)
-    shown = ", ".join(f"{share:.0%} `{label}`" for label, share in shares.items())
     truncating = READ_ENDS[inputs.pad.truncating]
     limits = [
-        f"Evaluated on {len(predictions):,} texts of `{inputs.fetch.name}`: {shown}. Other kinds "
-        "of text were not tried.",
+        f"Evaluated on {len(predictions):,} texts of `{inputs.fetch.name}`. Other kinds of text "
+        "were not tried.",
         f"Only {truncating} {inputs.pad.max_length:,} tokens of a text are read.",
         "Versions are compared on this test set, so a champion's accuracy is slightly optimistic.",
     ]
+    if len(inputs.labels) > 2:
+        limits.insert(
+            0,
+            "Precision, recall, F1, ROC AUC and average precision are means over the labels (macro "
+            "averages).",
+        )
+    if len(inputs.labels) > MAX_LISTED_LABELS:
+        limits.insert(
+            0,
+            f"The table by label has the first {MAX_LISTED_LABELS} of {len(inputs.labels)} labels; "
+            "the artifact `labels.csv` has all.",
+        )
     if inputs.fetch.dataset == "synthetic":
         limits.insert(0, "All texts are generated. The metrics say nothing about real texts.")
     if len(predictions) < SMALL_TEST_SET:

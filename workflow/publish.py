@@ -376,7 +376,7 @@ def ensure_version(
         version = own[0]
     else:
         dataset = evaluation.inputs.fetch.name
-        tags = {registry.ACCURACY: f"{accuracy:.4f}", **(lost[0].tags if lost else {})}
+        tags = {registry.ACCURACY_TAG: f"{accuracy:.4f}", **(lost[0].tags if lost else {})}
         description = card.describe_evaluation(*evaluation)
         version = registry.register_version(source, run.info.run_id, dataset, tags, description)
     for each in lost:

@@ -27,7 +27,7 @@ RUN_COLUMNS = (
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 CHAMPION = "champion"  # the alias
 # Tags of a version
-ACCURACY = "test_accuracy"
+ACCURACY_TAG = "test_accuracy"
 DATASET = "dataset"
 
 

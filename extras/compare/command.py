@@ -69,7 +69,7 @@ def find_evaluated_runs(name: str) -> "list[Run]":
 
 
 def find_run(name: str, runs: "list[Run]", dataset: str) -> "Run":
-    """Return the run with an id, that of a version, or the champion's.
+    """Return the run of an id, of a version or of the champion.
 
     Args:
         name: what the user has typed.

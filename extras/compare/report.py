@@ -16,7 +16,7 @@ from workflow.runs import TEST_SET
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-ACCURACY = "test_accuracy"
+TEST_ACCURACY = "test_accuracy"
 SHOWN_METRICS = "^(test_|val_|seconds$)"
 ABSENT = "–"  # what a run does not have
 SHORT_ID = 8  # characters of the id of a run or a commit
@@ -66,7 +66,7 @@ def group_row(group: "Sequence[Run]") -> dict[str, str]:
 
 def accuracies(group: "Sequence[Run]") -> list[float]:
     """Return the test accuracy of each run."""
-    return [run.data.metrics[ACCURACY] for run in group]
+    return [run.data.metrics[TEST_ACCURACY] for run in group]
 
 
 def describe_runs(

@@ -24,10 +24,10 @@ MAX_SHARE_CHANGE = 0.05  # of a label
 
 
 class Texts(NamedTuple):
-    """What is compared of texts and their predictions.
+    """The compared quantities of texts and their predictions.
 
     Attributes:
-        number: how many they are.
+        number: number of the texts.
         means: the means of `quantities`.
         tested: `quantities` of at most `MAX_TESTED` of them.
     """

@@ -70,7 +70,7 @@ def predict_part(part: Part, model_uri: str) -> tuple[int, pa.Table]:
     Returns:
         The number of the part, and its predictions as in `predictions_schema`.
     """
-    model = load_model(model_uri)
+    model = cached_model(model_uri)
     predictions = iter(model.predict_texts([row.text for row in part.rows if row.text]))
     records = []
     for row in part.rows:
@@ -89,8 +89,8 @@ def predict_part(part: Part, model_uri: str) -> tuple[int, pa.Table]:
 
 
 @cache
-def load_model(model_uri: str) -> "SentimentModel":
-    """Load a model once in each process.
+def cached_model(model_uri: str) -> "SentimentModel":
+    """Return a model, which each process loads once.
 
     Raises:
         UserError: this process cannot load it.
@@ -102,7 +102,7 @@ def load_model(model_uri: str) -> "SentimentModel":
         raise UserError(f"A worker cannot load the model: {error}") from None
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
+def read_part(path: Path) -> pd.DataFrame:
     """Return the predictions in a part's file, as `sentiment.evaluation.metrics` describes them.
 
     `review` is the number of the row. `seen_in_training` is False: it is not known which texts the

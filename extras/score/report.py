@@ -1,4 +1,4 @@
-"""What was found out about texts: how it is computed, described and logged."""
+"""The report about texts: compute, describe and log it."""
 
 import re
 import tempfile
@@ -10,7 +10,7 @@ import pandas as pd
 from pyarrow import parquet
 
 from extras.score.drift import MIN_TEXTS, Texts, measure_drift, summarize
-from extras.score.parts import read_predictions
+from extras.score.parts import read_part
 from extras.score.source import Source
 from sentiment.evaluation.evaluate import Results, evaluate_predictions
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
@@ -20,11 +20,11 @@ UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version 
 
 
 class Report(NamedTuple):
-    """What was found out about the texts of a source.
+    """The drift and, with labels, the metrics of a source.
 
     Attributes:
         rows: number of its rows.
-        texts: what was compared of its texts. A row may have none.
+        texts: the compared quantities of its texts. A row may be without a text.
         drift: see `extras.score.drift.measure_drift`.
         metrics: see `compare_metrics`. None: there are no labels.
         evaluation: metrics, plots and the worst mistakes. None: there are no labels.
@@ -55,11 +55,11 @@ def make_report(
         title: for the titles of the plots.
     """
     rows = sum(parquet.read_metadata(path).num_rows for path in paths)
-    texts = summarize(map(read_predictions, paths), rows)
+    texts = summarize(map(read_part, paths), rows)
     metrics = None
     evaluation = None
     if source.columns.label:
-        predictions = pd.concat(map(read_predictions, paths), ignore_index=True)
+        predictions = pd.concat(map(read_part, paths), ignore_index=True)
         metrics = compare_metrics(predictions, test_set)
         evaluation = evaluate(predictions, source if with_texts else None, title)
     return Report(rows, texts, measure_drift(texts, test_set), metrics, evaluation)
@@ -90,7 +90,7 @@ def evaluate(predictions: pd.DataFrame, source: Source | None, title: str) -> Re
     """Compute the metrics, the plots and the worst mistakes of predictions.
 
     Args:
-        predictions: see `extras.score.parts.read_predictions`.
+        predictions: see `extras.score.parts.read_part`.
         source: has the texts. None: mistakes are without their texts.
         title: for the titles of the plots.
     """

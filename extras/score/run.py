@@ -1,7 +1,7 @@
 """Predict the parts of a source that are not predicted yet, and keep each one as a file.
 
 The files are in a folder that is named after everything that the predictions depend on. A command
-that was killed therefore finds them again, and a changed file or another version starts anew.
+that was killed therefore finds them again. A changed file or another version has another folder.
 """
 
 import math
@@ -43,7 +43,7 @@ def predict_source(
         # A server may have added rows to its log since.
         split = parts.split_rows(islice(source.rows(), rows))
         to_predict = (part for part in split if part.number in missing)
-        with workers.connect(scheduler) as client:
+        with workers.start_client(scheduler) as client:
             predicted = workers.predict_parts(client, to_predict, model_uri)
             bar = tqdm(
                 predicted,

@@ -6,10 +6,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from sentiment.data.label_column import list_labels, shorten_label
 from sentiment.data.rows import Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
-
-MAX_CHARACTERS_SHOWN = 20  # of a label in a message
 
 
 class Source(NamedTuple):
@@ -37,7 +36,7 @@ class Source(NamedTuple):
         """Read all rows once, and return their number.
 
         Args:
-            labels: the labels of the version. If labels are read, each of these must occur, and no
+            labels: the labels of the version. If labels are read, two of these must occur, and no
                 other.
 
         Raises:
@@ -51,22 +50,22 @@ class Source(NamedTuple):
                 if self.columns.label and row.label not in labels:
                     raise UserError(
                         f"{path}, row {row.number}: column {self.columns.label!r} has "
-                        f"{row.label[:MAX_CHARACTERS_SHOWN]!r}, but the labels of the version are "
-                        f"{', '.join(labels)}. Write one of these."
+                        f"{shorten_label(row.label)}, but the labels of the version are "
+                        f"{list_labels(labels)}. Write one of these."
                     )
                 rows += 1
-                texts += bool(row.text)
-                found.add(row.label)
+                if row.text:
+                    texts += 1
+                    found.add(row.label)
         if not texts:
             raise UserError(
                 f"{self.path} has no text in column {self.columns.text!r} of its {rows:,} rows. "
                 "Name another file or column."
             )
-        missing = [label for label in labels if label not in found]
-        if self.columns.label and missing:
+        if self.columns.label and len(found) < 2:
             raise UserError(
-                f"{self.path} has no row with the label {missing[0]!r} in column "
-                f"{self.columns.label!r}, but metrics need texts of each label. Add some."
+                f"{self.path} has the label {found.pop()!r} alone in column "
+                f"{self.columns.label!r}, but metrics need texts of two labels. Add some."
             )
         return rows
 

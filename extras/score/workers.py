@@ -24,7 +24,7 @@ CONFIG = {
 
 
 @contextmanager
-def connect(scheduler: str | None) -> Iterator[Client]:
+def start_client(scheduler: str | None) -> Iterator[Client]:
     """Connect to the scheduler at an address or, without one, to a worker in this process.
 
     Raises:

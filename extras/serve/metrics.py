@@ -13,16 +13,16 @@ REQUESTS = Counter("sentiment_requests", "Requests to /invocations.", ["status"]
 SECONDS = Histogram(
     "sentiment_request_seconds", "Seconds until a request to /invocations had its response."
 )
-PREDICTIONS = Counter("sentiment_predictions", "Texts predicted.", ["label"])
-WORDS = Counter("sentiment_words", "Words of the texts.")
-UNKNOWN_WORDS = Counter("sentiment_unknown_words", "Unknown words of the texts.")
-TRUNCATED_TEXTS = Counter("sentiment_truncated_texts", "Texts that were truncated.")
+PREDICTION_COUNTER = Counter("sentiment_predictions", "Texts predicted.", ["label"])
+WORD_COUNTER = Counter("sentiment_words", "Words of the texts.")
+UNKNOWN_WORD_COUNTER = Counter("sentiment_unknown_words", "Unknown words of the texts.")
+TRUNCATED_TEXT_COUNTER = Counter("sentiment_truncated_texts", "Texts that were truncated.")
 
 
 def count_predictions(predictions: "Sequence[Prediction]") -> None:
     """Count the predictions of a request."""
     for prediction in predictions:
-        PREDICTIONS.labels(prediction.label).inc()
-        WORDS.inc(prediction.words)
-        UNKNOWN_WORDS.inc(prediction.unknown_words)
-        TRUNCATED_TEXTS.inc(prediction.truncated)
+        PREDICTION_COUNTER.labels(prediction.label).inc()
+        WORD_COUNTER.inc(prediction.words)
+        UNKNOWN_WORD_COUNTER.inc(prediction.unknown_words)
+        TRUNCATED_TEXT_COUNTER.inc(prediction.truncated)

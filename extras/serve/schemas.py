@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictStr, model_va
 from pydantic.config import JsonDict
 
 MAX_TEXTS = 10_000  # of a request
-MAX_CHARACTERS = 1_000_000  # of a text
+MAX_TEXT_CHARACTERS = 1_000_000  # of a text
 MAX_EXPLAINED_CHARACTERS = 20_000
 EXAMPLE: JsonDict = {"dataframe_records": [{"text": "A fine film."}]}
 FORMS = ("dataframe_records", "dataframe_split", "inputs")
 
-Text = Annotated[StrictStr, Field(max_length=MAX_CHARACTERS)]
+Text = Annotated[StrictStr, Field(max_length=MAX_TEXT_CHARACTERS)]
 Row = tuple[Text]
 
 

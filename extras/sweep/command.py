@@ -10,7 +10,7 @@ from sentiment.errors import UserError
     "--trials",
     metavar="NUMBER",
     type=click.IntRange(min=1),
-    help="Train until the sweep has this many, with those of earlier calls and other processes.",
+    help="Number of trials of the sweep, including earlier calls and other processes.",
 )
 @click.option(
     "--storage",

@@ -40,7 +40,7 @@ from workflow.files import FETCH, FetchInputs
 from workflow.params_file import PARAMS_FILE
 from workflow.stage import SignalFlag
 
-DATABASE = "sweeps.db"  # in the project's root
+SWEEP_DATABASE = "sweeps.db"  # in the project's root
 KEY = "sweep.key"  # tag of a parent run: name of the study
 TABLE = "best.txt"
 
@@ -59,7 +59,7 @@ def open_sweep(params: Params, storage: str | None) -> optuna.Study:
     fixed = fixed_params(params)
     if files.read_inputs(FETCH, FetchInputs).fetch != params.fetch.used():
         raise UserError(f"{FETCH} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`.")
-    return open_study(storage or f"sqlite:///{files.root() / DATABASE}", study_name(fixed))
+    return open_study(storage or f"sqlite:///{files.root() / SWEEP_DATABASE}", study_name(fixed))
 
 
 def search(study: optuna.Study, params: Params, n_trials: int) -> None:
@@ -80,7 +80,8 @@ def search(study: optuna.Study, params: Params, n_trials: int) -> None:
     with store.store_errors(), parent_run(experiment, study.study_name, params, tags) as parent:
         click.echo(store.run_url(experiment, parent.info.run_id))
         reviews = files.read_reviews(FETCH, "train")
-        sweep = Sweep(params, reviews, flag, tags)
+        labels = len(files.read_inputs(FETCH, FetchInputs).labels)
+        sweep = Sweep(params, labels, reviews, flag, tags)
         train_trials(study, sweep, n_trials)
         fail_lost_trials(study, before, lost_by, flag)
         end_lost_runs(experiment, study)

@@ -32,16 +32,18 @@ ENDED_TAG = "sweep.ended"  # why it ended early
 
 
 class Sweep(NamedTuple):
-    """What the trials of this process have in common.
+    """The common part of all trials of this process.
 
     Attributes:
         params: the params that the sweep starts from.
+        labels: number of labels.
         reviews: the training set.
         flag: the signals of this process.
         tags: further tags of a child run.
     """
 
     params: Params
+    labels: int
     reviews: Reviews
     flag: SignalFlag
     tags: Mapping[str, str]
@@ -113,7 +115,8 @@ def started_run(**arguments: Any) -> Iterator[mlflow.ActiveRun]:
 def fit(sweep: Sweep, params: Params, trial: optuna.Trial) -> float:
     """Train, report each epoch to MLflow and to Optuna, and return `METRIC` of the kept epoch."""
     load_keras().utils.clear_session()  # otherwise the models of earlier trials stay in memory
-    training = Training(params.train, params.pad, *split_reviews(params, sweep.reviews))
+    train_split, val_split = split_reviews(params, sweep.reviews)
+    training = Training(params.train, params.pad, sweep.labels, train_split, val_split)
 
     def after_epoch() -> None:
         epoch = len(training.epochs)

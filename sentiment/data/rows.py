@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 from unicodedata import category
 
-from sentiment.data.binary_labels import normalize_label
+from sentiment.data.label_column import normalize_label
 from sentiment.errors import UserError, first_line
 
 MAX_FIELD_SIZE = 10_000_000  # characters of a field in CSV
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
 MAX_CHARACTERS = 1_000_000  # of a text; a longer one shows that a quote is not closed
 MAX_NAMES_SHOWN = 20  # column names in a message
-MAX_CHARACTERS_SHOWN = 20  # characters of a column name in a message
+MAX_NAME_CHARACTERS_SHOWN = 20  # characters of a column name in a message
 INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # Unicode's controls, formats such as U+200B, and spaces
 
 
@@ -62,17 +62,44 @@ def list_tables(path: Path) -> list[Path]:
     return paths
 
 
+def column_names(path: Path) -> list[str]:
+    """Return the names of all columns of a file, or none if it has no row.
+
+    Raises:
+        UserError: see `read_rows`.
+    """
+    return list(next(_read_values(path, []), {}))
+
+
 def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
     """Read the rows of a file.
 
     Args:
         path: the file.
-        columns: the columns to read. The file must have each of them once. If labels are read, no
-            text may be blank.
+        columns: the columns to read. The file must have each of them once.
 
     Raises:
         UserError: there is no such file, its extension is not supported, or it cannot be read to
             its end.
+    """
+    names = [name for name in columns if name is not None]
+    for number, values in enumerate(_read_values(path, names), 1):
+        try:
+            row = _check(number, values, columns)
+        except _InvalidRowError as error:
+            raise UserError(f"{path}, {error}. Correct this row, or remove it.") from None
+        yield row
+
+
+def _read_values(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Read the values of each row by their columns.
+
+    Args:
+        path: the file.
+        names: columns that the file must have once. Without any, all are read.
+
+    Raises:
+        UserError: see `read_rows`.
     """
     read = READERS.get(_extension(path))
     if read is None:
@@ -84,8 +111,9 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
         raise UserError(f"There is no file {path}. Correct its path.")
     number = 0
     try:
-        for number, values in enumerate(read(path, columns), 1):
-            yield _check(number, values, columns)
+        for values in read(path, names):
+            yield values
+            number += 1
     except _InvalidRowError as error:
         raise UserError(f"{path}, {error}. Correct this row, or remove it.") from None
     except (EOFError, OSError, ValueError, zlib.error) as error:
@@ -118,11 +146,11 @@ def _check(number: int, values: dict[str, Any], columns: Columns) -> Row:
             f"{MAX_CHARACTERS:,}"
         )
     is_blank = all(category(character) in INVISIBLE for character in text)
-    if is_blank and columns.label:
-        raise _InvalidRowError(f"{where} {columns.text!r}: there is no text")
     label = normalize_label(values.get(columns.label)) if columns.label else ""
-    if not isinstance(label, str) or (columns.label and not label):
+    if not isinstance(label, str) or (columns.label and not label.strip()):
         raise _InvalidRowError(f"{where} {columns.label!r}: a text or a number is needed")
+    if len(label.splitlines()) > 1:
+        raise _InvalidRowError(f"{where} {columns.label!r}: the label has a line break")
     row_id = values.get(columns.id) if columns.id else None
     if row_id is not None:
         row_id = str(row_id)
@@ -133,7 +161,7 @@ def _check(number: int, values: dict[str, Any], columns: Columns) -> Row:
     return Row(number, "" if is_blank else text, label, row_id)
 
 
-def _read_csv(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
+def _read_csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(MAX_FIELD_SIZE)
     with _open(path) as file:
         dialect = csv.excel_tab if _extension(path) == ".tsv" else csv.excel
@@ -142,7 +170,7 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
         number = 0
         try:
             header = next(rows, [])
-            _check_names(header, columns)
+            _check_names(header, names)
             for number, fields in enumerate(rows, 1):
                 if len(fields) != len(header):
                     raise _InvalidRowError(
@@ -155,7 +183,7 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
             raise _InvalidRowError(f"row {number + 1}: {problem}") from None
 
 
-def _read_json(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
+def _read_json(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     with _open(path) as file:
         for number, line in enumerate(filter(str.strip, file), 1):
             try:
@@ -167,7 +195,7 @@ def _read_json(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
             if not isinstance(values, dict):
                 raise _InvalidRowError(f"row {number}: the line is not a JSON object")
             if number == 1:
-                _check_names(list(values), columns)
+                _check_names(list(values), names)
             yield values
 
 
@@ -178,19 +206,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read_parquet(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
+def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     from pyarrow import ArrowException, parquet
 
     try:
         with path.open("rb") as opened, parquet.ParquetFile(opened) as file:
-            _check_names(file.schema_arrow.names, columns)
-            for batch in file.iter_batches(BATCH_ROWS, columns=_names(columns)):
+            _check_names(file.schema_arrow.names, names)
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(names) or None):
                 yield from batch.to_pylist()
     except (ArrowException, UnicodeError) as error:
         raise ValueError(first_line(error)) from None
 
 
-READERS: dict[str, Callable[[Path, Columns], Iterator[dict[str, Any]]]] = {
+READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[dict[str, Any]]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".jsonl": _read_json,
@@ -210,11 +238,7 @@ def _open(path: Path) -> TextIO:
     return open_file(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _names(columns: Columns) -> list[str]:
-    return [name for name in columns if name is not None]
-
-
-def _check_names(found: Sequence[str], columns: Columns) -> None:
+def _check_names(found: Sequence[str], names: Sequence[str]) -> None:
     """Check that each column that is read is there once.
 
     Raises:
@@ -222,10 +246,10 @@ def _check_names(found: Sequence[str], columns: Columns) -> None:
     """
     if any("\0" in column for column in found):
         raise ValueError("it looks like UTF-16, but must be UTF-8")
-    for name in _names(columns):
+    for name in names:
         count = list(found).count(name)
         if count != 1:
             problem = f"{count} columns" if count else "no column"
-            shown = [repr(column[:MAX_CHARACTERS_SHOWN]) for column in found[:MAX_NAMES_SHOWN]]
-            names = ", ".join(shown) or "none"
-            raise ValueError(f"it has {problem} {name!r}. Its columns: {names}")
+            shown = [repr(column[:MAX_NAME_CHARACTERS_SHOWN]) for column in found[:MAX_NAMES_SHOWN]]
+            listed = ", ".join(shown) or "none"
+            raise ValueError(f"it has {problem} {name!r}. Its columns: {listed}")

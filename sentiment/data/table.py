@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.data.binary_labels import BinaryLabels
+from sentiment.data.label_column import LabelColumn
 from sentiment.data.rows import Columns, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.params import TableParams
@@ -19,6 +19,7 @@ from sentiment.prediction.tokenizer import tokenize
 
 SPLIT_SEED = 0
 DIGEST_BYTES = 16
+MAX_ROWS_SHOWN = 10  # in a message
 
 
 class EncodedDataset(NamedTuple):
@@ -30,10 +31,9 @@ class EncodedDataset(NamedTuple):
         word_index: the frequency rank of each word of the training set.
         words_dropped: number of each test review's words that have no rank, shape (reviews,).
         labels: the names of the labels, in the order of their indices.
-        test_set: digest of the texts of the test set and their labels, with the labels' names and
-            which one is positive. Another tokenizer does not change it.
+        test_set: digest of the texts of the test set and their labels, with the names of all labels
+            in their order. Another tokenizer does not change it.
         rows_skipped: number of rows without a word, and of those that `add_texts` skips.
-        label_column: the labels in the column of a table. None: the dataset is no table.
     """
 
     train: Reviews
@@ -43,7 +43,6 @@ class EncodedDataset(NamedTuple):
     labels: list[str]
     test_set: str
     rows_skipped: int = 0
-    label_column: BinaryLabels | None = None
 
 
 class NumberedRows:
@@ -52,21 +51,21 @@ class NumberedRows:
     Attributes:
         params: the section `fetch.table`.
         label_column: the labels that the rows have.
-        numbers: the number of each distinct word.
+        word_numbers: the number of each distinct word.
         words: the numbers of the words of all rows, one row after the other.
         lengths: number of words of each row. Rows without a word are left out.
-        labels: the index of each row's label.
+        label_numbers: the number of each row's label, see `LabelColumn`.
         digests: the digest of each row's text and label, one row after the other.
         rows_skipped: number of rows without a word.
     """
 
-    def __init__(self, params: TableParams, label_column: BinaryLabels) -> None:
+    def __init__(self, params: TableParams, label_column: LabelColumn) -> None:
         self.params = params
         self.label_column = label_column
-        self.numbers: dict[str, int] = {}
+        self.word_numbers: dict[str, int] = {}
         self.words = array("I")
         self.lengths = array("q")
-        self.labels = array("B")
+        self.label_numbers = array("B")
         self.digests = bytearray()
         self.rows_skipped = 0
 
@@ -74,20 +73,24 @@ class NumberedRows:
         """Append the rows of a file.
 
         Raises:
-            UserError: see `rows.read_rows`; or the labels are not two, one of them positive.
+            UserError: see `rows.read_rows`; or a text is blank, or there are too many labels.
         """
         columns = Columns(self.params.text, self.params.label)
+        blank = []
         for row in read_rows(path, columns):
-            label = self.label_column.learn(row.label, f"{path}, row {row.number}")
+            if not row.text:
+                blank.append(row.number)
+            label_number = self.label_column.learn(row.label, f"{path}, row {row.number}")
             words = tokenize(row.text, self.params.tokenizer)
             if not words:
                 self.rows_skipped += 1
                 continue
-            self.words.extend(self.numbers.setdefault(word, len(self.numbers)) for word in words)
+            numbers = self.word_numbers
+            self.words.extend(numbers.setdefault(word, len(numbers)) for word in words)
             self.lengths.append(len(words))
-            self.labels.append(label)
-            self.digests += digest(row.text.encode(), b"\0", row.label.encode(), bytes([label]))
-        self.label_column.check_two(str(path))
+            self.label_numbers.append(label_number)
+            self.digests += digest(row.text.encode(), b"\0", row.label.encode())
+        check_none_is_blank(path, blank)
 
 
 def digest(*parts: bytes) -> bytes:
@@ -107,43 +110,84 @@ def load_table(params: TableParams) -> EncodedDataset:
     Raises:
         UserError: a file cannot be used.
     """
-    column = BinaryLabels(params.positive, params.label)
+    column = LabelColumn(params.label, params.positive)
     rows = NumberedRows(params, column)
     rows.append(Path(params.train))
     training_rows = len(rows.lengths)
-    column.check_both_present(np.array(rows.labels), params.train)
+    names = column.training_labels(np.array(rows.label_numbers), params.train)
     if params.test != params.train:
         rows.append(Path(params.test))
         check_files_differ(params)
-    labels = np.array(rows.labels)
+    column.check_known(names)
+    labels = column.indices(np.array(rows.label_numbers), names)
     if params.test != params.train:
         is_test = np.arange(len(labels)) >= training_rows
     else:
         is_test = choose_test_rows(labels, params)
-    column.check_both_present(labels[is_test], f"{params.test}, test set")
-    column.check_both_present(labels[~is_test], f"{params.train}, training set")
+    check_test_set(labels[is_test], params.test)
+    return encode_rows(rows, labels, names, is_test)
+
+
+def encode_rows(
+    rows: NumberedRows, labels: NDArray[np.uint8], names: list[str], is_test: NDArray[np.bool_]
+) -> EncodedDataset:
+    """Return rows as a dataset.
+
+    Args:
+        rows: the rows of both sets.
+        labels: the indices of their labels, shape (rows,).
+        names: the names of all labels, in the order of their indices.
+        is_test: whether each row belongs to the test set, shape (rows,).
+    """
     words = np.array(rows.words, np.uint32)
     lengths = np.array(rows.lengths)
-    ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.numbers))
+    ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.word_numbers))
     tokens = ranks[words]
-    train = _select(tokens, lengths, labels, ~is_test)
     test = _select(tokens, lengths, labels, is_test)
     order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # numbers of the words, by rank
-    vocabulary = list(rows.numbers)
-    word_index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
-    words_dropped = lengths[is_test] - test.lengths
+    vocabulary = list(rows.word_numbers)
     digests = np.frombuffer(rows.digests, np.uint8).reshape(-1, DIGEST_BYTES)
-    test_set = digest(digests[is_test].tobytes()).hex()
     return EncodedDataset(
-        train=train,
+        train=_select(tokens, lengths, labels, ~is_test),
         test=test,
-        word_index=word_index,
-        words_dropped=words_dropped,
-        labels=column.names(),
-        test_set=test_set,
+        word_index={vocabulary[number]: rank for rank, number in enumerate(order, 1)},
+        words_dropped=lengths[is_test] - test.lengths,
+        labels=names,
+        test_set=digest(repr(names).encode(), digests[is_test].tobytes()).hex(),
         rows_skipped=rows.rows_skipped,
-        label_column=column,
     )
+
+
+def check_none_is_blank(path: Path, rows: Sequence[int]) -> None:
+    """Check that a file has no blank texts.
+
+    Args:
+        path: the file.
+        rows: the numbers of the rows whose text is blank.
+
+    Raises:
+        UserError: there are some.
+    """
+    if rows:
+        shown = ", ".join(f"{number:,}" for number in rows[:MAX_ROWS_SHOWN])
+        more = ", …" if len(rows) > MAX_ROWS_SHOWN else ""
+        raise UserError(
+            f"{path} has no text in {len(rows):,} of its rows: {shown}{more}. Correct these rows, "
+            "or remove them."
+        )
+
+
+def check_test_set(labels: NDArray[np.uint8], name: str) -> None:
+    """Check that a test set has two labels at least: there are no metrics of a single one.
+
+    Raises:
+        UserError: it has not.
+    """
+    if len(np.unique(labels)) < 2:
+        raise UserError(
+            f"{name}, test set: all {len(labels):,} texts have the same label. Add texts with "
+            "other labels."
+        )
 
 
 def check_files_differ(params: TableParams) -> None:
@@ -176,9 +220,11 @@ def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[
 
     order = np.arange(len(labels))
     try:
-        _, test = train_test_split(
+        train, test = train_test_split(
             order, test_size=params.test_share, stratify=labels, random_state=SPLIT_SEED
         )
+        if len(np.unique(labels[train])) < len(np.unique(labels)):
+            raise ValueError("The training set would lack a label.")
     except ValueError as error:
         raise UserError(
             f"{params.train}: fetch.table.test_share: {error} Use another share, or more rows."
@@ -236,24 +282,27 @@ def add_texts(
     no known word, or if the dataset has its review already.
 
     Raises:
-        UserError: a file cannot be used.
+        UserError: a file cannot be used, or it has another label than the dataset.
     """
-    column = dataset.label_column or BinaryLabels(params.positive, params.label)
+    column = LabelColumn(params.label, params.positive)
     reviews: list[list[int]] = []
-    labels = array("B")
+    numbers = array("B")
     rows = 0
     for table in list_tables(path):
+        blank = []
         for row in read_rows(table, Columns(params.text, params.label)):
+            if not row.text:
+                blank.append(row.number)
             rows += 1
-            label = column.learn(row.label, f"{table}, row {row.number}")
+            number = column.learn(row.label, f"{table}, row {row.number}")
             words = tokenize(row.text, tokenizer)
             ranks = [dataset.word_index[word] for word in words if word in dataset.word_index]
             if ranks:
                 reviews.append(ranks)
-                labels.append(label)
-    column.check_two("fetch.added_texts")
-    added = Reviews.from_lists(reviews, np.array(labels))
-    column.check_both_present(added.labels, "fetch.added_texts")
+                numbers.append(number)
+        check_none_is_blank(table, blank)
+    column.check_known(dataset.labels)
+    added = Reviews.from_lists(reviews, column.indices(np.array(numbers), dataset.labels))
     is_new = _are_new(added, [dataset.train, dataset.test])
     return dataset._replace(
         train=_extend(dataset.train, added, is_new),

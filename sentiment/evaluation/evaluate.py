@@ -111,7 +111,8 @@ def evaluate_predictions(predictions: pd.DataFrame, texts: TextLookup | None, na
     tables = {
         "predictions": predictions,
         "confusion": metrics.confusion_matrix(predictions),
-        "roc": metrics.roc_curve(predictions),
+        "labels": metrics.label_metrics(predictions),
+        "roc": metrics.roc_curves(predictions),
         "reliability": metrics.reliability(predictions),
         "lengths": metrics.accuracy_by_length(predictions),
         "mistakes": mistakes,
@@ -122,16 +123,21 @@ def evaluate_predictions(predictions: pd.DataFrame, texts: TextLookup | None, na
 
 
 def _plot_predictions(
-    values: Mapping[str, float], tables: Mapping[str, pd.DataFrame], positive: str, name: str
+    values: Mapping[str, float],
+    tables: Mapping[str, pd.DataFrame],
+    positive: str | None,
+    name: str,
 ) -> dict[str, "Figure"]:
-    return {
-        "roc": plots.draw_roc_curve(tables["roc"], values["test_roc_auc"], name),
+    drawn = {
         "reliability": plots.draw_reliability(
             tables["reliability"], values["test_ece"], positive, name
         ),
         "confusion": plots.draw_confusion_matrix(tables["confusion"], name),
         "lengths": plots.draw_length_bars(tables["lengths"], values["test_accuracy"], name),
     }
+    if not tables["roc"].empty:
+        drawn["roc"] = plots.draw_roc_curves(tables["roc"], values["test_roc_auc"], name)
+    return drawn
 
 
 def evaluate_training(history: pd.DataFrame, name: str) -> Results:

@@ -55,7 +55,8 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
 
     The gradient of the loss (binary cross-entropy) of a review is the gradient of its logit times
     p - y, the same factor for all its words. Relative to each other, both therefore have the same
-    norms. The gradient of the logit also exists if p is 0 or 1 in float32.
+    norms. The gradient of the logit also exists if p is 0 or 1 in float32. With more than two
+    labels, it is the logit of the most probable one.
 
     Args:
         model: a recurrent network, see `sentiment.network.model.build_model`. It is not changed.
@@ -74,7 +75,7 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     def batch_norms(tokens: Any) -> Any:
         with tf.GradientTape() as tape:
             vectors, features = outputs(tokens, training=False)
-            logits = features @ head.kernel + head.bias
+            logits = tf.reduce_max(features @ head.kernel + head.bias, axis=1)
         return tf.norm(tape.gradient(logits, vectors), axis=2)
 
     compiled = tf.function(batch_norms, reduce_retracing=True)

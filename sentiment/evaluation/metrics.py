@@ -3,27 +3,32 @@
 A table of predictions has a row for each review, and these columns: `review` (its number in its
 dataset), `actual` and `predicted` (labels), `probability_<label>` for each label in the order of
 their indices, `words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same
-review occurs in training). The second of the two labels is called positive here. Formulas without
-another source are scikit-learn's.
+review occurs in training).
+
+The second of two labels is the positive one. Precision, recall, F1, the areas under curves and the
+calibration are those of the positive label. With more labels, none is positive. Then they are means
+over all labels that occur, each against the rest (macro averages), and the calibration is that of
+the predicted label. Formulas without another source are scikit-learn's.
 """
 
 import math
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import sklearn.metrics
+from numpy.typing import NDArray
 
 from sentiment.prediction.labels import labels_of_columns, probability_column
 
 CONFIDENCE = 0.95  # of every confidence interval
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 CALIBRATION_BINS = 10  # groups of equal width by probability
-CLASSES = (False, True)  # of the log loss, also for a table in which all labels are the same
+MAX_ROC_LABELS = 10  # more curves could not be told apart
 LENGTH_BOUNDS = (100, 200, 400)  # words: the greatest number of each group by length
+NO_ROC_CURVES = pd.DataFrame(columns=["false_positive_rate", "true_positive_rate", "label"])
 
 
 class Interval(NamedTuple):
@@ -40,86 +45,167 @@ class Metric(NamedTuple):
         label: its name in reports.
         compute: returns its value for a table of predictions, or NaN if it is not defined.
         proportion: if the metric is a proportion, returns its numbers of successes and trials.
+            None: it is a mean of proportions.
     """
 
     label: str
     compute: Callable[[pd.DataFrame], float]
-    proportion: Callable[[pd.DataFrame], tuple[int, int]] | None = None
+    proportion: Callable[[pd.DataFrame], tuple[int, int] | None] | None = None
 
     def interval(self, predictions: pd.DataFrame, confidence: float) -> Interval | None:
         """Return Wilson's interval, or None if the metric is no proportion or has no reviews."""
-        successes, trials = self.proportion(predictions) if self.proportion else (0, 0)
-        return wilson_interval(successes, trials, confidence) if trials else None
+        counts = self.proportion(predictions) if self.proportion else None
+        return wilson_interval(*counts, confidence) if counts and counts[1] else None
 
 
-def positive_label(predictions: pd.DataFrame) -> str:
-    """Return the second label."""
-    return labels_of_columns(predictions.columns)[1]
+def positive_label(predictions: pd.DataFrame) -> str | None:
+    """Return the positive label, or None if there are more than two labels."""
+    labels = labels_of_columns(predictions.columns)
+    return labels[1] if len(labels) == 2 else None
 
 
-def positive_probability(predictions: pd.DataFrame) -> pd.Series:
-    """Return the probability of the positive label."""
-    return predictions[probability_column(positive_label(predictions))]
+def averaged_labels(predictions: pd.DataFrame) -> list[str]:
+    """Return the labels whose metrics are averaged: the positive one, or all that occur."""
+    positive = positive_label(predictions)
+    if positive is not None:
+        return [positive]
+    occurring = set(predictions["actual"])
+    return [label for label in labels_of_columns(predictions.columns) if label in occurring]
 
 
-def is_positive(predictions: pd.DataFrame, column: str) -> pd.Series:
-    """Return whether each label in the column `actual` or `predicted` is the positive one."""
-    return predictions[column] == positive_label(predictions)
+def probability_matrix(predictions: pd.DataFrame) -> NDArray[np.floating]:
+    """Return the probability of each label, shape (reviews, labels)."""
+    labels = labels_of_columns(predictions.columns)
+    return predictions[[probability_column(label) for label in labels]].to_numpy()
 
 
-def label_metric(
-    function: Callable[..., float], **arguments: Any
-) -> Callable[[pd.DataFrame], float]:
-    """Return a function that applies scikit-learn's to the actual and the predicted labels."""
-    return lambda predictions: float(
-        function(
-            is_positive(predictions, "actual"), is_positive(predictions, "predicted"), **arguments
+def label_indices(predictions: pd.DataFrame, column: str) -> NDArray[np.intp]:
+    """Return the indices of the labels in `actual` or `predicted`, shape (reviews,)."""
+    labels = labels_of_columns(predictions.columns)
+    return pd.Index(labels).get_indexer(pd.Index(predictions[column]))
+
+
+def probability_of(predictions: pd.DataFrame, column: str) -> NDArray[np.floating]:
+    """Return the probability of the label in `actual` or `predicted`, shape (reviews,)."""
+    indices = label_indices(predictions, column)
+    return probability_matrix(predictions)[np.arange(len(predictions)), indices]
+
+
+def count_correct(predictions: pd.DataFrame) -> tuple[int, int]:
+    """Return the number of right predictions, and of all."""
+    return int((predictions["actual"] == predictions["predicted"]).sum()), len(predictions)
+
+
+def accuracy(predictions: pd.DataFrame, if_empty: float) -> float:
+    """Return the share of right predictions, or `if_empty` if there are none at all."""
+    correct, reviews = count_correct(predictions)
+    return correct / reviews if reviews else if_empty
+
+
+def precision(predictions: pd.DataFrame, label: str) -> float:
+    """Return the precision of a label, or 0 if it is never predicted."""
+    return accuracy(predictions[predictions["predicted"] == label], if_empty=0.0)
+
+
+def recall(predictions: pd.DataFrame, label: str) -> float:
+    """Return the recall of a label, or 0 if it does not occur."""
+    return accuracy(predictions[predictions["actual"] == label], if_empty=0.0)
+
+
+def f1(predictions: pd.DataFrame, label: str) -> float:
+    """Return the F1 of a label, or 0 if it is neither predicted nor occurs."""
+    return float(
+        sklearn.metrics.f1_score(
+            predictions["actual"] == label, predictions["predicted"] == label, zero_division=0.0
         )
     )
 
 
-def probability_metric(function: Callable[..., float]) -> Callable[[pd.DataFrame], float]:
-    """Return a function that applies scikit-learn's to the actual labels and the probabilities."""
-    return lambda predictions: float(
-        function(is_positive(predictions, "actual"), positive_probability(predictions))
+def roc_auc(predictions: pd.DataFrame, label: str) -> float:
+    """Return the area under the ROC curve of a label."""
+    return float(
+        sklearn.metrics.roc_auc_score(
+            predictions["actual"] == label, predictions[probability_column(label)]
+        )
     )
 
 
-def accuracy_among(
-    label: str, choose: Callable[[pd.DataFrame], pd.DataFrame], if_empty: float = 0.0
-) -> Metric:
-    """Return a metric: the accuracy among chosen predictions, or `if_empty` without any."""
+def average_precision(predictions: pd.DataFrame, label: str) -> float:
+    """Return the area under the precision-recall curve of a label."""
+    return float(
+        sklearn.metrics.average_precision_score(
+            predictions["actual"] == label, predictions[probability_column(label)]
+        )
+    )
 
-    def proportion(predictions: pd.DataFrame) -> tuple[int, int]:
-        table = choose(predictions)
-        return int((table["actual"] == table["predicted"]).sum()), len(table)
 
-    def compute(predictions: pd.DataFrame) -> float:
-        correct, reviews = proportion(predictions)
-        return correct / reviews if reviews else if_empty
+def averaged(function: Callable[[pd.DataFrame, str], float]) -> Callable[[pd.DataFrame], float]:
+    """Return a function that averages the metric of a label, see `averaged_labels`."""
+    return lambda predictions: float(
+        np.mean([function(predictions, label) for label in averaged_labels(predictions)])
+    )
 
-    return Metric(label, compute, proportion)
+
+def of_positive(
+    column: str,
+) -> Callable[[pd.DataFrame], tuple[int, int] | None]:
+    """Return a function that counts the right predictions among those with the positive label.
+
+    Args:
+        column: where the label is, `actual` or `predicted`.
+    """
+
+    def proportion(predictions: pd.DataFrame) -> tuple[int, int] | None:
+        positive = positive_label(predictions)
+        if positive is None:
+            return None
+        return count_correct(predictions[predictions[column] == positive])
+
+    return proportion
+
+
+def balanced_accuracy(predictions: pd.DataFrame) -> float:
+    """Return the mean recall of all labels that occur."""
+    occurring = predictions["actual"].unique()
+    return float(np.mean([recall(predictions, label) for label in occurring]))
+
+
+def log_loss(predictions: pd.DataFrame) -> float:
+    """Return the mean negative logarithm of the actual label's probability."""
+    matrix = probability_matrix(predictions)
+    actual = label_indices(predictions, "actual")
+    return float(sklearn.metrics.log_loss(actual, matrix, labels=range(matrix.shape[1])))
+
+
+def brier_score(predictions: pd.DataFrame) -> float:
+    """Return the mean squared error of the probabilities: of one of two labels, or of all."""
+    matrix = probability_matrix(predictions)
+    actual = label_indices(predictions, "actual")
+    return float(sklearn.metrics.brier_score_loss(actual, matrix, labels=range(matrix.shape[1])))
+
+
+def unseen(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions for reviews that do not occur in training."""
+    return predictions[~predictions["seen_in_training"]]
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": accuracy_among("accuracy", lambda table: table),
-    "balanced_accuracy": Metric(
-        "balanced accuracy", label_metric(sklearn.metrics.balanced_accuracy_score)
+    "accuracy": Metric(
+        "accuracy", lambda predictions: accuracy(predictions, if_empty=0.0), count_correct
     ),
-    "loss": Metric("loss", probability_metric(partial(sklearn.metrics.log_loss, labels=CLASSES))),
-    "precision": accuracy_among("precision", lambda table: table[is_positive(table, "predicted")]),
-    "recall": accuracy_among("recall", lambda table: table[is_positive(table, "actual")]),
-    "f1": Metric("F1", label_metric(sklearn.metrics.f1_score, zero_division=0.0)),
-    "roc_auc": Metric("ROC AUC", probability_metric(sklearn.metrics.roc_auc_score)),
-    "average_precision": Metric(  # area under the precision-recall curve
-        "average precision", probability_metric(sklearn.metrics.average_precision_score)
-    ),
-    "brier": Metric("Brier score", probability_metric(sklearn.metrics.brier_score_loss)),
+    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy),
+    "loss": Metric("loss", log_loss),
+    "precision": Metric("precision", averaged(precision), of_positive("predicted")),
+    "recall": Metric("recall", averaged(recall), of_positive("actual")),
+    "f1": Metric("F1", averaged(f1)),
+    "roc_auc": Metric("ROC AUC", averaged(roc_auc)),
+    "average_precision": Metric("average precision", averaged(average_precision)),
+    "brier": Metric("Brier score", brier_score),
     "ece": Metric("calibration error", lambda predictions: calibration_error(predictions)),
-    "accuracy_unseen": accuracy_among(
+    "accuracy_unseen": Metric(
         "accuracy on unseen reviews",
-        lambda table: table[~table["seen_in_training"]],
-        if_empty=math.nan,
+        lambda predictions: accuracy(unseen(predictions), if_empty=math.nan),
+        lambda predictions: count_correct(unseen(predictions)),
     ),
 }
 
@@ -145,14 +231,50 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"reviews": matrix.ravel()}, cells).reset_index()
 
 
-def roc_curve(predictions: pd.DataFrame, max_points: int = MAX_ROC_POINTS) -> pd.DataFrame:
-    """Return the ROC curve: columns `false_positive_rate` and `true_positive_rate`.
+def label_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each label: `label`, `precision`, `recall`, `f1` and `reviews`."""
+    labels = labels_of_columns(predictions.columns)
+    counts = predictions["actual"].value_counts()
+    return pd.DataFrame(
+        {
+            "label": labels,
+            "precision": [precision(predictions, label) for label in labels],
+            "recall": [recall(predictions, label) for label in labels],
+            "f1": [f1(predictions, label) for label in labels],
+            "reviews": counts.reindex(labels, fill_value=0).to_numpy(),
+        }
+    )
+
+
+def roc_curves(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the ROC curve of each averaged label, or no row if they are too many.
+
+    Returns:
+        Columns `false_positive_rate` and `true_positive_rate` and, without a positive label,
+        `label`.
+    """
+    labels = averaged_labels(predictions)
+    if len(labels) > MAX_ROC_LABELS:
+        return NO_ROC_CURVES
+    if positive_label(predictions) is not None:
+        return roc_curve(predictions, labels[0])
+    curves = [
+        roc_curve(predictions, label, MAX_ROC_POINTS // len(labels)).assign(label=label)
+        for label in labels
+    ]
+    return pd.concat(curves, ignore_index=True)
+
+
+def roc_curve(
+    predictions: pd.DataFrame, label: str, max_points: int = MAX_ROC_POINTS
+) -> pd.DataFrame:
+    """Return the ROC curve of a label: columns `false_positive_rate` and `true_positive_rate`.
 
     The curve may have thousands of corners. At most `max_points` of them are kept, evenly spaced
     along the curve, including both ends.
     """
     false_positive, true_positive, _ = sklearn.metrics.roc_curve(
-        is_positive(predictions, "actual"), positive_probability(predictions)
+        predictions["actual"] == label, predictions[probability_column(label)]
     )
     curve = pd.DataFrame(
         {"false_positive_rate": false_positive, "true_positive_rate": true_positive}
@@ -181,16 +303,23 @@ def accuracy_by_length(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Compare predicted probabilities with the share of reviews that are positive.
+    """Compare the probabilities of a label with the share of reviews that have it.
+
+    It is the positive label or, without one, the label that is predicted.
 
     Returns:
-        Columns `predicted` (mean probability), `observed` (share of positive reviews) and
-        `reviews` (their number), with a row for each group by probability that has reviews.
+        Columns `predicted` (mean probability), `observed` (share of the reviews) and `reviews`
+        (their number), with a row for each group by probability that has reviews.
     """
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    probability = positive_probability(predictions)
+    positive = positive_label(predictions)
+    if positive is not None:
+        probability = predictions[probability_column(positive)].to_numpy()
+        observed = predictions["actual"] == positive
+    else:
+        probability = probability_of(predictions, "predicted")
+        observed = predictions["actual"] == predictions["predicted"]
     groups = np.digitize(probability, edges[1:-1], right=True)
-    observed = is_positive(predictions, "actual")
     table = pd.DataFrame({"predicted": probability, "observed": observed})
     grouped = table.groupby(groups)
     return grouped.mean().assign(reviews=grouped.size()).reset_index(drop=True)
@@ -199,7 +328,7 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
 def calibration_error(predictions: pd.DataFrame) -> float:
     """Return the expected calibration error: the mean difference, by review, in `reliability`.
 
-    Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*, for a binary classifier.
+    Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*.
     """
     groups = reliability(predictions)
     difference = (groups["predicted"] - groups["observed"]).abs()
@@ -207,9 +336,9 @@ def calibration_error(predictions: pd.DataFrame) -> float:
 
 
 def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return the `count` wrong predictions with the greatest error of the probability."""
+    """Return the `count` wrong predictions with the lowest probability of the actual label."""
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
-    error = (positive_probability(wrong) - is_positive(wrong, "actual")).abs()
+    error = pd.Series(1 - probability_of(wrong, "actual"), wrong.index)
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
 
 

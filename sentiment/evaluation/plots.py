@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 SIZE = (7.0, 4.5)  # inches
 DPI = 120  # dots per inch
+# Of a confusion matrix.
+MAX_LABELS_UPRIGHT = 5
+MAX_LABELS_WITH_COUNTS = 12
+CROWDED_FONT_SIZE = 5  # points
 # Colors.
 TRAINING_COLOR = "tab:blue"
 VALIDATION_COLOR = "tab:orange"
@@ -48,20 +52,34 @@ def draw_curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
     return figure
 
 
-def draw_roc_curve(corners: pd.DataFrame, area: float, name: str) -> Figure:
-    """Draw the ROC curve, and the diagonal of a classifier that guesses."""
+def draw_roc_curves(corners: pd.DataFrame, area: float, name: str) -> Figure:
+    """Draw ROC curves, and the diagonal of a classifier that guesses.
+
+    Args:
+        corners: see `sentiment.evaluation.metrics.roc_curves`.
+        area: the mean area under the curves.
+        name: name of the model, for the title.
+    """
     figure, axes = new_axes(f"ROC curve · {name}", "False positive rate", "True positive rate")
-    x = corners["false_positive_rate"]
-    y = corners["true_positive_rate"]
-    axes.plot(x, y, color=TRAINING_COLOR, label=f"model, area {area:.4f}")
+    curves: dict[str, pd.DataFrame] = {f"model, area {area:.4f}": corners}
+    if "label" in corners:
+        curves = {str(label): curve for label, curve in corners.groupby("label", sort=False)}
+    for label, curve in curves.items():
+        axes.plot(curve["false_positive_rate"], curve["true_positive_rate"], label=label)
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, label="guessing, area 0.5")
     axes.set_aspect("equal")
-    axes.legend(loc="lower right")
+    title = f"mean area {area:.4f}" if "label" in corners else None
+    legend = axes.legend(loc="lower right", title=title)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a label may contain dollar signs
     return figure
 
 
 def draw_confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
-    """Draw the confusion matrix. Each cell has its count and its share of the row."""
+    """Draw the confusion matrix.
+
+    With few labels, each cell has its count and its share of the row.
+    """
     figure, axes = new_axes(f"Confusion matrix · {name}", "Predicted", "Actual")
     axes.grid(visible=False)
     labels = list(counts["actual"].unique())
@@ -69,18 +87,32 @@ def draw_confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
     cells = table.loc[labels, labels].to_numpy()
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels)
-    axes.set_yticks(range(len(labels)), labels)
+    is_crowded = len(labels) > MAX_LABELS_UPRIGHT
+    rotation = 90 if is_crowded else 0
+    axes.set_xticks(range(len(labels)), labels, rotation=rotation, parse_math=False)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
+    if len(labels) > MAX_LABELS_WITH_COUNTS:
+        axes.tick_params(labelsize=CROWDED_FONT_SIZE)
+        return figure
     for (row, column), share in np.ndenumerate(shares):
         text = f"{cells[row, column]:,}\n{share:.1%}"
         color = "white" if share > 0.5 else "black"
-        axes.text(column, row, text, ha="center", va="center", color=color)
+        size = CROWDED_FONT_SIZE if is_crowded else None
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
     return figure
 
 
-def draw_reliability(groups: pd.DataFrame, error: float, positive: str, name: str) -> Figure:
-    """Draw the share of reviews with the positive label by its predicted probability."""
-    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", f"Share {positive}")
+def draw_reliability(groups: pd.DataFrame, error: float, positive: str | None, name: str) -> Figure:
+    """Draw the share of reviews with a label by its predicted probability.
+
+    Args:
+        groups: see `sentiment.evaluation.metrics.reliability`.
+        error: the calibration error.
+        positive: the positive label. None: the label is the predicted one.
+        name: name of the model, for the title.
+    """
+    observed = f"Share {positive}" if positive else "Share predicted right"
+    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", observed)
     label = f"model, expected calibration error {error:.4f}"
     axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING_COLOR, label=label)
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, label="perfectly calibrated")

@@ -19,7 +19,7 @@ class Split(NamedTuple):
 
     Attributes:
         x: token ids, shape (reviews, max_length).
-        y: labels, 1 = positive, shape (reviews,).
+        y: indices of the labels, shape (reviews,).
     """
 
     x: NDArray[Any]

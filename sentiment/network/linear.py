@@ -3,13 +3,14 @@
 The logit of a review is a scaled sum plus a bias. The sum runs over the distinct words and n-grams
 of the review: a fixed log-ratio of naive Bayes times a weight that is learned from 0. Words and
 bigrams near the end of what is read, where the verdict tends to be, are counted a second time, as
-features of their own.
+features of their own. With more than two labels, each label has sums, log-ratios and weights of its
+own, one label against the rest.
 
 Only features that are in enough training reviews are read. Each has a row of its own in the tables
-of log-ratios and weights. An index of slots gives the row for the hash of a feature. If several
-features have the same slot, only the most frequent one is read. On IMDB, this leaves out a third of
-the features, the rarest ones. XLA can compile this index, but not the tables of
-`keras.layers.IntegerLookup`.
+of log-ratios and weights, which have a column for each output. An index of slots gives the row for
+the hash of a feature. If several features have the same slot, only the most frequent one is read.
+On IMDB, this leaves out a third of the features, the rarest ones. XLA can compile this index, but
+not the tables of `keras.layers.IntegerLookup`.
 
 Sources: Wang and Manning 2012, *Baselines and Bigrams: Simple, Good Sentiment and Topic
 Classification*; Maiya's keras-nbsvm, which trains the weights by Adam without a penalty.
@@ -43,19 +44,20 @@ ADAM_EPSILON = 2e-4
 MAX_ENDING_NGRAM = 2  # words
 SLOTS = 2**20
 ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `SLOTS`
-SMOOTHING = 1  # added to the number of reviews of each class, as in the paper
+SMOOTHING = 1  # added to the number of reviews of each label, as in the paper
 HASH_BATCH_SIZE = 1024  # reviews
 
 
-def linear_features(linear: LinearParams, tokens: Any) -> Any:
-    """Return each review's sum of log-ratio times weight over its distinct features.
+def linear_features(linear: LinearParams, tokens: Any, outputs: int) -> Any:
+    """Return each review's sums of log-ratio times weight over its distinct features.
 
     Args:
         linear: the section `train.linear`.
         tokens: token ids, shape (batch, length).
+        outputs: number of sums, see `sentiment.network.model.build_model`.
 
     Returns:
-        Shape (batch, 1), float32.
+        Shape (batch, outputs), float32.
     """
     import keras
     from keras import ops
@@ -78,10 +80,15 @@ def linear_features(linear: LinearParams, tokens: Any) -> Any:
     quotient, rows = ops.unstack(index(ops.mod(hashes, SLOTS)), 2, axis=3)
     is_known = ops.equal(quotient, ops.cast(ops.floor_divide(hashes, SLOTS), "float32"))
     rows = ops.cast(ops.where(is_known, rows, 0), "int32")
+    # In ascending order, the repetitions of a row follow its first occurrence.
+    ordered = ops.sort(ops.reshape(rows, (-1, rows.shape[1] * rows.shape[2])), axis=1)
+    before = ops.pad(ordered[:, :-1], [[0, 0], [1, 0]])
+    is_first = ops.cast(ops.not_equal(ordered, before), "float32")
     size = linear.max_features + 1
-    ratio = keras.layers.Embedding(size, 1, "zeros", trainable=False, name=LOG_RATIO)
-    weight = keras.layers.Embedding(size, 1, "zeros", name=WEIGHT)
-    return _sum_distinct(rows, ops.squeeze(ratio(rows) * weight(rows), 3))
+    ratio = keras.layers.Embedding(size, outputs, "zeros", trainable=False, name=LOG_RATIO)
+    weight = keras.layers.Embedding(size, outputs, "zeros", name=WEIGHT)
+    values = ratio(ordered) * weight(ordered)
+    return ops.sum(ops.expand_dims(is_first, 2) * values, axis=1)
 
 
 def ngram_hashes(tokens: Any, size: int) -> Any:
@@ -120,28 +127,6 @@ def _is_in_ending(tokens: Any, share: float) -> Any:
     return ops.greater(position, (1 - share) * position[:, -1:])
 
 
-def _sum_distinct(rows: Any, values: Any) -> Any:
-    """Sum the values of a review's distinct rows.
-
-    Args:
-        rows: row numbers, shape (batch, length, n).
-        values: one for each row number, of the same shape.
-
-    Returns:
-        Shape (batch, 1).
-    """
-    from keras import ops
-
-    size = rows.shape[1] * rows.shape[2]
-    flat = ops.reshape(rows, (-1, size))
-    order = ops.argsort(flat, axis=1)
-    ordered = ops.take_along_axis(flat, order, axis=1)
-    before = ops.pad(ordered[:, :-1], [[0, 0], [1, 0]])
-    is_first = ops.cast(ops.not_equal(ordered, before), values.dtype)
-    ordered_values = ops.take_along_axis(ops.reshape(values, (-1, size)), order, axis=1)
-    return ops.sum(is_first * ordered_values, axis=1, keepdims=True)
-
-
 def initialize_linear_model(model: "keras.Model", linear: LinearParams, train_split: Split) -> None:
     """Choose the features that a model reads, and compute their log-ratios.
 
@@ -154,8 +139,10 @@ def initialize_linear_model(model: "keras.Model", linear: LinearParams, train_sp
         UserError: all labels are the same, or no feature is in enough reviews.
     """
     if len(np.unique(train_split.y)) < 2:
-        raise UserError("All training reviews have the same label. Use a dataset with both labels.")
-    hashes, counts = _count_reviews(model, train_split)
+        raise UserError("All training reviews have the same label. Add reviews with other labels.")
+    outputs = model.output_shape[1]
+    labels = max(2, outputs)
+    hashes, counts = _count_reviews(model, train_split, labels)
     chosen = choose_features(hashes, counts.sum(axis=0), linear.max_features, linear.min_reviews)
     if not len(chosen):
         raise UserError(
@@ -164,39 +151,44 @@ def initialize_linear_model(model: "keras.Model", linear: LinearParams, train_sp
     index = np.full((SLOTS, 2), [NO_NGRAM, 0], np.float32)
     index[hashes[chosen] % SLOTS, 0] = hashes[chosen] // SLOTS
     index[hashes[chosen] % SLOTS, 1] = np.arange(1, len(chosen) + 1)
-    ratios = np.zeros((linear.max_features + 1, 1), np.float32)
-    ratios[1 : len(chosen) + 1, 0] = log_ratios(counts[:, chosen])
+    ratios = np.zeros((linear.max_features + 1, outputs), np.float32)
+    for output, label in enumerate(range(labels)[-outputs:]):  # a single output is the second label
+        ratios[1 : len(chosen) + 1, output] = log_ratios(counts[:, chosen], label)
     model.get_layer(INDEX).set_weights([index])
     model.get_layer(LOG_RATIO).set_weights([ratios])
     head = model.get_layer("probability")
     kernel, bias = head.get_weights()
-    head.set_weights([np.full_like(kernel, INITIAL_SCALE), bias])
+    head.set_weights([INITIAL_SCALE * np.eye(*kernel.shape), bias])
 
 
 def _count_reviews(
-    model: "keras.Model", split: Split
+    model: "keras.Model", split: Split, labels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count the reviews of each class that have each feature.
+    """Count the reviews of each label that have each feature.
+
+    Args:
+        model: a model with the architecture `linear`.
+        split: the reviews.
+        labels: number of labels.
 
     Returns:
-        The ascending hashes of all features, shape (n,), and the number of negative and of positive
-        reviews that have each, shape (2, n).
+        The ascending hashes of all features, shape (n,), and the number of reviews of each label
+        that have each, shape (labels, n).
     """
     import keras
 
     read = keras.Model(model.input, model.get_layer(HASHES).output)
     distinct = []
-    labels = []
+    labels_of_distinct = []
     for start in range(0, len(split.y), HASH_BATCH_SIZE):
         batch = split.x[start : start + HASH_BATCH_SIZE].astype(np.int32)
         for hashes, label in zip(read.predict_on_batch(batch), split.y[start:], strict=False):
             distinct.append(np.unique(hashes[hashes != NO_NGRAM]))
-            labels.append(np.full(len(distinct[-1]), label, bool))
+            labels_of_distinct.append(np.full(len(distinct[-1]), label, np.uint8))
     all_hashes, inverse = np.unique(np.concatenate(distinct), return_inverse=True)
-    is_positive = np.concatenate(labels)
+    actual = np.concatenate(labels_of_distinct)
     counts = [
-        np.bincount(inverse[mask], minlength=len(all_hashes))
-        for mask in (~is_positive, is_positive)
+        np.bincount(inverse[actual == label], minlength=len(all_hashes)) for label in range(labels)
     ]
     return all_hashes, np.stack(counts)
 
@@ -221,12 +213,14 @@ def choose_features(
     return chosen[reviews[chosen] >= min_reviews]
 
 
-def log_ratios(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def log_ratios(counts: NDArray[np.int64], label: int) -> NDArray[np.float64]:
     """Return the log-ratio by which naive Bayes weighs each feature, shape (features,).
 
     Args:
-        counts: number of negative and of positive reviews with each feature, shape (2, features).
+        counts: number of reviews of each label with each feature, shape (labels, features).
+        label: the label that is compared with the rest.
     """
-    smoothed = SMOOTHING + counts
-    negative, positive = np.log(smoothed / smoothed.sum(axis=1, keepdims=True))
-    return np.asarray(positive - negative)
+    of_label = counts[label]
+    smoothed = SMOOTHING + np.stack([counts.sum(axis=0) - of_label, of_label])
+    rest, label_itself = np.log(smoothed / smoothed.sum(axis=1, keepdims=True))
+    return np.asarray(label_itself - rest)

@@ -1,4 +1,7 @@
-"""Build, compile and save the classifier: features of a review, and a logistic unit."""
+"""Build, compile and save the classifier: features of a review, and a unit for each label.
+
+Two labels share one logistic unit, whose output is the probability of the second label.
+"""
 
 import math
 import re
@@ -21,22 +24,24 @@ DATE = re.compile(rb', "date_saved": "[^"]*"')
 OBJECT_ID = re.compile(rb'(?<="shared_object_id": )\d+')
 
 
-def build_model(params: TrainParams, pad: PadParams) -> "keras.Model":
+def build_model(params: TrainParams, pad: PadParams, labels: int) -> "keras.Model":
     """Build the classifier.
 
     Args:
         params: the section `train`.
         pad: the section `pad`.
+        labels: number of labels, at least 2.
 
     Returns:
-        A model from token ids, shape (batch, max_length), int32, to the probability that each
-        review is positive, shape (batch, 1), float32.
+        A model from token ids, shape (batch, max_length), int32, to the probability of the second
+        of two labels, shape (batch, 1), or of each of more labels, shape (batch, labels); float32.
     """
     import keras
 
+    outputs = 1 if labels == 2 else labels
     tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
     if params.architecture == "linear":
-        features = linear_features(params.linear, tokens)
+        features = linear_features(params.linear, tokens, outputs)
     else:
         embedding = keras.layers.Embedding(
             pad.num_words, params.embedding_units, mask_zero=params.mask_padding, name="embedding"
@@ -50,14 +55,15 @@ def build_model(params: TrainParams, pad: PadParams) -> "keras.Model":
         features = _pool(states, mask, params.pooling)
         if params.dropout.head:
             features = keras.layers.Dropout(params.dropout.head)(features)
-    probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(features)
-    return keras.Model(tokens, probability, name="sentiment")
+    activation = "sigmoid" if outputs == 1 else "softmax"
+    head = keras.layers.Dense(outputs, activation=activation, name="probability")
+    return keras.Model(tokens, head(features), name="sentiment")
 
 
-def build_seeded_model(params: TrainParams, pad: PadParams) -> "keras.Model":
+def build_seeded_model(params: TrainParams, pad: PadParams, labels: int) -> "keras.Model":
     """Set the seed of Python, NumPy and TensorFlow, and build the classifier, see `build_model`."""
     load_keras().utils.set_random_seed(params.seed)
-    return build_model(params, pad)
+    return build_model(params, pad, labels)
 
 
 def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> None:
@@ -70,9 +76,11 @@ def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> No
     """
     import keras
 
+    is_single = model.output_shape[1] == 1
+    losses = keras.losses
     model.compile(
         _optimizer(params, params.epochs * math.ceil(reviews / params.batch_size)),
-        loss=keras.losses.BinaryCrossentropy(),
+        loss=losses.BinaryCrossentropy() if is_single else losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
     )
 

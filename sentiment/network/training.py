@@ -35,6 +35,13 @@ State = dict[str, NDArray[Any]]
 class Training:
     """A model and its training so far.
 
+    Args:
+        params: the section `train`.
+        pad: the section `pad`.
+        labels: number of labels.
+        train_split: the training set.
+        val_split: the validation set.
+
     Attributes:
         model: the compiled model.
         epochs: `EPOCH_COLUMNS` of each epoch so far.
@@ -42,7 +49,12 @@ class Training:
     """
 
     def __init__(
-        self, params: TrainParams, pad: PadParams, train_split: Split, val_split: Split
+        self,
+        params: TrainParams,
+        pad: PadParams,
+        labels: int,
+        train_split: Split,
+        val_split: Split,
     ) -> None:
         load_keras()
         import tensorflow as tf  # after Keras, whose import quiets it
@@ -51,7 +63,7 @@ class Training:
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
-        self.model = build_seeded_model(params, pad)
+        self.model = build_seeded_model(params, pad, labels)
         compile_model(self.model, params, len(train_split.y))
         if params.architecture == "linear":
             initialize_linear_model(self.model, params.linear, train_split)
@@ -95,6 +107,11 @@ class Training:
             return trained > 0
         waited = trained - self.kept_epoch
         return self.params.patience > 0 and waited >= self.params.patience
+
+    @property
+    def steps(self) -> int:
+        """The number of steps so far, one for each batch."""
+        return len(self.epochs) * math.ceil(len(self.train_split.y) / self.params.batch_size)
 
     def fit(
         self, after_epoch: Callable[[], None], callbacks: "Sequence[keras.callbacks.Callback]" = ()

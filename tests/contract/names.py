@@ -10,6 +10,7 @@ SYNC = (*COMMAND, "sync")
 PROMOTE = (*COMMAND, "promote")
 PREDICT = (*COMMAND, "predict")
 PRESET = (*COMMAND, "preset")
+DATASET = (*COMMAND, "dataset")
 VERIFY = (*COMMAND, "verify")
 
 FETCH = Path("data/fetch")

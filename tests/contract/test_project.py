@@ -58,14 +58,13 @@ def test_a_version_predicts_as_when_it_was_registered(
 def own_linear_once(finished_story: Story, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a project whose pipeline has run with the preset `linear`, on a table of texts."""
     project = finished_story.project.copy(tmp_path_factory.mktemp("own") / "project")
-    texts = [("fine", "yes"), ("awful", "no")]
+    texts = [("fine", "yes"), ("awful", "no"), ("passable", "so-so")]
     rows = [(f"{word} text {number}", label) for number in range(60) for word, label in texts]
     with (project.path / "own.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("body", "liked"), *rows])
-    table = {"train": "own.csv", "test": "own.csv", "text": "body", "label": "liked"}
     project.run(*names.PRESET, "linear")
+    project.run(*names.DATASET, "own.csv", "--label", "liked")
     project.change(
-        fetch={"dataset": "table", "table": {**table, "positive": "yes"}},
         pad={"num_words": 450, "max_length": 40},
         train={"batch_size": 8},
     )
@@ -82,9 +81,18 @@ def champions_run(own_linear_once: Project, monkeypatch: pytest.MonkeyPatch) -> 
     return client.get_run(str(version.run_id))
 
 
-def test_ones_own_texts_go_through_the_same_pipeline(champions_run: Run) -> None:
-    assert champions_run.data.params["fetch.table.positive"] == "yes"
+def test_ones_own_texts_go_through_the_same_pipeline(
+    own_linear_once: Project, champions_run: Run
+) -> None:
+    assert champions_run.data.params["fetch.table.text"] == "body"
+    assert champions_run.data.metrics["test_f1"] == 1
     assert_whole(champions_run, 3)
+    assert own_linear_once.read(*names.PREDICT, "a passable text").startswith("so-so, probability")
+
+
+def test_an_untracked_table_is_named_with_what_keeps_it(own_linear_once: Project) -> None:
+    printed = own_linear_once.run(*names.REPRO)
+    assert "Neither git nor DVC tracks own.csv: dvc add own.csv" in printed
 
 
 def test_a_model_is_not_registered_with_texts_that_it_was_not_trained_on(

@@ -128,7 +128,7 @@ def test_dataset_reads_only_its_own_params() -> None:
     train = {name for name in used_names(FetchParams()) if name.startswith("train.")}
     added = FetchParams(added_texts="new.csv")
     synthetic = FetchParams(dataset="synthetic")
-    columns = names_of("fetch.table", ["text", "label", "positive"])
+    columns = names_of("fetch.table", ["text", "label"])
     assert used_names(FetchParams()) - train == {"fetch.dataset"}
     assert used_names(added) - train == {"fetch.dataset", "fetch.added_texts", *columns}
     assert used_names(synthetic) - train == {

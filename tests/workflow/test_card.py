@@ -1,5 +1,6 @@
 """The model card says what a user of a version should know, and nothing that goes stale."""
 
+import pandas as pd
 import pytest
 
 from sentiment.params import FetchParams, PadParams
@@ -18,6 +19,36 @@ def test_a_card_has_each_metric_with_its_interval() -> None:
     assert f"| accuracy{SPACED_COLUMNS}1.0000{SPACED_COLUMNS}0.9630 to 1.0000 |" in text
 
 
+def test_a_card_has_the_metrics_of_each_label() -> None:
+    text = describe_evaluation(INPUTS, predictions(correct=300))
+    row = SPACED_COLUMNS.join(["`positive`", "0.5000", "0.5000", "0.5000", "300"])
+    assert f"| {row} |" in text
+    assert "macro" not in text
+
+
+def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_are() -> None:
+    names = [f"topic {number:02}" for number in range(12)]
+    actual = [names[number % 12] for number in range(600)]
+    table = pd.DataFrame(
+        {
+            "review": range(600),
+            "actual": actual,
+            "predicted": actual,
+            **{f"probability_{name}": [float(name == one) for one in actual] for name in names},
+            "words": 1,
+            "unknown_words": 0,
+            "seen_in_training": False,
+        }
+    )
+    text = describe_evaluation(INPUTS.model_copy(update={"labels": names}), table)
+    assert "`topic 09`" in text
+    assert "`topic 10`" not in text
+    assert (
+        "- The table by label has the first 10 of 12 labels; the artifact `labels.csv` has" in text
+    )
+    assert "means over the labels (macro averages)" in text
+
+
 def test_a_card_has_no_verdict_because_that_may_change() -> None:
     text = describe_evaluation(INPUTS, PREDICTIONS)
     assert "promoted" not in text
@@ -27,7 +58,7 @@ def test_a_card_has_no_verdict_because_that_may_change() -> None:
 
 def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
     text = describe_evaluation(INPUTS, PREDICTIONS)
-    assert "- Evaluated on 600 texts of `imdb`: 50% `negative`, 50% `positive`." in text
+    assert "- Evaluated on 600 texts of `imdb`." in text
     assert "- Only the last 200 tokens of a text are read." in text
     assert "generated" not in text
     assert "uncertain" not in text

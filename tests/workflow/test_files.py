@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.params import FetchParams, PadParams
+from sentiment.params import FetchParams, PadParams, TableParams
 from sentiment.prediction.reviews import Reviews
 from workflow import files
 from workflow.files import FETCH, METRICS_FOLDER, PAD, FetchInputs, PadInputs
 
 FETCHED = FetchInputs(
-    fetch=FetchParams(dataset="synthetic"), labels=["bad", "good"], test_set="0123"
+    fetch=FetchParams(dataset="synthetic", table=TableParams(positive="positive")),
+    labels=["bad", "good"],
+    test_set="0123",
 )
 PADDED = PadInputs(**dict(FETCHED), pad=PadParams(max_length=40))
 ARRAY = PAD / "x_train.npy"

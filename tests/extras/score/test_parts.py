@@ -51,7 +51,7 @@ def test_row_without_a_text_has_an_error_in_place_of_a_prediction(path: Path) ->
 
 
 def test_predictions_are_read_as_the_metrics_need_them(path: Path) -> None:
-    table = parts.read_predictions(path)
+    table = parts.read_part(path)
     assert table["review"].tolist() == [1, 3]
     assert table["predicted"].tolist() == ["good", "good"]
     assert table["words"].dtype == "int32"

@@ -268,7 +268,7 @@ def test_part_of_a_killed_worker_is_predicted_by_another(
 
 
 def test_own_worker_is_reached_from_this_machine_alone() -> None:
-    with workers.connect(None):
+    with workers.start_client(None):
         listening = {
             connection.laddr.ip
             for connection in psutil.Process().net_connections("inet")

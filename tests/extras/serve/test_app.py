@@ -21,8 +21,8 @@ from extras.serve.champion import ServedVersion
 from extras.serve.log import PredictionLog
 from extras.serve.schemas import (
     FORMS,
-    MAX_CHARACTERS,
     MAX_EXPLAINED_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
     MAX_TEXTS,
     ExplanationResponse,
 )
@@ -119,8 +119,8 @@ MANY = MAX_TEXTS + 1
         ({"inputs": ["a", 5]}, f"inputs.1: {STRING}"),
         ({"inputs": ["a"] * MANY}, f"inputs: {TOO_LONG}"),
         (
-            {"inputs": ["a" * (MAX_CHARACTERS + 1)]},
-            f"inputs.0: String should have at most {MAX_CHARACTERS} characters",
+            {"inputs": ["a" * (MAX_TEXT_CHARACTERS + 1)]},
+            f"inputs.0: String should have at most {MAX_TEXT_CHARACTERS} characters",
         ),
         (
             {"inputs": ["\ud800"]},

@@ -37,7 +37,7 @@ def study(project: Project, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
 def own_trials(flag: SignalFlag | None = None) -> Sweep:
     """Return what the trials of this process have in common."""
     reviews = files.read_reviews(files.FETCH, "train")
-    return Sweep(load_params(), reviews, flag or SignalFlag(), {})
+    return Sweep(load_params(), 2, reviews, flag or SignalFlag(), {})
 
 
 def train_one(study: optuna.Study, flag: SignalFlag | None = None) -> Run:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from sentiment.data import rows
-from sentiment.data.rows import Columns, Row, list_tables, read_rows
+from sentiment.data.rows import Columns, Row, column_names, list_tables, read_rows
 from sentiment.errors import UserError
 
 COLUMNS = Columns("text", "label", "id")
@@ -86,8 +86,8 @@ REFUSED: dict[str, tuple[str, bytes | str, str]] = {
         "text,label\na,1\n".encode("utf-16"),
         "it looks like UTF-16",
     ),
-    "empty text": ("a.csv", "text,label\na,1\n,0\n", "row 2: column 'text': there is no text"),
-    "invisible text": ("a.csv", 'text,label\n"\u200b \t\x07",0\n', "there is no text"),
+    "blank label": ("a.csv", "text,label\na, \n", "row 1: column 'label': a text or a number"),
+    "label of two lines": ("a.csv", 'text,label\na,"1\n2"\n', "the label has a line break"),
     "empty label": ("a.csv", "text,label\na,\n", "row 1: column 'label': a text or a number is"),
     "gzip cut": ("a.csv.gz", gzip.compress(b"text,label\nfine,1\n")[:-9], "file ended before"),
     "no gzip in .gz": ("a.jsonl.gz", FINE, "Not a gzipped file"),
@@ -107,7 +107,6 @@ REFUSED: dict[str, tuple[str, bytes | str, str]] = {
     "JSON label null": ("a.jsonl", '{"text": "a", "label": null}', "row 1: column 'label'"),
     "JSON label NaN": ("a.jsonl", '{"text": "a", "label": NaN}', "row 1: column 'label'"),
     "JSON column missing": ("a.jsonl", '{"label": 1}', "no column 'text'. Its columns: 'label'"),
-    "JSON text missing": ("a.jsonl", FINE + '{"label": 1}', "row 2: column 'text': there is no"),
     "JSON text a number": ("a.jsonl", FINE + '{"text": 123, "label": 1}', "row 2: column 'text'"),
     "Parquet cut": ("a.parquet", b"PAR1 and no more", "a.parquet cannot be read: Parquet magic"),
 }
@@ -128,7 +127,7 @@ def test_damaged_file_is_refused_without_its_text(
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"text": ["a", None], "label": ["a", "b"]}, "row 2: column 'text': there is no text"),
+        ({"text": ["a", "b"], "label": ["a", None]}, "row 2: column 'label': a text or a number"),
         ({"text": [b"secret"], "label": ["a"]}, "row 1: column 'text' has another value"),
         ({"text": ["a"], "label": [[1]]}, "row 1: column 'label': a text or a number is needed"),
         ({"text": ["a"], "stars": [1]}, "no column 'label'. Its columns: 'text', 'stars'"),
@@ -163,11 +162,29 @@ def test_byte_order_mark_and_further_columns_are_skipped(tmp_path: Path) -> None
         assert list(read_rows(path, LABELED)) == [Row(1, "fine", "0")]
 
 
-def test_blank_texts_without_labels_are_empty(tmp_path: Path) -> None:
+def test_blank_texts_are_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": 1, "text": " \u200b"}\n{"id": 2}\n{"id": 3, "text": "fine"}\n')
     read = list(read_rows(path, Columns("text", id="id")))
     assert read == [Row(1, "", id="1"), Row(2, "", id="2"), Row(3, "fine", id="3")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "id,review,stars\n1,Fine.,5\n"),
+        ("a.tsv", "id\treview\tstars\n1\tFine.\t5\n"),
+        ("a.jsonl", '{"id": 1, "review": "Fine.", "stars": 5}\n'),
+    ],
+)
+def test_all_columns_have_their_names(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert column_names(tmp_path / name) == ["id", "review", "stars"]
+
+
+def test_columns_of_parquet_have_their_names(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"review": ["a"], "stars": [1]}), tmp_path / "a.parquet")
+    assert column_names(tmp_path / "a.parquet") == ["review", "stars"]
 
 
 def test_tables_of_a_folder_are_its_visible_files_by_name(tmp_path: Path) -> None:

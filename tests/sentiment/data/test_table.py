@@ -28,13 +28,14 @@ TRAIN = [("b a b", "yes"), ("c a", "no"), ("d d", "yes"), ("d a", "no"), ("a a b
 TEST = [("a unheard b", "yes"), ("unheard", "no")]
 YES = ("a", "yes")
 NO = ("b", "no")
+BOTH = [YES, NO] * 5
 RANKS = {"good": 1, "bad": 2, "film": 3}
 OWN = EncodedDataset(
     Reviews.from_lists([[1, 3], [2, 3]], np.array([1, 0])),
     Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0])),
     RANKS,
     words_dropped=np.array([0, 1, 2]),
-    labels=["negative", "positive"],
+    labels=["no", "yes"],
     test_set="0123",
     rows_skipped=1,
 )
@@ -57,7 +58,7 @@ def load_rows(tmp_path: Path) -> Loader:
     def load(train: Rows, test: Rows | None = None, **params: object) -> EncodedDataset:
         path = write_table(tmp_path / "train.csv", train)
         test_path = path if test is None else write_table(tmp_path / "test.csv", test)
-        document = {"train": path, "test": test_path, "positive": "yes", **params}
+        document = {"train": path, "test": test_path, **params}
         return load_table(TableParams.model_validate(document))
 
     return load
@@ -72,7 +73,7 @@ def add_rows(tmp_path: Path) -> Loader:
         folder.mkdir()
         for number, rows in enumerate(tables):
             write_table(folder / f"{number}.csv", rows)
-        return add_texts(OWN, folder, TableParams(positive="yes"), "keras")
+        return add_texts(OWN, folder, TableParams(), "keras")
 
     return add
 
@@ -128,18 +129,18 @@ def write_parquet(path: Path) -> None:
 def test_every_format_has_the_same_arrays_and_digest(
     tmp_path: Path, name: str, write: Callable[[Path], None]
 ) -> None:
-    """Compare with what releases before Arrow made of the same file."""
     write(tmp_path / name)
     path = str(tmp_path / name)
-    loaded = load_table(TableParams(train=path, test=path, positive="1", test_share=0.4))
+    loaded = load_table(TableParams(train=path, test=path, test_share=0.4))
     assert loaded.word_index == {"b": 1, "a": 2, "a\r": 3, "na": 4, "null": 5}
     assert rank_lists(loaded.train) == [[2, 1, 3, 1], [1, 4], [5, 2, 1]]
     assert loaded.train.labels.tolist() == [1, 0, 1]
     assert rank_lists(loaded.test) == [[], [2]]
     assert loaded.test.labels.tolist() == [0, 1]
     assert loaded.words_dropped.tolist() == [4, 3]
-    assert loaded.test_set == "6cdc7023015b78e3856a96fad4236f71"
+    assert loaded.test_set == "757479667764a913514bb5c3e523eac8"
     assert loaded.rows_skipped == 1
+    assert loaded.labels == ["0", "1"]
 
 
 def test_of_equally_frequent_words_the_first_of_the_training_set_has_the_smaller_rank() -> None:
@@ -215,18 +216,14 @@ def test_test_set_is_chosen_with_the_same_share_of_each_label(load_rows: Loader)
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([YES, NO, ("c", "maybe")], None, "row 3: column 'label' has a third label, 'maybe'"),
-        (TRAIN, [("a", "maybe")], "test.csv, row 1: column 'label' has a third label"),
-        (
-            [("a", "1"), ("b", "0")],
-            None,
-            "no row has the positive label 'yes' in column 'label'. Its labels are '1', '0'",
-        ),
+        ([*BOTH, ("c", "maybe")], None, "a single text has the label 'maybe' ("),
+        (TRAIN, [("a", "maybe")], "test.csv, row 1: column 'label' has the label 'maybe', but"),
+        ([*BOTH, ("!", "maybe")], None, "train.csv, row 11: column 'label' has the label 'maybe'"),
         ([("!", "yes"), ("?", "no")], None, "train.csv has no row with a known word"),
-        ([YES, NO, ("", "no")], None, "row 3: column 'text': there is no text"),
-        ([YES] * 3, None, "all of the 3 rows have the label 'yes'"),
-        (TRAIN, [NO] * 2, "test.csv, test set: none of the 2 rows"),
-        ([YES, NO], None, "fetch.table.test_share: "),
+        ([YES, (" ", "no"), ("", "no")], None, "train.csv has no text in 2 of its rows: 2, 3."),
+        ([YES] * 3, None, "train.csv, column 'label': all 3 texts have the label 'yes'"),
+        ([YES, NO] * 2, None, "fetch.table.test_share: "),
+        (TRAIN, [NO] * 2, "test.csv, test set: all 2 texts have the same label"),
     ],
 )
 def test_unfit_table_is_refused(
@@ -259,15 +256,15 @@ def test_added_texts_that_are_unknown_or_not_new_are_skipped(add_rows: Loader) -
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"),
+    ("rows", "message"),
     [
-        (["yes", "no", "never"], "2.csv, row 1: column 'label' has a third label"),
-        (["yes"], "fetch.added_texts: all of the 1 rows have the label 'yes'"),
+        ([("good", "yes"), ("good", "never")], "row 2: column 'label' has the label 'never', but"),
+        ([("good", "yes"), ("", "no")], "0.csv has no text in 1 of its rows: 2."),
     ],
 )
-def test_unfit_added_texts_are_refused(add_rows: Loader, labels: list[str], message: str) -> None:
+def test_unfit_added_texts_are_refused(add_rows: Loader, rows: Rows, message: str) -> None:
     with pytest.raises(UserError) as raised:
-        add_rows(*([("good", label)] for label in labels))
+        add_rows(rows)
     assert message in str(raised.value)
 
 
@@ -276,8 +273,16 @@ def test_a_test_set_with_the_content_of_the_training_set_is_refused(load_rows: L
         load_rows(TRAIN, TRAIN)
 
 
-def test_added_texts_have_the_labels_of_the_table(load_rows: Loader, tmp_path: Path) -> None:
-    loaded = load_rows(TRAIN, TEST)
-    write_table(tmp_path / "added.csv", [("a", "yes"), ("b", "neutral")])
-    with pytest.raises(UserError, match="has a third label, 'neutral'"):
-        add_texts(loaded, tmp_path / "added.csv", TableParams(positive="yes"), "keras")
+def test_a_table_with_three_labels_has_their_indices_in_both_sets(load_rows: Loader) -> None:
+    train = [(text, label) for label in ("b", "c", "a") for text in (f"{label} x", f"{label} y")]
+    loaded = load_rows(train, [("x", "c"), ("y", "a")])
+    assert loaded.labels == ["a", "b", "c"]
+    assert loaded.train.labels.tolist() == [1, 1, 2, 2, 0, 0]
+    assert loaded.test.labels.tolist() == [2, 0]
+
+
+def test_test_set_has_a_share_of_each_of_many_labels(load_rows: Loader) -> None:
+    labels = [f"{label:02}" for label in range(100)]
+    loaded = load_rows([(f"text {at}", label) for label in labels for at in range(5)])
+    assert loaded.labels == labels
+    assert np.bincount(loaded.test.labels).tolist() == [1] * 100

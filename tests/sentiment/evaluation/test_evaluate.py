@@ -109,6 +109,31 @@ def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
     assert axes.get_title() == "ROC curve · lstm"
 
 
+def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
+    table = predictions_table(
+        pd.DataFrame(
+            {
+                "review": range(6),
+                "words": 3,
+                "unknown_words": 0,
+                "seen_in_training": False,
+            }
+        ),
+        y=np.array([0, 1, 2, 0, 1, 2], np.uint8),
+        probabilities=np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]] * 2, np.float32)[
+            ::-1
+        ],
+        labels=["bad", "fine", "good"],
+        threshold=0.9,
+    )
+    assert table["predicted"].tolist() == ["good", "fine", "bad"] * 2
+    evaluation = evaluate_predictions(table, None, "lstm")
+    assert evaluation.metrics["test_accuracy"] == pytest.approx(1 / 3)
+    assert evaluation.tables["labels"]["f1"].tolist() == [0, 1, 0]
+    assert evaluation.tables["confusion"]["reviews"].tolist() == [0, 0, 2, 0, 2, 0, 2, 0, 0]
+    assert evaluation.plots.keys() == {"roc", "reliability", "confusion", "lengths"}
+
+
 def test_the_curves_of_a_training_are_drawn() -> None:
     assert evaluate_training(pd.DataFrame(HISTORY), "lstm").plots.keys() == {"accuracy", "loss"}
 

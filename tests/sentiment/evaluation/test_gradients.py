@@ -21,6 +21,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"dropout": {"embedding": 0.3, "input": 0.3, "head": 0.3}},
     {"bidirectional": True, "pooling": "max", "cell": "gru"},
     {"layers": 2, "pooling": "mean", "mask_padding": True},
+    {"labels": 3},
 ]
 PRE = np.array([[0, 0, 5, 6], [0, 5, 6, 7], [5, 6, 7, 8], [0, 0, 0, 5], [8, 7, 6, 5]])
 POST = np.array([[5, 6, 0, 0], [5, 6, 7, 0]])
@@ -37,12 +38,13 @@ def network(**changes: Any) -> "keras.Model":
 
 
 def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
-    """Return the logit of each review, float64, given the vectors of its words and no padding."""
+    """Return the greatest logit of each review, float64, given the vectors of its words."""
     head = model.get_layer("probability")
     rest = load_keras().Model([model.input, model.get_layer("embedding").output], head.input)
     kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
     summary = rest([np.ones(vectors.shape[:2], np.int32), vectors])
-    return (np.asarray(summary, np.float64) @ kernel + bias)[:, 0]
+    of_labels = np.asarray(summary, np.float64) @ kernel + bias
+    return np.asarray(of_labels.max(axis=1))
 
 
 def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.ndarray:

@@ -30,6 +30,25 @@ def with_probability(actual: Any, positive: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"actual": actual, **columns})
 
 
+def many_labels(labels: int, reviews: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return predictions with labels that are numbers, and often right."""
+    actual = rng.integers(0, labels, reviews)
+    logits = rng.normal(size=(reviews, labels)) + 2 * np.eye(labels)[actual]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    names = np.arange(labels).astype(str)
+    return pd.DataFrame(
+        {
+            "review": range(reviews),
+            "actual": names[actual],
+            "predicted": names[probabilities.argmax(axis=1)],
+            **{f"probability_{name}": probabilities[:, int(name)] for name in names},
+            "words": 100,
+            "unknown_words": 0,
+            "seen_in_training": False,
+        }
+    )
+
+
 def test_the_second_label_counts_as_positive_whatever_its_name() -> None:
     names = {"positive": "1", "negative": "5"}
     renamed = PREDICTIONS.replace({"actual": names, "predicted": names}).rename(
@@ -65,13 +84,17 @@ def test_metrics_that_are_not_defined_are_missing_or_zero() -> None:
 
 
 def test_proportions_have_successes_and_trials() -> None:
-    shares = {
-        name: one.proportion(PREDICTIONS) for name, one in metrics.METRICS.items() if one.proportion
+    expected = {
+        "accuracy": (6, 8),
+        "precision": (3, 4),
+        "recall": (3, 4),
+        "accuracy_unseen": (5, 7),
     }
-    rates = dict.fromkeys(("precision", "recall"), (3, 4))
-    assert shares == {"accuracy": (6, 8), **rates, "accuracy_unseen": (5, 7)}
-    for name, (successes, trials) in shares.items():
-        assert metrics.METRICS[name].compute(PREDICTIONS) == successes / trials
+    for name, metric in metrics.METRICS.items():
+        counts = metric.proportion(PREDICTIONS) if metric.proportion else None
+        assert counts == expected.get(name)
+        if counts is not None:
+            assert metric.compute(PREDICTIONS) == counts[0] / counts[1]
 
 
 def test_wilson_interval_equals_its_formula() -> None:
@@ -107,8 +130,8 @@ def test_thinned_roc_curve_lies_on_the_complete_one(rng: np.random.Generator) ->
     probability = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
     actual = np.where(truth, "positive", "negative")
     table = with_probability(actual, probability)
-    curve = metrics.roc_curve(table, 5001)
-    thin = metrics.roc_curve(table)
+    curve = metrics.roc_curve(table, "positive", 5001)
+    thin = metrics.roc_curves(table)
     assert len(thin) <= metrics.MAX_ROC_POINTS < len(curve)
     assert thin.iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, 1]]
     assert set(thin.itertuples(index=False)) <= set(curve.itertuples(index=False))
@@ -141,3 +164,84 @@ def test_reliability_compares_predicted_with_observed_shares() -> None:
     assert groups["observed"].tolist() == pytest.approx([2 / 3, 0.5])
     error = (3 * (2 / 3 - 0.16 / 3) + 2 * (0.975 - 0.5)) / 5
     assert metrics.calibration_error(table) == pytest.approx(error)
+
+
+def test_metrics_of_three_labels_are_means_over_the_labels(rng: np.random.Generator) -> None:
+    """Compare with scikit-learn's own macro averages."""
+    table = many_labels(3, 200, rng)
+    probabilities = table[["probability_0", "probability_1", "probability_2"]].to_numpy()
+    truth = table["actual"].astype(int)
+    predicted = table["predicted"].astype(int)
+    one_hot = np.eye(3)[truth]
+    is_right = (truth == predicted).to_numpy()
+    found = metrics.compute_metrics(table)
+    assert found == pytest.approx(
+        {
+            "test_accuracy": is_right.mean(),
+            "test_balanced_accuracy": sklearn.metrics.balanced_accuracy_score(truth, predicted),
+            "test_loss": -np.log(probabilities[np.arange(200), truth]).mean(),
+            "test_precision": sklearn.metrics.precision_score(truth, predicted, average="macro"),
+            "test_recall": sklearn.metrics.recall_score(truth, predicted, average="macro"),
+            "test_f1": sklearn.metrics.f1_score(truth, predicted, average="macro"),
+            "test_roc_auc": sklearn.metrics.roc_auc_score(truth, probabilities, multi_class="ovr"),
+            "test_average_precision": sklearn.metrics.average_precision_score(
+                one_hot, probabilities
+            ),
+            "test_brier": ((probabilities - one_hot) ** 2).sum(axis=1).mean(),
+            "test_ece": metrics.calibration_error(table),
+            "test_accuracy_unseen": is_right.mean(),
+        }
+    )
+
+
+def test_a_label_that_does_not_occur_is_left_out_of_the_means(rng: np.random.Generator) -> None:
+    table = many_labels(3, 200, rng)
+    without = table[table["actual"] != "1"]
+    assert metrics.averaged_labels(without) == ["0", "2"]
+    found = metrics.compute_metrics(without)
+    recalls = metrics.label_metrics(without).set_index("label")["recall"]
+    assert found["test_recall"] == found["test_balanced_accuracy"]
+    assert found["test_recall"] == pytest.approx((recalls["0"] + recalls["2"]) / 2)
+
+
+def test_means_over_labels_have_no_interval(rng: np.random.Generator) -> None:
+    table = many_labels(3, 200, rng)
+    assert metrics.METRICS["recall"].interval(table, 0.95) is None
+    assert metrics.METRICS["accuracy"].interval(table, 0.95) is not None
+
+
+def test_calibration_of_three_labels_is_that_of_the_predicted_one() -> None:
+    table = pd.DataFrame(
+        {
+            "actual": ["a", "b", "c", "a"],
+            "predicted": ["a", "b", "a", "c"],
+            "probability_a": [0.62, 0.1, 0.66, 0.2],
+            "probability_b": [0.2, 0.64, 0.3, 0.15],
+            "probability_c": [0.18, 0.26, 0.04, 0.65],
+        }
+    )
+    groups = metrics.reliability(table)
+    assert groups.to_numpy().tolist() == [pytest.approx([0.6425, 0.5, 4])]
+    assert metrics.calibration_error(table) == pytest.approx(0.1425)
+    assert metrics.mistakes(table, 25).index.tolist() == [2, 3]
+
+
+def test_each_label_has_its_metrics() -> None:
+    table = metrics.label_metrics(PREDICTIONS)
+    assert table.to_dict("list") == {
+        "label": ["negative", "positive"],
+        "precision": [0.75, 0.75],
+        "recall": [0.75, 0.75],
+        "f1": [0.75, 0.75],
+        "reviews": [4, 4],
+    }
+
+
+@pytest.mark.parametrize(("labels", "curves"), [(3, 3), (10, 10), (11, 0)])
+def test_up_to_ten_labels_have_a_roc_curve_each(
+    labels: int, curves: int, rng: np.random.Generator
+) -> None:
+    table = metrics.roc_curves(many_labels(labels, 400, rng))
+    assert table["label"].nunique() == curves
+    assert len(table) <= metrics.MAX_ROC_POINTS
+    assert table.columns.tolist() == ["false_positive_rate", "true_positive_rate", "label"]

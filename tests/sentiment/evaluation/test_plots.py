@@ -28,3 +28,24 @@ def test_confusion_matrix_shows_counts_and_shares() -> None:
     (axes,) = plots.draw_confusion_matrix(counts, "run").axes
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["3\n75.0%", "1\n25.0%", "0\n0.0%", "0\n0.0%"]
+
+
+def test_confusion_matrix_of_many_labels_has_no_counts() -> None:
+    labels = [f"$label {number}" for number in range(13)]
+    cells = [(actual, predicted) for actual in labels for predicted in labels]
+    counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=1)
+    (axes,) = plots.draw_confusion_matrix(counts, "run").axes
+    assert not axes.texts
+    assert [text.get_text() for text in axes.get_xticklabels()] == labels
+
+
+def test_each_label_has_a_roc_curve_and_its_name_in_the_legend() -> None:
+    corners = pd.DataFrame({"false_positive_rate": [0, 1], "true_positive_rate": [0, 1]})
+    table = pd.concat([corners.assign(label=label) for label in ("$a$", "b")])
+    figure = plots.draw_roc_curves(table, 0.5, "run")
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["$a$", "b", "guessing, area 0.5"]
+    assert legend.get_title().get_text() == "mean area 0.5000"

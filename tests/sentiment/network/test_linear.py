@@ -34,11 +34,11 @@ def feature_rows(model: "keras.Model", ngrams: Iterable[tuple[int, ...]]) -> np.
     return np.asarray(index[hashes % linear.SLOTS, 1], int)
 
 
-def training_on(x: list[list[int]], y: list[int], **changes: Any) -> Training:
+def training_on(x: list[list[int]], y: list[int], labels: int = 2, **changes: Any) -> Training:
     """Return a training on these reviews, before its first epoch."""
     load_keras()
     split = Split(np.array(x, np.uint16), np.array(y, np.uint8))
-    return new_training(split, **merge_changes(LINEAR, changes))
+    return new_training(split, labels, **merge_changes(LINEAR, changes))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -69,7 +69,15 @@ def test_log_ratios_are_those_of_naive_bayes() -> None:
     counts = np.array([[3, 0, 5], [1, 4, 5]])
     negative = np.array([4, 1, 6]) / 11
     positive = np.array([2, 5, 6]) / 13
-    np.testing.assert_allclose(linear.log_ratios(counts), np.log(positive / negative))
+    np.testing.assert_allclose(linear.log_ratios(counts, 1), np.log(positive / negative))
+
+
+def test_log_ratios_of_more_labels_compare_each_with_the_rest() -> None:
+    counts = np.array([[3, 0, 5], [1, 4, 5], [2, 2, 2]])
+    rest = counts[0] + counts[2]
+    np.testing.assert_array_equal(
+        linear.log_ratios(counts, 1), linear.log_ratios(np.array([rest, counts[1]]), 1)
+    )
 
 
 def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None:
@@ -81,7 +89,7 @@ def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None
     counts = np.array(list(ngrams.values())).T
     rows = feature_rows(training.model, ngrams)
     assert sorted(rows) == [1, 2, 3, 4, 5]
-    np.testing.assert_allclose(table[rows], linear.log_ratios(counts), rtol=1e-6)
+    np.testing.assert_allclose(table[rows], linear.log_ratios(counts, 1), rtol=1e-6)
     assert not table[0]
     assert not table[6:].any()
 
@@ -159,6 +167,15 @@ def test_review_without_words_has_the_probability_of_the_bias(changes: dict[str,
     model.get_layer(linear.WEIGHT).set_weights([np.ones((1001, 1))])
     assert np.asarray(model(np.zeros((1, 6), int))) == pytest.approx(0.5)
     assert float(model(np.array(x))[0, 0]) > 0.5
+
+
+def test_linear_model_of_three_labels_learns_which_words_matter() -> None:
+    x = np.random.default_rng(0).integers(5, 20, (200, 6))
+    y = np.where((x == 5).any(axis=1), 2, (x == 6).any(axis=1).astype(int))
+    training = training_on(x.tolist(), y.tolist(), labels=3, learning_rate=0.1, epochs=4)
+    np.testing.assert_allclose(training.model(x), 1 / 3, rtol=1e-6)
+    training.fit(lambda: None)
+    assert training.metrics["accuracy"] > 0.95
 
 
 def test_linear_model_starts_undecided_and_learns_which_words_matter() -> None:

@@ -28,7 +28,7 @@ def probabilities(*reviews: list[int], **train: Any) -> list[float]:
 
 def test_default_model_is_embedding_lstm_dense() -> None:
     load_keras()
-    model = build_model(TrainParams(), PadParams())
+    model = build_model(TrainParams(), PadParams(), labels=2)
     compile_model(model, TrainParams(), reviews=20_000)
     parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
     assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]
@@ -37,8 +37,16 @@ def test_default_model_is_embedding_lstm_dense() -> None:
     assert model.loss.name == "binary_crossentropy"
 
 
+def test_more_than_two_labels_have_a_probability_each() -> None:
+    model = new_model(labels=3)
+    probabilities = model(np.ones((5, 6), np.int32)).numpy()
+    assert probabilities.shape == (5, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert model.loss.name == "sparse_categorical_crossentropy"
+
+
 def test_initial_weights_follow_from_the_seed_alone() -> None:
-    first, second = (build_seeded_model(train_params(seed=3), pad_params()) for _ in "ab")
+    first, second = (build_seeded_model(train_params(seed=3), pad_params(), 2) for _ in "ab")
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -1,0 +1,163 @@
+"""The labels in a column of a table, which define the labels of its dataset."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.errors import UserError
+
+INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # pandas writes integers so if some are missing
+NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+MAX_LABELS = 100  # distinct values; a column with more has no labels
+MAX_LABELS_SHOWN = 10  # in a message
+MAX_CHARACTERS_SHOWN = 20  # of a label in a message
+MIN_TEXTS = 2  # of each label, before a part of them becomes the test set
+
+
+def normalize_label(value: Any) -> Any:
+    """Return a finite number or a boolean as its JSON text, and any other value as it is.
+
+    The texts of a CSV file are normalized likewise: 1, 1.0, `1` and `1.0` are the same label, and
+    so are true, `true` and `True`.
+    """
+    if isinstance(value, str):
+        return value.lower() if value in ("True", "False") else INTEGER_AS_FLOAT.sub(r"\1", value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return json.dumps(value) if is_number else value
+
+
+class LabelColumn:
+    """The labels in a column, numbered from 0 in the order of their first occurrence.
+
+    Args:
+        name: name of the column, for messages.
+        positive: the positive one of two labels. Empty: the second in the order of `sort_labels`.
+
+    Attributes:
+        first_rows: each distinct label, with the file and the number of its first row.
+    """
+
+    def __init__(self, name: str, positive: str) -> None:
+        self.name = name
+        self.positive = positive
+        self.first_rows: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+
+    def learn(self, label: str, location: str) -> int:
+        """Return the number of a label, and remember the label.
+
+        Args:
+            label: the label.
+            location: file and row of the label.
+
+        Raises:
+            UserError: there are more than `MAX_LABELS` labels.
+        """
+        self.first_rows.setdefault(label, location)
+        if len(self.first_rows) > MAX_LABELS:
+            raise UserError(
+                f"{location}: column {self.name!r} has more than {MAX_LABELS} different values. "
+                "Name the column of the labels."
+            )
+        return self._numbers.setdefault(label, len(self._numbers))
+
+    def indices(self, numbers: NDArray[np.uint8], labels: list[str]) -> NDArray[np.uint8]:
+        """Return the indices of labels in a list of all labels, from their numbers."""
+        index = [labels.index(label) for label in self._numbers]
+        return np.array(index, np.uint8)[numbers]
+
+    def training_labels(self, numbers: NDArray[np.uint8], name: str) -> list[str]:
+        """Return the labels of a table's training texts, in the order of their indices.
+
+        Args:
+            numbers: the numbers of the labels, shape (texts,).
+            name: what the texts are called in messages.
+
+        Raises:
+            UserError: there are no texts, or their labels cannot be learned.
+        """
+        if not len(numbers):
+            raise UserError(f"{name} has no row with a known word in its text. Add rows.")
+        counts = np.bincount(numbers, minlength=len(self._numbers))
+        labels = sort_labels(label for label, number in self._numbers.items() if counts[number])
+        where = f"{name}, column {self.name!r}"
+        if len(labels) == 1:
+            raise UserError(
+                f"{where}: all {len(numbers):,} texts have the label {shorten_label(labels[0])}. "
+                "Add texts with another label, or name another column."
+            )
+        measurements = [label for label in labels if "." in label]
+        if measurements and all(map(NUMBER.match, labels)):
+            raise UserError(
+                f"{where} has numbers such as {measurements[0]}, which look like measurements. "
+                "Make a column of labels from them, such as low and high."
+            )
+        for label in labels:
+            if counts[self._numbers[label]] < MIN_TEXTS:
+                raise UserError(
+                    f"{where}: a single text has the label {shorten_label(label)} "
+                    f"({self.first_rows[label]}). Add texts with this label, or correct it."
+                )
+        return self._with_positive_last(labels, where)
+
+    def _with_positive_last(self, labels: list[str], where: str) -> list[str]:
+        """Return the labels so that the second of two is the positive one.
+
+        Raises:
+            UserError: there is no such label, or there are more than two labels.
+        """
+        if not self.positive:
+            return labels
+        if self.positive not in labels:
+            raise UserError(
+                f"{where} has no label {self.positive!r}, which fetch.table.positive names. Its "
+                f"labels are {list_labels(labels)}. Name one of them."
+            )
+        if len(labels) > 2:
+            raise UserError(
+                f"{where} has {len(labels)} labels. Only one of two labels can be positive. Set "
+                "fetch.table.positive to ''."
+            )
+        return sorted(labels, key=lambda label: label == self.positive)
+
+    def check_known(self, labels: list[str]) -> None:
+        """Check that all labels of the column are in a list.
+
+        Raises:
+            UserError: one is not.
+        """
+        for label, location in self.first_rows.items():
+            if label not in labels:
+                raise UserError(
+                    f"{location}: column {self.name!r} has the label {shorten_label(label)}, but "
+                    f"the labels of the training set are {list_labels(labels)}. Correct this row, "
+                    "or remove it."
+                )
+
+
+def sort_labels(labels: Iterable[str]) -> list[str]:
+    """Return labels in their order: as numbers if all of them are numbers, otherwise as texts."""
+    in_order = sorted(labels)
+    if all(map(NUMBER.match, in_order)):
+        in_order.sort(key=float)
+    return in_order
+
+
+def list_labels(labels: Sequence[str]) -> str:
+    """Return the first labels of a list, for a message."""
+    shown = ", ".join(map(shorten_label, labels[:MAX_LABELS_SHOWN]))
+    return f"{shown}, …" if len(labels) > MAX_LABELS_SHOWN else shown
+
+
+def shorten_label(label: str) -> str:
+    """Return the beginning of a label in quotes, for a message."""
+    if len(label) > MAX_CHARACTERS_SHOWN:
+        label = label[:MAX_CHARACTERS_SHOWN] + "…"
+    return repr(label)

@@ -1,0 +1,124 @@
+"""The labels of a dataset are those of the column in its training set."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentiment.data.label_column import MAX_LABELS, LabelColumn, normalize_label, sort_labels
+from sentiment.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("values", "label"),
+    [
+        ([1, 1.0, "1", "1.0"], "1"),
+        ([-2, -2.0, "-2", "-2.00"], "-2"),
+        ([0.5, "0.5"], "0.5"),
+        ([True, "true", "True"], "true"),
+        (["007"], "007"),
+        (["1e5"], "1e5"),
+        (["NA"], "NA"),
+    ],
+)
+def test_equal_numbers_and_booleans_are_one_label(values: list[Any], label: str) -> None:
+    assert {normalize_label(value) for value in values} == {label}
+
+
+def training_labels(*labels: str, positive: str = "") -> list[str]:
+    """Return the names of the labels of texts that have these labels."""
+    column = LabelColumn("stars", positive)
+    numbers = [column.learn(label, f"a.csv, row {row}") for row, label in enumerate(labels, 1)]
+    return column.training_labels(np.array(numbers, np.uint8), "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("labels", "in_order"),
+    [
+        (["positive", "neutral", "negative"], ["negative", "neutral", "positive"]),
+        (["10", "9", "-1", "2"], ["-1", "2", "9", "10"]),
+        (["10", "9", "x"], ["10", "9", "x"]),
+    ],
+)
+def test_labels_are_in_the_order_of_numbers_or_texts(
+    labels: list[str], in_order: list[str]
+) -> None:
+    assert sort_labels(labels) == in_order
+    assert training_labels(*labels, *labels) == in_order
+
+
+def test_labels_have_the_indices_of_their_order() -> None:
+    column = LabelColumn("stars", "")
+    numbers = [column.learn(label, "row 1") for label in ("c", "a", "b", "a")]
+    assert column.indices(np.array(numbers), ["a", "b", "c"]).tolist() == [2, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("positive", "labels"), [("", ["1", "5"]), ("1", ["5", "1"])])
+def test_the_positive_label_is_the_second(positive: str, labels: list[str]) -> None:
+    assert training_labels("5", "1", "5", "1", positive=positive) == labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive", "message"),
+    [
+        ([], "", "a.csv has no row with a known word in its text. Add rows."),
+        (
+            ["5", "5"],
+            "",
+            "a.csv, column 'stars': all 2 texts have the label '5'. Add texts with another label, "
+            "or name another column.",
+        ),
+        (
+            ["5", "1", "5"],
+            "",
+            "a.csv, column 'stars': a single text has the label '1' (a.csv, row 2). Add texts with "
+            "this label, or correct it.",
+        ),
+        (
+            ["3.7", "2", "3.7", "2"],
+            "",
+            "a.csv, column 'stars' has numbers such as 3.7, which look like measurements. Make a "
+            "column of labels from them, such as low and high.",
+        ),
+        (
+            ["5", "1", "5", "1"],
+            "6",
+            "a.csv, column 'stars' has no label '6', which fetch.table.positive names. Its labels "
+            "are '1', '5'. Name one of them.",
+        ),
+        (
+            ["1", "2", "3", "1", "2", "3"],
+            "3",
+            "a.csv, column 'stars' has 3 labels. Only one of two labels can be positive. Set "
+            "fetch.table.positive to ''.",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_refused(
+    labels: list[str], positive: str, message: str
+) -> None:
+    with pytest.raises(UserError) as raised:
+        training_labels(*labels, positive=positive)
+    assert str(raised.value) == message
+
+
+def test_a_version_is_a_label_although_a_part_of_it_is_a_number() -> None:
+    assert training_labels("3.7", "v2", "3.7", "v2") == ["3.7", "v2"]
+
+
+def test_column_of_many_values_is_refused_early() -> None:
+    labels = map(str, range(MAX_LABELS + 1))
+    with pytest.raises(UserError, match=r"row 101: column 'stars' has more than 100 different"):
+        training_labels(*labels)
+
+
+def test_a_label_that_the_training_set_does_not_have_is_named_with_its_row() -> None:
+    column = LabelColumn("stars", "")
+    column.learn("1", "a.csv, row 1")
+    column.learn("maybe", "b.csv, row 7")
+    with pytest.raises(UserError) as raised:
+        column.check_known(["1", "5"])
+    assert str(raised.value) == (
+        "b.csv, row 7: column 'stars' has the label 'maybe', but the labels of the training set "
+        "are '1', '5'. Correct this row, or remove it."
+    )
