@@ -99,8 +99,9 @@ def repro(dvc_options: tuple[str, ...]) -> None:
             click.echo(other_machine)
         for advice in own_table.tracking_advice(own_table.untracked_tables(params.fetch)):
             click.echo(advice)
-        if git("status", "--porcelain", "--", *RESULTS):
-            click.echo(f"To keep this result: git add {' '.join(RESULTS)}, then git commit")
+        to_add = [*RESULTS, *own_table.changed_pointers(params.fetch)]
+        if git("status", "--porcelain", "--", *to_add):
+            click.echo(f"To keep this result: git add {' '.join(to_add)}, then git commit")
     if load_params().fetch.dataset == "synthetic":
         click.echo(SYNTHETIC_NOTE)
 

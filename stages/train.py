@@ -37,8 +37,8 @@ def describe_few_steps(training: Training) -> str:
         return ""
     epochs = math.ceil(FEW_STEPS * len(training.epochs) / training.steps)
     return (
-        f"These were only {training.steps} steps, and few are too few for a network. Try "
-        f"`sentiment preset linear`, or train.epochs: {epochs} or more."
+        f"These were only {training.steps} steps, too few for a network. Try `sentiment preset "
+        f"linear`, or train.epochs: {epochs} or more."
     )
 
 

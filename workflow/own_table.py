@@ -1,5 +1,6 @@
 """Set the project up for a table of one's own texts: its columns, and whether git or DVC has it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from sentiment.params import FetchParams, TableParams, TrainParams
 from workflow import files
 from workflow.provenance import git
 
-# Names by which a column is found, if no other column has one of them.
+# Words by which a column is found.
 TEXT_NAMES = ("text", "review", "sentence", "comment", "tweet", "message", "content", "body")
 LABEL_NAMES = ("label", "sentiment", "stars", "rating", "category", "class", "topic")
+WORD = re.compile(r"[a-z]+")
 FEW_STEPS = 1000  # of the default network, below which a linear model is the better start
 
 
@@ -59,9 +61,16 @@ def table_params(
 
 
 def known_column(names: Sequence[str], known: Sequence[str]) -> str | None:
-    """Return the column that has a known name, in whatever case, if there is only one."""
-    matching = [name for name in names if name.lower() in known]
-    return matching[0] if len(matching) == 1 else None
+    """Return the only column with a known name, or else the only one with a known word in its name.
+
+    Upper and lower case are the same.
+    """
+    named = [name for name in names if name.lower() in known]
+    with_word = [name for name in names if not set(WORD.findall(name.lower())).isdisjoint(known)]
+    for matching in (named, with_word):
+        if len(matching) == 1:
+            return matching[0]
+    return None
 
 
 def unclear_column(path: Path, names: Sequence[str], use: str) -> UserError:
@@ -85,12 +94,25 @@ def project_path(path: Path) -> str:
     return (absolute.relative_to(root) if absolute.is_relative_to(root) else absolute).as_posix()
 
 
-def untracked_tables(fetch: FetchParams) -> list[str]:
-    """Return the tables of a dataset that neither git nor DVC tracks."""
+def tables(fetch: FetchParams) -> list[str]:
+    """Return the paths of the tables that a dataset reads."""
     paths = [fetch.table.train, fetch.table.test] if fetch.dataset == "table" else []
     if fetch.adds_texts:
         paths.append(fetch.added_texts)
-    return [path for path in dict.fromkeys(paths) if not is_tracked(Path(path))]
+    return list(dict.fromkeys(paths))
+
+
+def untracked_tables(fetch: FetchParams) -> list[str]:
+    """Return the tables of a dataset that neither git nor DVC tracks."""
+    return [path for path in tables(fetch) if not is_tracked(Path(path))]
+
+
+def changed_pointers(fetch: FetchParams) -> list[str]:
+    """Return the files by which git knows the tables that DVC tracks, if they are not committed."""
+    written = []
+    for path in tables(fetch):
+        written += [f"{path}.dvc", (Path(path).parent / ".gitignore").as_posix()]
+    return [path for path in dict.fromkeys(written) if git("status", "--porcelain", "--", path)]
 
 
 def is_tracked(path: Path) -> bool:

@@ -8,6 +8,7 @@ from sentiment.errors import UserError
 from sentiment.params import FetchParams, TableParams
 from tests.project import Project
 from workflow.own_table import (
+    changed_pointers,
     is_tracked,
     project_path,
     recommend_preset,
@@ -23,6 +24,8 @@ from workflow.own_table import (
     [
         (["id", "text", "label"], "text", "label"),
         (["Review", "Stars", "date"], "Review", "Stars"),
+        (["text", "text_id", "label"], "text", "label"),
+        (["Date", "Review Text", "star_rating"], "Review Text", "star_rating"),
         (["sentiment", "what they said"], "what they said", "sentiment"),
     ],
 )
@@ -87,6 +90,14 @@ def test_a_table_that_git_tracks_is_tracked(repository: Path) -> None:
     assert not is_tracked(Path("a.csv"))
     Project(repository).run("git", "add", "a.csv")
     assert is_tracked(Path("a.csv"))
+
+
+def test_what_dvc_has_written_about_a_table_is_to_be_committed(repository: Path) -> None:
+    fetch = FetchParams(dataset="table", table=TableParams(train="a.csv", test="a.csv"))
+    assert changed_pointers(fetch) == []
+    for name in ("a.csv.dvc", ".gitignore"):
+        (repository / name).touch()
+    assert changed_pointers(fetch) == ["a.csv.dvc", ".gitignore"]
 
 
 @pytest.mark.usefixtures("repository")
