@@ -14,7 +14,7 @@ from workflow.provenance import git
 TEXT_NAMES = ("text", "review", "sentence", "comment", "tweet", "message", "content", "body")
 LABEL_NAMES = ("label", "sentiment", "stars", "rating", "category", "class", "topic")
 WORD = re.compile(r"[a-z]+")
-FEW_STEPS = 1000  # of the default network, below which a linear model is the better start
+STEPS_FOR_A_NETWORK = 1000  # of the default network, below which a linear model is the better start
 
 
 def table_params(
@@ -135,7 +135,7 @@ def recommend_preset(texts: int) -> str:
     """Return which preset to start with for so many training texts, and why."""
     default = TrainParams()
     steps = int(default.epochs * texts * (1 - default.validation_split) / default.batch_size)
-    if steps < FEW_STEPS:
+    if steps < STEPS_FOR_A_NETWORK:
         return (
             f"Start with `sentiment preset linear`: with {texts:,} training texts, the default "
             f"LSTM learns for only {steps:,} steps."

@@ -32,7 +32,7 @@ class StubModel:
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the file of the predictions for `PART`."""
-    monkeypatch.setattr(parts, "load_model", lambda _: StubModel())
+    monkeypatch.setattr(parts, "cached_model", lambda _: StubModel())
     path = tmp_path / "part.parquet"
     parts.write_part(path, parts.predict_part(PART, "model")[1])
     return path
