@@ -6,6 +6,7 @@ Each extra whose folder is there adds a command of its own.
 import importlib
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ from typing import Any
 import click
 
 from sentiment.errors import UserError
-from sentiment.params import FetchParams, Params, flatten
+from sentiment.params import FetchParams, Params
 from workflow.dvc_process import run_dvc
 from workflow.loopback import LOOPBACK, check_port_is_free
 from workflow.params_file import (
     PARAMS_FILE,
+    changed_params,
     load_params,
     update_params_file,
 )
@@ -97,11 +99,12 @@ def repro(dvc_options: tuple[str, ...]) -> None:
         other_machine = baseline.describe_other_machine()
         if other_machine:
             click.echo(other_machine)
-        for advice in own_table.tracking_advice(own_table.untracked_tables(params.fetch)):
+        for advice in own_table.tracking_advice(params.fetch):
             click.echo(advice)
-        to_add = [*RESULTS, *own_table.changed_pointers(params.fetch)]
-        if git("status", "--porcelain", "--", *to_add):
-            click.echo(f"To keep this result: git add {' '.join(to_add)}, then git commit")
+        changed = own_table.changed_files(params.fetch)
+        if changed or git("status", "--porcelain", "--", *RESULTS):
+            to_add = shlex.join([*RESULTS, *changed])
+            click.echo(f"To keep this result: git add {to_add}, then git commit")
     if load_params().fetch.dataset == "synthetic":
         click.echo(SYNTHETIC_NOTE)
 
@@ -260,21 +263,34 @@ def dataset(
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
     table becomes the test set.
     """
+    from sentiment.data.columns import find_columns
+    from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
-    from sentiment.data.table import load_table
     from workflow import own_table
 
     params = load_params()
-    table = own_table.table_params(params.fetch.table, file, test, text, label, positive)
-    loaded = load_table(table)
-    click.echo(describe_dataset(file.name, loaded))
+    columns = find_columns(file, text, label)
+    train = own_table.project_path(file)
+    changes = {
+        "fetch.dataset": "table",
+        "fetch.table.train": train,
+        "fetch.table.test": own_table.project_path(test) if test else train,
+        "fetch.table.text": columns.text,
+        "fetch.table.label": columns.label,
+        "fetch.table.positive": positive,
+    }
+    fetch = changed_params(params, changes).fetch
+    loaded = load_dataset(fetch)
+    click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
+    click.echo(describe_dataset(fetch.name, loaded))
     click.echo(f"  {describe_lengths(loaded, params.pad.max_length)}")
-    changes = update_params_file({"fetch.dataset": "table", **flatten(table, "fetch.table")})
-    click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
-    for advice in own_table.tracking_advice(own_table.untracked_tables(load_params().fetch)):
+    written = update_params_file(changes)
+    click.echo("\n".join(written) or f"{PARAMS_FILE} has these values already.")
+    for advice in own_table.tracking_advice(fetch):
         click.echo(advice)
     click.echo(own_table.recommend_preset(len(loaded.train)))
-    click.echo("Then: sentiment repro\nTo go back to IMDB: sentiment preset default --with-dataset")
+    click.echo("Then: sentiment repro")
+    click.echo("To go back to IMDB and all defaults: sentiment preset default --with-dataset")
 
 
 @main.command()

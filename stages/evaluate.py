@@ -1,8 +1,8 @@
 """Stage 4: compute the metrics, tables and plots of the test set, and register the model.
 
-Writes `data/evaluate/`: `metrics.json`, `predictions.csv`, `mistakes.csv` and the plots; and
-`metrics/`: `evaluate.json` (the metrics to compare) and the tables behind the plots. Then logs them
-to the training's run.
+Writes `data/evaluate/`: `metrics.json`, `predictions.csv`, `mistakes.csv`, `labels.csv` (metrics of
+each label) and the plots; and `metrics/`: `evaluate.json` (the metrics to compare) and the tables
+behind the plots. Then logs them to the training's run.
 
 The training's curves are drawn here, so that restyling a plot does not retrain.
 """

@@ -36,9 +36,10 @@ def describe_few_steps(training: Training) -> str:
     if training.params.architecture == "linear" or training.steps >= FEW_STEPS:
         return ""
     epochs = math.ceil(FEW_STEPS * len(training.epochs) / training.steps)
+    more = "" if training.params.patience else f", or train.epochs: {epochs} or more"
     return (
         f"These were only {training.steps} steps, too few for a network. Try `sentiment preset "
-        f"linear`, or train.epochs: {epochs} or more."
+        f"linear`{more}."
     )
 
 

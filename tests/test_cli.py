@@ -77,13 +77,14 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
     rows = [f"{word} text {number},{label}" for number in range(50) for word, label in STARS]
     Path("own.csv").write_text("\n".join(["review,stars", *rows, "bad text 0,1", "?,1", ""]))
     printed = sentiment("dataset", "own.csv")
-    assert printed.splitlines()[:5] == [
+    assert printed.splitlines()[:6] == [
+        "Texts: column 'review'. Labels: column 'stars'.",
         "own.csv: 120 training and 31 test reviews",
         "  labels: 1 51, 3 50, 5 50",
         "  1 test reviews are also in the training set",
         "  1 rows were skipped: no known word, or in the dataset already",
-        "  Half of the training texts have at most 3 words, and the longest 3. 0% are longer than "
-        "pad.max_length, 200.",
+        "  Half of the training texts have at most 3 words, and the longest 3. 0.0% are longer "
+        "than pad.max_length, 200.",
     ]
     assert "fetch.table.text: text -> review" in printed
     assert "dvc add own.csv" in printed
@@ -92,6 +93,27 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
     assert (fetch.dataset, fetch.table.train, fetch.table.label) == ("table", "own.csv", "stars")
     sentiment("preset", "default", "--with-dataset")
     assert load_params() == Params()
+
+
+@pytest.mark.usefixtures("params")
+def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: Command) -> None:
+    for name in ("own.csv", "test.csv"):
+        Path(name).write_text(f"text,label\n{name},1\nb,0\n{name} c,1\nd,0\n")
+    printed = sentiment("dataset", "own.csv", "--test", "test.csv", "--positive", "0")
+    assert "own.csv: 4 training and 4 test reviews\n  labels: 1 4, 0 4\n" in printed
+    assert "fetch.table.positive: '' -> 0" in printed
+    assert load_params().fetch.table.test == "test.csv"
+
+
+@pytest.mark.usefixtures("params")
+def test_added_texts_of_another_dataset_are_refused_before_anything_changes() -> None:
+    Path("own.csv").write_text("text,label\na,1\nb,0\n" * 9)
+    Path("more.csv").write_text("text,label\na,positive\n")
+    update_params_file({"fetch.added_texts": "more.csv"})
+    done = CliRunner().invoke(cli.main, ["dataset", "own.csv"])
+    assert done.exit_code == 1
+    assert "more.csv, row 1: column 'label' has the label 'positive'" in done.output
+    assert load_params().fetch.dataset == "imdb"
 
 
 @pytest.mark.usefixtures("params")

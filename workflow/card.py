@@ -39,7 +39,7 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
     by_label = label_metrics(predictions).head(MAX_LISTED_LABELS)
     label_rows = [
         (
-            f"`{row.label}`",
+            code_span(str(row.label)),
             f"{row.precision:.4f}",
             f"{row.recall:.4f}",
             f"{row.f1:.4f}",
@@ -89,3 +89,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {SPACED_COLUMNS.join(line)} |" for line in (header, *rows)]
     lines.insert(1, f"| {' | '.join(['---'] * len(header))} |")
     return "\n".join(lines)
+
+
+def code_span(text: str) -> str:
+    """Return a text as code in a table of Markdown, without what would end the code or the cell."""
+    return f"`{text.replace('`', chr(39))}`".replace("|", "\\|")

@@ -128,7 +128,10 @@ def log_report(report: Report) -> None:
     """Log metrics, tables and plots to the active run."""
     import mlflow
 
-    means = {re.sub(r"\W", "_", str(name)): mean for name, mean in report.texts.means.items()}
+    means: dict[str, float] = {}
+    for number, (name, mean) in enumerate(report.texts.means.items()):
+        logged = re.sub(r"[^a-zA-Z0-9_]", "_", str(name))
+        means[f"{logged}_{number}" if logged in means else logged] = mean
     counts = {"rows": report.rows, "texts": report.texts.number, "alarms": len(report.alarms)}
     mlflow.log_metrics(counts | means)
     mlflow.log_text(report.drift.to_csv(index_label="mean"), "drift.csv")

@@ -44,5 +44,5 @@ def describe_lengths(dataset: EncodedDataset, max_length: int) -> str:
     longer = np.count_nonzero(lengths > max_length) / len(lengths)
     return (
         f"Half of the training texts have at most {np.median(lengths):,.0f} words, and the longest "
-        f"{lengths.max():,}. {longer:.0%} are longer than pad.max_length, {max_length:,}."
+        f"{lengths.max():,}. {longer:.1%} are longer than pad.max_length, {max_length:,}."
     )

@@ -16,17 +16,18 @@ NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 MAX_LABELS = 100  # distinct values; a column with more has no labels
 MAX_LABELS_SHOWN = 10  # in a message
 MAX_CHARACTERS_SHOWN = 20  # of a label in a message
-MIN_TEXTS = 2  # of each label, before a part of them becomes the test set
+MIN_TEXTS_OF_LABEL = 2  # of each label, before a part of them becomes the test set
 
 
 def normalize_label(value: Any) -> Any:
     """Return a finite number or a boolean as its JSON text, and any other value as it is.
 
     The texts of a CSV file are normalized likewise: 1, 1.0, `1` and `1.0` are the same label, and
-    so are true, `true` and `True`.
+    so are true, `true` and `True`. Blanks around a text are removed.
     """
     if isinstance(value, str):
-        return value.lower() if value in ("True", "False") else INTEGER_AS_FLOAT.sub(r"\1", value)
+        text = value.strip()
+        return text.lower() if text in ("True", "False") else INTEGER_AS_FLOAT.sub(r"\1", text)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
@@ -100,7 +101,7 @@ class LabelColumn:
                 "Make a column of labels from them, such as low and high."
             )
         for label in labels:
-            if counts[self._numbers[label]] < MIN_TEXTS:
+            if counts[self._numbers[label]] < MIN_TEXTS_OF_LABEL:
                 raise UserError(
                     f"{where}: a single text has the label {shorten_label(label)} "
                     f"({self.first_rows[label]}). Add texts with this label, or correct it."

@@ -19,6 +19,7 @@ from sentiment.errors import UserError, first_line
 MAX_FIELD_SIZE = 10_000_000  # characters of a field in CSV
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
 MAX_CHARACTERS = 1_000_000  # of a text; a longer one shows that a quote is not closed
+MAX_LABEL_CHARACTERS = 100
 MAX_NAMES_SHOWN = 20  # column names in a message
 MAX_NAME_CHARACTERS_SHOWN = 20  # characters of a column name in a message
 INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # Unicode's controls, formats such as U+200B, and spaces
@@ -147,10 +148,13 @@ def _check(number: int, values: dict[str, Any], columns: Columns) -> Row:
         )
     is_blank = all(category(character) in INVISIBLE for character in text)
     label = normalize_label(values.get(columns.label)) if columns.label else ""
-    if not isinstance(label, str) or (columns.label and not label.strip()):
+    if not isinstance(label, str) or (columns.label and not label):
         raise _InvalidRowError(f"{where} {columns.label!r}: a text or a number is needed")
-    if len(label.splitlines()) > 1:
-        raise _InvalidRowError(f"{where} {columns.label!r}: the label has a line break")
+    if len(label) > MAX_LABEL_CHARACTERS or len(label.splitlines()) > 1:
+        raise _InvalidRowError(
+            f"{where} {columns.label!r}: a label has at most {MAX_LABEL_CHARACTERS} characters, "
+            "and no line break"
+        )
     row_id = values.get(columns.id) if columns.id else None
     if row_id is not None:
         row_id = str(row_id)

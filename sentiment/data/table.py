@@ -219,16 +219,19 @@ def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[
     from sklearn.model_selection import train_test_split
 
     order = np.arange(len(labels))
+    count = len(np.unique(labels))
     try:
         train, test = train_test_split(
             order, test_size=params.test_share, stratify=labels, random_state=SPLIT_SEED
         )
-        if len(np.unique(labels[train])) < len(np.unique(labels)):
-            raise ValueError("The training set would lack a label.")
-    except ValueError as error:
+    except ValueError:
+        train, test = order[:0], order
+    if len(np.unique(labels[train])) < count:
         raise UserError(
-            f"{params.train}: fetch.table.test_share: {error} Use another share, or more rows."
-        ) from None
+            f"{params.train}: fetch.table.test_share: with a share of {params.test_share:g} of "
+            f"{len(labels):,} texts, the {count} labels do not fit into both sets. Use another "
+            "share, or more texts."
+        )
     return np.isin(order, test)
 
 

@@ -5,7 +5,7 @@ cannot find out that the word mattered, as Hochreiter found (1991, *Untersuchung
 neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
 proceedings.mlr.press/v28/pascanu13).
 
-The measure is the norm of the gradient of the loss with respect to the word's vector. It says how
+The measure is the norm of the gradient of the logit with respect to the word's vector. It says how
 strongly a small change of the vector changes the predictions for these reviews. It says neither
 whether the model uses the word, nor what another training would have learned.
 """

@@ -64,12 +64,15 @@ def draw_roc_curves(corners: pd.DataFrame, area: float, name: str) -> Figure:
     curves: dict[str, pd.DataFrame] = {f"model, area {area:.4f}": corners}
     if "label" in corners:
         curves = {str(label): curve for label, curve in corners.groupby("label", sort=False)}
-    for label, curve in curves.items():
-        axes.plot(curve["false_positive_rate"], curve["true_positive_rate"], label=label)
-    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, label="guessing, area 0.5")
+    lines = []
+    for curve in curves.values():
+        lines += axes.plot(curve["false_positive_rate"], curve["true_positive_rate"])
+    lines += axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR)
     axes.set_aspect("equal")
     title = f"mean area {area:.4f}" if "label" in corners else None
-    legend = axes.legend(loc="lower right", title=title)
+    # Named here, because Matplotlib leaves out labels that start with an underscore.
+    names = [*curves, "guessing, area 0.5"]
+    legend = axes.legend(lines, names, loc="lower right", title=title)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a label may contain dollar signs
     return figure
@@ -112,7 +115,8 @@ def draw_reliability(groups: pd.DataFrame, error: float, positive: str | None, n
         name: name of the model, for the title.
     """
     observed = f"Share {positive}" if positive else "Share predicted right"
-    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", observed)
+    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", "")
+    axes.set_ylabel(observed, parse_math=False)  # a label may contain dollar signs
     label = f"model, expected calibration error {error:.4f}"
     axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING_COLOR, label=label)
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, label="perfectly calibrated")

@@ -51,6 +51,11 @@ def train_validation_split(
     return Split(x[:at], y[:at]), Split(x[at:], y[at:])
 
 
+def count_steps(reviews: int, batch_size: int, epochs: int) -> int:
+    """Return the number of steps of a training, one for each batch."""
+    return epochs * math.ceil(reviews / batch_size)
+
+
 def batched_dataset(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.Dataset":
     """Return a dataset of batches of arrays of the same length.
 

@@ -3,7 +3,6 @@
 Two labels share one logistic unit, whose output is the probability of the second label.
 """
 
-import math
 import re
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sentiment.network.batches import count_steps
 from sentiment.network.linear import ADAM_EPSILON, linear_features
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
@@ -79,7 +79,7 @@ def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> No
     is_single = model.output_shape[1] == 1
     losses = keras.losses
     model.compile(
-        _optimizer(params, params.epochs * math.ceil(reviews / params.batch_size)),
+        _optimizer(params, count_steps(reviews, params.batch_size, params.epochs)),
         loss=losses.BinaryCrossentropy() if is_single else losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
     )

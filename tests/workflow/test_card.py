@@ -5,7 +5,7 @@ import pytest
 
 from sentiment.params import FetchParams, PadParams
 from tests.evaluations import INPUTS, predictions
-from workflow.card import SPACED_COLUMNS, describe_evaluation
+from workflow.card import SPACED_COLUMNS, code_span, describe_evaluation
 
 PREDICTIONS = predictions(correct=600)
 
@@ -47,6 +47,10 @@ def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_
         "- The table by label has the first 10 of 12 labels; the artifact `labels.csv` has" in text
     )
     assert "means over the labels (macro averages)" in text
+
+
+def test_a_label_cannot_break_the_table() -> None:
+    assert code_span("a|b`c") == "`a\\|b'c`"
 
 
 def test_a_card_has_no_verdict_because_that_may_change() -> None:

@@ -1,5 +1,7 @@
 """Plots show the numbers that they are drawn from."""
 
+from io import BytesIO
+
 import numpy as np
 import pandas as pd
 
@@ -39,13 +41,22 @@ def test_confusion_matrix_of_many_labels_has_no_counts() -> None:
     assert [text.get_text() for text in axes.get_xticklabels()] == labels
 
 
+def test_reliability_names_any_positive_label() -> None:
+    groups = pd.DataFrame({"predicted": [0.5], "observed": [0.5]})
+    figure = plots.draw_reliability(groups, 0.0, r"$\frac$ and $x$", "run")
+    figure.savefig(BytesIO())
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == r"Share $\frac$ and $x$"
+
+
 def test_each_label_has_a_roc_curve_and_its_name_in_the_legend() -> None:
     corners = pd.DataFrame({"false_positive_rate": [0, 1], "true_positive_rate": [0, 1]})
-    table = pd.concat([corners.assign(label=label) for label in ("$a$", "b")])
+    table = pd.concat([corners.assign(label=label) for label in (r"$\frac$", "_b")])
     figure = plots.draw_roc_curves(table, 0.5, "run")
     (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None
     names = [text.get_text() for text in legend.get_texts()]
-    assert names == ["$a$", "b", "guessing, area 0.5"]
+    assert names == [r"$\frac$", "_b", "guessing, area 0.5"]
+    figure.savefig(BytesIO())
     assert legend.get_title().get_text() == "mean area 0.5000"

@@ -177,3 +177,12 @@ def test_in_a_terminal_an_epoch_counts_its_batches(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     fit(new_training(epochs=1))
     assert "1/5" in capsys.readouterr().out
+
+
+def test_network_of_three_labels_learns() -> None:
+    x, _ = reviews()
+    y = (x[:, -1] // 7).astype(np.uint8)  # three thirds of the words
+    training = new_training(Split(x, y), labels=3, epochs=30, learning_rate=0.05)
+    training.val_split = Split(x[:40], y[:40])
+    training.fit(lambda: None)
+    assert training.metrics["val_accuracy"] > 0.9
