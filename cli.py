@@ -223,29 +223,45 @@ def sync() -> None:
 
 
 @main.command()
-def verify() -> None:
-    """Run the committed pipeline again in a clone, and compare the outputs by their digests.
+@click.argument("run_id", metavar="[RUN]", required=False)
+def reproduce(run_id: str | None) -> None:
+    """Train and evaluate a RUN again in a clone, and compare all results bit by bit.
 
-    Every stage runs in the clone, even if DVC's cache has its outputs. The clone has a store of its
-    own.
+    The clone has the commit, the uncommitted changes, the params and the data of the run, and the
+    packages of this environment. Without RUN: the run of the results in data/. Nothing of the
+    project changes. The exit status is 1 if a result differs.
     """
-    from workflow.verification import verify_outputs
+    import tempfile
 
-    click.echo(f"All {verify_outputs()} outputs are the same, bit for bit.")
+    from workflow import record, reproduction, store
+
+    store.connect_to_read()
+    recorded = record.read_record(run_id or record.find_own_run())
+    with tempfile.TemporaryDirectory() as scratch:
+        comparison = reproduction.reproduce(recorded, Path(scratch) / "clone")
+    click.echo(reproduction.describe(recorded, comparison))
+    sys.exit(not comparison.is_equal)
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
-def preset(name: str, with_dataset: bool) -> None:
-    """Write the params of presets/NAME.yaml into params.yaml.
+@click.option("--run", "run_id", metavar="RUN", help="Write all params of a run instead.")
+def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
+    """Write the params of presets/NAME.yaml, or of a run, into params.yaml.
 
     All other params of pad and train get their defaults, so that two presets never mix. The name
     `default` is the preset without changes.
     """
-    from workflow.presets import apply_preset
+    from workflow import presets, record, store
 
-    changes = apply_preset(name, with_dataset)
+    if (name is None) == (run_id is None) or (run_id and with_dataset):
+        raise click.UsageError("Name a preset, or a run by --run.")
+    if name is not None:
+        changes = presets.apply_preset(name, with_dataset)
+    else:
+        store.connect_to_read()
+        changes = update_params_file(record.read_params(str(run_id)))
     click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
 
 

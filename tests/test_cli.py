@@ -33,7 +33,7 @@ def params(in_tmp_path: Path) -> Path:
 
 def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
     listed = {line.split()[0] for line in sentiment("--help").splitlines() if line[:2] == "  "}
-    assert {"repro", "sync", "ui", "verify", "preset", "predict", "promote"} <= listed
+    assert {"repro", "sync", "ui", "reproduce", "preset", "predict", "promote", "dataset"} <= listed
     extras = {path.parent.name.replace("_", "-") for path in cli.EXTRAS.glob("*/command.py")}
     assert extras
     assert extras <= listed

@@ -12,12 +12,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from functools import partial
-from importlib.metadata import version as package_version
+from importlib import metadata
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from sentiment import prediction
 from sentiment.prediction import tokenizer
@@ -258,7 +260,21 @@ def write_config(path: Path, inputs: EvaluateInputs) -> None:
 
 
 def serving_requirements(*extra_packages: str) -> list[str]:
-    """Return the pinned packages that predict. MLflow takes 14 s to infer them."""
-    return [
-        f"{package}=={package_version(package)}" for package in (*SERVING_PACKAGES, *extra_packages)
-    ]
+    """Return pins of the packages that predict, and of all that they need, as they are installed.
+
+    MLflow takes 14 s to infer the first ones, and leaves the others open.
+    """
+    pins: dict[tuple[str, str], str] = {}
+    waiting = [Requirement(package) for package in (*SERVING_PACKAGES, *extra_packages)]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        distribution = metadata.distribution(name)
+        for extra in requirement.extras or {""}:
+            if (name, extra) in pins:
+                continue
+            pins[name, extra] = f"{name}=={distribution.version}"
+            for needed in map(Requirement, distribution.requires or []):
+                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                    waiting.append(needed)
+    return sorted(set(pins.values()))

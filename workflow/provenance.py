@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from sentiment.errors import redact
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
-from sentiment.prediction.backend import usable_cores
+from sentiment.prediction.backend import XLA_FLAGS, usable_cores
 from workflow import presets
-from workflow.training_key import processor_name
+from workflow.training_key import PACKAGES, processor_name
 
 SEPARATOR = " · "  # joins the parts of a run's name
 MAX_CHANGES = 4  # params in a run's name
@@ -20,7 +20,9 @@ NAMED_PARAMS = ("train.architecture", "train.cell", "train.units", "train.bidire
 # MLflow would set these two for the process that logs, which may not be the one that trained.
 COMMIT = "mlflow.source.git.commit"
 BRANCH = "mlflow.source.git.branch"
+PROCESSOR = "processor"
 EXPERIMENT = "dvc.experiment"
+DIFF_TAG = "git.diff"  # says what the diff lacks
 MAX_DIFF_BYTES = 2**20
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
 DIFFED_PATHS = (
@@ -66,17 +68,25 @@ def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
     tags = {
         COMMIT: git("rev-parse", "HEAD") or "none",
         BRANCH: git("branch", "--show-current") or "none",
-        "processor": f"{processor_name()}, {usable_cores()} cores",
-        "tensorflow": version("tensorflow"),
-        "keras": version("keras"),
+        **machine_tags(),
     }
     if changes.missing:
-        tags["git.diff"] = f"not complete: {'; '.join(changes.missing)}"
+        tags[DIFF_TAG] = f"not complete: {'; '.join(changes.missing)}"
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment:
         tags[EXPERIMENT] = experiment
         tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return tags
+
+
+def machine_tags() -> dict[str, str]:
+    """Return tags of what the bits of a training depend on beside its code, params and data."""
+    return {
+        PROCESSOR: f"{processor_name()}, {usable_cores()} cores",
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
+        "xla": os.environ.get("XLA_FLAGS", XLA_FLAGS),
+        **{package: version(package) for package in PACKAGES},
+    }
 
 
 def git(*arguments: str) -> str:

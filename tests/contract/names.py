@@ -11,7 +11,7 @@ PROMOTE = (*COMMAND, "promote")
 PREDICT = (*COMMAND, "predict")
 PRESET = (*COMMAND, "preset")
 DATASET = (*COMMAND, "dataset")
-VERIFY = (*COMMAND, "verify")
+REPRODUCE = (*COMMAND, "reproduce")
 
 FETCH = Path("data/fetch")
 PAD = Path("data/pad")

@@ -115,12 +115,3 @@ def test_a_model_is_not_registered_with_texts_that_it_was_not_trained_on(
 
 def test_the_linear_model_is_a_preset(champions_run: Run) -> None:
     assert champions_run.data.params["train.architecture"] == "linear"
-
-
-def test_the_committed_pipeline_is_reproduced_bit_for_bit(project: Project) -> None:
-    project.commit()
-    printed = project.run(*names.VERIFY)
-    assert printed.splitlines()[-1] == "All 12 outputs are the same, bit for bit."
-    params = project.path / "params.yaml"
-    params.write_text(f"{params.read_text(encoding='utf-8')}# a comment\n", encoding="utf-8")
-    assert "There are uncommitted changes" in project.fail(*names.VERIFY)

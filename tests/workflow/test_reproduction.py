@@ -1,0 +1,88 @@
+"""The data of a run are found, and its results are compared with later ones."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sentiment.errors import UserError
+from workflow import reproduction
+from workflow.files import md5
+from workflow.record import Record
+from workflow.reproduction import Comparison, PredictionComparison, compare_predictions, describe
+
+RUN = Record(
+    run_id="a1",
+    name="default",
+    tags={"mlflow.source.git.commit": "0123"},
+    diff="",
+    params={"fetch": {"table": {"train": "own.csv", "test": "own.csv"}, "added_texts": "none.csv"}},
+    lock={"stages": {"fetch": {"deps": [], "outs": [{"path": "data/fetch", "md5": "9.dir"}]}}},
+    epochs=pd.DataFrame(),
+    predictions=b"",
+)
+SAME = PredictionComparison(0.85, 0.85, 0.0)
+
+
+def predictions(*probabilities: float) -> bytes:
+    rows = [f"positive,{'positive' if p > 0.5 else 'negative'},{p}" for p in probabilities]
+    return "\n".join(["actual,predicted,probability_positive", *rows]).encode()
+
+
+def test_predictions_are_compared_by_accuracy_and_probability() -> None:
+    found = compare_predictions(predictions(0.9, 0.2), predictions(0.7, 0.6))
+    assert found == pytest.approx((0.5, 1.0, 0.4))
+
+
+def test_equal_results_are_said() -> None:
+    text = describe(RUN, Comparison({"data/pad": True}, {"keras": ("3.1", "3.2")}, SAME))
+    assert text.splitlines() == [
+        "Run a1: default, commit 0123",
+        "  data/pad                  equal",
+        "  keras: 3.1 then, 3.2 now",
+        "All results are the same, bit for bit.",
+    ]
+
+
+@pytest.mark.parametrize(("name", "is_expected"), [("processor", True), ("keras", False)])
+def test_results_of_another_processor_are_expected_to_differ(name: str, is_expected: bool) -> None:
+    apart = PredictionComparison(0.8472, 0.8521, 0.125)
+    text = describe(RUN, Comparison({"a": True, "b": False}, {name: ("x", "y")}, apart))
+    assert "  b                         DIFFERS\n" in text
+    assert (
+        "Test accuracy 0.8472 then, 0.8521 now. The probabilities differ by at most 0.12." in text
+    )
+    assert ("This is expected" in text) == is_expected
+
+
+@pytest.fixture
+def clone(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a clone without the table that the working directory has, and without DVC."""
+    monkeypatch.setattr(reproduction, "pull", lambda *_: False)
+    for name in ("own.csv", "none.csv"):
+        (in_tmp_path / name).write_text(f"of {name}")
+    (in_tmp_path / "clone").mkdir()
+    return in_tmp_path / "clone"
+
+
+def with_digests(own: str) -> Record:
+    deps = [{"path": "own.csv", "md5": own}, {"path": "none.csv", "md5": md5(Path("none.csv"))}]
+    return RUN._replace(lock={"stages": {"fetch": {"deps": deps, "outs": []}}})
+
+
+def test_a_table_that_git_does_not_have_comes_from_the_folder(clone: Path) -> None:
+    reproduction.copy_tables(with_digests(md5(Path("own.csv"))), clone)
+    assert (clone / "own.csv").read_text() == "of own.csv"
+
+
+def test_a_table_that_was_changed_since_is_not_taken(clone: Path) -> None:
+    with pytest.raises(UserError, match=r"has data/fetch or own\.csv as they were, with the MD5"):
+        reproduction.copy_tables(with_digests("0" * 32), clone)
+
+
+def test_the_digest_of_a_folder_is_the_one_in_dvc_lock(tmp_path: Path) -> None:
+    """Compare with what DVC 3.67 wrote for the same files."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.txt").write_text("1")
+    (tmp_path / "b" / "c.txt").write_text("2")
+    assert reproduction.digest(tmp_path) == "f1ea74b4fbfc160797e939835066e899.dir"
