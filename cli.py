@@ -69,6 +69,13 @@ class Commands(click.Group):
 def main() -> None:
     """Classify texts, with DVC and MLflow."""
     quiet_libraries()
+    own = Path(__file__).resolve().parent
+    if Path("cli.py").is_file() and Path.cwd() != own:
+        click.echo(
+            f"This command runs the code in {own}, because its environment was built there. To run "
+            "the code in this folder: python -m cli",
+            err=True,
+        )
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

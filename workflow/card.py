@@ -57,6 +57,15 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
     )
 
 
+def describe_data(run_id: str) -> str:
+    """Return how to get the data of a run, whose `dvc.lock` is an artifact."""
+    return (
+        "The data, in a clone of the project: "
+        f"`mlflow artifacts download --run-id {run_id} --artifact-path dvc.lock --dst-path . && "
+        "dvc pull data/fetch data/pad data/train`"
+    )
+
+
 def _limits(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> list[str]:
     """Return what a user of the version should know."""
     truncating = READ_ENDS[inputs.pad.truncating]

@@ -284,7 +284,8 @@ def log_description(run: "Run", journal: Journal, evaluation: Evaluation[Evaluat
     import mlflow
 
     text = card.describe_evaluation(*evaluation)
-    description = "\n\n".join(filter(None, [journal.note, text]))
+    data = card.describe_data(run.info.run_id) if dvc_lock_entries() else ""
+    description = "\n\n".join(filter(None, [journal.note, text, data]))
     mlflow.MlflowClient().set_tag(run.info.run_id, store.DESCRIPTION, description)
 
 

@@ -20,6 +20,7 @@ from sentiment.errors import UserError
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.prediction.labels import PREFIX
 from workflow import files
+from workflow.dvc_process import dvc_environment
 from workflow.files import FETCH
 from workflow.presets import merge
 from workflow.provenance import COMMIT, PROCESSOR, machine_tags
@@ -228,7 +229,14 @@ def describe(record: Record, comparison: Comparison) -> str:
 def dvc(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a DVC command, whose output is not shown."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=dvc_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def run_git(folder: Path, *arguments: str, text: str | None = None) -> None:

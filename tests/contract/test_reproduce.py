@@ -64,9 +64,7 @@ def test_the_params_of_a_run_are_written(project: Project) -> None:
     assert "Data and pipelines are up to date" in project.run(*names.REPRO)
 
 
-def test_the_stages_run_without_dvc(
-    clone: Project, finished_story: Story, tmp_path: Path
-) -> None:
+def test_the_stages_run_without_dvc(clone: Project, finished_story: Story, tmp_path: Path) -> None:
     """Let every import of DVC fail."""
     bare = clone.copy(tmp_path / "bare")
     (bare.path / "dvc.py").write_text("raise ImportError('there is no DVC')\n", encoding="utf-8")
