@@ -69,13 +69,6 @@ class Commands(click.Group):
 def main() -> None:
     """Classify texts, with DVC and MLflow."""
     quiet_libraries()
-    own = Path(__file__).resolve().parent
-    if Path("cli.py").is_file() and Path.cwd() != own:
-        click.echo(
-            f"This command runs the code in {own}, because its environment was built there. To run "
-            "the code in this folder: python -m cli",
-            err=True,
-        )
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -349,6 +342,18 @@ def promote(run_id: str) -> None:
     with store.store_errors():
         registry.connect_experiment(load_params().fetch.name)
         champion.promote_run(run_id)
+
+
+def run() -> None:
+    """Run the installed command, and say so if it has the code of another clone."""
+    own = Path(__file__).resolve().parent
+    if Path("cli.py").is_file() and Path.cwd() != own:
+        click.echo(
+            f"This command runs the code in {own}, because its environment was built there. To run "
+            "the code in this folder: python -m cli",
+            err=True,
+        )
+    main()
 
 
 if __name__ == "__main__":

@@ -62,6 +62,17 @@ def test_help_needs_neither_tensorflow_nor_mlflow() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_the_installed_command_says_if_it_has_the_code_of_another_clone(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "main", lambda: None)
+    cli.run()
+    assert capsys.readouterr().err == ""
+    (in_tmp_path / "cli.py").touch()
+    cli.run()
+    assert f"This command runs the code in {ROOT}" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("params")
 def test_no_variable_of_the_shell_is_an_option() -> None:
     context = click.Context(cli.main)

@@ -21,6 +21,8 @@ NAMED_PARAMS = ("train.architecture", "train.cell", "train.units", "train.bidire
 COMMIT = "mlflow.source.git.commit"
 BRANCH = "mlflow.source.git.branch"
 PROCESSOR = "processor"
+THREADS = "threads"
+XLA = "xla"
 EXPERIMENT = "dvc.experiment"
 DIFF_TAG = "git.diff"  # says what the diff lacks
 MAX_DIFF_BYTES = 2**20
@@ -83,8 +85,8 @@ def machine_tags() -> dict[str, str]:
     """Return tags of what the bits of a training depend on beside its code, params and data."""
     return {
         PROCESSOR: f"{processor_name()}, {usable_cores()} cores",
-        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
-        "xla": os.environ.get("XLA_FLAGS", XLA_FLAGS),
+        THREADS: os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
+        XLA: os.environ.get("XLA_FLAGS", XLA_FLAGS),
         **{package: version(package) for package in PACKAGES},
     }
 

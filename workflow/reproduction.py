@@ -23,7 +23,7 @@ from workflow import files
 from workflow.dvc_process import dvc_environment
 from workflow.files import FETCH
 from workflow.presets import merge
-from workflow.provenance import COMMIT, PROCESSOR, machine_tags
+from workflow.provenance import COMMIT, PROCESSOR, THREADS, XLA, machine_tags
 from workflow.record import Record
 
 STAGES = ("fetch", "pad", "train", "evaluate")
@@ -219,9 +219,10 @@ def describe(record: Record, comparison: Comparison) -> str:
         f"Test accuracy {then:.4f} then, {now:.4f} now. The probabilities differ by at most "
         f"{difference:.2g}."
     )
-    if PROCESSOR in comparison.machine or "threads" in comparison.machine:
+    if not {PROCESSOR, THREADS, XLA}.isdisjoint(comparison.machine):
         lines.append(
-            "This is expected: another processor, or other threads, add numbers in another order."
+            "This is expected: another processor, other threads or flags of XLA may add numbers in "
+            "another order."
         )
     return "\n".join(lines)
 

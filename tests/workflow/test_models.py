@@ -8,6 +8,7 @@ from mlflow.entities import LoggedModel
 from mlflow.models import Model
 
 from tests.conftest import runs
+from tests.project import ROOT
 from workflow import files, models
 from workflow.files import EvaluateInputs
 
@@ -90,3 +91,11 @@ def test_a_version_needs_the_packages_of_its_tokenizer(
     listed = (tmp_path / "model" / "requirements.txt").read_text(encoding="utf-8")
     assert ("regex==" in listed) is is_needed
     assert "tensorflow==" in listed
+
+
+def test_a_version_pins_all_that_it_needs_as_the_lock_does() -> None:
+    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    pins = models.serving_requirements()
+    assert len(pins) > 50
+    assert [pin for pin in pins if f"{pin} " not in lock] == []
+    assert any(pin.startswith("sqlalchemy==") for pin in pins)  # which MLflow needs
