@@ -206,7 +206,7 @@ def describe(record: Record, comparison: Comparison) -> str:
     """Return a table of what is equal and what differs, and what follows."""
     lines = [f"Run {record.run_id}: {record.name}, commit {record.tags[COMMIT]}"]
     lines += [
-        f"  {name:25} {'equal' if is_equal else 'DIFFERS'}"
+        f"  {name:30} {'equal' if is_equal else 'DIFFERS'}"
         for name, is_equal in comparison.equal.items()
     ]
     lines += [

@@ -38,7 +38,7 @@ def test_equal_results_are_said() -> None:
     text = describe(RUN, Comparison({"data/pad": True}, {"keras": ("3.1", "3.2")}, SAME))
     assert text.splitlines() == [
         "Run a1: default, commit 0123",
-        "  data/pad                  equal",
+        "  data/pad                       equal",
         "  keras: 3.1 then, 3.2 now",
         "All results are the same, bit for bit.",
     ]
@@ -48,7 +48,7 @@ def test_equal_results_are_said() -> None:
 def test_results_of_another_processor_are_expected_to_differ(name: str, is_expected: bool) -> None:
     apart = PredictionComparison(0.8472, 0.8521, 0.125)
     text = describe(RUN, Comparison({"a": True, "b": False}, {name: ("x", "y")}, apart))
-    assert "  b                         DIFFERS\n" in text
+    assert "  b                              DIFFERS\n" in text
     assert (
         "Test accuracy 0.8472 then, 0.8521 now. The probabilities differ by at most 0.12." in text
     )
