@@ -229,14 +229,18 @@ def reproduce(run_id: str | None) -> None:
 
     The clone has the commit, the uncommitted changes, the params and the data of the run, and the
     packages of this environment. Without RUN: the run of the results in data/. Nothing of the
-    project changes. The exit status is 1 if a result differs.
+    project changes. The exit status is 1 if a result differs. This runs the code of whoever logged
+    the run.
     """
+    import signal
     import tempfile
 
     from workflow import record, reproduction, store
 
     store.connect_to_read()
     recorded = record.read_record(run_id or record.find_own_run())
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that the clone is removed
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     with tempfile.TemporaryDirectory() as scratch:
         comparison = reproduction.reproduce(recorded, Path(scratch) / "clone")
     click.echo(reproduction.describe(recorded, comparison))
@@ -256,7 +260,7 @@ def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
     from workflow import presets, record, store
 
     if (name is None) == (run_id is None) or (run_id and with_dataset):
-        raise click.UsageError("Name a preset, or a run by --run.")
+        raise click.UsageError("Name a preset, or a run by --run alone.")
     if name is not None:
         changes = presets.apply_preset(name, with_dataset)
     else:

@@ -49,7 +49,9 @@ class UncommittedChanges(NamedTuple):
 
 def uncommitted_changes() -> UncommittedChanges:
     """Return the changes of code and params since the last commit."""
-    options = ("--no-color", "--no-ext-diff", "--relative")
+    # `git apply` needs the default prefixes, which a user may have configured away.
+    prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
+    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
     changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
     diff = redact(changes)
     missing = []

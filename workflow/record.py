@@ -1,7 +1,7 @@
 """Read what a run in MLflow has: what its training needs to be run again, and its results."""
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,9 +9,11 @@ import pandas as pd
 
 from sentiment.errors import UserError
 from sentiment.network.training import EPOCH_METRICS
+from sentiment.params import Params, flatten
 from workflow import files, store
 from workflow.files import EVALUATE, EvaluateInputs
-from workflow.params_file import read_yaml
+from workflow.params_file import parse_params, read_yaml
+from workflow.presets import merge
 from workflow.provenance import COMMIT, DIFF_TAG, git
 from workflow.publish import EVALUATION, evaluation_digest
 from workflow.registry import registered_name
@@ -95,7 +97,7 @@ def read_record(run_id: str) -> Record:
             run_id=run_id,
             name=str(run.info.run_name),
             tags=run.data.tags,
-            diff=diff.read_text(encoding="utf-8") if diff.exists() else "",
+            diff=diff.read_bytes().decode() if diff.exists() else "",
             params=read_yaml(folder / PARAMS_ARTIFACT),
             lock=read_yaml(folder / files.DVC_LOCK.name),
             epochs=read_epochs(run_id),
@@ -125,7 +127,7 @@ def read_params(run_id: str) -> dict[str, Any]:
 
     Raises:
         StoreError: the store cannot be used.
-        UserError: there is no such run, or it has no params.
+        UserError: there is no such run, it has no params, or they are of another release.
     """
     import mlflow
 
@@ -135,16 +137,11 @@ def read_params(run_id: str) -> dict[str, Any]:
         if PARAMS_ARTIFACT not in {each.path for each in client.list_artifacts(run_id)}:
             raise UserError(f"Run {run_id} has no {PARAMS_ARTIFACT}.")
         document = read_yaml(Path(client.download_artifacts(run_id, PARAMS_ARTIFACT, scratch)))
-    return dict(flatten_document(document))
-
-
-def flatten_document(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested mappings with their dotted names."""
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            yield from flatten_document(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    params = parse_params(merge(Params().model_dump(), document), f"params.yaml of run {run_id}")
+    values: dict[str, Any] = {}
+    for section in document:
+        values |= flatten(getattr(params, section), section)
+    return values
 
 
 def check_complete(run_id: str, tags: Mapping[str, str], logged: Collection[str]) -> None:

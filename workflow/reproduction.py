@@ -21,12 +21,15 @@ from sentiment.network.training import EPOCH_METRICS
 from sentiment.prediction.labels import PREFIX
 from workflow import files
 from workflow.dvc_process import dvc_environment
-from workflow.files import FETCH
+from workflow.files import FETCH, PAD, TRAIN
+from workflow.own_table import find_pointer
 from workflow.presets import merge
 from workflow.provenance import COMMIT, PROCESSOR, THREADS, XLA, machine_tags
 from workflow.record import Record
+from workflow.runs import TRAINING_KEY
 
 STAGES = ("fetch", "pad", "train", "evaluate")
+LOCAL_CONFIG = Path(".dvc", "config.local")
 PROJECT_CACHE = "project-cache"  # a remote of the clone
 
 
@@ -49,7 +52,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         equal: whether each result is the same to the bit, by its name.
-        machine: what differs of the machine and the packages: the values then and now, by name.
+        machine: what differs of the machine and the packages, as far as the run has them: the
+            values then and now, by name.
         predictions: how far the predictions are apart.
     """
 
@@ -67,41 +71,59 @@ def reproduce(record: Record, clone: Path) -> Comparison:
     """Run the training of a run again in a new folder, evaluate it, and compare the results.
 
     Raises:
-        UserError: the data cannot be had, or a stage failed.
+        UserError: the code or the data cannot be had, or a stage failed.
     """
     make_clone(record, clone)
+    write_config(clone)
     has_data = pull_data(record, clone)
     if not has_data:
         copy_tables(record, clone)
+    (clone / LOCAL_CONFIG).unlink()  # it may have the password of a remote
     for stage in STAGES[1:] if has_data else STAGES:
         run_stage(stage, clone)
+    set_training_key(clone, record.tags[TRAINING_KEY])
     return compare(record, clone)
 
 
 def make_clone(record: Record, clone: Path) -> None:
-    """Clone the project at the commit of a run, with its uncommitted changes and its params."""
+    """Clone the project at the commit of a run, with its uncommitted changes and its params.
+
+    Raises:
+        UserError: the changes cannot be applied, or the commit has other stages.
+    """
     # --shared: the commit of an experiment may not be on any branch.
     run_git(Path(), "clone", "--quiet", "--shared", "--no-checkout", ".", str(clone.absolute()))
     run_git(clone, "checkout", "--quiet", "--detach", record.tags[COMMIT])
     if record.diff:
         run_git(clone, "apply", "--whitespace=nowarn", "-", text=record.diff)
+    if not (clone / "stages" / "__main__.py").is_file():
+        raise UserError(
+            f"Run {record.run_id} cannot be run again: its commit {record.tags[COMMIT]} is of a "
+            "release before 3.0, whose stages were started otherwise."
+        )
     yaml = YAML()
     params = clone / "params.yaml"
     document = yaml.load(params.read_text(encoding="utf-8"))
     yaml.dump(merge(document, record.params), params)
     yaml.dump(record.lock, clone / files.DVC_LOCK)
-    own_config = Path(".dvc", "config.local")  # may have the password of a remote
-    if own_config.exists():
-        shutil.copy(own_config, clone / own_config)
+
+
+def write_config(clone: Path) -> None:
+    """Let DVC find the project's cache and remotes from a clone, and write into neither."""
+    if LOCAL_CONFIG.exists():
+        shutil.copy(LOCAL_CONFIG, clone / LOCAL_CONFIG)
+    cache = Path(dvc(Path(), "cache", "dir").stdout.strip()).absolute()
+    dvc(clone, "cache", "dir", "--local", str((clone / ".dvc" / "cache").absolute()))
+    dvc(clone, "remote", "add", "--local", "--force", PROJECT_CACHE, str(cache))
+    for line in dvc(Path(), "remote", "list").stdout.splitlines():
+        name, url = line.split("\t")[0].strip(), line.split("\t")[1].split()[0]
+        if "://" not in url:  # a folder, whose path may be relative to the project
+            dvc(clone, "remote", "modify", "--local", name, "url", url)
 
 
 def pull_data(record: Record, clone: Path) -> bool:
     """Get `data/fetch` of a run from DVC, and return whether it is there now."""
-    # The project's cache is a remote of the clone, which therefore writes nothing there.
-    cache = Path(dvc(Path(), "cache", "dir").stdout.strip()).absolute()
-    dvc(clone, "cache", "dir", "--local", str((clone / ".dvc" / "cache").absolute()))
-    dvc(clone, "remote", "add", "--local", "--force", PROJECT_CACHE, str(cache))
-    return pull(clone, FETCH) and digest(clone / FETCH) == locked_outs(record)[str(FETCH)]
+    return pull(clone, FETCH) and has_digest(clone / FETCH, locked_outs(record)[str(FETCH)])
 
 
 def pull(clone: Path, target: Path) -> bool:
@@ -119,24 +141,33 @@ def copy_tables(record: Record, clone: Path) -> None:
         UserError: one cannot be had.
     """
     dependencies = record.lock["stages"]["fetch"]["deps"]
-    digests = {dependency["path"]: dependency["md5"] for dependency in dependencies}
     fetch = record.params["fetch"]
-    for name in {fetch["table"]["train"], fetch["table"]["test"], fetch["added_texts"]}:
+    for dependency in dependencies:
+        name = dependency["path"]
         target = clone / name
-        if not is_table(target, digests[name]) and is_table(Path(name), digests[name]):
-            copy = shutil.copytree if Path(name).is_dir() else shutil.copyfile
-            copy(name, target)
-        if not is_table(target, digests[name]):
-            pull(clone, Path(f"{name}.dvc"))
-        if not is_table(target, digests[name]):
+        is_read = fetch["dataset"] == "table" or name == fetch["added_texts"]
+        if not is_read or has_digest(target, dependency["md5"]):
+            continue
+        source = Path(name)
+        is_inside = target.resolve().is_relative_to(clone.resolve())
+        pointer = find_pointer(source)
+        if is_inside and has_digest(source, dependency["md5"]):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(source, target)
+        elif is_inside and pointer is not None:
+            pull(clone, pointer)
+        if not has_digest(target, dependency["md5"]):
             raise UserError(
                 f"Run {record.run_id} cannot be run again: neither this folder nor DVC has "
-                f"{FETCH} or {name} as they were, with the MD5 digest {digests[name]}."
+                f"{FETCH} or {name} as they were, with the MD5 digest {dependency['md5']}."
             )
 
 
-def is_table(path: Path, expected: str) -> bool:
-    """Return whether there is a table, or a folder of tables, with a digest."""
+def has_digest(path: Path, expected: str) -> bool:
+    """Return whether there is a file or a folder with a digest."""
     return path.exists() and digest(path) == expected
 
 
@@ -146,30 +177,42 @@ def run_stage(name: str, clone: Path) -> None:
     Raises:
         UserError: it failed.
     """
-    print(f"> python -m stages {name}", flush=True)
-    kept = {
+    print(f"In a clone of the run: python -m stages {name}", flush=True)
+    environment = {
         variable: value
         for variable, value in os.environ.items()
-        if not variable.startswith(("DVC_", "MLFLOW_", "PYTHONPATH"))
+        if not variable.startswith(("DVC_", "MLFLOW_", "GIT_", "PYTHONPATH", "PYTHONSAFEPATH"))
     }
     command = [sys.executable, "-m", "stages", name]
-    if subprocess.run(command, cwd=clone, env=kept, check=False).returncode:
+    if subprocess.run(command, cwd=clone, env=environment, check=False).returncode:
         raise UserError(f"The stage {name} failed in a clone of the run, see above.")
+
+
+def set_training_key(clone: Path, key: str) -> None:
+    """Write the training key of a run into `data/train` of a clone.
+
+    The key depends on the machine. So the folder has the run's hash if all else is the same.
+    """
+    path = clone / TRAIN / files.INPUTS
+    document = files.read_json(path)
+    document.pop("digest")
+    document["inputs"]["key"] = key
+    files.write_json(path, {**document, "digest": files.document_digest(document)})
 
 
 def compare(record: Record, clone: Path) -> Comparison:
     """Compare the results of a run with those in a clone."""
     outs = locked_outs(record)
-    equal = {path: is_table(clone / path, expected) for path, expected in outs.items()}
+    equal = {path: has_digest(clone / path, expected) for path, expected in outs.items()}
     history = pd.read_csv(clone / files.HISTORY_FILE)[list(EPOCH_METRICS)]
     equal["metrics of each epoch"] = np.array_equal(history.to_numpy(), record.epochs.to_numpy())
     predictions = (clone / files.PREDICTIONS_FILE).read_bytes()
     equal[str(files.PREDICTIONS_FILE)] = predictions == record.predictions
     now = machine_tags()
-    then = {name: record.tags.get(name, "unknown") for name in now}
+    then = {name: value for name, value in record.tags.items() if name in now}
     return Comparison(
         equal=equal,
-        machine={name: (then[name], now[name]) for name in now if then[name] != now[name]},
+        machine={name: (then[name], now[name]) for name in then if then[name] != now[name]},
         predictions=compare_predictions(record.predictions, predictions),
     )
 
@@ -219,7 +262,8 @@ def describe(record: Record, comparison: Comparison) -> str:
         f"Test accuracy {then:.4f} then, {now:.4f} now. The probabilities differ by at most "
         f"{difference:.2g}."
     )
-    if not {PROCESSOR, THREADS, XLA}.isdisjoint(comparison.machine):
+    has_same_data = comparison.equal.get(str(FETCH)) and comparison.equal.get(str(PAD))
+    if has_same_data and comparison.machine and {PROCESSOR, THREADS, XLA} >= {*comparison.machine}:
         lines.append(
             "This is expected: another processor, other threads or flags of XLA may add numbers in "
             "another order."
@@ -234,6 +278,7 @@ def dvc(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command,
         cwd=folder,
         env=dvc_environment(),
+        stdin=subprocess.DEVNULL,  # a question would not be seen
         capture_output=True,
         text=True,
         check=False,
@@ -246,9 +291,17 @@ def run_git(folder: Path, *arguments: str, text: str | None = None) -> None:
     Raises:
         UserError: it failed.
     """
-    command = ["git", *arguments]
+    # Variables such as GIT_DIR, which hooks set, would let git change the project.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-c", f"core.hooksPath={os.devnull}", *arguments]
     done = subprocess.run(
-        command, cwd=folder, input=text, capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
-        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        raise UserError(f"The run cannot be run again: git {arguments[0]}: {done.stderr.strip()}")

@@ -17,10 +17,11 @@ EQUAL = "All results are the same, bit for bit."
 
 def contents(project: Project) -> dict[str, bytes]:
     """Return the content of each file of a project but of git's and of Python's caches."""
+    paths = {path.relative_to(project.path): path for path in project.path.rglob("*")}
     return {
-        str(path.relative_to(project.path)): path.read_bytes()
-        for path in project.path.rglob("*")
-        if path.is_file() and not {".git", "__pycache__", "tmp"} & {*path.parts}
+        str(name): path.read_bytes()
+        for name, path in paths.items()
+        if path.is_file() and not {".git", "__pycache__", "tmp"} & {*name.parts}
     }
 
 
@@ -28,6 +29,7 @@ def test_the_run_of_the_results_is_equal_and_the_project_stays_as_it_was(
     project: Project,
 ) -> None:
     before = contents(project)
+    assert "mlflow.db" in before
     printed = project.run(*names.REPRODUCE).splitlines()
     assert printed[-1] == EQUAL
     results = [line.split()[-1] for line in printed if re.match("  (data|metrics)", line)]
@@ -53,7 +55,25 @@ def test_a_run_whose_results_differ_says_what_differs(
     (run,) = runs()
     printed = project.fail(*names.REPRODUCE, run.info.run_id, XLA_FLAGS="--xla_cpu_max_isa=SSE4_2")
     assert "xla: --xla_cpu_prefer_vector_width=512 then, --xla_cpu_max_isa=SSE4_2 now" in printed
-    assert "Test accuracy 0." in printed
+    assert "data/pad                       equal" in printed
+    assert "data/evaluate/predictions.csv  DIFFERS" in printed
+    assert "This is expected" in printed
+
+
+def test_a_run_with_uncommitted_code_is_equal_after_the_code_was_changed_back(
+    project: Project,
+) -> None:
+    model = project.path / "sentiment" / "network" / "model.py"
+    code = model.read_text(encoding="utf-8")
+    head = 'name="probability"'
+    model.write_text(
+        code.replace(head, f'{head}, kernel_initializer="he_normal"'), encoding="utf-8"
+    )
+    project.run(*names.REPRO)
+    (run, first) = runs()
+    assert run.data.metrics["loss"] != first.data.metrics["loss"]
+    model.write_text(code, encoding="utf-8")
+    assert project.run(*names.REPRODUCE, run.info.run_id).splitlines()[-1] == EQUAL
 
 
 def test_the_params_of_a_run_are_written(project: Project) -> None:

@@ -1,13 +1,11 @@
 """What a run lacks is said before anything is trained."""
 
-from typing import Any
-
 import pytest
 
 from sentiment.errors import UserError
 from tests.conftest import Command
 from workflow import record
-from workflow.record import NEEDED, check_complete, flatten_document
+from workflow.record import NEEDED, check_complete
 
 COMMIT = {"mlflow.source.git.commit": "0123abcd"}
 
@@ -48,11 +46,6 @@ def test_what_a_run_lacks_is_named(tags: dict[str, str], logged: list[str], lack
     with pytest.raises(UserError) as raised:
         check_complete("a1", tags, logged)
     assert str(raised.value) == f"Run a1 cannot be run again. It lacks {lack}."
-
-
-def test_params_have_dotted_names() -> None:
-    document: dict[str, Any] = {"fetch": {"table": {"text": "a"}}, "pad": {"max_length": 3}}
-    assert dict(flatten_document(document)) == {"fetch.table.text": "a", "pad.max_length": 3}
 
 
 @pytest.mark.slow

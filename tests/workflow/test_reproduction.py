@@ -16,7 +16,7 @@ RUN = Record(
     name="default",
     tags={"mlflow.source.git.commit": "0123"},
     diff="",
-    params={"fetch": {"table": {"train": "own.csv", "test": "own.csv"}, "added_texts": "none.csv"}},
+    params={"fetch": {"dataset": "table", "added_texts": "none.csv"}},
     lock={"stages": {"fetch": {"deps": [], "outs": [{"path": "data/fetch", "md5": "9.dir"}]}}},
     epochs=pd.DataFrame(),
     predictions=b"",
@@ -44,11 +44,22 @@ def test_equal_results_are_said() -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "is_expected"), [("processor", True), ("keras", False)])
-def test_results_of_another_processor_are_expected_to_differ(name: str, is_expected: bool) -> None:
-    apart = PredictionComparison(0.8472, 0.8521, 0.125)
-    text = describe(RUN, Comparison({"a": True, "b": False}, {name: ("x", "y")}, apart))
-    assert "  b                              DIFFERS\n" in text
+@pytest.mark.parametrize(
+    ("names", "is_expected"),
+    [
+        (["processor"], True),
+        (["processor", "xla"], True),
+        (["processor", "keras"], False),
+        ([], False),
+    ],
+)
+def test_results_of_another_processor_are_expected_to_differ(
+    names: list[str], is_expected: bool
+) -> None:
+    equal = {"data/fetch": True, "data/pad": True, "data/train": False}
+    machine = dict.fromkeys(names, ("x", "y"))
+    text = describe(RUN, Comparison(equal, machine, PredictionComparison(0.8472, 0.8521, 0.125)))
+    assert "  data/train                     DIFFERS\n" in text
     assert (
         "Test accuracy 0.8472 then, 0.8521 now. The probabilities differ by at most 0.12." in text
     )
@@ -59,24 +70,30 @@ def test_results_of_another_processor_are_expected_to_differ(name: str, is_expec
 def clone(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a clone without the table that the working directory has, and without DVC."""
     monkeypatch.setattr(reproduction, "pull", lambda *_: False)
-    for name in ("own.csv", "none.csv"):
+    (in_tmp_path / "new").mkdir()
+    for name in ("new/own.csv", "none.csv"):
         (in_tmp_path / name).write_text(f"of {name}")
     (in_tmp_path / "clone").mkdir()
     return in_tmp_path / "clone"
 
 
 def with_digests(own: str) -> Record:
-    deps = [{"path": "own.csv", "md5": own}, {"path": "none.csv", "md5": md5(Path("none.csv"))}]
+    deps = [
+        {"path": "new/own.csv", "md5": own},
+        {"path": "none.csv", "md5": md5(Path("none.csv"))},
+    ]
     return RUN._replace(lock={"stages": {"fetch": {"deps": deps, "outs": []}}})
 
 
 def test_a_table_that_git_does_not_have_comes_from_the_folder(clone: Path) -> None:
-    reproduction.copy_tables(with_digests(md5(Path("own.csv"))), clone)
-    assert (clone / "own.csv").read_text() == "of own.csv"
+    reproduction.copy_tables(with_digests(md5(Path("new/own.csv"))), clone)
+    assert (clone / "new" / "own.csv").read_text() == "of new/own.csv"
 
 
 def test_a_table_that_was_changed_since_is_not_taken(clone: Path) -> None:
-    with pytest.raises(UserError, match=r"has data/fetch or own\.csv as they were, with the MD5"):
+    with pytest.raises(
+        UserError, match=r"has data/fetch or new/own\.csv as they were, with the MD5"
+    ):
         reproduction.copy_tables(with_digests("0" * 32), clone)
 
 
