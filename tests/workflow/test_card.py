@@ -5,7 +5,7 @@ import pytest
 
 from sentiment.params import FetchParams, PadParams
 from tests.evaluations import INPUTS, predictions
-from workflow.card import SPACED_COLUMNS, code_span, describe_evaluation
+from workflow.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
 
 PREDICTIONS = predictions(correct=600)
 
@@ -47,6 +47,13 @@ def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_
         "- The table by label has the first 10 of 12 labels; the artifact `labels.csv` has" in text
     )
     assert "means over the labels (macro averages)" in text
+
+
+def test_the_data_of_a_run_have_the_command_that_fetches_them() -> None:
+    assert describe_data("a1").endswith(
+        "`mlflow artifacts download --run-id a1 --artifact-path dvc.lock --dst-path . && dvc pull "
+        "data/fetch data/pad data/train`"
+    )
 
 
 def test_a_label_cannot_break_the_table() -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
-from workflow.dvc_process import run_dvc
+from workflow.dvc_process import SITE_CACHE, dvc_environment, run_dvc
 
-pytestmark = pytest.mark.slow
 # Sends a signal to what started DVC, and then takes a moment to end.
 STAGE = """
 import os, pathlib, psutil, signal, sys, time
@@ -20,6 +19,19 @@ sys.exit(1)
 """
 
 
+def test_dvc_has_a_site_cache_that_no_other_account_can_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SITE_CACHE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "dvc-site").mkdir(mode=0o777)
+    assert dvc_environment()[SITE_CACHE] == str(tmp_path / "dvc-site")
+    assert (tmp_path / "dvc-site").stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv(SITE_CACHE, "/elsewhere")
+    assert dvc_environment()[SITE_CACHE] == "/elsewhere"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_until_the_stage_has_ended(
     in_tmp_path: Path, number: signal.Signals
