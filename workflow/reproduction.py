@@ -116,9 +116,10 @@ def write_config(clone: Path) -> None:
     dvc(clone, "cache", "dir", "--local", str((clone / ".dvc" / "cache").absolute()))
     dvc(clone, "remote", "add", "--local", "--force", PROJECT_CACHE, str(cache))
     for line in dvc(Path(), "remote", "list").stdout.splitlines():
-        name, url = line.split("\t")[0].strip(), line.split("\t")[1].split()[0]
+        name, _, rest = line.partition("\t")
+        url = rest.removesuffix("(default)").strip()
         if "://" not in url:  # a folder, whose path may be relative to the project
-            dvc(clone, "remote", "modify", "--local", name, "url", url)
+            dvc(clone, "remote", "modify", "--local", name.strip(), "url", url)
 
 
 def pull_data(record: Record, clone: Path) -> bool:
