@@ -6,6 +6,7 @@ The clone has a store and a cache of its own, and is removed. Nothing of the pro
 import io
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from workflow.runs import TRAINING_KEY
 STAGES = ("fetch", "pad", "train", "evaluate")
 LOCAL_CONFIG = Path(".dvc", "config.local")
 PROJECT_CACHE = "project-cache"  # a remote of the clone
+REMOTE_URL = r"^remote\.(.+)\.url=(.+)$"  # in the output of `dvc config --list`
 
 
 class PredictionComparison(NamedTuple):
@@ -115,11 +117,10 @@ def write_config(clone: Path) -> None:
     cache = Path(dvc(Path(), "cache", "dir").stdout.strip()).absolute()
     dvc(clone, "cache", "dir", "--local", str((clone / ".dvc" / "cache").absolute()))
     dvc(clone, "remote", "add", "--local", "--force", PROJECT_CACHE, str(cache))
-    for line in dvc(Path(), "remote", "list").stdout.splitlines():
-        name, _, rest = line.partition("\t")
-        url = rest.removesuffix("(default)").strip()
-        if "://" not in url:  # a folder, whose path may be relative to the project
-            dvc(clone, "remote", "modify", "--local", name.strip(), "url", url)
+    # DVC lists the paths of folders as absolute ones.
+    for name, url in re.findall(REMOTE_URL, dvc(Path(), "config", "--list").stdout, re.MULTILINE):
+        if "://" not in url:
+            dvc(clone, "remote", "modify", "--local", name, "url", url)
 
 
 def pull_data(record: Record, clone: Path) -> bool:

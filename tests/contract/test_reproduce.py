@@ -1,6 +1,7 @@
 """A run is run again in a clone, and its results are compared bit by bit."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def test_a_run_with_uncommitted_params_or_of_an_experiment_is_equal(
     """Reproduce a run whose params were edited, and one that ran in DVC's queue."""
     (run,) = (run for run in runs() if run.data.params["train.units"] == units)
     printed = told.project.run(*names.REPRODUCE, run.info.run_id)
+    assert printed.splitlines()[-1] == EQUAL
+
+
+def test_the_data_of_a_run_come_from_a_remote_if_the_cache_is_lost(project: Project) -> None:
+    project.run("dvc", "remote", "add", "--default", "store", "../my remote")
+    project.run("dvc", "push")
+    (run,) = runs()
+    shutil.rmtree(project.path / ".dvc" / "cache")
+    project.change(fetch={"dataset": "table"})
+    project.run("dvc", "repro", "fetch")
+    printed = project.run(*names.REPRODUCE, run.info.run_id)
+    assert "python -m stages pad" in printed
+    assert "python -m stages fetch" not in printed
     assert printed.splitlines()[-1] == EQUAL
 
 
