@@ -30,6 +30,7 @@ from workflow.record import Record
 from workflow.runs import TRAINING_KEY
 
 STAGES = ("fetch", "pad", "train", "evaluate")
+CONFIG = Path(".dvc", "config")
 LOCAL_CONFIG = Path(".dvc", "config.local")
 PROJECT_CACHE = "project-cache"  # a remote of the clone
 REMOTE_URL = r"^remote\.(.+)\.url=(.+)$"  # in the output of `dvc config --list`
@@ -112,8 +113,9 @@ def make_clone(record: Record, clone: Path) -> None:
 
 def write_config(clone: Path) -> None:
     """Let DVC find the project's cache and remotes from a clone, and write into neither."""
-    if LOCAL_CONFIG.exists():
-        shutil.copy(LOCAL_CONFIG, clone / LOCAL_CONFIG)
+    for config in (CONFIG, LOCAL_CONFIG):  # those of today, since remotes may have moved
+        if config.exists():
+            shutil.copy(config, clone / config)
     cache = Path(dvc(Path(), "cache", "dir").stdout.strip()).absolute()
     dvc(clone, "cache", "dir", "--local", str((clone / ".dvc" / "cache").absolute()))
     dvc(clone, "remote", "add", "--local", "--force", PROJECT_CACHE, str(cache))
