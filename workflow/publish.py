@@ -180,7 +180,8 @@ def restore_deleted(
 
     runs.log_input_files(run, evaluation.inputs, journal.diff if journal else "")
     log_lock_file(run)
-    if journal is not None:  # which has the note that the description begins with
+    # The journal has the note that the description begins with. The card takes a second.
+    if journal is not None and not run.data.tags.get(store.DESCRIPTION):
         log_description(run, journal, evaluation)
     version = log_outputs(run, evaluation)
     if run.info.status != "FINISHED":  # the process was killed before it could say so
