@@ -242,8 +242,8 @@ def reproduce(run_id: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that the clone is removed
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     with tempfile.TemporaryDirectory() as scratch:
-        comparison = reproduction.reproduce(recorded, Path(scratch) / "clone")
-    click.echo(reproduction.describe(recorded, comparison))
+        comparison = reproduction.reproduce_run(recorded, Path(scratch) / "clone")
+    click.echo(reproduction.describe_comparison(recorded, comparison))
     sys.exit(not comparison.is_equal)
 
 

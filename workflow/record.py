@@ -27,7 +27,7 @@ NEEDED = (PARAMS_ARTIFACT, files.DVC_LOCK.name, files.PREDICTIONS_FILE.name)  # 
 
 
 class Record(NamedTuple):
-    """What a run has.
+    """The content of a run that its training and the comparison need.
 
     Attributes:
         run_id: its id.

@@ -30,8 +30,8 @@ from workflow.record import Record
 from workflow.runs import TRAINING_KEY
 
 STAGES = ("fetch", "pad", "train", "evaluate")
-CONFIG = Path(".dvc", "config")
-LOCAL_CONFIG = Path(".dvc", "config.local")
+DVC_CONFIG = Path(".dvc", "config")
+LOCAL_DVC_CONFIG = Path(".dvc", "config.local")
 PROJECT_CACHE = "project-cache"  # a remote of the clone
 REMOTE_URL = r"^remote\.(.+)\.url=(.+)$"  # in the output of `dvc config --list`
 
@@ -70,20 +70,20 @@ class Comparison(NamedTuple):
         return all(self.equal.values())
 
 
-def reproduce(record: Record, clone: Path) -> Comparison:
+def reproduce_run(record: Record, clone: Path) -> Comparison:
     """Run the training of a run again in a new folder, evaluate it, and compare the results.
 
     Raises:
         UserError: the code or the data cannot be had, or a stage failed.
     """
     make_clone(record, clone)
-    write_config(clone)
+    write_dvc_config(clone)
     has_data = pull_data(record, clone)
     if not has_data:
         copy_tables(record, clone)
-    (clone / LOCAL_CONFIG).unlink()  # it may have the password of a remote
+    (clone / LOCAL_DVC_CONFIG).unlink()  # it may have the password of a remote
     for stage in STAGES[1:] if has_data else STAGES:
-        run_stage(stage, clone)
+        run_stage_in(clone, stage)
     set_training_key(clone, record.tags[TRAINING_KEY])
     return compare(record, clone)
 
@@ -111,9 +111,9 @@ def make_clone(record: Record, clone: Path) -> None:
     yaml.dump(record.lock, clone / files.DVC_LOCK)
 
 
-def write_config(clone: Path) -> None:
+def write_dvc_config(clone: Path) -> None:
     """Let DVC find the project's cache and remotes from a clone, and write into neither."""
-    for config in (CONFIG, LOCAL_CONFIG):  # those of today, since remotes may have moved
+    for config in (DVC_CONFIG, LOCAL_DVC_CONFIG):  # those of today, since remotes may have moved
         if config.exists():
             shutil.copy(config, clone / config)
     cache = Path(dvc(Path(), "cache", "dir").stdout.strip()).absolute()
@@ -172,10 +172,10 @@ def copy_tables(record: Record, clone: Path) -> None:
 
 def has_digest(path: Path, expected: str) -> bool:
     """Return whether there is a file or a folder with a digest."""
-    return path.exists() and digest(path) == expected
+    return path.exists() and path_digest(path) == expected
 
 
-def run_stage(name: str, clone: Path) -> None:
+def run_stage_in(clone: Path, name: str) -> None:
     """Run a stage in a clone, with the clone's code and this environment's packages.
 
     Raises:
@@ -237,7 +237,7 @@ def locked_outs(record: Record) -> dict[str, str]:
     return {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
 
 
-def digest(path: Path) -> str:
+def path_digest(path: Path) -> str:
     """Return the MD5 digest of a file or of a folder, as dvc.lock has it."""
     if path.is_file():
         return files.md5(path)
@@ -249,7 +249,7 @@ def digest(path: Path) -> str:
     return files.folder_digest(entries)
 
 
-def describe(record: Record, comparison: Comparison) -> str:
+def describe_comparison(record: Record, comparison: Comparison) -> str:
     """Return a table of what is equal and what differs, and what follows."""
     lines = [f"Run {record.run_id}: {record.name}, commit {record.tags[COMMIT]}"]
     lines += [

@@ -68,7 +68,7 @@ class RequestMiddleware:
         finally:
             if scope["path"] == INVOCATIONS:
                 metrics.REQUESTS.labels(str(status)).inc()
-                metrics.SECONDS.observe(time.perf_counter() - start)
+                metrics.SECONDS_HISTOGRAM.observe(time.perf_counter() - start)
 
 
 @router.post(INVOCATIONS, responses=ERRORS)

@@ -31,12 +31,12 @@ from workflow import files, registry, store
 from workflow.params_file import load_params
 from workflow.training_key import processor_name
 
-RESULTS = Path(__file__).with_name("load.md")
+LOAD_PAGE = Path(__file__).with_name("load.md")
 HOST = "127.0.0.1"
 MLFLOW = "`mlflow models serve`"
 CLIENTS = (1, 8, 32)
 ROUNDS = 5
-SECONDS = 5.0  # of a round
+ROUND_SECONDS = 5.0  # of a round
 TEXTS = 500
 
 
@@ -89,7 +89,7 @@ async def run_client(port: int, requests: Sequence[bytes], first: int) -> list[f
     """Send one request after the other over one connection, and return the seconds of each."""
     reader, writer = await asyncio.open_connection(HOST, port)
     latencies: list[float] = []
-    end = time.perf_counter() + SECONDS
+    end = time.perf_counter() + ROUND_SECONDS
     while time.perf_counter() < end:
         request = requests[(first + len(latencies)) % len(requests)]
         latencies.append(await send(reader, writer, request))
@@ -104,7 +104,7 @@ async def measure_load(server: str, port: int, requests: Sequence[bytes], client
     ]
     latencies = np.concatenate(await asyncio.gather(*jobs))
     p50, p99 = 1000 * np.percentile(latencies, [50, 99])
-    return Load(server, clients, len(latencies) / SECONDS, float(p50), float(p99))
+    return Load(server, clients, len(latencies) / ROUND_SECONDS, float(p50), float(p99))
 
 
 @contextmanager
@@ -195,12 +195,12 @@ def main(rounds: int) -> None:
 # Load
 
 Written by `python -m extras.serve.load` on {date.today()}: one test review a request. Servers and
-clients share {processor}. Medians of {rounds} rounds of {SECONDS:g} s, in which the servers took
-turns.
+clients share {processor}. Medians of {rounds} rounds of {ROUND_SECONDS:g} s, in which the
+servers took turns.
 
 {table}
 """
-    RESULTS.write_text(page, encoding="utf-8")
+    LOAD_PAGE.write_text(page, encoding="utf-8")
     click.echo(table)
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MODEL = Info("sentiment_model", "Version that predicts.")
 REQUESTS = Counter("sentiment_requests", "Requests to /invocations.", ["status"])
-SECONDS = Histogram(
+SECONDS_HISTOGRAM = Histogram(
     "sentiment_request_seconds", "Seconds until a request to /invocations had its response."
 )
 PREDICTION_COUNTER = Counter("sentiment_predictions", "Texts predicted.", ["label"])

@@ -8,7 +8,7 @@ import optuna
 from extras.sweep import space
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten
-from workflow.params_file import parse_params
+from workflow.params_file import changed_params
 
 SPACE_FILE = "extras/sweep/space.py"
 # The first would change the validation reviews, and the second would only find a lucky seed.
@@ -34,14 +34,7 @@ def with_values(params: Params, values: Mapping[str, Any]) -> Params:
     Raises:
         UserError: a value is not allowed.
     """
-    document = params.model_dump()
-    for name, value in values.items():
-        *sections, key = name.split(".")
-        section = document
-        for each in sections:
-            section = section[each]
-        section[key] = value
-    return parse_params(document, SPACE_FILE)
+    return changed_params(params, values, SPACE_FILE)
 
 
 def fixed_params(params: Params) -> dict[str, Any]:

@@ -224,8 +224,9 @@ def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[
         train, test = train_test_split(
             order, test_size=params.test_share, stratify=labels, random_state=SPLIT_SEED
         )
-    except ValueError:
-        train, test = order[:0], order
+    except ValueError:  # too few texts for so many labels
+        train = order[:0]
+        test = order
     if len(np.unique(labels[train])) < count:
         raise UserError(
             f"{params.train}: fetch.table.test_share: with a share of {params.test_share:g} of "

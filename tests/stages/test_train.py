@@ -1,4 +1,4 @@
-"""What the stage says about a training."""
+"""The stage notes a training of few steps."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a run lacks is said before anything is trained."""
+"""A run that lacks something is refused before anything is trained."""
 
 import pytest
 

@@ -9,7 +9,12 @@ from sentiment.errors import UserError
 from workflow import reproduction
 from workflow.files import md5
 from workflow.record import Record
-from workflow.reproduction import Comparison, PredictionComparison, compare_predictions, describe
+from workflow.reproduction import (
+    Comparison,
+    PredictionComparison,
+    compare_predictions,
+    describe_comparison,
+)
 
 RUN = Record(
     run_id="a1",
@@ -35,7 +40,7 @@ def test_predictions_are_compared_by_accuracy_and_probability() -> None:
 
 
 def test_equal_results_are_said() -> None:
-    text = describe(RUN, Comparison({"data/pad": True}, {"keras": ("3.1", "3.2")}, SAME))
+    text = describe_comparison(RUN, Comparison({"data/pad": True}, {"keras": ("3.1", "3.2")}, SAME))
     assert text.splitlines() == [
         "Run a1: default, commit 0123",
         "  data/pad                       equal",
@@ -58,7 +63,9 @@ def test_results_of_another_processor_are_expected_to_differ(
 ) -> None:
     equal = {"data/fetch": True, "data/pad": True, "data/train": False}
     machine = dict.fromkeys(names, ("x", "y"))
-    text = describe(RUN, Comparison(equal, machine, PredictionComparison(0.8472, 0.8521, 0.125)))
+    text = describe_comparison(
+        RUN, Comparison(equal, machine, PredictionComparison(0.8472, 0.8521, 0.125))
+    )
     assert "  data/train                     DIFFERS\n" in text
     assert (
         "Test accuracy 0.8472 then, 0.8521 now. The probabilities differ by at most 0.12." in text
@@ -102,4 +109,4 @@ def test_the_digest_of_a_folder_is_the_one_in_dvc_lock(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "a.txt").write_text("1")
     (tmp_path / "b" / "c.txt").write_text("2")
-    assert reproduction.digest(tmp_path) == "f1ea74b4fbfc160797e939835066e899.dir"
+    assert reproduction.path_digest(tmp_path) == "f1ea74b4fbfc160797e939835066e899.dir"
