@@ -11,10 +11,10 @@ export UV_SYSTEM_CERTS ?= true
 ACTIVE = PATH="$$PWD/.venv/bin:$$PATH" VIRTUAL_ENV="$$PWD/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ui test check bench lock venv build-venv packages
+.PHONY: help repro ui test test-all check bench lock venv build-venv packages
 
 help:
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile
 	@echo "  sentiment --help	the other commands, after: source .venv/bin/activate"
 
 repro: venv  ## run the pipeline, and log it to MLflow
@@ -23,7 +23,10 @@ repro: venv  ## run the pipeline, and log it to MLflow
 ui: venv  ## serve MLflow's UI of the runs
 	@exec env $(ACTIVE) sentiment ui
 
-test: venv  ## run all tests, or the tests of some folders: PART="tests/sentiment"
+test: venv  ## run the tests, or those of some folders: PART="tests/sentiment"
+	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile -m "not pipeline" $$PART
+
+test-all: venv  ## run all tests, also those that run whole pipelines or build environments
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile $$PART
 
 check: venv  ## check format, lint, types and layers
@@ -59,23 +62,25 @@ venv:
 build-venv:
 	@! $(IS_BUILT) || exit 0; set -e; \
 	test "$$(cat .venv/lock 2>/dev/null)" = $(LOCK) || $(MAKE) --no-print-directory packages; \
-	.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .; \
+	.venv/bin/uv pip install --no-deps --no-build-isolation --python .venv/bin/python --editable .; \
 	echo $(BUILT_FROM) > .venv/built-from
 
 # --relocatable: scripts do not hold the folder's name, which may change, or have a blank or a `$`.
 # --compile-bytecode: otherwise, the first import of TensorFlow takes 20 s instead of 7 s.
 # site_cache_dir: DVC's own default can be written by every account of the machine, and DVC unpickles
-# what is in it (docs/security.md).
+# what is in it (SECURITY.md).
 packages:
 	@"$$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
 		"Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/path/to/python3.12 ...")'
-	@echo "Building .venv from requirements.txt: 3 GB, a minute or two." >&2
+	@echo "1/3 Making .venv, with pip: 15 MB" >&2
 	@"$$PYTHON" -m venv --clear .venv
 	@sed -n '/^uv==/,/[^\]$$/p' requirements.txt > .venv/uv.txt
+	@echo "2/3 Installing uv, which installs the other packages: SIZE" >&2
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		--requirement .venv/uv.txt
 	@.venv/bin/uv venv --quiet --relocatable --allow-existing --python "$$PYTHON" .venv
-	@.venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python \
+	@echo "3/3 Installing requirements.txt: SIZE to download, 3 GB on the disk" >&2
+	@.venv/bin/uv pip sync --require-hashes --compile-bytecode --python .venv/bin/python \
 		requirements.txt
 	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
 		.venv/bin/dvc config --local core.site_cache_dir "$$cache"

@@ -74,9 +74,10 @@ def main() -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("dvc_options", nargs=-1, type=click.UNPROCESSED)
 def repro(dvc_options: tuple[str, ...]) -> None:
-    """Run the pipeline by `dvc repro`, with options such as --force or --pull.
+    """Run the pipeline by `dvc repro`, and log it to MLflow.
 
-    Wrong params are refused before DVC removes anything. If IMDB cannot be downloaded, the
+    All options are those of `dvc repro`, such as --force or --pull. Wrong params are refused before
+    DVC removes anything. If IMDB cannot be downloaded, the
     synthetic dataset takes its place. Afterwards, everything that MLflow lacks is logged.
     """
     from workflow import baseline, own_table, publish
@@ -104,7 +105,7 @@ def repro(dvc_options: tuple[str, ...]) -> None:
         changed = own_table.changed_files(params.fetch)
         if changed or git("status", "--porcelain", "--", *RESULTS):
             to_add = shlex.join([*RESULTS, *changed])
-            click.echo(f"To keep this result: git add {to_add}, then git commit")
+            click.echo(f"To keep it: git add {to_add}, then git commit")
     if load_params().fetch.dataset == "synthetic":
         click.echo(SYNTHETIC_NOTE)
 
@@ -192,7 +193,7 @@ def remove_empty_cache_entries() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True)
 def ui(port: int) -> None:
-    """Serve MLflow's UI on this machine, and print the link to the runs."""
+    """Serve MLflow's UI, and print the link to the runs."""
     from workflow import registry, store
 
     experiment_id = registry.connect_experiment(load_params().fetch.name)
@@ -225,12 +226,12 @@ def sync() -> None:
 @main.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 def reproduce(run_id: str | None) -> None:
-    """Train and evaluate a RUN again in a clone, and compare all results bit by bit.
+    """Train and evaluate a RUN again, and compare the results.
 
-    The clone has the commit, the uncommitted changes, the params and the data of the run, and the
-    packages of this environment. Without RUN: the run of the results in data/. Nothing of the
-    project changes. The exit status is 1 if a result differs. This runs the code of whoever logged
-    the run.
+    This happens in a clone with the commit, the uncommitted changes, the params and the data of the
+    run, and the packages of this environment. All results are compared bit for bit. Without RUN:
+    the run of the results in data/. Nothing in the project changes. The exit status is 1 if a
+    result differs. This runs the code of whoever logged the run.
     """
     import signal
     import tempfile
@@ -252,15 +253,15 @@ def reproduce(run_id: str | None) -> None:
 @click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
 @click.option("--run", "run_id", metavar="RUN", help="Write all params of a run instead.")
 def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
-    """Write the params of presets/NAME.yaml, or of a run, into params.yaml.
+    """Write the params of a preset, or of a run, into params.yaml.
 
-    All other params of pad and train get their defaults, so that two presets never mix. The name
-    `default` is the preset without changes.
+    A preset is a file presets/NAME.yaml. All other params of pad and train get their defaults, so
+    that two presets never mix. `default` restores all defaults.
     """
     from workflow import presets, record, store
 
     if (name is None) == (run_id is None) or (run_id and with_dataset):
-        raise click.UsageError("Name a preset, or a run by --run alone.")
+        raise click.UsageError("Give the name of a preset or --run RUN, not both.")
     if name is not None:
         changes = presets.apply_preset(name, with_dataset)
     else:
@@ -278,7 +279,7 @@ def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
 def dataset(
     file: Path, text: str | None, label: str | None, test: Path | None, positive: str
 ) -> None:
-    """Check a table of your own texts, describe it, and name it in params.yaml.
+    """Check a table of your own texts, and name it in params.yaml.
 
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
     table becomes the test set.
@@ -317,8 +318,7 @@ def dataset(
 @click.argument("text")
 @click.option("--model", "model_uri", help="A version such as models:/imdb-sentiment/1.")
 def predict(text: str, model_uri: str | None) -> None:
-    """Predict the label of a TEXT by the champion, and show the words that matter most."""
-    from sentiment.prediction.explanation import explain
+    """Predict the label of a TEXT, and show the words that matter."""
     from workflow import store, versions
 
     if not text.strip():
@@ -327,7 +327,7 @@ def predict(text: str, model_uri: str | None) -> None:
         store.connect_to_read()
         version = versions.resolve_version(model_uri, load_params().fetch.name)
         model = versions.load_model(versions.version_uri(version))
-    explanation = explain(model, text)
+    explanation = model.explain(text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
     click.echo(f"{explanation.label}, probability {explanation.probability:.4f}")
@@ -338,11 +338,11 @@ def predict(text: str, model_uri: str | None) -> None:
 @main.command()
 @click.argument("run_id", metavar="RUN")
 def promote(run_id: str) -> None:
-    """Make the model of a RUN the champion, whatever the promotion rule decided."""
+    """Make the model of a RUN the champion, whatever was decided."""
     from workflow import champion, registry, store
 
     if not registry.RUN_ID.fullmatch(run_id):
-        raise click.BadParameter(f"{run_id} is no id of a run. `sentiment ui` shows the ids.")
+        raise click.BadParameter(f"{run_id} is not the id of a run. `sentiment ui` shows the ids.")
     with store.store_errors():
         registry.connect_experiment(load_params().fetch.name)
         champion.promote_run(run_id)

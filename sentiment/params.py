@@ -211,7 +211,7 @@ def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
     return flat
 
 
-def unread_changes(train: TrainParams) -> list[str]:
+def changed_but_unread(train: TrainParams) -> list[str]:
     """Return the dotted names of params that differ from their defaults, but are not read."""
     defaults = flatten(TrainParams(), "train")
     read = flatten_used(FetchParams(), PadParams(), train)

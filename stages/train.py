@@ -13,7 +13,7 @@ from pathlib import Path
 from sentiment.network.batches import train_validation_split
 from sentiment.network.model import save_model
 from sentiment.network.training import EPOCH_METRICS, Training
-from sentiment.params import unread_changes
+from sentiment.params import changed_but_unread
 from workflow import files, runs
 from workflow.checkpoint import exclusive_checkpoint
 from workflow.files import PAD, TRAIN, PadInputs, TrainInputs
@@ -45,7 +45,7 @@ def describe_few_steps(training: Training) -> str:
 
 def main(flag: SignalFlag) -> None:
     params = load_params().train
-    unread = unread_changes(params)
+    unread = changed_but_unread(params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
     files.check_folders(PAD)

@@ -1,7 +1,7 @@
 """Let each call that writes fail, or end the process there, and check that `sync` makes all whole.
 
-    python -m tests.fault_loop                   # all calls, in some minutes
-    python -m tests.fault_loop --every 20        # each 20th call
+    python -m tests.fault_loop                         # all calls, in more than an hour
+    python -m tests.fault_loop --every 40 candidate    # every 40th call of one scenario
 
 In a prepared project, `sentiment sync` or `promote` is called, and its n-th writing call fails, for
 n = 1, 2, ... until one succeeds. A writing call opens, renames or removes a file of the project,
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from errno import ENOSPC
 from importlib import import_module
@@ -61,22 +61,23 @@ class Scenario(NamedTuple):
     """A call that writes, and what is there before.
 
     Attributes:
-        name: its name.
+        name: its name in the shell.
+        title: what the call does.
         prepare: make it, in a new project.
         runs: number of runs that are there afterwards.
         act: the call.
     """
 
     name: str
+    title: str
     prepare: Callable[[Project], None]
     runs: int
     act: Callable[[], None]
 
 
 class Tally(NamedTuple):
-    """The number of writing calls of a scenario, and of tries that ended whole."""
+    """The number of writing calls of a scenario that failed, and of those that ended whole."""
 
-    points: int
     tries: int
     whole: int
 
@@ -132,10 +133,10 @@ def promote() -> None:
 
 
 SCENARIOS = (
-    Scenario("sync of a first run; the store is made", prepare_first, 1, sync),
-    Scenario("sync of a candidate beside a champion", prepare_candidate, 2, sync),
-    Scenario("sync after deletions", prepare_deletions, 1, sync),
-    Scenario("promote", prepare_promotion, 2, promote),
+    Scenario("first", "sync of a first run; the store is made", prepare_first, 1, sync),
+    Scenario("candidate", "sync of a candidate beside a champion", prepare_candidate, 2, sync),
+    Scenario("deletions", "sync after deletions", prepare_deletions, 1, sync),
+    Scenario("promotion", "promote", prepare_promotion, 2, promote),
 )
 
 
@@ -235,7 +236,7 @@ def check_run(run: Any, units: str) -> None:
     for name in ("accuracy", "loss", "val_accuracy", "val_loss", "seconds"):
         points = client.get_metric_history(run.info.run_id, name)
         assert sorted(point.step for point in points) == [1, 2], name
-    for name in ("test_accuracy", "kept_epoch"):
+    for name in ("test_accuracy", "weights_epoch"):
         assert len(client.get_metric_history(run.info.run_id, name)) == 1, name
     logged = {each.path for each in client.list_artifacts(run.info.run_id)}
     assert {"params.yaml", "predictions.csv", "accuracy.png", "metrics", "inputs.json"} <= logged
@@ -340,7 +341,7 @@ def try_fault(scenario: Scenario, prepared: Project, number: int, fault: str) ->
         is_expected = status in (0, FAILED, WENT_ON, KILLED)
         is_whole = in_child(output, check_whole, project, scenario.runs) == 0
         if not (is_expected and is_whole):
-            click.echo(f"NOT WHOLE: {scenario.name}, {fault} at call {number}")
+            click.echo(f"NOT WHOLE: {scenario.title}, {fault} at call {number}")
             click.echo(output.read_text(encoding="utf-8"), err=True)
     return status != 0, is_expected and is_whole
 
@@ -357,10 +358,12 @@ def import_libraries() -> None:
         import_module(name)
 
 
-def prepared_scenarios(folder: Path) -> Iterator[tuple[Scenario, Project]]:
+def prepared_scenarios(
+    scenarios: Iterable[Scenario], folder: Path
+) -> Iterator[tuple[Scenario, Project]]:
     """Yield each scenario with a project in which it is prepared."""
-    for scenario in SCENARIOS:
-        path = folder / scenario.name.replace(" ", "-")
+    for scenario in scenarios:
+        path = folder / scenario.name
         path.mkdir()
         project = Project(path)
         copy_project_files(project)
@@ -370,32 +373,37 @@ def prepared_scenarios(folder: Path) -> Iterator[tuple[Scenario, Project]]:
 
 
 def run_scenario(scenario: Scenario, prepared: Project, fault: str, every: int) -> Tally:
-    """Let the writing calls of a scenario fail, one after the other."""
+    """Let every n-th writing call of a scenario fail, one after the other."""
     whole = 0
     for tries, number in enumerate(count(every, every)):
         is_reached, is_whole = try_fault(scenario, prepared, number, fault)
         if not is_reached:
-            return Tally(number - 1, tries, whole)
+            return Tally(tries, whole)
         whole += is_whole
     raise AssertionError("unreachable")
 
 
 @click.command()
+@click.argument("names", nargs=-1, type=click.Choice([scenario.name for scenario in SCENARIOS]))
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True)
-def main(every: int) -> None:
-    """Print a table of the scenarios, and exit with 1 if a try was not whole."""
+def main(names: tuple[str, ...], every: int) -> None:
+    """Print a table of the scenarios, and exit with 1 if a try was not whole.
+
+    Without NAMES, all scenarios are tried.
+    """
+    scenarios = [each for each in SCENARIOS if not names or each.name in names]
     import_libraries()
     is_all_whole = True
-    click.echo("| scenario | fault | writing calls | tries | whole | seconds |")
-    click.echo("| --- | --- | --- | --- | --- | --- |")
+    click.echo("| call | fault | tries | whole | seconds |")
+    click.echo("| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as scratch:
-        for scenario, prepared in prepared_scenarios(Path(scratch)):
+        for scenario, prepared in prepared_scenarios(scenarios, Path(scratch)):
             for fault in FAULTS:
                 started = time.monotonic()
                 tally = run_scenario(scenario, prepared, fault, every)
                 seconds = time.monotonic() - started
                 is_all_whole &= tally.tries == tally.whole
-                row = (scenario.name, fault, *tally, f"{seconds:.0f}")
+                row = (scenario.title, fault, *tally, f"{seconds:.0f}")
                 click.echo(f"| {' | '.join(map(str, row))} |")
     sys.exit(not is_all_whole)
 

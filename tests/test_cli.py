@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import pytest
@@ -15,8 +16,8 @@ import cli
 from sentiment.data import imdb
 from sentiment.params import FetchParams, Params
 from tests.conftest import Command, runs
-from tests.project import ROOT, Project
-from workflow import baseline, files, publish
+from tests.project import ROOT
+from workflow import baseline, files, publish, record, reproduction, store
 from workflow.params_file import load_params, update_params_file
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
@@ -37,6 +38,15 @@ def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Comman
     extras = {path.parent.name.replace("_", "-") for path in cli.EXTRAS.glob("*/command.py")}
     assert extras
     assert extras <= listed
+
+
+def test_no_summary_of_a_command_is_cut_at_80_columns(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, _, listed = sentiment("--help").partition("Commands:\n")
+    assert [line for line in listed.splitlines() if not line.endswith(".")] == []
+    assert "..." not in listed
 
 
 def test_an_extra_whose_folder_is_gone_has_no_command(
@@ -211,6 +221,16 @@ def test_a_preset_in_a_subfolder_says_where_to_run_it(
     monkeypatch.chdir("presets")
     printed = sentiment.fail("preset", "linear")
     assert printed == "Error: params.yaml is missing: run this in the root of the project.\n"
+
+
+@pytest.mark.usefixtures("params")
+def test_wrong_params_are_refused_before_dvc_removes_anything(
+    dvc_commands: list[tuple[str, ...]], sentiment: Command
+) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(text.replace("units: 64  ", "units: -1  "), encoding="utf-8")
+    assert "train.units: -1 is not allowed" in sentiment.fail("repro")
+    assert dvc_commands == []
 
 
 @pytest.mark.usefixtures("params")
@@ -407,31 +427,51 @@ def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> N
     assert "has no registered version" in sentiment.fail("promote", "0" * 32)
 
 
+@pytest.mark.parametrize(("is_equal", "status"), [(True, 0), (False, 1)])
+def test_reproduce_fails_if_a_result_differs(
+    is_equal: bool, status: int, sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = mock.Mock(run_id="a1", tags={"mlflow.source.git.commit": "0123"})
+    comparison = reproduction.Comparison(
+        {"data/pad": is_equal}, {}, reproduction.PredictionComparison(0.8, 0.7, 0.1)
+    )
+    monkeypatch.setattr(store, "connect_to_read", lambda: None)
+    monkeypatch.setattr(record, "read_record", lambda _: recorded)
+    monkeypatch.setattr(reproduction, "reproduce_run", lambda *_: comparison)
+    assert "data/pad" in sentiment("reproduce", "a1", status=status)
+
+
 @pytest.mark.usefixtures("params")
 def test_a_name_is_no_id_of_a_run(sentiment: Command) -> None:
-    assert "lstm-64 is no id of a run" in sentiment("promote", "lstm-64", status=2)
+    assert "lstm-64 is not the id of a run" in sentiment("promote", "lstm-64", status=2)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("project")
-def test_a_run_of_the_pipeline_ends_with_its_pages_and_what_to_commit(
+def test_a_run_of_the_pipeline_ends_with_its_result_its_pages_and_what_to_commit(
     sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
     monkeypatch.setattr(baseline, "describe_other_machine", lambda: "The last commit has others.")
     lines = sentiment("repro").splitlines()
     (run,) = runs()
-    assert lines[0] == f"Run {run.info.run_id}: {run.info.run_name}"
-    assert lines[-3:] == [
+    accuracy = run.data.metrics["test_accuracy"]
+    assert lines == [
+        f"Test accuracy {accuracy:.4f}: {run.info.run_name}, run {run.info.run_id}",
+        "To look at it, start `sentiment ui`, and open",
+        f"  the run:  {store.run_url(run.info.experiment_id, run.info.run_id)}",
+        f"  all runs: {store.runs_url(run.info.experiment_id)}",
         "The last commit has others.",
-        "To keep this result: git add params.yaml dvc.lock metrics, then git commit",
+        "To keep it: git add params.yaml dvc.lock metrics, then git commit",
         cli.SYNTHETIC_NOTE,
     ]
 
 
-@pytest.mark.slow
-def test_the_first_stages_alone_are_run_and_said_to_be_not_logged(fresh: Project) -> None:
-    printed = fresh.run(sys.executable, "-m", "cli", "repro", "pad")
-    assert "Running stage 'pad'" in printed
+@pytest.mark.usefixtures("offline")
+def test_the_first_stages_alone_are_said_to_be_not_logged(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_fetched(load_params().fetch)
+    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
     expected = "Not logged to MLflow: data/evaluate/inputs.json is missing."
-    assert [line for line in printed.splitlines() if line.startswith(expected)]
+    assert sentiment("repro", "pad").startswith(expected)

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import copy_project_files
 from tests.project import ROOT, Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'
 # Not needed here, and large
 LEFT_OUT = re.compile(
@@ -51,7 +51,7 @@ def test_one_environment_is_built_and_moves_with_its_folder(
     makes = [project.start("make", "venv") for _ in range(2)]
     printed = [make.communicate(timeout=600)[0] for make in makes]
     assert [make.returncode for make in makes] == [0, 0], printed
-    assert sum("Building .venv" in text for text in printed) == 1
+    assert sum("Making .venv" in text for text in printed) == 1
     assert project.run("make", "venv") == ""
     command = (project.path / ".venv/bin/sentiment").as_posix()
     assert "Run the pipeline" in project.run(command, "--help")
@@ -59,7 +59,7 @@ def test_one_environment_is_built_and_moves_with_its_folder(
     moved = Project(tmp_path / "moved to another place")
     project.path.rename(moved.path)
     moved.environment = project.environment
-    assert "Building" not in moved.run("make", "venv")
+    assert "Making" not in moved.run("make", "venv")
     command = (moved.path / ".venv/bin/sentiment").as_posix()
     assert "Run the pipeline" in moved.run(command, "--help")
     shell = ("bash", "-c", "source .venv/bin/activate; cd /; sentiment --help; which sentiment")
@@ -92,5 +92,5 @@ def test_an_unsuitable_python_is_one_line(project: Project, tmp_path: Path) -> N
 
 
 def test_make_lists_its_targets(project: Project) -> None:
-    listed = re.findall(r"^  make (\w+)", project.run("make"), re.MULTILINE)
-    assert listed == ["repro", "ui", "test", "check", "bench", "lock"]
+    listed = re.findall(r"^  make ([\w-]+)", project.run("make"), re.MULTILINE)
+    assert listed == ["repro", "ui", "test", "test-all", "check", "bench", "lock"]

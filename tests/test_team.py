@@ -12,7 +12,7 @@ import pytest
 from tests.project import MODEL, ROOT, Project, free_port, wait_for
 from tests.services import QUIET, kill, postgres, start_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 PAGE = ROOT / "docs" / "team.md"
 ADDRESS = "127.0.0.1:5000"  # of the server
 # `sentiment` is the code of the project's copy, and the tests' environment is built already.

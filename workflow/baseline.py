@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from workflow import files
 from workflow.params_file import read_yaml
@@ -19,17 +20,18 @@ def describe_other_machine() -> str | None:
     metrics = git("show", f"HEAD:./{files.COMPARED_TEST_METRICS_FILE}")
     if not committed or not metrics:
         return None
-    before = YAML(typ="safe", pure=True).load(committed)["stages"].get("train")
+    try:
+        before = YAML(typ="safe", pure=True).load(committed)["stages"].get("train")
+    except YAMLError:  # committed with conflict markers
+        return None
     after = read_yaml(files.DVC_LOCK)["stages"].get("train")
     if not before or not after or not is_other_machine(before, after):
         return None
     there = json.loads(metrics)["test_accuracy"]
     here = files.read_json(files.COMPARED_TEST_METRICS_FILE)["test_accuracy"]
     return (
-        "The last commit has the metrics of another machine. The same training has test accuracy "
-        f"{there:.4f} there and {here:.4f} here, because the processor, its cores, its threads or "
-        "the packages differ.\n`dvc exp show` and `dvc metrics diff` compare with that commit. "
-        "Commit your own result before you change a param."
+        f"The last commit has the result of another machine: {there:.4f} there, {here:.4f} here. "
+        "Commit yours before you change a param, because DVC compares with the last commit."
     )
 
 

@@ -61,7 +61,7 @@ def tracking_advice(fetch: FetchParams) -> list[str]:
 
 
 def changed_files(fetch: FetchParams) -> list[str]:
-    """Return the files with tables, or of DVC about them, that git tracks or should, if changed."""
+    """Return the changed tables and `.dvc` files that git tracks, or should track."""
     to_commit: list[Path] = []
     for table in table_paths(fetch):
         pointer = find_pointer(table)

@@ -56,7 +56,7 @@ def uncommitted_changes() -> UncommittedChanges:
     diff = redact(changes)
     missing = []
     if diff != changes:
-        missing.append("a password in a URL was taken out")
+        missing.append("a password or the query of a URL was taken out")
     if len(diff.encode()) > MAX_DIFF_BYTES:
         kept = diff.encode()[:MAX_DIFF_BYTES].decode(errors="ignore")
         diff = f"{kept}\n[cut after {MAX_DIFF_BYTES:,} bytes]"

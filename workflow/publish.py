@@ -1,4 +1,4 @@
-"""Project the files in `data/` and `metrics/` into MLflow: one run, and one version.
+"""Log the files in `data/` and `metrics/` to MLflow, as one run and one version.
 
 The stage `evaluate` and `sentiment sync` do the same. The tag `evaluation` says which evaluation a
 run has completely. It is written after everything else, so a publication that was cut short is done
@@ -58,11 +58,12 @@ class PublishedRun(NamedTuple):
     run_id: str
     name: str
     experiment_id: str
+    test_accuracy: float
 
     def describe(self) -> str:
-        """Return the id, the name, and the pages of the run and of all runs."""
+        """Return lines with the result, and where to look at the run and at all runs."""
         pages = store.describe_pages(self.experiment_id, self.run_id)
-        return f"Run {self.run_id}: {self.name}\n{pages}"
+        return f"Test accuracy {self.test_accuracy:.4f}: {self.name}, run {self.run_id}\n{pages}"
 
 
 def sync(alpha: float) -> PublishedRun:
@@ -130,7 +131,10 @@ def publish(alpha: float) -> PublishedRun:
             version = restore_deleted(run, journal, evaluation)
         checkpoint.remove_ended_state()
         champion.decide(version, evaluation, alpha)
-    return PublishedRun(run.info.run_id, str(run.info.run_name), experiment_id)
+    is_right = evaluation.predictions["predicted"] == evaluation.predictions["actual"]
+    return PublishedRun(
+        run.info.run_id, str(run.info.run_name), experiment_id, float(is_right.mean())
+    )
 
 
 def check_unchanged(inputs: EvaluateInputs) -> None:

@@ -116,13 +116,14 @@ def write_dvc_config(clone: Path) -> None:
     for config in (DVC_CONFIG, LOCAL_DVC_CONFIG):  # those of today, since remotes may have moved
         if config.exists():
             shutil.copy(config, clone / config)
-    cache = Path(dvc(Path(), "cache", "dir").stdout.strip()).absolute()
-    dvc(clone, "cache", "dir", "--local", str((clone / ".dvc" / "cache").absolute()))
-    dvc(clone, "remote", "add", "--local", "--force", PROJECT_CACHE, str(cache))
+    cache = Path(configure_dvc(Path(), "cache", "dir").strip()).absolute()
+    configure_dvc(clone, "cache", "dir", "--local", str((clone / ".dvc" / "cache").absolute()))
+    configure_dvc(clone, "remote", "add", "--local", "--force", PROJECT_CACHE, str(cache))
     # DVC lists the paths of folders as absolute ones.
-    for name, url in re.findall(REMOTE_URL, dvc(Path(), "config", "--list").stdout, re.MULTILINE):
+    listed = configure_dvc(Path(), "config", "--list")
+    for name, url in re.findall(REMOTE_URL, listed, re.MULTILINE):
         if "://" not in url:
-            dvc(clone, "remote", "modify", "--local", name, "url", url)
+            configure_dvc(clone, "remote", "modify", "--local", name, "url", url)
 
 
 def pull_data(record: Record, clone: Path) -> bool:
@@ -195,7 +196,7 @@ def run_stage_in(clone: Path, name: str) -> None:
 def set_training_key(clone: Path, key: str) -> None:
     """Write the training key of a run into `data/train` of a clone.
 
-    The key depends on the machine. So the folder has the run's hash if all else is the same.
+    The key depends on the machine. With the same key, equal results have equal hashes.
     """
     path = clone / TRAIN / files.INPUTS
     document = files.read_json(path)
@@ -273,6 +274,19 @@ def describe_comparison(record: Record, comparison: Comparison) -> str:
             "another order."
         )
     return "\n".join(lines)
+
+
+def configure_dvc(folder: Path, *arguments: str) -> str:
+    """Run a DVC command about its configuration, and return its output.
+
+    Raises:
+        UserError: it failed.
+    """
+    done = dvc(folder, *arguments)
+    if done.returncode:
+        command = " ".join(arguments[:2])
+        raise UserError(f"The run cannot be run again: dvc {command}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def dvc(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

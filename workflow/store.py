@@ -111,19 +111,19 @@ def _experiment_url(experiment_id: str, port: int = UI_PORT) -> str:
 
 
 def describe_pages(experiment_id: str, run_id: str) -> str:
-    """Return lines with the pages of a run and of all runs, or how to see them."""
-    pages = f"  {run_url(experiment_id, run_id)}\nAll runs:\n  {runs_url(experiment_id)}"
+    """Return lines that say where to look at a run and at all runs."""
+    pages = f"  the run:  {run_url(experiment_id, run_id)}\n  all runs: {runs_url(experiment_id)}"
     if is_server(tracking_uri()):
-        return pages
+        return f"To look at it, open\n{pages}"
     has_run = _local_ui_has(run_id)
     if has_run is None:
-        return f"{pages}\nStart `sentiment ui` to open them."
+        return f"To look at it, start `sentiment ui`, and open\n{pages}"
     if not has_run:
         return (
-            f"  Port {UI_PORT} of this machine shows another project or program. To look at the "
-            f"run: sentiment ui --port {UI_PORT + 1}"
+            f"To look at it: sentiment ui --port {UI_PORT + 1} (port {UI_PORT} shows another "
+            "project or program)"
         )
-    return pages
+    return f"To look at it, open\n{pages}"
 
 
 def _local_ui_has(run_id: str) -> bool | None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", metavar="[RUN RUN]", nargs=-1)
 def command(names: tuple[str, ...]) -> None:
-    """Show the mean test accuracy of each set of params over its seeds, or compare two RUNs.
+    """Compare params over their seeds, or the models of two RUNs.
 
+    Without RUNs, this shows the mean test accuracy of each set of params over its seeds.
     A RUN is the id of a run in MLflow or its beginning, `champion`, or a version such as
     models:/imdb-sentiment/1. To train another seed: dvc exp run -S train.seed=43
     """

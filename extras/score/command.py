@@ -52,8 +52,9 @@ def command(
     model_uri: str | None,
     scheduler: str | None,
 ) -> None:
-    """Predict the texts of FILE, and compare them with the test set of the version.
+    """Predict the texts of a FILE, and say whether they have changed.
 
+    They are compared with the test set of the version.
     FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files, such as the log of
     `sentiment serve`. If the command was killed, call it again: finished parts are kept. The exit
     status is 3 for an alarm, and 0 otherwise.

@@ -28,9 +28,9 @@ SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
     help="Log texts and predictions in this folder.",
 )
 def command(port: int, model_uri: str | None, folder: Path | None) -> None:
-    """Serve the champion over HTTP, and each new champion within 20 seconds.
+    """Serve the champion over HTTP, with a page to try it.
 
-    The server has a page to try the model. With --model, this version is served, whatever the
+    A new champion is served within 20 seconds. With --model, this version is served, whatever the
     champion is.
     """
     import uvicorn

@@ -6,7 +6,6 @@ Pieces rather than positions: JavaScript counts an emoji as two characters, and 
 from typing import TYPE_CHECKING
 
 from extras.serve.schemas import ExplanationResponse, Piece
-from sentiment.prediction.explanation import explain, prefix_predictions
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
 
 def explain_text(version: str, model: "SentimentModel", text: str) -> ExplanationResponse:
     """Return the prediction for a text, with what each word that the model reads contributes."""
-    explanation = explain(model, text)
+    explanation = model.explain(text)
     label = explanation.label
-    prefixes = prefix_predictions(model, text)
+    prefixes = model.predict_prefixes(text)
     pieces = []
     end = 0
     for word, prefix in zip(explanation.words, prefixes, strict=True):

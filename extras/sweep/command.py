@@ -26,8 +26,9 @@ from sentiment.errors import UserError
     help="Write the values of a trial into params.yaml. Without a number: of the best one.",
 )
 def command(trials: int | None, storage: str | None, apply: str | None) -> None:
-    """Search the space in extras/sweep/space.py for a better validation accuracy.
+    """Search for params with a better validation accuracy.
 
+    The space is in extras/sweep/space.py.
     The same command in another terminal, or on another machine, is one worker more. Called again,
     it continues a sweep that was interrupted. Without --trials, it only shows the best trials.
     """

@@ -86,7 +86,7 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
     names = [name for name in columns if name is not None]
     for number, values in enumerate(_read_values(path, names), 1):
         try:
-            row = _check(number, values, columns)
+            row = _parse_row(number, values, columns)
         except _InvalidRowError as error:
             raise UserError(f"{path}, {error}. Correct this row, or remove it.") from None
         yield row
@@ -131,14 +131,16 @@ class _RepeatedKeyError(ValueError):
     """A JSON object has the same key twice."""
 
 
-def _check(number: int, values: dict[str, Any], columns: Columns) -> Row:
+def _parse_row(number: int, values: dict[str, Any], columns: Columns) -> Row:
     """Return a row with its label and its id as texts.
 
     Raises:
         _InvalidRowError: the text, the label or the id cannot be used.
     """
     where = f"row {number}: column"
-    text = values.get(columns.text) or ""
+    text = values.get(columns.text)
+    if text is None:
+        text = ""
     if not isinstance(text, str):
         raise _InvalidRowError(f"{where} {columns.text!r} has another value than a text")
     if len(text) > MAX_CHARACTERS:
@@ -187,7 +189,7 @@ def _read_csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             raise _InvalidRowError(f"row {number + 1}: {problem}") from None
 
 
-def _read_json(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _read_json_lines(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     with _open(path) as file:
         for number, line in enumerate(filter(str.strip, file), 1):
             try:
@@ -225,8 +227,8 @@ def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[dict[str, Any]]]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
-    ".jsonl": _read_json,
-    ".ndjson": _read_json,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
     ".parquet": _read_parquet,
 }
 
@@ -243,7 +245,7 @@ def _open(path: Path) -> TextIO:
 
 
 def _check_names(found: Sequence[str], names: Sequence[str]) -> None:
-    """Check that each column that is read is there once.
+    """Check that each named column occurs exactly once.
 
     Raises:
         ValueError: a column is missing, or is there several times.

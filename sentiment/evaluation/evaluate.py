@@ -107,7 +107,7 @@ def evaluate_predictions(predictions: pd.DataFrame, texts: TextLookup | None, na
     """
     mistakes = metrics.mistakes(predictions, MISTAKES)
     if texts is not None:
-        mistakes = mistakes.assign(text=texts(mistakes["review"]))
+        mistakes.insert(1, "text", texts(mistakes["review"]))
     tables = {
         "predictions": predictions,
         "confusion": metrics.confusion_matrix(predictions),

@@ -146,7 +146,7 @@ def averaged(function: Callable[[pd.DataFrame, str], float]) -> Callable[[pd.Dat
     )
 
 
-def of_positive(
+def correct_of_positive(
     column: str,
 ) -> Callable[[pd.DataFrame], tuple[int, int] | None]:
     """Return a function that counts the right predictions among those with the positive label.
@@ -178,7 +178,10 @@ def log_loss(predictions: pd.DataFrame) -> float:
 
 
 def brier_score(predictions: pd.DataFrame) -> float:
-    """Return the mean squared error of the probabilities: of one of two labels, or of all."""
+    """Return the mean squared error of the probabilities.
+
+    With two labels, it is of the positive one. Otherwise, the errors of all labels are summed.
+    """
     matrix = probability_matrix(predictions)
     actual = label_indices(predictions, "actual")
     return float(sklearn.metrics.brier_score_loss(actual, matrix, labels=range(matrix.shape[1])))
@@ -195,8 +198,8 @@ METRICS: dict[str, Metric] = {
     ),
     "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy),
     "loss": Metric("loss", log_loss),
-    "precision": Metric("precision", averaged(precision), of_positive("predicted")),
-    "recall": Metric("recall", averaged(recall), of_positive("actual")),
+    "precision": Metric("precision", averaged(precision), correct_of_positive("predicted")),
+    "recall": Metric("recall", averaged(recall), correct_of_positive("actual")),
     "f1": Metric("F1", averaged(f1)),
     "roc_auc": Metric("ROC AUC", averaged(roc_auc)),
     "average_precision": Metric("average precision", averaged(average_precision)),

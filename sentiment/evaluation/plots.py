@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 SIZE = (7.0, 4.5)  # inches
 DPI = 120  # dots per inch
-# Of a confusion matrix.
+# A confusion matrix with more labels gets smaller text, and then no counts
 MAX_LABELS_UPRIGHT = 5
 MAX_LABELS_WITH_COUNTS = 12
 CROWDED_FONT_SIZE = 5  # points
-# Colors.
 TRAINING_COLOR = "tab:blue"
 VALIDATION_COLOR = "tab:orange"
 NEUTRAL_COLOR = "0.6"

@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 HASH_PRIMES = (7_919, 1_000_003, 104_729)  # factors of the last word, the one before it, and so on
 NO_NGRAM = -1
-# Names of layers.
+# Names of layers, by which others find them
 HASHES = "hashes"
 INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
 INITIAL_SCALE = 2.0
-# Adam divides each step by the root mean square of the gradients. With Keras' epsilon of 1e-7, the
-# weight of a rare feature moves as far for a review that is predicted well as for one that is not.
-# This one is about as large as that root, and damps the steps of rare features.
-ADAM_EPSILON = 2e-4
+# Adam and RMSprop divide each step by the root mean square of the gradients. With Keras' epsilon of
+# 1e-7, the weight of a rare feature moves as far for a review that is predicted well as for one
+# that is not. This one is about as large as that root, and damps the steps of rare features.
+EPSILON = 2e-4
 MAX_ENDING_NGRAM = 2  # words
 SLOTS = 2**20
 ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `SLOTS`
@@ -74,8 +74,8 @@ def linear_features(linear: LinearParams, tokens: Any, outputs: int) -> Any:
             for hashes in features[:MAX_ENDING_NGRAM]
         ]
     hashes = keras.layers.Identity(name=HASHES)(ops.stack(features, axis=2))
-    # A hash is quotient * SLOTS + slot. A feature is known if its slot stores its quotient. Empty
-    # slots store 0, and their row 0 stands for all other features. NO_NGRAM has the quotient -1.
+    # A hash is quotient * SLOTS + slot. A feature is known if its slot stores its quotient. An
+    # empty slot stores NO_NGRAM and row 0, which stands for all other features.
     index = keras.layers.Embedding(SLOTS, 2, "zeros", trainable=False, name=INDEX)
     quotient, rows = ops.unstack(index(ops.mod(hashes, SLOTS)), 2, axis=3)
     is_known = ops.equal(quotient, ops.cast(ops.floor_divide(hashes, SLOTS), "float32"))

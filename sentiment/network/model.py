@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sentiment.network.batches import count_steps
-from sentiment.network.linear import ADAM_EPSILON, linear_features
+from sentiment.network.linear import EPSILON, linear_features
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
 
@@ -146,7 +146,7 @@ def _optimizer(params: TrainParams, steps: int) -> "keras.optimizers.Optimizer":
     if params.optimizer == "sgd":
         return keras.optimizers.SGD(learning_rate, **arguments)
     if params.architecture == "linear":
-        arguments["epsilon"] = ADAM_EPSILON
+        arguments["epsilon"] = EPSILON
     if params.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(learning_rate, **arguments)
     return keras.optimizers.Adam(learning_rate, **arguments)

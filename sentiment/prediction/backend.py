@@ -7,7 +7,7 @@ import tempfile
 from types import ModuleType
 
 STDERR = 2  # the file descriptor, which TensorFlow's C++ code writes to
-# By default, XLA uses half of the width of an AVX-512 unit. Other processors ignore this flag.
+# Without it, XLA uses half of the width of an AVX-512 unit. Other processors ignore it.
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
 
 

@@ -51,8 +51,8 @@ class PrefixPrediction(NamedTuple):
     probabilities: dict[str, float]
 
 
-def explain(model: "SentimentModel", text: str) -> Explanation:
-    """Attribute a prediction to words by occlusion: compare it with predictions without each word.
+def attribute_by_occlusion(model: "SentimentModel", text: str) -> Explanation:
+    """Attribute a prediction to words: compare it with the predictions without each word.
 
     Source: Zeiler and Fergus 2014, *Visualizing and Understanding Convolutional Networks*.
     """
@@ -68,7 +68,7 @@ def explain(model: "SentimentModel", text: str) -> Explanation:
     return Explanation(model.labels[label], float(probabilities[0, label]), attributions)
 
 
-def prefix_predictions(model: "SentimentModel", text: str) -> list[PrefixPrediction]:
+def predictions_after_words(model: "SentimentModel", text: str) -> list[PrefixPrediction]:
     """Return the prediction after each word that the model reads."""
     words = model.tokenize(text)
     positions = model.classifier.positions_read(words)

@@ -102,7 +102,7 @@ class KerasClassifier:
 
     def positions_read(self, words: Sequence[Word]) -> NDArray[np.int64]:
         """Return the ascending positions of the words that the model reads, shape (read,)."""
-        return self.columns(len(words))[1]
+        return self.word_columns(len(words))[1]
 
     def predict_without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """Return the probabilities for the text, then without each word that is read.
@@ -113,9 +113,9 @@ class KerasClassifier:
             Shape (1 + read, labels).
         """
         tokens = pad_ranks([[word.rank for word in words]], self.layout)
-        columns, _ = self.columns(len(words))
-        without = np.repeat(tokens, len(columns), axis=0)
-        without[np.arange(len(columns)), columns] = UNKNOWN_TOKEN
+        word_columns, _ = self.word_columns(len(words))
+        without = np.repeat(tokens, len(word_columns), axis=0)
+        without[np.arange(len(word_columns)), word_columns] = UNKNOWN_TOKEN
         return self.predictor(np.concatenate([tokens, without]))
 
     def predict_prefixes(
@@ -136,7 +136,7 @@ class KerasClassifier:
         # Earlier words are cut off here, so that the cost does not grow with their number.
         return self.predict([ranks[max(end - max_length, 0) : end] for end in ends])
 
-    def columns(self, word_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def word_columns(self, word_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the columns of a row that hold a word, and the position of each column's word.
 
         Args:
@@ -146,8 +146,10 @@ class KerasClassifier:
             Two arrays of shape (read,).
         """
         position, inside = sequence_positions(np.array([word_count + 1]), self.layout)
-        columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start token
-        return columns, position[0, columns] - 1
+        word_columns = np.flatnonzero(
+            inside[0] & (position[0] > 0)
+        )  # position 0 is the start token
+        return word_columns, position[0, word_columns] - 1
 
 
 def load_keras_model(path: Path) -> "keras.Model":

@@ -18,6 +18,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from .explanation import (
+    Explanation,
+    PrefixPrediction,
+    attribute_by_occlusion,
+    predictions_after_words,
+)
 from .keras_classifier import KerasClassifier, load_keras_model
 from .labels import predicted_labels
 from .reviews import Layout
@@ -129,6 +135,14 @@ class SentimentModel(PythonModel):
     def tokenize(self, text: str) -> list[Word]:
         """Return the words of a text that the model knows, in order."""
         return tokenize_with_spans(text, self.word_index, self.tokenizer)
+
+    def explain(self, text: str) -> Explanation:
+        """Return the prediction for a text, with the attribution of each word."""
+        return attribute_by_occlusion(self, text)
+
+    def predict_prefixes(self, text: str) -> list[PrefixPrediction]:
+        """Return the prediction after each word that the model reads."""
+        return predictions_after_words(self, text)
 
 
 def _check_texts(values: Sequence[Any]) -> None:

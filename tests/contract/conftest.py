@@ -5,137 +5,115 @@ Real commands take seconds to start, so one project lives through a story that m
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import mlflow
 import pytest
-from filelock import FileLock
 from mlflow.entities import Run
 
-from tests.conftest import champion, use_store, versions
+from tests.conftest import Sharer, use_store
 from tests.contract import names
 from tests.project import Project
 
 EPOCHS = 2  # of SMALL
 TEXT = "The plot was not dull."
-UNREACHABLE = "http://127.0.0.1:9"
+PASSWORD = "secret-password"
+UNREACHABLE = f"http://user:{PASSWORD}@127.0.0.1:9"
 
 
-class Story(NamedTuple):
-    """A project after a series of commands.
+class Commands:
+    """A project, and the commands that were run in it.
 
     Attributes:
         project: the project.
         printed: what each command printed, by its name in the fixture.
-        digests: SHA-256 of the model and the metrics after some of the commands, by the same names.
+        digests: digest of the model and the metrics after each command, by the same names.
     """
 
-    project: Project
-    printed: dict[str, str]
-    digests: dict[str, str]
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.printed: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
+
+    def run(self, name: str, *command: str, **environment: str) -> None:
+        """Run a command that must succeed."""
+        self.printed[name] = self.project.run(*command, **environment)
+        contents = (self.project.path / names.MODEL_FILE).read_bytes()
+        contents += (self.project.path / names.METRICS).read_bytes()
+        self.digests[name] = hashlib.sha256(contents).hexdigest()
+
+    def write(self) -> None:
+        """Write what was printed beside the project, for the other processes that run tests."""
+        text = json.dumps([self.printed, self.digests])
+        self.project.path.with_name("commands.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, project: Project) -> "Commands":
+        """Read what `write` has written. A copy of a project begins without commands."""
+        commands = cls(project)
+        path = project.path.with_name("commands.json")
+        if path.exists():
+            commands.printed, commands.digests = json.loads(path.read_bytes())
+        return commands
 
 
 @pytest.fixture(scope="session")
-def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Story]:
-    """Return a function that makes a project once for all processes that run these tests."""
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
+def pipeline_once(clone: Project, shared: Sharer) -> Commands:
+    """Return a project in which the pipeline has run once, by `sentiment repro`."""
 
-    def make(name: str, live: Callable[[Story], None]) -> Story:
-        folder = root / f"contract-{name}"
-        story = Story(Project(folder / "project"), {}, {})
-        with FileLock(f"{folder}.lock"):
-            if not (folder / "story.json").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                live(story)
-                text = json.dumps([story.printed, story.digests])
-                (folder / "story.json").write_text(text, encoding="utf-8")
-        printed, digests = json.loads((folder / "story.json").read_bytes())
-        return Story(story.project, printed, digests)
+    def run(project: Project) -> None:
+        commands = Commands(project)
+        commands.run("repro", *names.REPRO)
+        commands.run("predict", *names.PREDICT, TEXT)
+        commands.write()
 
-    return make
+    return Commands.read(shared("pipeline", run, clone.path))
 
 
 @pytest.fixture(scope="session")
-def finished_story(clone: Project, make_once: Callable[..., Story]) -> Story:
-    """Return a project in which the pipeline has run once."""
-
-    def live(story: Story) -> None:
-        clone.copy(story.project.path)
-        story.printed["repro"] = story.project.run(*names.REPRO)
-        story.printed["predict"] = story.project.read(*names.PREDICT, TEXT)
-        story.digests["repro"] = digest(story.project)
-
-    return make_once("finished", live)
-
-
-@pytest.fixture(scope="session")
-def story(finished_story: Story, make_once: Callable[..., Story]) -> Story:
+def experiments_once(pipeline_once: Commands, shared: Sharer) -> Commands:
     """Return a project in which params were changed, and experiments were run."""
 
-    def live(story: Story) -> None:
-        project = story.project
-        finished_story.project.copy(project.path)
-        story.digests["repro"] = digest(project)
-
-        def run(name: str, *command: str, **environment: str) -> None:
-            story.printed[name] = project.run(*command, **environment)
-            story.digests[name] = digest(project)
-
-        run("nothing to do", *names.REPRO)
+    def run(project: Project) -> None:
+        commands = Commands.read(project)
         project.change(train={"units": 5})
-        run("store away", "dvc", "repro", MLFLOW_TRACKING_URI=UNREACHABLE)
-        run("sync", *names.SYNC)
-        run("sync again", *names.SYNC)
-        with pytest.MonkeyPatch.context() as patch:
-            use_store(project, patch)
-            story.printed["champion before"] = str(champion().version)
-            candidate = versions()[0]
-        run("promote", *names.PROMOTE, str(candidate.run_id))
+        commands.run("store away", "dvc", "repro", MLFLOW_TRACKING_URI=UNREACHABLE)
+        commands.run("sync", *names.SYNC)
         project.change(train={"units": 4})
-        run("four units again", *names.REPRO)
+        commands.run("four units again", *names.REPRO)
         experiment = ("dvc", "exp", "run")
-        run("queue", *experiment, "--queue", "--set-param", "train.units=6", "--name", "six")
-        run("start", "dvc", "queue", "start")
-        run("logs", "dvc", "queue", "logs", "six", "--follow")
-        run("apply", "dvc", "exp", "apply", "six")
-        run("after apply", *names.REPRO)
+        commands.run("queue", *experiment, "--queue", "-S", "train.units=6", "--name", "six")
+        commands.run("start", "dvc", "queue", "start")
+        commands.run("logs", "dvc", "queue", "logs", "six", "--follow")
+        commands.run("apply", "dvc", "exp", "apply", "six")
+        commands.run("after apply", *names.REPRO)
+        commands.write()
 
-    return make_once("story", live)
-
-
-def digest(project: Project) -> str:
-    """Return one digest of the trained model and of the test metrics."""
-    contents = (project.path / names.MODEL_FILE).read_bytes()
-    contents += (project.path / names.METRICS).read_bytes()
-    return hashlib.sha256(contents).hexdigest()
+    return Commands.read(shared("experiments", run, pipeline_once.project.path))
 
 
 @pytest.fixture
-def finished(finished_story: Story, monkeypatch: pytest.MonkeyPatch) -> Story:
-    """Return the finished project, to be read only, with its folder as the working directory."""
-    use_store(finished_story.project, monkeypatch)
-    return finished_story
+def pipeline(pipeline_once: Commands, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Return the project of `pipeline_once`, to be read only, as the working directory."""
+    use_store(pipeline_once.project, monkeypatch)
+    return pipeline_once
 
 
 @pytest.fixture
-def told(story: Story, monkeypatch: pytest.MonkeyPatch) -> Story:
-    """Return the story, to be read only, with its folder as the working directory."""
-    use_store(story.project, monkeypatch)
-    return story
+def experiments(experiments_once: Commands, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Return the project of `experiments_once`, to be read only, as the working directory."""
+    use_store(experiments_once.project, monkeypatch)
+    return experiments_once
 
 
 @pytest.fixture
-def project(
-    finished_story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def pipeline_copy(
+    pipeline_once: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
-    """Return a copy of the finished project, with its folder as the working directory."""
-    yield use_store(finished_story.project.copy(tmp_path / "project"), monkeypatch)
+    """Copy the project of `pipeline_once`, and make the copy the working directory."""
+    yield use_store(pipeline_once.project.copy(tmp_path / "project"), monkeypatch)
     monkeypatch.undo()
     shutil.rmtree(tmp_path / "project", ignore_errors=True)
 

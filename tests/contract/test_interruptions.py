@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import runs
+from tests.conftest import run_stages, runs
 from tests.contract import names
-from tests.contract.conftest import Story, assert_whole
+from tests.contract.conftest import Commands, assert_whole, steps
 from tests.project import Project, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 EPOCHS = 40
 DVC = ("dvc", "repro")
 
@@ -31,8 +31,9 @@ def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
 
 
 def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
-    project: Project, finished_story: Story, tmp_path: Path
+    pipeline_copy: Project, pipeline_once: Commands, tmp_path: Path
 ) -> None:
+    project = pipeline_copy
     project.change(train={"epochs": EPOCHS})
     for number in (signal.SIGKILL, signal.SIGTERM):
         process = project.start(*DVC)
@@ -42,6 +43,7 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
         assert process.returncode != 0
         assert "Traceback" not in printed
         run, _ = runs()
+        assert steps(run, "loss")[0] == 1  # points are logged while it trains
         assert run.info.status == ("RUNNING" if number == signal.SIGKILL else "KILLED")
     printed = project.run(*DVC)
     assert f"Epoch 1/{EPOCHS}" not in printed
@@ -49,8 +51,8 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
     assert resumed.info.run_id == run.info.run_id
     assert_whole(resumed, EPOCHS)
 
-    undisturbed = finished_story.project.copy(tmp_path / "undisturbed")
+    undisturbed = pipeline_once.project.copy(tmp_path / "undisturbed")
     undisturbed.change(train={"epochs": EPOCHS})
-    undisturbed.run("dvc", "repro", "train")
+    run_stages(undisturbed, "train")
     same = (undisturbed.path / names.MODEL_FILE).read_bytes()
     assert (project.path / names.MODEL_FILE).read_bytes() == same

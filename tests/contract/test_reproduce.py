@@ -2,17 +2,15 @@
 
 import re
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import runs, use_store
+from tests.conftest import runs
 from tests.contract import names
-from tests.contract.conftest import Story
+from tests.contract.conftest import Commands
 from tests.project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 EQUAL = "All results are the same, bit for bit."
 
 
@@ -27,83 +25,50 @@ def contents(project: Project) -> dict[str, bytes]:
 
 
 def test_the_run_of_the_results_is_equal_and_the_project_stays_as_it_was(
-    project: Project,
+    pipeline_copy: Project,
 ) -> None:
-    before = contents(project)
+    before = contents(pipeline_copy)
     assert "mlflow.db" in before
-    printed = project.run(*names.REPRODUCE).splitlines()
+    printed = pipeline_copy.run(*names.REPRODUCE).splitlines()
     assert printed[-1] == EQUAL
     results = [line.split()[-1] for line in printed if re.match("  (data|metrics)", line)]
     assert set(results) == {"equal"}
     assert len(results) == 7
-    assert contents(project) == before
+    assert contents(pipeline_copy) == before
 
 
-@pytest.mark.parametrize("units", ["5", "6"])
-def test_a_run_with_uncommitted_params_or_of_an_experiment_is_equal(
-    told: Story, units: str
-) -> None:
-    """Reproduce a run whose params were edited, and one that ran in DVC's queue."""
-    (run,) = (run for run in runs() if run.data.params["train.units"] == units)
-    printed = told.project.run(*names.REPRODUCE, run.info.run_id)
+def test_a_run_of_dvcs_queue_is_equal(experiments: Commands) -> None:
+    (run,) = (run for run in runs() if run.data.params["train.units"] == "6")
+    printed = experiments.project.run(*names.REPRODUCE, run.info.run_id)
     assert printed.splitlines()[-1] == EQUAL
 
 
-def test_the_data_of_a_run_come_from_a_remote_if_the_cache_is_lost(project: Project) -> None:
-    project.run("dvc", "remote", "add", "--default", "store", "../my remote")
-    project.run("dvc", "push")
+def test_the_data_of_a_run_come_from_a_remote_if_the_cache_is_lost(pipeline_copy: Project) -> None:
+    pipeline_copy.run("dvc", "remote", "add", "--default", "store", "../my remote")
+    pipeline_copy.run("dvc", "push")
     (run,) = runs()
-    shutil.rmtree(project.path / ".dvc" / "cache")
-    project.change(fetch={"dataset": "table"})
-    project.run("dvc", "repro", "fetch")
-    printed = project.run(*names.REPRODUCE, run.info.run_id)
+    shutil.rmtree(pipeline_copy.path / ".dvc" / "cache")
+    pipeline_copy.change(fetch={"dataset": "table"})
+    pipeline_copy.run("dvc", "repro", "fetch")
+    printed = pipeline_copy.run(*names.REPRODUCE, run.info.run_id)
     assert "python -m stages pad" in printed
     assert "python -m stages fetch" not in printed
     assert printed.splitlines()[-1] == EQUAL
 
 
-def test_a_run_whose_results_differ_says_what_differs(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+def test_a_run_with_uncommitted_code_and_params_is_equal_after_both_were_changed_back(
+    pipeline_copy: Project,
 ) -> None:
-    use_store(project, monkeypatch)
-    (run,) = runs()
-    printed = project.fail(*names.REPRODUCE, run.info.run_id, XLA_FLAGS="--xla_cpu_max_isa=SSE4_2")
-    assert "xla: --xla_cpu_prefer_vector_width=512 then, --xla_cpu_max_isa=SSE4_2 now" in printed
-    assert "data/pad                       equal" in printed
-    assert "data/evaluate/predictions.csv  DIFFERS" in printed
-    assert "This is expected" in printed
-
-
-def test_a_run_with_uncommitted_code_is_equal_after_the_code_was_changed_back(
-    project: Project,
-) -> None:
-    model = project.path / "sentiment" / "network" / "model.py"
+    model = pipeline_copy.path / "sentiment" / "network" / "model.py"
     code = model.read_text(encoding="utf-8")
     head = 'name="probability"'
     model.write_text(
         code.replace(head, f'{head}, kernel_initializer="he_normal"'), encoding="utf-8"
     )
-    project.run(*names.REPRO)
-    (run, first) = runs()
-    assert run.data.metrics["loss"] != first.data.metrics["loss"]
+    pipeline_copy.change(train={"units": 5})
+    pipeline_copy.run(*names.REPRO)
+    run, _ = runs()
+    assert run.data.params["train.units"] == "5"
     model.write_text(code, encoding="utf-8")
-    assert project.run(*names.REPRODUCE, run.info.run_id).splitlines()[-1] == EQUAL
-
-
-def test_the_params_of_a_run_are_written(project: Project) -> None:
-    (run,) = runs()
-    project.change(train={"units": 9})
-    printed = project.run(*names.PRESET, "--run", run.info.run_id)
-    assert "train.units: 9 -> 4" in printed
-    assert "Data and pipelines are up to date" in project.run(*names.REPRO)
-
-
-def test_the_stages_run_without_dvc(clone: Project, finished_story: Story, tmp_path: Path) -> None:
-    """Let every import of DVC fail."""
-    bare = clone.copy(tmp_path / "bare")
-    (bare.path / "dvc.py").write_text("raise ImportError('there is no DVC')\n", encoding="utf-8")
-    for stage in ("fetch", "pad", "train", "evaluate"):
-        printed = bare.run(sys.executable, "-m", "stages", stage)
-    assert "Test Accuracy: 0." in printed
-    predictions = (bare.path / names.PREDICTIONS).read_bytes()
-    assert predictions == (finished_story.project.path / names.PREDICTIONS).read_bytes()
+    pipeline_copy.change(train={"units": 4})
+    assert pipeline_copy.run(*names.REPRODUCE, run.info.run_id).splitlines()[-1] == EQUAL

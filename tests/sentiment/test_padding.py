@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sentiment import padding
+from sentiment.data import imdb
 from sentiment.params import PadParams
 from sentiment.prediction.backend import load_keras
 from sentiment.prediction.reviews import INDEX_FROM, START_TOKEN, UNKNOWN_TOKEN, Reviews
@@ -55,3 +56,19 @@ def test_rows_equal_keras_pad_sequences(
         truncating=truncating,
     )
     np.testing.assert_array_equal(rows, expected)
+
+
+@pytest.mark.slow
+def test_arrays_of_imdb_are_those_of_keras() -> None:
+    if not (imdb.cache_folder() / imdb.ARCHIVE).is_file():
+        pytest.skip("IMDB is not in Keras' cache; the pipeline downloads it")
+    train, test, _ = imdb.read_files(imdb.fetch_files())
+    padded = padding.pad_splits(train, test, PadParams())
+    keras = load_keras()
+    splits = keras.datasets.imdb.load_data(num_words=PadParams().num_words)
+    for split, (reviews, labels) in zip(("train", "test"), splits, strict=True):
+        x = padded[f"x_{split}"]
+        assert x.dtype == np.uint16
+        assert np.array_equal(x, keras.utils.pad_sequences(reviews, PadParams().max_length))
+        assert np.array_equal(padded[f"y_{split}"], labels)
+    assert padded["test_seen"].sum() == 123

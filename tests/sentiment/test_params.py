@@ -16,8 +16,8 @@ from sentiment.params import (
     SyntheticParams,
     TableParams,
     TrainParams,
+    changed_but_unread,
     flatten_used,
-    unread_changes,
 )
 from tests.project import ROOT, merge_changes
 from workflow.params_file import parse_params, read_yaml
@@ -68,10 +68,10 @@ def test_value_outside_its_limits_is_refused(changes: dict[str, Any], name: str)
 def test_params_that_are_changed_but_not_read_are_known() -> None:
     dropout = DropoutParams(head=0.5)
     linear = TrainParams(architecture="linear", units=32, dropout=dropout, epochs=3)
-    assert unread_changes(linear) == ["train.units", "train.dropout.head"]
+    assert changed_but_unread(linear) == ["train.units", "train.dropout.head"]
     recurrent = TrainParams(units=32, linear=LinearParams(ngrams=1))
-    assert unread_changes(recurrent) == ["train.linear.ngrams"]
-    assert unread_changes(TrainParams()) == []
+    assert changed_but_unread(recurrent) == ["train.linear.ngrams"]
+    assert changed_but_unread(TrainParams()) == []
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_commit_of_another_machine_is_described_with_both_accuracies() -> None
     write_result(entry("b"), 0.8556)
     text = describe_other_machine()
     assert text is not None
-    assert "The same training has test accuracy 0.8465 there and 0.8556 here" in text
+    assert "another machine: 0.8465 there, 0.8556 here" in text
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_a_project_in_a_folder_of_a_repository_is_compared_with_itself(
     write_result(entry("b"), 0.7)
     repository.commit()
     write_result(entry("a"), 0.8)
-    assert "0.7000 there and 0.8000 here" in str(describe_other_machine())
+    assert "0.7000 there, 0.8000 here" in str(describe_other_machine())
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_the_first_version_is_champion_and_says_why() -> None:
     ("correct", "decided", "reason"),
     [
         (500, "promoted", "better than the champion: accuracy 0.8333 against 0.6667, "),
-        (402, "not promoted", "no difference to the champion is shown: accuracy 0.6700 against "),
+        (402, "not promoted", "no difference from the champion is shown: accuracy 0.6700 against "),
         (300, "not promoted", "worse than the champion: accuracy 0.5000 against 0.6667, "),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_candidate_that_is_worse_beyond_chance_is_worse() -> None:
 def test_what_may_be_chance_is_no_difference(is_correct: list[bool]) -> None:
     verdict = compare_with_champion(predictions(is_correct), CHAMPION, ALPHA, 1)
     assert verdict.outcome is Outcome.NO_DIFFERENCE
-    assert verdict.reason.startswith("no difference to the champion is shown: accuracy ")
+    assert verdict.reason.startswith("no difference from the champion is shown: accuracy ")
 
 
 def test_each_further_candidate_is_tested_at_a_lower_level() -> None:

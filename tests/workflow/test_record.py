@@ -3,23 +3,27 @@
 import pytest
 
 from sentiment.errors import UserError
-from tests.conftest import Command
+from sentiment.params import flatten
+from tests.conftest import Command, runs
 from workflow import record
-from workflow.record import NEEDED, check_complete
+from workflow.params_file import load_params
+from workflow.record import NEEDED, check_complete, read_params
 
 COMMIT = {"mlflow.source.git.commit": "0123abcd"}
 
 
-@pytest.fixture(autouse=True)
-def repository(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def known_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the repository have the commit."""
     monkeypatch.setattr(record, "git", lambda *arguments: "commit" * ("0123abcd" in arguments[-1]))
 
 
+@pytest.mark.usefixtures("known_commit")
 def test_a_run_with_everything_is_complete() -> None:
     check_complete("a1", COMMIT, NEEDED)
 
 
+@pytest.mark.usefixtures("known_commit")
 @pytest.mark.parametrize(
     ("tags", "logged", "lack"),
     [
@@ -53,3 +57,14 @@ def test_what_a_run_lacks_is_named(tags: dict[str, str], logged: list[str], lack
 @pytest.mark.parametrize("command", [("reproduce",), ("preset", "--run")])
 def test_a_run_that_does_not_exist_is_named(sentiment: Command, command: tuple[str, ...]) -> None:
     assert "The store has no run 0123." in sentiment.fail(*command, "0123")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("finished")
+def test_the_params_of_a_run_are_those_that_it_depends_on() -> None:
+    (run,) = runs()
+    read = read_params(run.info.run_id)
+    assert {"fetch.dataset", "pad.max_length", "train.units", "evaluate.threshold"} <= read.keys()
+    params = load_params()
+    now = {name: value for section, of in params for name, value in flatten(of, section).items()}
+    assert read == {name: now[name] for name in read}

@@ -1,12 +1,14 @@
 """The data of a run are found, and its results are compared with later ones."""
 
+from importlib.metadata import version
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from workflow import reproduction
+from workflow import files, reproduction
 from workflow.files import md5
 from workflow.record import Record
 from workflow.reproduction import (
@@ -27,6 +29,7 @@ RUN = Record(
     predictions=b"",
 )
 SAME = PredictionComparison(0.85, 0.85, 0.0)
+EPOCHS = pd.DataFrame({"accuracy": [0.8], "loss": [0.4], "val_accuracy": [0.7], "val_loss": [0.5]})
 
 
 def predictions(*probabilities: float) -> bytes:
@@ -37,6 +40,40 @@ def predictions(*probabilities: float) -> bytes:
 def test_predictions_are_compared_by_accuracy_and_probability() -> None:
     found = compare_predictions(predictions(0.9, 0.2), predictions(0.7, 0.6))
     assert found == pytest.approx((0.5, 1.0, 0.4))
+
+
+def write_results(clone: Path, probability: float) -> None:
+    """Write what the stages leave in a clone."""
+    for path in (files.HISTORY_FILE, files.PREDICTIONS_FILE):
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+    EPOCHS.to_csv(clone / files.HISTORY_FILE, index=False)
+    (clone / files.PREDICTIONS_FILE).write_bytes(predictions(probability))
+
+
+def test_results_of_a_run_are_compared_with_those_of_a_clone(tmp_path: Path) -> None:
+    write_results(tmp_path, 0.9)
+    locked = {"path": "metrics/history.csv", "md5": md5(tmp_path / files.HISTORY_FILE)}
+    run = RUN._replace(
+        tags={"xla": "then", "keras": version("keras"), "mlflow.user": "alice"},
+        lock={"stages": {"train": {"outs": [locked]}}},
+        epochs=EPOCHS,
+        predictions=predictions(0.9),
+    )
+    same = reproduction.compare(run, tmp_path)
+    assert same.is_equal
+    assert list(same.machine) == ["xla"]
+    write_results(tmp_path, 0.8)
+    different = reproduction.compare(run, tmp_path)
+    assert [name for name, is_equal in different.equal.items() if not is_equal] == [
+        "data/evaluate/predictions.csv"
+    ]
+    write_results(tmp_path, 0.9)
+    (tmp_path / files.HISTORY_FILE).write_text(EPOCHS.assign(loss=0.1).to_csv(index=False))
+    different = reproduction.compare(run, tmp_path)
+    assert [name for name, is_equal in different.equal.items() if not is_equal] == [
+        "metrics/history.csv",
+        "metrics of each epoch",
+    ]
 
 
 def test_equal_results_are_said() -> None:
@@ -90,6 +127,16 @@ def with_digests(own: str) -> Record:
         {"path": "none.csv", "md5": md5(Path("none.csv"))},
     ]
     return RUN._replace(lock={"stages": {"fetch": {"deps": deps, "outs": []}}})
+
+
+def test_a_command_of_dvc_that_fails_is_named(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = CompletedProcess((), 255, stdout="", stderr="ERROR: configuration error\n")
+    monkeypatch.setattr(reproduction, "dvc", lambda *_: failed)
+    message = "cannot be run again: dvc cache dir: ERROR: configuration error"
+    with pytest.raises(UserError, match=message):
+        reproduction.write_dvc_config(in_tmp_path)
 
 
 def test_a_table_that_git_does_not_have_comes_from_the_folder(clone: Path) -> None:

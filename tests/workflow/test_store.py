@@ -406,7 +406,11 @@ def ui(handler: type[App], monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def test_pages_are_printed_if_the_ui_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with ui(OneRun, monkeypatch):
         lines = store.describe_pages("1", RUN_ID).splitlines()
-    assert lines == [f"  {store.run_url('1', RUN_ID)}", "All runs:", f"  {store.runs_url('1')}"]
+    assert lines == [
+        "To look at it, open",
+        f"  the run:  {store.run_url('1', RUN_ID)}",
+        f"  all runs: {store.runs_url('1')}",
+    ]
 
 
 @pytest.mark.usefixtures("in_tmp_path")
@@ -414,7 +418,7 @@ def test_pages_say_how_to_start_the_ui_if_nobody_is_there(monkeypatch: pytest.Mo
     monkeypatch.setattr(store, "UI_PORT", free_port())
     text = store.describe_pages("1", RUN_ID)
     assert store.run_url("1", RUN_ID) in text
-    assert text.endswith("\nStart `sentiment ui` to open them.")
+    assert text.startswith("To look at it, start `sentiment ui`, and open\n")
 
 
 @pytest.mark.usefixtures("in_tmp_path")
@@ -425,8 +429,8 @@ def test_pages_of_another_project_or_program_are_not_printed(
     with ui(handler, monkeypatch) as port:
         text = store.describe_pages("1", run_id)
     assert text == (
-        f"  Port {port} of this machine shows another project or program. To look at the run: "
-        f"sentiment ui --port {port + 1}"
+        f"To look at it: sentiment ui --port {port + 1} (port {port} shows another project or "
+        "program)"
     )
 
 
@@ -436,7 +440,9 @@ def test_pages_of_a_server_are_printed_without_a_look_at_this_machine(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     with ui(App, monkeypatch):
         text = store.describe_pages("1", RUN_ID)
-    assert text.startswith("  https://mlflow.example.org/#/experiments/1/runs/")
+    assert text.startswith(
+        "To look at it, open\n  the run:  https://mlflow.example.org/#/experiments/1/runs/"
+    )
 
 
 def test_database_on_another_disk_behind_a_link_is_the_store_of_the_project(

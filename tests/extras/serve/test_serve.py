@@ -20,7 +20,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from sentiment.prediction.explanation import explain
 from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
 from tests.conftest import Command, use_store
 from tests.project import MODEL, Project, free_port, wait_for, wait_until
@@ -127,7 +126,7 @@ def test_explanation_has_all_pieces_of_the_text_and_the_numbers_of_the_model(
     server: Server,
 ) -> None:
     explained = server.post("explain", {"text": REVIEW})
-    expected = explain(versions.load_model(FIRST), REVIEW)
+    expected = versions.load_model(FIRST).explain(REVIEW)
     assert explained["version"] == FIRST
     assert (explained["label"], explained["probability"]) == expected[:2]
     assert "".join(piece["text"] for piece in explained["pieces"]) == REVIEW

@@ -113,7 +113,7 @@ def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_optimizer_damps_the_steps_of_rare_features(optimizer: str) -> None:
-    assert new_model(**LINEAR, optimizer=optimizer).optimizer.epsilon == linear.ADAM_EPSILON
+    assert new_model(**LINEAR, optimizer=optimizer).optimizer.epsilon == linear.EPSILON
     assert new_model(optimizer=optimizer).optimizer.epsilon == 1e-7
 
 

@@ -83,7 +83,7 @@ def test_history_equals_stock_keras_and_each_epoch_is_reported() -> None:
     assert list(training.history) == ["epoch", *EPOCH_METRICS]
     assert training.history["epoch"].tolist() == reported == [1, 2]
     last = training.history.iloc[-1][[*EPOCH_METRICS]].to_dict()
-    assert training.metrics == {**last, "kept_epoch": 2}
+    assert training.metrics == {**last, "weights_epoch": 2}
 
 
 def test_balanced_class_weights_equal_keras() -> None:
@@ -122,7 +122,7 @@ def test_patience_stops_and_keeps_the_weights_of_the_best_epoch() -> None:
     losses = training.history["val_loss"].tolist()
     best = int(np.argmin(losses)) + 1
     assert len(losses) == best + STOPPED["patience"] < STOPPED["epochs"]
-    assert (training.kept_epoch, training.metrics["val_loss"]) == (best, min(losses))
+    assert (training.weights_epoch, training.metrics["val_loss"]) == (best, min(losses))
     assert validation_loss(training.model) == pytest.approx(min(losses), rel=1e-5)
 
 
@@ -142,8 +142,8 @@ def test_training_is_done_after_its_epochs_or_when_patience_ends() -> None:
 
 
 def test_kept_epoch_is_the_first_of_the_best_ones_or_the_last_without_patience() -> None:
-    assert with_losses(new_training(patience=2), 3, 1, 1, 2).kept_epoch == 2
-    assert with_losses(new_training(patience=0), 3, 1, 1, 2).kept_epoch == 4
+    assert with_losses(new_training(patience=2), 3, 1, 1, 2).weights_epoch == 2
+    assert with_losses(new_training(patience=0), 3, 1, 1, 2).weights_epoch == 4
 
 
 def test_training_that_diverges_is_refused() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sentiment.prediction import tokenizer
-from sentiment.prediction.explanation import explain, log_odds, prefix_predictions
+from sentiment.prediction.explanation import log_odds
 from sentiment.prediction.keras_classifier import KerasClassifier
 from sentiment.prediction.pyfunc_model import SentimentModel
 from sentiment.prediction.reviews import Layout
@@ -43,7 +43,7 @@ def served(served_once: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> Sent
 
 
 def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel) -> None:
-    explanation = explain(served, CONTENT)
+    explanation = served.explain(CONTENT)
     assert [CONTENT[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
     ranks = [tokenizer.encode(content, RANKS).ranks for content in (CONTENT, "a rare film rare")]
     label = LABELS.index(explanation.label)
@@ -55,7 +55,7 @@ def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel)
 
 
 def test_prefix_prediction_is_the_prediction_for_the_prefix(served: SentimentModel) -> None:
-    prefixes = prefix_predictions(served, CONTENT)
+    prefixes = served.predict_prefixes(CONTENT)
     words = [CONTENT[prefix.start : prefix.end] for prefix in prefixes]
     assert words == ["a", "FINE", "film", "rare"]
     cut = pd.DataFrame({"text": [CONTENT[: prefix.end] for prefix in prefixes]})
@@ -74,16 +74,16 @@ def test_truncated_words_have_no_attribution_and_the_last_prefix_is_the_text(
     starts: list[int],
 ) -> None:
     served.classifier.layout = replace(LAYOUT, padding=padding, truncating=truncating)
-    prefixes = prefix_predictions(served, LONG)
-    explanation = explain(served, LONG)
+    prefixes = served.predict_prefixes(LONG)
+    explanation = served.explain(LONG)
     assert [word.start for word in explanation.words] == starts
     assert [prefix.start for prefix in prefixes] == starts
     assert explanation.probability == prefixes[-1].probabilities[explanation.label]
 
 
 def test_text_without_known_words_has_no_attributions(served: SentimentModel) -> None:
-    explanation = explain(served, "unheard of")
-    assert (explanation.words, prefix_predictions(served, "unheard of")) == ([], [])
+    explanation = served.explain("unheard of")
+    assert (explanation.words, served.predict_prefixes("unheard of")) == ([], [])
     assert 0 < explanation.probability < 1
 
 
