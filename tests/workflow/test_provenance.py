@@ -132,7 +132,7 @@ def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: Project) 
     (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
     changes = provenance.uncommitted_changes()
     assert "+url = 'http://host'" in changes.diff
-    assert changes.missing == ["a password in a URL was taken out"]
+    assert changes.missing == ["a password or the query of a URL was taken out"]
 
 
 @pytest.mark.slow
@@ -160,5 +160,5 @@ def test_all_that_the_diff_lacks_is_in_one_tag(repository: Project) -> None:
     (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
     changes = provenance.uncommitted_changes()
     assert provenance.provenance_tags(changes)["git.diff"] == (
-        "not complete: a password in a URL was taken out; git does not track new.py"
+        "not complete: a password or the query of a URL was taken out; git does not track new.py"
     )
