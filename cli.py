@@ -17,7 +17,8 @@ import click
 
 from sentiment.errors import UserError
 from sentiment.params import FetchParams, Params
-from workflow.dvc_process import run_dvc
+from tracking.store import UI_PORT
+from workflow.commands import git, run_dvc
 from workflow.loopback import LOOPBACK, check_port_is_free
 from workflow.params_file import (
     PARAMS_FILE,
@@ -25,9 +26,7 @@ from workflow.params_file import (
     load_params,
     update_params_file,
 )
-from workflow.provenance import git
 from workflow.stage import describe_error, quiet_libraries
-from workflow.store import UI_PORT
 
 EXTRAS = Path(__file__).parent / "extras"
 RUN_CACHE = Path(".dvc", "cache", "runs")
@@ -80,7 +79,8 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     DVC removes anything. If IMDB cannot be downloaded, the
     synthetic dataset takes its place. Afterwards, everything that MLflow lacks is logged.
     """
-    from workflow import baseline, own_table, publish
+    from tracking import publish, store
+    from workflow import baseline, own_table
 
     params = load_params()
     is_dry = "--dry" in dvc_options
@@ -96,10 +96,10 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     except (UserError, OSError) as error:  # DVC may have run only the first stages
         click.echo(f"Not logged to MLflow: {describe_error(error, '`sentiment sync`')}", err=True)
     else:
-        click.echo(run.describe())
-        other_machine = baseline.describe_other_machine()
-        if other_machine:
-            click.echo(other_machine)
+        click.echo(run.describe(store.ui_has_run(run.run_id)))
+        accuracies = baseline.accuracies_on_two_machines()
+        if accuracies:
+            click.echo(baseline.describe_other_machine(*accuracies))
         for advice in own_table.tracking_advice(params.fetch):
             click.echo(advice)
         changed = own_table.changed_files(params.fetch)
@@ -152,7 +152,7 @@ def use_synthetic_dataset_if_imdb_is_unavailable(params: Params, is_forced: bool
     try:
         imdb.fetch_files()
     except imdb.ImdbUnavailableError as error:
-        run_dvc("checkout", "--quiet", str(files.FETCH))  # if an earlier run fetched it
+        run_dvc("checkout", "--quiet", str(files.FETCH_FOLDER))  # if an earlier run fetched it
         if has_imdb() and is_forced:
             raise UserError(
                 f"{error}\nWithout IMDB, force a single stage, such as: sentiment repro --force "
@@ -174,7 +174,7 @@ def has_imdb() -> bool:
     from workflow import files
 
     try:
-        return files.read_inputs(files.FETCH, files.FetchInputs).fetch.dataset == "imdb"
+        return files.read_inputs(files.FETCH_FOLDER, files.FetchInputs).fetch.dataset == "imdb"
     except UserError:
         return False
 
@@ -194,7 +194,7 @@ def remove_empty_cache_entries() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True)
 def ui(port: int) -> None:
     """Serve MLflow's UI, and print the link to the runs."""
-    from workflow import registry, store
+    from tracking import registry, store
 
     experiment_id = registry.connect_experiment(load_params().fetch.name)
     uri = store.tracking_uri()
@@ -218,9 +218,10 @@ def sync() -> None:
     Run it after the store was unreachable, after `dvc pull` or `dvc exp apply`, or if somebody
     deleted artifacts or versions in MLflow.
     """
-    from workflow import publish
+    from tracking import publish, store
 
-    click.echo(publish.sync(load_params().promote.alpha).describe())
+    run = publish.sync(load_params().promote.alpha)
+    click.echo(run.describe(store.ui_has_run(run.run_id)))
 
 
 @main.command()
@@ -236,7 +237,7 @@ def reproduce(run_id: str | None) -> None:
     import signal
     import tempfile
 
-    from workflow import record, reproduction, store
+    from tracking import record, reproduction, store
 
     store.connect_to_read()
     recorded = record.read_record(run_id or record.find_own_run())
@@ -258,7 +259,8 @@ def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
     A preset is a file presets/NAME.yaml. All other params of pad and train get their defaults, so
     that two presets never mix. `default` restores all defaults.
     """
-    from workflow import presets, record, store
+    from tracking import record, store
+    from workflow import presets
 
     if (name is None) == (run_id is None) or (run_id and with_dataset):
         raise click.UsageError("Give the name of a preset or --run RUN, not both.")
@@ -319,7 +321,7 @@ def dataset(
 @click.option("--model", "model_uri", help="A version such as models:/imdb-sentiment/1.")
 def predict(text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT, and show the words that matter."""
-    from workflow import store, versions
+    from tracking import store, versions
 
     if not text.strip():
         raise click.UsageError("There is no text.")
@@ -339,7 +341,7 @@ def predict(text: str, model_uri: str | None) -> None:
 @click.argument("run_id", metavar="RUN")
 def promote(run_id: str) -> None:
     """Make the model of a RUN the champion, whatever was decided."""
-    from workflow import champion, registry, store
+    from tracking import champion, registry, store
 
     if not registry.RUN_ID.fullmatch(run_id):
         raise click.BadParameter(f"{run_id} is not the id of a run. `sentiment ui` shows the ids.")

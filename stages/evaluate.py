@@ -26,18 +26,25 @@ from sentiment.evaluation.gradients import NO_GRADIENTS, measure_gradients
 from sentiment.network.model import build_seeded_model
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
 from sentiment.prediction.reviews import Reviews
+from tracking.publish import publish_or_explain
 from workflow import files
-from workflow.files import EVALUATE, FETCH, PAD, TRAIN, EvaluateInputs, TrainInputs
+from workflow.files import (
+    EVALUATE_FOLDER,
+    FETCH_FOLDER,
+    PAD_FOLDER,
+    TRAIN_FOLDER,
+    EvaluateInputs,
+    TrainInputs,
+)
 from workflow.params_file import load_params
 from workflow.provenance import training_name
-from workflow.publish import publish_or_explain
 from workflow.stage import SignalFlag
 
 if TYPE_CHECKING:
     import keras
 
 COMPARED_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
-TABLES_FOR_DVC = ("predictions", "mistakes", "labels")  # large, private or not for DVC's plots
+TABLES_IN_DATA = ("predictions", "mistakes", "labels")  # large, private or not for DVC's plots
 
 
 def text_lookup(reviews: Reviews) -> TextLookup:
@@ -51,7 +58,7 @@ def write_table(table: pd.DataFrame, name: str) -> Path:
     """Write a table as CSV, and return its path."""
     if "text" in table:
         table = table.assign(text=files.guard_formulas(table["text"]))
-    folder = EVALUATE if name in TABLES_FOR_DVC else files.METRICS_FOLDER
+    folder = EVALUATE_FOLDER if name in TABLES_IN_DATA else files.METRICS_FOLDER
     # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL
     path = folder / f"{name}.csv"
@@ -78,19 +85,19 @@ def gradients_before_and_after(
 def main(_: SignalFlag) -> None:
     all_params = load_params()
     params = all_params.evaluate
-    files.check_folders(FETCH, PAD, TRAIN)
-    train_inputs = files.read_inputs(TRAIN, TrainInputs)
-    x = files.read_array(PAD / "x_test.npy")
-    y = files.read_array(PAD / "y_test.npy")
-    reviews = files.read_reviews(FETCH, "test")
+    files.check_folders(FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER)
+    train_inputs = files.read_inputs(TRAIN_FOLDER, TrainInputs)
+    x = files.read_array(PAD_FOLDER / "x_test.npy")
+    y = files.read_array(PAD_FOLDER / "y_test.npy")
+    reviews = files.read_reviews(FETCH_FOLDER, "test")
     model = load_keras_model(files.MODEL_FILE)
 
     described = reviews_table(
         reviews,
-        words_dropped=files.read_array(FETCH / "test_dropped.npy"),
+        words_dropped=files.read_array(FETCH_FOLDER / "test_dropped.npy"),
         layout=train_inputs.pad.layout,
-        order=files.read_array(PAD / "test_order.npy"),
-        seen=files.read_array(PAD / "test_seen.npy"),
+        order=files.read_array(PAD_FOLDER / "test_order.npy"),
+        seen=files.read_array(PAD_FOLDER / "test_seen.npy"),
     )
     probabilities = BatchPredictor(model)(x)
     predictions = predictions_table(
@@ -103,16 +110,18 @@ def main(_: SignalFlag) -> None:
     results = results.join(evaluate_training(pd.read_csv(files.HISTORY_FILE), name))
     results = results.join(evaluate_gradients(gradients, name))
 
-    folder = files.new_folder(EVALUATE)
+    folder = files.new_folder(EVALUATE_FOLDER)
     written = [write_table(table, table_name) for table_name, table in results.tables.items()]
     for plot_name, plot in results.plots.items():
         plot.savefig(folder / f"{plot_name}.png")
     files.write_json(folder / files.METRICS_NAME, results.metrics)
-    written.append(files.write_compared_metrics(EVALUATE.name, results.metrics, COMPARED_METRICS))
+    written.append(
+        files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_METRICS)
+    )
     files.write_inputs(
         folder,
         EvaluateInputs(**dict(train_inputs), evaluate=params),
-        made_from=[FETCH, PAD, TRAIN],
+        made_from=[FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER],
         metrics=[path for path in written if path.parent == files.METRICS_FOLDER],
     )
     publish_or_explain(all_params.promote.alpha)

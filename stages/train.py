@@ -14,9 +14,10 @@ from sentiment.network.batches import train_validation_split
 from sentiment.network.model import save_model
 from sentiment.network.training import Training
 from sentiment.params import changed_but_unread
-from workflow import files, runs
+from tracking import runs
+from workflow import files
 from workflow.checkpoint import exclusive_checkpoint
-from workflow.files import PAD, TRAIN, PadInputs, TrainInputs
+from workflow.files import PAD_FOLDER, TRAIN_FOLDER, PadInputs, TrainInputs
 from workflow.params_file import load_params
 from workflow.stage import SignalFlag
 from workflow.training_key import training_keys
@@ -28,7 +29,7 @@ COMPARED_METRICS = ("accuracy", "val_accuracy")
 
 def write_epochs(training: Training) -> list[Path]:
     """Write the files in `metrics/` with the epochs so far, and return their paths."""
-    compared = files.write_compared_metrics(TRAIN.name, training.metrics, COMPARED_METRICS)
+    compared = files.write_compared_metrics(TRAIN_FOLDER.name, training.metrics, COMPARED_METRICS)
     training.history.to_csv(files.HISTORY_FILE, index=False)
     return [files.HISTORY_FILE, compared]
 
@@ -50,10 +51,10 @@ def main(flag: SignalFlag) -> None:
     unread = changed_but_unread(params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
-    files.check_folders(PAD)
-    pad_inputs = files.read_inputs(PAD, PadInputs)
-    x = files.read_array(PAD / "x_train.npy")
-    y = files.read_array(PAD / "y_train.npy")
+    files.check_folders(PAD_FOLDER)
+    pad_inputs = files.read_inputs(PAD_FOLDER, PadInputs)
+    x = files.read_array(PAD_FOLDER / "x_train.npy")
+    y = files.read_array(PAD_FOLDER / "y_train.npy")
     train_split, val_split = train_validation_split(x, y, params.validation_split)
     keys = training_keys(params)
     inputs = TrainInputs(**dict(pad_inputs), train=params, **keys._asdict())
@@ -77,8 +78,10 @@ def main(flag: SignalFlag) -> None:
             note = describe_few_steps(training)
             if note:
                 print(note, flush=True)
-            folder = files.new_folder(TRAIN)
+            folder = files.new_folder(TRAIN_FOLDER)
             save_model(training.model, files.MODEL_FILE)
             files.write_json(folder / files.METRICS_NAME, training.metrics)
-            files.write_inputs(folder, inputs, made_from=[PAD], metrics=write_epochs(training))
+            files.write_inputs(
+                folder, inputs, made_from=[PAD_FOLDER], metrics=write_epochs(training)
+            )
             checkpoint.write_journal(journal.model_copy(update={"epochs": training.epochs}))

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from sentiment.params import Params
-from tests.project import MODEL, ROOT, SMALL, Project, merge_changes
-from workflow.params_file import parse_params
+from tests.project import MODEL, ROOT, SMALL, Project
+from workflow.params_file import merge_params, parse_params
 from workflow.stage import quiet_libraries
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def limited_requests() -> None:
 @pytest.fixture
 def small_params() -> Params:
     """Return params with which every stage takes seconds."""
-    return parse_params(merge_changes(Params().model_dump(), SMALL), "params.yaml")
+    return parse_params(merge_params(Params().model_dump(), SMALL), "params.yaml")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with the experiment of IMDB. To make one takes seconds."""
-    from workflow import registry, store
+    from tracking import registry, store
 
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
@@ -83,18 +83,18 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def empty_store(in_tmp_path: Path, empty_store_once: Path) -> Path:
     """Make a folder with a store without runs and versions the working directory."""
-    from workflow import registry
+    from tracking import registry
 
     shutil.copy2(empty_store_once, in_tmp_path)
     registry.connect_experiment("imdb")
     return in_tmp_path
 
 
-Sharer = Callable[..., Project]
+MakeProject = Callable[..., Project]
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharer:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
     """Create a project once for all processes that run these tests. Tests must not change it."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -119,7 +119,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharer:
 def copy_project_files(project: Project) -> None:
     """Copy the files that commands need into a fresh repository, with small params."""
     names = ["cli.py", "params.yaml", "dvc.yaml", "data", ".dvc", ".gitignore", ".dvcignore"]
-    names += ["extras", "presets", "sentiment", "stages", "workflow"]
+    names += ["extras", "presets", "sentiment", "stages", "tracking", "workflow"]
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *names],
         cwd=ROOT,
@@ -169,13 +169,13 @@ def use_store(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture(scope="session")
-def clone(shared: Sharer) -> Project:
+def clone(shared: MakeProject) -> Project:
     """Return a new repository with the project's files and small params. Nothing was run in it."""
     return shared("clone", copy_project_files)
 
 
 @pytest.fixture(scope="session")
-def finished_once(clone: Project, shared: Sharer) -> Project:
+def finished_once(clone: Project, shared: MakeProject) -> Project:
     """Return a clone after all stages."""
     return shared("finished", run_stages, clone.path)
 

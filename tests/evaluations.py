@@ -9,10 +9,11 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from sentiment.params import EvaluateParams, FetchParams, PadParams, TrainParams
-from workflow import champion, files, registry
+from tracking import champion, registry
+from tracking.models import TEXT_MODEL
+from tracking.versions import Evaluation
+from workflow import files
 from workflow.files import EvaluateInputs
-from workflow.models import TEXT_MODEL
-from workflow.versions import Evaluation
 
 INPUTS = EvaluateInputs(
     fetch=FetchParams(),
@@ -56,7 +57,7 @@ def evaluation(correct: int, **inputs: Any) -> Evaluation[EvaluateInputs]:
 
 def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
     """Log a run that has an evaluation and a model without files, and register the model."""
-    folder = files.new_folder(files.EVALUATE)
+    folder = files.new_folder(files.EVALUATE_FOLDER)
     evaluated.predictions.to_csv(files.PREDICTIONS_FILE, index=False)
     files.write_inputs(folder, evaluated.inputs)
     with mlflow.start_run() as run:

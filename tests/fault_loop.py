@@ -52,7 +52,7 @@ IMPORTED = (
     "sentiment.evaluation.metrics",
     "sentiment.prediction.keras_classifier",
     "sentiment.prediction.pyfunc_model",
-    "workflow.publish",
+    "tracking.publish",
 )
 CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE")  # statements that change a database
 
@@ -118,14 +118,14 @@ def prepare_promotion(project: Project) -> None:
 
 def sync() -> None:
     """Publish the files of the working directory."""
-    from workflow import publish
+    from tracking import publish
 
     publish.sync(ALPHA)
 
 
 def promote() -> None:
     """Promote the newest run."""
-    from workflow import champion, registry, store
+    from tracking import champion, registry, store
 
     with store.store_errors():
         registry.connect_experiment("synthetic")
@@ -207,7 +207,7 @@ def act_with_fault(scenario: Scenario, project: Project, number: int, fault: str
 
 def check_whole(project: Project, expected_runs: int) -> None:
     """Publish twice, and check that everything is there, once."""
-    from workflow import publish
+    from tracking import publish
 
     enter(project)
     published = publish.sync(ALPHA)

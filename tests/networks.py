@@ -10,7 +10,8 @@ from sentiment.network.model import build_model, compile_model
 from sentiment.network.training import Training
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
-from tests.project import SMALL, merge_changes
+from tests.project import SMALL
+from workflow.params_file import merge_params
 
 if TYPE_CHECKING:
     import keras
@@ -25,8 +26,8 @@ LINEAR: dict[str, Any] = {
 
 def train_params(**changes: Any) -> TrainParams:
     """Return params of a small network."""
-    document = merge_changes(TrainParams().model_dump(), SMALL["train"])
-    return TrainParams.model_validate(merge_changes(document, changes))
+    document = merge_params(TrainParams().model_dump(), SMALL["train"])
+    return TrainParams.model_validate(merge_params(document, changes))
 
 
 def pad_params(num_words: int = WORDS, max_length: int = LENGTH) -> PadParams:

@@ -14,6 +14,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from workflow.params_file import merge_params
+
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
     # 256 to learn from, 64 to validate: with full batches alone fewer graphs are compiled
@@ -24,20 +26,11 @@ SMALL: dict[str, Any] = {
 MODEL = "synthetic-sentiment"  # registered model of the synthetic dataset
 
 
-def merge_changes(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `document` with changes, which may be nested."""
-    result = dict(document)
-    for key, value in changes.items():
-        is_nested = isinstance(value, Mapping) and isinstance(result.get(key), dict)
-        result[key] = merge_changes(result[key], value) if is_nested else value
-    return result
-
-
-def change_params(path: Path, changes: Mapping[str, Any]) -> None:
+def change_params(path: Path, changes: dict[str, Any]) -> None:
     """Change values of a params file as a user would, by editing it."""
     yaml = YAML()
     document = yaml.load(path)
-    yaml.dump(merge_changes(document, changes), path)
+    yaml.dump(merge_params(document, changes), path)
 
 
 def free_port() -> int:

@@ -17,7 +17,8 @@ from sentiment.data import imdb
 from sentiment.params import FetchParams, Params
 from tests.conftest import Command, runs
 from tests.project import ROOT
-from workflow import baseline, files, publish, record, reproduction, store
+from tracking import publish, record, reproduction, store
+from workflow import baseline, files
 from workflow.params_file import load_params, update_params_file
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
@@ -243,7 +244,7 @@ def test_a_missing_table_is_named_before_dvc_is_called(sentiment: Command) -> No
 def write_fetched(fetch: FetchParams) -> None:
     """Write a folder `data/fetch` without reviews."""
     inputs = files.FetchInputs(fetch=fetch.used(), labels=["bad", "good"], test_set="0123")
-    files.write_inputs(files.new_folder(files.FETCH), inputs)
+    files.write_inputs(files.new_folder(files.FETCH_FOLDER), inputs)
 
 
 @pytest.fixture
@@ -452,7 +453,7 @@ def test_a_run_of_the_pipeline_ends_with_its_result_its_pages_and_what_to_commit
     sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
-    monkeypatch.setattr(baseline, "describe_other_machine", lambda: "The last commit has others.")
+    monkeypatch.setattr(baseline, "accuracies_on_two_machines", lambda: (0.8465, 0.8556))
     lines = sentiment("repro").splitlines()
     (run,) = runs()
     accuracy = run.data.metrics["test_accuracy"]
@@ -461,7 +462,7 @@ def test_a_run_of_the_pipeline_ends_with_its_result_its_pages_and_what_to_commit
         "To look at it, start `sentiment ui`, and open",
         f"  the run:  {store.run_url(run.info.experiment_id, run.info.run_id)}",
         f"  all runs: {store.runs_url(run.info.experiment_id)}",
-        "The last commit has others.",
+        baseline.describe_other_machine(0.8465, 0.8556),
         "To keep it: git add params.yaml dvc.lock metrics, then git commit",
         cli.SYNTHETIC_NOTE,
     ]

@@ -62,17 +62,6 @@ def test_commands_and_targets_on_a_page_exist(page: Path) -> None:
     assert commands(page, "make") <= targets
 
 
-def test_the_tree_names_each_module_of_the_core_once() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = re.findall(r"^ {4}([a-z_/]+\.py) ", text, re.MULTILINE)
-    modules = [
-        str(path.relative_to(ROOT))
-        for path in tracked_files("cli.py", "stages/*.py", "sentiment/*.py", "workflow/*.py")
-        if path.name != "__init__.py"
-    ]
-    assert sorted(named) == sorted(modules)
-
-
 def test_every_package_that_is_named_is_locked_with_a_digest() -> None:
     lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     locked = set(re.findall(r"^([a-z0-9._-]+)==\S+ (?:;[^\\]*)?\\$", lock, re.MULTILINE))

@@ -7,14 +7,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from workflow import files
+from workflow.commands import git
 from workflow.params_file import read_yaml
-from workflow.provenance import git
 
 
-def describe_other_machine() -> str | None:
-    """Return why HEAD's metrics cannot be compared with the present ones, or None if they can.
+def accuracies_on_two_machines() -> tuple[float, float] | None:
+    """Return the test accuracies of the last commit and of now, if another machine made the former.
 
-    They cannot if HEAD has the same training, but with other metrics.
+    None: the last commit has another training, or the same result.
     """
     committed = git("show", f"HEAD:./{files.DVC_LOCK}")
     metrics = git("show", f"HEAD:./{files.COMPARED_TEST_METRICS_FILE}")
@@ -25,17 +25,27 @@ def describe_other_machine() -> str | None:
     except YAMLError:  # committed with conflict markers
         return None
     after = read_yaml(files.DVC_LOCK)["stages"].get("train")
-    if not before or not after or not is_other_machine(before, after):
+    if not before or not after or not has_other_history(before, after):
         return None
     there = json.loads(metrics)["test_accuracy"]
     here = files.read_json(files.COMPARED_TEST_METRICS_FILE)["test_accuracy"]
+    return there, here
+
+
+def describe_other_machine(there: float, here: float) -> str:
+    """Return why the result should be committed before a param is changed.
+
+    Args:
+        there: the test accuracy of the last commit.
+        here: the test accuracy of the same training here.
+    """
     return (
         f"The last commit has the result of another machine: {there:.4f} there, {here:.4f} here. "
         "Commit yours before you change a param, because DVC compares with the last commit."
     )
 
 
-def is_other_machine(before: dict[str, Any], after: dict[str, Any]) -> bool:
+def has_other_history(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Return whether two entries of dvc.lock are of the same training with other epochs.
 
     `data/train` is not compared, because it names the machine.

@@ -29,10 +29,10 @@ from workflow import files
 if TYPE_CHECKING:
     from sentiment.network.training import State
 
-FOLDER = ".checkpoint"
+CHECKPOINTS_FOLDER = ".checkpoint"
 STATE_FILE = "state.npz"
 LOCK_FILE = "lock"
-TRAINING = "training"  # the journal of a training without an evaluation
+TRAINING_JOURNAL = "training"  # the journal of a training without an evaluation
 STATE_ID = "training_id"  # in the state: the journal that it belongs to
 STALE_AFTER_DAYS = 365
 WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to exit
@@ -73,12 +73,12 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read_journal(self, name: str = TRAINING) -> Journal | None:
+    def read_journal(self, name: str = TRAINING_JOURNAL) -> Journal | None:
         """Return a journal, or None if there is none."""
         content = _read_checked(self.folder / f"{name}.json")
         return None if content is None else Journal.model_validate_json(content)
 
-    def write_journal(self, journal: Journal, name: str = TRAINING) -> None:
+    def write_journal(self, journal: Journal, name: str = TRAINING_JOURNAL) -> None:
         """Write a journal in place of an earlier one."""
         _write_checked(self.folder / f"{name}.json", journal.model_dump_json().encode())
 
@@ -86,7 +86,7 @@ class Checkpoint:
         """Give the journal of a training that has ended to the first evaluation that is logged.
 
         Args:
-            evaluation: see `workflow.publish.evaluation_digest`.
+            evaluation: see `tracking.publish.evaluation_digest`.
 
         Returns:
             The journal of the run that has the evaluation, or will have it.
@@ -96,7 +96,7 @@ class Checkpoint:
             earlier = self.read_journal(evaluation)
             if earlier is not None:  # of a forced training's run before, which may still be RUNNING
                 self.write_journal(earlier, earlier.training_id)
-            (self.folder / f"{TRAINING}.json").replace(self.folder / f"{evaluation}.json")
+            (self.folder / f"{TRAINING_JOURNAL}.json").replace(self.folder / f"{evaluation}.json")
         return self.read_journal(evaluation)
 
     def journals(self) -> list[Journal]:
@@ -117,7 +117,7 @@ class Checkpoint:
             return journal, None
         content = _read_checked(path)
         if content is None:
-            (self.folder / f"{TRAINING}.json").unlink()
+            (self.folder / f"{TRAINING_JOURNAL}.json").unlink()
             return None, None
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             state = dict(arrays)
@@ -168,7 +168,7 @@ def exclusive_checkpoint(key: str, wait_seconds: float = WAIT_SECONDS) -> Iterat
     Raises:
         AlreadyRunningError: another process has it.
     """
-    folder = files.root() / FOLDER / key
+    folder = files.root() / CHECKPOINTS_FOLDER / key
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_FILE)
     try:
@@ -186,7 +186,7 @@ def exclusive_checkpoint(key: str, wait_seconds: float = WAIT_SECONDS) -> Iterat
 
 def unused_checkpoints() -> Iterator[Checkpoint]:
     """Yield each checkpoint that no process uses. None can use it until the next one is yielded."""
-    for folder in (files.root() / FOLDER).glob("*/"):
+    for folder in (files.root() / CHECKPOINTS_FOLDER).glob("*/"):
         try:
             with FileLock(folder / LOCK_FILE).acquire(timeout=0):
                 yield Checkpoint(folder)

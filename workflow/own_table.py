@@ -7,7 +7,7 @@ from pathlib import Path
 from sentiment.network.batches import count_steps
 from sentiment.params import FetchParams, TrainParams
 from workflow import files
-from workflow.provenance import git
+from workflow.commands import git
 
 STEPS_FOR_A_NETWORK = 1000  # with fewer, a linear model is the better start
 
@@ -40,13 +40,13 @@ def is_tracked(table: Path) -> bool:
     """Return whether DVC or git tracks a table, or all files of a folder."""
     if find_pointer(table) is not None:
         return True
-    listed = git("ls-files", "--", literal(table))
-    return bool(listed) and not git("ls-files", "--others", "--", literal(table))
+    listed = git("ls-files", "--", git_pathspec(table))
+    return bool(listed) and not git("ls-files", "--others", "--", git_pathspec(table))
 
 
-def literal(path: Path) -> str:
+def git_pathspec(path: Path) -> str:
     """Return the pattern by which git finds this path alone."""
-    return f":(literal){path}"
+    return f":(git_pathspec){path}"
 
 
 def tracking_advice(fetch: FetchParams) -> list[str]:
@@ -72,7 +72,7 @@ def changed_files(fetch: FetchParams) -> list[str]:
     return [
         path.as_posix()
         for path in dict.fromkeys(to_commit)
-        if git("status", "--porcelain", "--", literal(path))
+        if git("status", "--porcelain", "--", git_pathspec(path))
     ]
 
 

@@ -1,7 +1,7 @@
 """Where a run comes from: commit, uncommitted changes, experiment, machine; and its name."""
 
 import os
-import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from sentiment.errors import redact
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
 from sentiment.prediction.backend import XLA_FLAGS, usable_cores
-from workflow import presets
+from workflow.commands import git
+from workflow.presets import Preset
 from workflow.training_key import PACKAGES, processor_name
 
 SEPARATOR = " · "  # joins the parts of a run's name
@@ -23,7 +24,7 @@ BRANCH = "mlflow.source.git.branch"
 PROCESSOR = "processor"
 THREADS = "threads"
 XLA = "xla"
-EXPERIMENT = "dvc.experiment"
+DVC_EXPERIMENT_TAG = "dvc.experiment"
 DIFF_TAG = "git.diff"  # says what the diff lacks
 MAX_DIFF_BYTES = 2**20
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
@@ -48,11 +49,22 @@ class UncommittedChanges(NamedTuple):
 
 
 def uncommitted_changes() -> UncommittedChanges:
-    """Return the changes of code and params since the last commit."""
+    """Ask git for the changes of code and params since the last commit."""
     # `git apply` needs the default prefixes, which a user may have configured away.
     prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
     changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
+    untracked = git("ls-files", "--others", "--exclude-standard", "--", *DIFFED_PATHS).splitlines()
+    return describe_changes(changes, untracked)
+
+
+def describe_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
+    """Take passwords out of a diff, limit its size, and say what it lacks.
+
+    Args:
+        changes: the diff.
+        untracked: the files of code and params that git does not track.
+    """
     diff = redact(changes)
     missing = []
     if diff != changes:
@@ -61,7 +73,6 @@ def uncommitted_changes() -> UncommittedChanges:
         kept = diff.encode()[:MAX_DIFF_BYTES].decode(errors="ignore")
         diff = f"{kept}\n[cut after {MAX_DIFF_BYTES:,} bytes]"
         missing.append(f"it is cut after {MAX_DIFF_BYTES:,} bytes")
-    untracked = git("ls-files", "--others", "--exclude-standard", "--", *DIFFED_PATHS).splitlines()
     if untracked:
         missing.append(f"git does not track {', '.join(untracked)}")
     return UncommittedChanges(diff, missing)
@@ -78,7 +89,7 @@ def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
         tags[DIFF_TAG] = f"not complete: {'; '.join(changes.missing)}"
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment:
-        tags[EXPERIMENT] = experiment
+        tags[DVC_EXPERIMENT_TAG] = experiment
         tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return tags
 
@@ -91,15 +102,6 @@ def machine_tags() -> dict[str, str]:
         XLA: os.environ.get("XLA_FLAGS", XLA_FLAGS),
         **{package: version(package) for package in PACKAGES},
     }
-
-
-def git(*arguments: str) -> str:
-    """Return the output of a git command, or "" if there is no git or no repository."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.decode(errors="replace").rstrip("\n")
 
 
 def model_name(train: TrainParams) -> str:
@@ -138,12 +140,15 @@ def added_texts_name(fetch: FetchParams) -> str:
     return f"+{PurePath(fetch.added_texts).name}"
 
 
-def run_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return the name of a run: its preset, if its params are those of a preset but for the seed.
+def run_name(preset: Preset | None, fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
+    """Return the name of a run.
 
-    Otherwise, see `training_name`.
+    Args:
+        preset: the preset whose params it has, except for the seed. None: see `training_name`.
+        fetch: the section `fetch`.
+        pad: the section `pad`.
+        train: the section `train`.
     """
-    preset = presets.find_preset(pad, train)
     if preset is None:
         return training_name(fetch, pad, train)
     parts = [added_texts_name(fetch)] if fetch.adds_texts else []

@@ -111,7 +111,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name, value in MLFLOW_HTTP_LIMITS.items():
         os.environ.setdefault(name, value)
-    # MLflow prints tracebacks of errors that `workflow.store.store_errors` turns into messages.
+    # MLflow prints tracebacks of errors that `tracking.store.store_errors` turns into messages.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
 

@@ -1,4 +1,4 @@
-"""Digests that identify a training: one of everything that its bits depend on, and one of less."""
+"""The key of a training, and its key without seed and machine."""
 
 import hashlib
 import json
@@ -51,6 +51,19 @@ def training_keys(params: TrainParams) -> TrainingKeys:
         "gpus": len(tf.config.list_physical_devices("GPU")),
         "xla": os.environ["XLA_FLAGS"],
     }
+    return make_keys(params, digests, machine)
+
+
+def make_keys(
+    params: TrainParams, digests: dict[str, str], machine: dict[str, Any]
+) -> TrainingKeys:
+    """Return the keys of a training.
+
+    Args:
+        params: its params.
+        digests: the digest of each file that it depends on, by its path.
+        machine: whatever else its bits depend on.
+    """
     used = flatten_used(FetchParams(), PadParams(), params)
     repeated = {name: used[name] for name in used if name.startswith("train.")}
     del repeated["train.seed"]

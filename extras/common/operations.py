@@ -28,7 +28,7 @@ def connect_operations() -> str:
     Raises:
         StoreError: the store cannot be used.
     """
-    from workflow import registry, store
+    from tracking import registry, store
     from workflow.params_file import load_params
 
     name = registry.registered_name(load_params().fetch.name)
@@ -45,7 +45,7 @@ def connect_to_version(model_uri: str | None) -> "ModelVersion":
         StoreError: the store cannot be used.
         UserError: there is no such version.
     """
-    from workflow import store, versions
+    from tracking import store, versions
     from workflow.params_file import load_params
 
     store.connect_to_read()
@@ -70,7 +70,7 @@ def operation_run(
     import mlflow
     from mlflow.entities import LoggedModelInput
 
-    from workflow import store, versions
+    from tracking import store, versions
 
     connect_operations()
     model_id = str(version.source).removeprefix("models:/")

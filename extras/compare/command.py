@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sentiment.errors import UserError
-from workflow import registry, store, versions
+from tracking import registry, store, versions
 from workflow.params_file import load_params
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find_evaluated_runs(name: str) -> "list[Run]":
     """
     import mlflow
 
-    from workflow.publish import EVALUATION
+    from tracking.publish import EVALUATION
 
     experiment = mlflow.get_experiment_by_name(name)
     runs: list[Run] = []

@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
-from workflow.provenance import EXPERIMENT, SEPARATOR
-from workflow.runs import REPETITION_KEY
+from tracking.runs import REPETITION_KEY
+from workflow.provenance import DVC_EXPERIMENT_TAG, SEPARATOR
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -37,6 +37,6 @@ def group_runs(runs: "Iterable[Run]") -> "dict[Hashable, list[Run]]":
 
 def group_name(run: "Run") -> str:
     """Return the name of a run without its seed and its DVC experiment."""
-    own = {f"seed {run.data.params.get(SEED)}", run.data.tags.get(EXPERIMENT)}
+    own = {f"seed {run.data.params.get(SEED)}", run.data.tags.get(DVC_EXPERIMENT_TAG)}
     parts = str(run.info.run_name).split(SEPARATOR)
     return SEPARATOR.join(part for part in parts if part not in own)

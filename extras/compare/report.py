@@ -7,11 +7,16 @@ import numpy as np
 import pandas as pd
 
 from extras.compare.groups import MACHINE, SEED, group_name, identity
-from extras.compare.statistics import Difference, compare_models, compare_seeds, mean_interval
+from extras.compare.statistics import (
+    AccuracyDifference,
+    compare_models,
+    compare_seeds,
+    mean_interval,
+)
 from sentiment.evaluation.metrics import CONFIDENCE
-from workflow.promotion import is_correct
+from tracking.promotion import is_correct
+from tracking.runs import TEST_SET
 from workflow.provenance import COMMIT
-from workflow.runs import TEST_SET
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -119,7 +124,7 @@ def describe_seeds(a: "Run", b: "Run", groups: "Mapping[Hashable, Sequence[Run]]
     )
 
 
-def describe_difference(difference: Difference, of: str, test: str) -> str:
+def describe_difference(difference: AccuracyDifference, of: str, test: str) -> str:
     """Say whether B is more accurate than A, and no more than the p-value allows.
 
     Args:
@@ -139,7 +144,7 @@ def describe_difference(difference: Difference, of: str, test: str) -> str:
 
 def describe_changes(a: "Run", b: "Run") -> str:
     """Write a table of params, commit and machine, if they differ."""
-    table = pd.DataFrame({"A": facts(a), "B": facts(b)}).fillna(ABSENT)
+    table = pd.DataFrame({"A": params_and_machine(a), "B": params_and_machine(b)}).fillna(ABSENT)
     table = table[table["A"] != table["B"]].sort_index()
     parts = []
     if len(table):
@@ -149,7 +154,7 @@ def describe_changes(a: "Run", b: "Run") -> str:
     return "\n\n".join(parts)
 
 
-def facts(run: "Run") -> dict[str, str]:
+def params_and_machine(run: "Run") -> dict[str, str]:
     """Return the params, the commit and the machine of a run."""
     tags = run.data.tags
     machine = {name: tags[name] for name in MACHINE if name in tags}

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sentiment.evaluation.metrics import CONFIDENCE, Interval
-from workflow.promotion import count_discordant_pairs, mcnemar_p_value
+from tracking.promotion import count_discordant_pairs, mcnemar_p_value
 
 
-class Difference(NamedTuple):
+class AccuracyDifference(NamedTuple):
     """The difference of two accuracies.
 
     Attributes:
@@ -25,7 +25,7 @@ class Difference(NamedTuple):
     p_value: float
 
 
-def compare_models(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Difference:
+def compare_models(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> AccuracyDifference:
     """Compare two models by McNemar's exact test.
 
     Given their number, the discordant pairs that only B gets right have a binomial distribution.
@@ -43,13 +43,13 @@ def compare_models(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Difference:
     discordant = pairs.only_first + pairs.only_second
     value = (pairs.only_second - pairs.only_first) / len(a)
     if not discordant:
-        return Difference(value, Interval(0.0, 0.0), mcnemar_p_value(pairs))
+        return AccuracyDifference(value, Interval(0.0, 0.0), mcnemar_p_value(pairs))
     share = stats.binomtest(pairs.only_second, discordant).proportion_ci(CONFIDENCE, "exact")
     low, high = ((2 * float(end) - 1) * discordant / len(a) for end in (share.low, share.high))
-    return Difference(value, Interval(low, high), mcnemar_p_value(pairs))
+    return AccuracyDifference(value, Interval(low, high), mcnemar_p_value(pairs))
 
 
-def compare_seeds(a: Sequence[float], b: Sequence[float]) -> Difference | None:
+def compare_seeds(a: Sequence[float], b: Sequence[float]) -> AccuracyDifference | None:
     """Compare the mean accuracies of two groups of seeds by Welch's test.
 
     Source: Welch 1947, The Generalization of 'Student's' Problem.
@@ -66,7 +66,7 @@ def compare_seeds(a: Sequence[float], b: Sequence[float]) -> Difference | None:
     result = stats.ttest_ind(b, a, equal_var=False)
     low, high = result.confidence_interval(CONFIDENCE)
     value = float(np.mean(b) - np.mean(a))
-    return Difference(value, Interval(float(low), float(high)), float(result.pvalue))
+    return AccuracyDifference(value, Interval(float(low), float(high)), float(result.pvalue))
 
 
 def mean_interval(accuracies: Sequence[float]) -> Interval:

@@ -54,16 +54,16 @@ def command(
 ) -> None:
     """Predict the texts of a FILE, and say whether they have changed.
 
-    They are compared with the test set of the version.
-    FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files, such as the log of
-    `sentiment serve`. If the command was killed, call it again: finished parts are kept. The exit
-    status is 3 for an alarm, and 0 otherwise.
+    The texts are compared with the test set of the version. FILE is CSV, TSV, JSON lines or
+    Parquet, or a folder of such files, such as the log of `sentiment serve`. If the command was
+    killed, call it again: finished parts are kept. The exit status is 0 without an alarm, and 3
+    with one.
     """
-    from extras.score import parts, report, run
+    from extras.score import parts, predict, report
     from extras.score.source import Source
     from sentiment.data.rows import Columns
     from sentiment.prediction.labels import labels_of_columns
-    from workflow import store, versions
+    from tracking import store, versions
     from workflow.params_file import load_params
 
     params = load_params()
@@ -72,7 +72,7 @@ def command(
     version = connect_to_version(model_uri)
     test_set = versions.download_evaluation(str(version.run_id)).predictions
     labels = labels_of_columns(test_set.columns)
-    paths = run.predict_source(source, labels, str(version.source), scheduler)
+    paths = predict.predict_source(source, labels, str(version.source), scheduler)
     name = click.format_filename(file, shorten=True)
     title = f"{versions.version_uri(version)} on {name}"
     found = report.make_report(source, paths, test_set, params.evaluate.log_texts, title)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sentiment.prediction.labels import labels_of_columns, probability_column
 
-# Share of unchanged texts' tables with an alarm, over all means: a half of the promised 0.2 %.
+# Chance of an alarm for unchanged texts, over all means together.
 FALSE_ALARM_RATE = 0.001
 MIN_TEXTS = 100  # fewer raise no alarm
 MAX_TESTED = 100_000  # texts. More of them show no further differences that matter.
@@ -23,7 +23,7 @@ MAX_PROBABILITY_CHANGE = 0.03
 MAX_SHARE_CHANGE = 0.05  # of a label
 
 
-class Texts(NamedTuple):
+class Quantities(NamedTuple):
     """The compared quantities of texts and their predictions.
 
     Attributes:
@@ -41,7 +41,8 @@ def quantities(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the quantities of each text whose means are compared.
 
     The mean probability of the predicted label falls with the accuracy (Guillory et al. 2021,
-    *Predicting with Confidence on Unseen Distributions*). Of two labels, the share of one says all.
+    *Predicting with Confidence on Unseen Distributions*). With two labels, the share of one
+    determines the other.
 
     Args:
         predictions: see `sentiment.evaluation.metrics`.
@@ -60,7 +61,7 @@ def quantities(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype=float)
 
 
-def summarize(tables: Iterable[pd.DataFrame], rows: int) -> Texts:
+def summarize(tables: Iterable[pd.DataFrame], rows: int) -> Quantities:
     """Return what is compared of texts.
 
     Args:
@@ -76,10 +77,10 @@ def summarize(tables: Iterable[pd.DataFrame], rows: int) -> Texts:
         number += len(values)
         sums.append(values.sum())
         tested.append(values.iloc[::step])
-    return Texts(number, pd.DataFrame(sums).sum() / number, pd.concat(tested))
+    return Quantities(number, pd.DataFrame(sums).sum() / number, pd.concat(tested))
 
 
-def measure_drift(here: Texts, test_set: pd.DataFrame) -> pd.DataFrame:
+def measure_drift(here: Quantities, test_set: pd.DataFrame) -> pd.DataFrame:
     """Compare texts with a test set, given by its predictions.
 
     An alarm needs a difference of the means that matters, and distributions that differ beyond

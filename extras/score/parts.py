@@ -17,7 +17,7 @@ from pyarrow import compute, csv, parquet
 from sentiment.data.rows import Row
 from sentiment.errors import UserError
 from sentiment.prediction.labels import probability_column
-from workflow import store, versions
+from tracking import store, versions
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from pyarrow import parquet
 
-from extras.score.drift import MIN_TEXTS, Texts, measure_drift, summarize
+from extras.score.drift import MIN_TEXTS, Quantities, measure_drift, summarize
 from extras.score.parts import read_part
 from extras.score.source import Source
 from sentiment.evaluation.evaluate import Results, evaluate_predictions
@@ -31,7 +31,7 @@ class Report(NamedTuple):
     """
 
     rows: int
-    texts: Texts
+    texts: Quantities
     drift: pd.DataFrame
     metrics: pd.DataFrame | None
     evaluation: Results | None

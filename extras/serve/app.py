@@ -15,11 +15,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from extras.serve import metrics
-from extras.serve.champion import ServedVersion, follow_champion
-from extras.serve.explanation import explain_text
+from extras.serve import counters
+from extras.serve.follow import ServedVersion, follow_champion
 from extras.serve.log import PredictionLog
 from extras.serve.page import content_security_policy, read_page
+from extras.serve.pieces import explain_text
 from extras.serve.schemas import (
     ErrorResponse,
     ExplanationRequest,
@@ -67,8 +67,8 @@ class RequestMiddleware:
             await self.app(scope, receive, send_with_id)
         finally:
             if scope["path"] == INVOCATIONS:
-                metrics.REQUESTS.labels(str(status)).inc()
-                metrics.SECONDS_HISTOGRAM.observe(time.perf_counter() - start)
+                counters.REQUESTS.labels(str(status)).inc()
+                counters.SECONDS_HISTOGRAM.observe(time.perf_counter() - start)
 
 
 @router.post(INVOCATIONS, responses=ERRORS)
@@ -78,7 +78,7 @@ async def predict(body: PredictionRequest, request: Request) -> PredictionRespon
     log: PredictionLog | None = request.app.state.log
     texts = body.texts
     predictions = await served.batcher.predict(texts)
-    metrics.count_predictions(predictions)
+    counters.count_predictions(predictions)
     if log is not None:
         log.append(served.uri, request.state.request_id, texts, predictions)
     return PredictionResponse(
@@ -160,7 +160,7 @@ def create_app(
 
     def serve(version: ServedVersion) -> None:
         app.state.served = version
-        metrics.MODEL.info({"version": version.uri})
+        counters.MODEL.info({"version": version.uri})
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -30,15 +30,15 @@ SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
 def command(port: int, model_uri: str | None, folder: Path | None) -> None:
     """Serve the champion over HTTP, with a page to try it.
 
-    A new champion is served within 20 seconds. With --model, this version is served, whatever the
-    champion is.
+    A new champion is served, usually within 20 seconds. With --model, this version is served,
+    whatever the champion is.
     """
     import uvicorn
 
     from extras.serve.app import create_app
-    from extras.serve.champion import load_new_champion, load_version
+    from extras.serve.follow import load_new_champion, load_version
     from extras.serve.log import PredictionLog
-    from workflow.versions import version_uri
+    from tracking.versions import version_uri
 
     check_port_is_free(port)
     log = None

@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 from sentiment.prediction.backend import usable_cores
-from workflow import files, registry, store
+from tracking import registry, store
+from workflow import files
 from workflow.params_file import load_params
 from workflow.training_key import processor_name
 
@@ -62,7 +63,7 @@ def read_requests() -> list[bytes]:
     """Return HTTP requests, each with a test review."""
     words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
     requests = []
-    for review in islice(files.read_reviews(files.FETCH, "test"), TEXTS):
+    for review in islice(files.read_reviews(files.FETCH_FOLDER, "test"), TEXTS):
         text = " ".join(words[rank] for rank in review)
         body = json.dumps({"dataframe_records": [{"text": text}]}).encode()
         head = (

@@ -20,7 +20,7 @@ EXAMPLE: JsonDict = {"dataframe_records": [{"text": "A fine film."}]}
 FORMS = ("dataframe_records", "dataframe_split", "inputs")
 
 Text = Annotated[StrictStr, Field(max_length=MAX_TEXT_CHARACTERS)]
-Row = tuple[Text]
+SplitRow = tuple[Text]
 
 
 class TextRecord(BaseModel):
@@ -33,7 +33,7 @@ class SplitTable(BaseModel):
     """A table with the one column `text`, as pandas writes it with `orient="split"`."""
 
     columns: tuple[Literal["text"]] = ("text",)
-    data: Annotated[list[Row], FailFast(), Field(max_length=MAX_TEXTS)] = []
+    data: Annotated[list[SplitRow], FailFast(), Field(max_length=MAX_TEXTS)] = []
 
 
 class PredictionRequest(BaseModel):

@@ -25,7 +25,7 @@ MIN_EPOCHS = 1
 REDUCTION_FACTOR = 3
 
 
-class StorageFailed(BaseException):
+class StorageError(BaseException):
     """Optuna's storage did not take what a trial reported.
 
     This is no `Exception`, for which Optuna would report a failure to the same storage.
@@ -44,7 +44,7 @@ def storage_errors() -> Iterator[None]:
     """Turn errors of Optuna's storage into a `UserError`."""
     try:
         yield
-    except StorageFailed as failed:
+    except StorageError as failed:
         raise storage_error(failed.error) from failed
     except (SQLAlchemyError, StorageInternalError, ImportError) as error:
         raise storage_error(error) from error

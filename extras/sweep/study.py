@@ -41,7 +41,7 @@ def study_name(fixed: Mapping[str, Any]) -> str:
         module for path in paths for module in ([path] if path.is_file() else path.rglob("*.py"))
     }
     digest = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode())
-    for path in [*sorted(code), Path(SPACE_FILE), *sorted(files.FETCH.glob("train_*.npy"))]:
+    for path in [*sorted(code), Path(SPACE_FILE), *sorted(files.FETCH_FOLDER.glob("train_*.npy"))]:
         digest.update(path.read_bytes())
     return f"sweep-{digest.hexdigest()[:8]}"
 

@@ -12,7 +12,7 @@ import mlflow
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
-from extras.sweep.storage import StorageFailed
+from extras.sweep.storage import StorageError
 from extras.sweep.study import ENDED, METRIC, STARTED, running_numbers
 from extras.sweep.values import draw_values, format_values, with_values
 from sentiment.errors import StoreError, UserError
@@ -22,7 +22,9 @@ from sentiment.padding import pad_in_chunks, shuffle_orders
 from sentiment.params import Params, flatten_used
 from sentiment.prediction.backend import load_keras
 from sentiment.prediction.reviews import Reviews
-from workflow import provenance, runs, store
+from tracking import runs, store
+from workflow import provenance
+from workflow.presets import find_preset
 from workflow.stage import Interrupted, SignalFlag
 
 # Tags of a child run
@@ -31,7 +33,7 @@ TRIAL = "sweep.trial"  # its number there
 ENDED_TAG = "sweep.ended"  # why it ended early
 
 
-class Sweep(NamedTuple):
+class TrialContext(NamedTuple):
     """The common part of all trials of this process.
 
     Attributes:
@@ -49,7 +51,7 @@ class Sweep(NamedTuple):
     tags: Mapping[str, str]
 
 
-def objective(sweep: Sweep, trial: optuna.Trial) -> float:
+def objective(context: TrialContext, trial: optuna.Trial) -> float:
     """Train a trial, and return `METRIC` of its kept epoch. If it is cut short, enqueue its values.
 
     Raises:
@@ -57,12 +59,12 @@ def objective(sweep: Sweep, trial: optuna.Trial) -> float:
         UserError: a value is not allowed.
         StoreError: MLflow's store failed.
         KeyboardInterrupt: a signal came.
-        StorageFailed: Optuna's storage failed.
+        StorageError: Optuna's storage failed.
     """
     try:
-        return train_trial(sweep, trial)
+        return train_trial(context, trial)
     except (StorageInternalError, UpdateFinishedTrialError) as error:
-        raise StorageFailed(error) from error
+        raise StorageError(error) from error
     except StoreError:
         trial.study.enqueue_trial(trial.params)
         raise
@@ -71,23 +73,24 @@ def objective(sweep: Sweep, trial: optuna.Trial) -> float:
         raise KeyboardInterrupt from None  # after which Optuna records that the trial failed
 
 
-def train_trial(sweep: Sweep, trial: optuna.Trial) -> float:
+def train_trial(context: TrialContext, trial: optuna.Trial) -> float:
     """Train a trial in a child run, and return `METRIC` of its kept epoch."""
     values = draw_values(trial)
-    params = with_values(sweep.params, values)
+    params = with_values(context.params, values)
     trial.set_user_attr(STARTED, trial.number)
     click.echo(f"Trial {trial.number}: {format_values(values)}")
-    with store.store_errors(), child_run(sweep, trial, params):
-        return fit(sweep, params, trial)
+    with store.store_errors(), child_run(context, trial, params):
+        return fit(context, params, trial)
 
 
 @contextmanager
-def child_run(sweep: Sweep, trial: optuna.Trial, params: Params) -> Iterator[None]:
+def child_run(context: TrialContext, trial: optuna.Trial, params: Params) -> Iterator[None]:
     """Start the run of a trial below the active run, log its params, and end it with the block."""
-    name = provenance.run_name(params.fetch, params.pad, params.train)
+    preset = find_preset(params.pad, params.train)
+    name = provenance.run_name(preset, params.fetch, params.pad, params.train)
     with started_run(
         run_name=provenance.SEPARATOR.join([f"trial {trial.number}", name]),
-        tags={**sweep.tags, STUDY: trial.study.study_name, TRIAL: str(trial.number)},
+        tags={**context.tags, STUDY: trial.study.study_name, TRIAL: str(trial.number)},
         nested=True,
     ):
         mlflow.log_params(flatten_used(params.fetch, params.pad, params.train))
@@ -112,11 +115,11 @@ def started_run(**arguments: Any) -> Iterator[mlflow.ActiveRun]:
     mlflow.end_run()
 
 
-def fit(sweep: Sweep, params: Params, trial: optuna.Trial) -> float:
+def fit(context: TrialContext, params: Params, trial: optuna.Trial) -> float:
     """Train, report each epoch to MLflow and to Optuna, and return `METRIC` of the kept epoch."""
     load_keras().utils.clear_session()  # otherwise the models of earlier trials stay in memory
-    train_split, val_split = split_reviews(params, sweep.reviews)
-    training = Training(params.train, params.pad, sweep.labels, train_split, val_split)
+    train_split, val_split = split_reviews(params, context.reviews)
+    training = Training(params.train, params.pad, context.labels, train_split, val_split)
 
     def after_epoch() -> None:
         epoch = len(training.epochs)
@@ -126,7 +129,7 @@ def fit(sweep: Sweep, params: Params, trial: optuna.Trial) -> float:
             end_early(trial, f"others were better after epoch {epoch}")
 
     try:
-        training.fit(after_epoch, [sweep.flag.callback()])
+        training.fit(after_epoch, [context.flag.callback()])
     except UserError as error:
         end_early(trial, str(error))
     return training.metrics[METRIC]

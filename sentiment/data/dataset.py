@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sentiment.data import imdb, synthetic, table
-from sentiment.data.table import EncodedDataset
+from sentiment.data.encoded import EncodedDataset
 from sentiment.params import FetchParams
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sentiment.data.encoded import EncodedDataset
 from sentiment.data.label_column import MAX_LABELS_SHOWN
-from sentiment.data.table import EncodedDataset
 from sentiment.prediction.reviews import review_hashes
 
 

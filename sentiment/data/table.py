@@ -3,15 +3,16 @@
 import filecmp
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.data.encoded import EncodedDataset
 from sentiment.data.label_column import LabelColumn
-from sentiment.data.rows import Columns, list_tables, read_rows
+from sentiment.data.rows import Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.params import TableParams
 from sentiment.prediction.reviews import Reviews, review_hashes
@@ -22,27 +23,18 @@ DIGEST_BYTES = 16
 MAX_ROWS_SHOWN = 10  # in a message
 
 
-class EncodedDataset(NamedTuple):
-    """A dataset as word ranks.
+class LabeledRow(NamedTuple):
+    """A row of a table.
 
     Attributes:
-        train: the training set.
-        test: the test set.
-        word_index: the frequency rank of each word of the training set.
-        words_dropped: number of each test review's words that have no rank, shape (reviews,).
-        labels: the names of the labels, in the order of their indices.
-        test_set: digest of the texts of the test set and their labels, with the names of all labels
-            in their order. Another tokenizer does not change it.
-        rows_skipped: number of rows without a word, and of those that `add_texts` skips.
+        row: the row.
+        label_number: the number of its label, see `LabelColumn`.
+        words: its words, in order. There may be none.
     """
 
-    train: Reviews
-    test: Reviews
-    word_index: dict[str, int]
-    words_dropped: NDArray[np.int64]
-    labels: list[str]
-    test_set: str
-    rows_skipped: int = 0
+    row: Row
+    label_number: int
+    words: list[str]
 
 
 class NumberedRows:
@@ -73,15 +65,10 @@ class NumberedRows:
         """Append the rows of a file.
 
         Raises:
-            UserError: see `rows.read_rows`; or a text is blank, or there are too many labels.
+            UserError: see `read_labeled_rows`.
         """
-        columns = Columns(self.params.text, self.params.label)
-        blank = []
-        for row in read_rows(path, columns):
-            if not row.text:
-                blank.append(row.number)
-            label_number = self.label_column.learn(row.label, f"{path}, row {row.number}")
-            words = tokenize(row.text, self.params.tokenizer)
+        labeled = read_labeled_rows(path, self.params, self.params.tokenizer, self.label_column)
+        for row, label_number, words in labeled:
             if not words:
                 self.rows_skipped += 1
                 continue
@@ -90,7 +77,30 @@ class NumberedRows:
             self.lengths.append(len(words))
             self.label_numbers.append(label_number)
             self.digests += digest(row.text.encode(), b"\0", row.label.encode())
-        check_none_is_blank(path, blank)
+
+
+def read_labeled_rows(
+    path: Path, params: TableParams, tokenizer: str, label_column: LabelColumn
+) -> Iterator[LabeledRow]:
+    """Yield the rows of a file.
+
+    Args:
+        path: the file.
+        params: the section `fetch.table`, which names the columns.
+        tokenizer: name of the tokenizer.
+        label_column: the labels, to which those of the file are added.
+
+    Raises:
+        UserError: see `rows.read_rows`; or there are too many labels, or a text is blank, which is
+            raised after the last row.
+    """
+    blank = []
+    for row in read_rows(path, Columns(params.text, params.label)):
+        if not row.text:
+            blank.append(row.number)
+        label_number = label_column.learn(row.label, f"{path}, row {row.number}")
+        yield LabeledRow(row, label_number, tokenize(row.text, tokenizer))
+    check_none_is_blank(path, blank)
 
 
 def digest(*parts: bytes) -> bytes:
@@ -293,18 +303,12 @@ def add_texts(
     numbers = array("B")
     rows = 0
     for table in list_tables(path):
-        blank = []
-        for row in read_rows(table, Columns(params.text, params.label)):
-            if not row.text:
-                blank.append(row.number)
+        for _, number, words in read_labeled_rows(table, params, tokenizer, column):
             rows += 1
-            number = column.learn(row.label, f"{table}, row {row.number}")
-            words = tokenize(row.text, tokenizer)
             ranks = [dataset.word_index[word] for word in words if word in dataset.word_index]
             if ranks:
                 reviews.append(ranks)
                 numbers.append(number)
-        check_none_is_blank(table, blank)
     column.check_known(dataset.labels)
     added = Reviews.from_lists(reviews, column.indices(np.array(numbers), dataset.labels))
     is_new = _are_new(added, [dataset.train, dataset.test])

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.conftest import Sharer, use_store
+from tests.conftest import MakeProject, use_store
 from tests.contract import names
 from tests.project import Project
 
@@ -60,7 +60,7 @@ class Commands:
 
 
 @pytest.fixture(scope="session")
-def pipeline_once(clone: Project, shared: Sharer) -> Commands:
+def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
     """Return a project in which the pipeline has run once, by `sentiment repro`."""
 
     def run(project: Project) -> None:
@@ -73,7 +73,7 @@ def pipeline_once(clone: Project, shared: Sharer) -> Commands:
 
 
 @pytest.fixture(scope="session")
-def experiments_once(pipeline_once: Commands, shared: Sharer) -> Commands:
+def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
     """Return a project in which params were changed, and experiments were run."""
 
     def run(project: Project) -> None:

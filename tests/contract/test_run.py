@@ -81,7 +81,7 @@ def test_the_keras_model_has_a_signature_and_predicts_as_the_evaluation() -> Non
     models = client.search_logged_models([run.info.experiment_id])
     uri = next(model.model_uri for model in models if model.name == "model")
     assert mlflow.models.get_model_info(uri).signature is not None
-    x = np.load(names.PAD / "x_test.npy").astype(np.int32)
+    x = np.load(names.PAD_FOLDER / "x_test.npy").astype(np.int32)
     probability = mlflow.tensorflow.load_model(uri).predict(x, verbose=0)[:, 0]
     table = pd.read_csv(names.PREDICTIONS)
     predicted = np.where(probability > 0.5, "positive", "negative")
@@ -98,10 +98,10 @@ def test_the_first_version_is_champion_and_has_a_card() -> None:
 
 @pytest.mark.usefixtures("pipeline")
 def test_raw_texts_are_predicted_to_the_bit_as_in_the_evaluation() -> None:
-    index = json.loads((names.FETCH / "word_index.json").read_bytes())
+    index = json.loads((names.FETCH_FOLDER / "word_index.json").read_bytes())
     words = {rank: word for word, rank in index.items()}
-    tokens = np.load(names.FETCH / "test_tokens.npy")
-    offsets = np.load(names.FETCH / "test_offsets.npy")
+    tokens = np.load(names.FETCH_FOLDER / "test_tokens.npy")
+    offsets = np.load(names.FETCH_FOLDER / "test_offsets.npy")
     texts = [
         " ".join(words[rank] for rank in tokens[start:end])
         for start, end in itertools.pairwise(offsets)

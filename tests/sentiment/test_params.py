@@ -19,8 +19,8 @@ from sentiment.params import (
     changed_but_unread,
     flatten_used,
 )
-from tests.project import ROOT, merge_changes
-from workflow.params_file import parse_params, read_yaml
+from tests.project import ROOT
+from workflow.params_file import merge_params, parse_params, read_yaml
 
 TABLE = TableParams(train="own.csv", text="body", label="stars", positive="5", tokenizer="unicode")
 SYNTHETIC = SyntheticParams(seed=7)
@@ -61,7 +61,7 @@ def test_params_file_has_each_param_with_its_default() -> None:
 )
 def test_value_outside_its_limits_is_refused(changes: dict[str, Any], name: str) -> None:
     with pytest.raises(UserError) as raised:
-        parse_params(merge_changes(Params().model_dump(), changes), "params.yaml")
+        parse_params(merge_params(Params().model_dump(), changes), "params.yaml")
     assert name in str(raised.value)
 
 
@@ -79,7 +79,7 @@ def test_params_that_are_changed_but_not_read_are_known() -> None:
 )
 def test_url_in_place_of_a_path_is_refused_without_showing_it(fetch: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="A URL is not allowed") as raised:
-        parse_params(merge_changes(Params().model_dump(), {"fetch": fetch}), "params.yaml")
+        parse_params(merge_params(Params().model_dump(), {"fetch": fetch}), "params.yaml")
     assert "secret" not in str(raised.value)
 
 

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from tests.project import Project
 from workflow import files
-from workflow.baseline import describe_other_machine, is_other_machine
+from workflow.baseline import accuracies_on_two_machines, describe_other_machine, has_other_history
 
 
 def entry(history: str = "a", model: str = "a", units: int = 64) -> dict[str, Any]:
@@ -25,12 +25,12 @@ def entry(history: str = "a", model: str = "a", units: int = 64) -> dict[str, An
 
 
 def test_the_same_training_with_other_epochs_is_of_another_machine() -> None:
-    assert is_other_machine(entry("a"), entry("b"))
+    assert has_other_history(entry("a"), entry("b"))
 
 
 def test_the_same_training_with_the_same_epochs_is_of_an_equal_machine() -> None:
     """Its folder is another one, because the key in it names the processor."""
-    assert not is_other_machine(entry(model="a"), entry(model="b"))
+    assert not has_other_history(entry(model="a"), entry(model="b"))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_same_training_with_the_same_epochs_is_of_an_equal_machine() -> None
     ],
 )
 def test_another_training_says_nothing_about_the_machine(change: dict[str, Any]) -> None:
-    assert not is_other_machine(entry("a"), entry("b") | change)
+    assert not has_other_history(entry("a"), entry("b") | change)
 
 
 def write_result(train: dict[str, Any] | None, accuracy: float) -> None:
@@ -67,9 +67,9 @@ def repository(in_tmp_path: Path) -> Project:
 @pytest.mark.usefixtures("repository")
 def test_a_commit_of_another_machine_is_described_with_both_accuracies() -> None:
     write_result(entry("b"), 0.8556)
-    text = describe_other_machine()
-    assert text is not None
-    assert "another machine: 0.8465 there, 0.8556 here" in text
+    accuracies = accuracies_on_two_machines()
+    assert accuracies == (0.8465, 0.8556)
+    assert "another machine: 0.8465 there, 0.8556 here" in describe_other_machine(*accuracies)
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_a_project_in_a_folder_of_a_repository_is_compared_with_itself(
     write_result(entry("b"), 0.7)
     repository.commit()
     write_result(entry("a"), 0.8)
-    assert "0.7000 there, 0.8000 here" in str(describe_other_machine())
+    assert accuracies_on_two_machines() == (0.7, 0.8)
 
 
 @pytest.mark.slow
@@ -93,11 +93,19 @@ def test_a_commit_with_the_same_result_or_another_training_needs_no_words(
     train: dict[str, Any] | None,
 ) -> None:
     write_result(train, 0.8556)
-    assert describe_other_machine() is None
+    assert accuracies_on_two_machines() is None
 
 
 @pytest.mark.slow
 def test_a_folder_without_a_commit_needs_no_words(in_tmp_path: Path) -> None:
     write_result(entry("b"), 0.8556)
-    assert describe_other_machine() is None
+    assert accuracies_on_two_machines() is None
     assert not (in_tmp_path / ".git").exists()
+
+
+@pytest.mark.slow
+def test_a_commit_with_conflict_markers_needs_no_words(repository: Project) -> None:
+    Path("dvc.lock").write_text("<<<<<<< ours\n=======\n>>>>>>> theirs\n", encoding="utf-8")
+    repository.commit()
+    write_result(entry("b"), 0.8556)
+    assert accuracies_on_two_machines() is None

@@ -12,7 +12,7 @@ import pytest
 from sentiment.errors import AlreadyRunningError
 from tests.workflow.full_disk import full_disk
 from workflow.checkpoint import (
-    FOLDER,
+    CHECKPOINTS_FOLDER,
     STALE_AFTER_DAYS,
     STATE_FILE,
     Journal,
@@ -79,7 +79,7 @@ def test_a_damaged_state_starts_a_new_training(
 ) -> None:
     """Without its journal too, because the new epochs are not those that were logged before."""
     write_epoch(begin(), 2)
-    path = Path(FOLDER, "abc", STATE_FILE)
+    path = Path(CHECKPOINTS_FOLDER, "abc", STATE_FILE)
     path.write_bytes(damage(path.read_bytes()))
     assert read() == (None, None)
     assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_a_damaged_state_starts_a_new_training(
 def test_a_changed_byte_is_noticed_wherever_it_is(name: str) -> None:
     journal = begin()
     write_epoch(journal, 2)
-    folder = Path(FOLDER, "abc")
+    folder = Path(CHECKPOINTS_FOLDER, "abc")
     whole = {path.name: path.read_bytes() for path in folder.glob("*.*")}
     with exclusive_checkpoint("abc") as saved:
         for position in range(len(whole[name])):
@@ -135,7 +135,7 @@ def test_the_state_of_a_training_that_was_evaluated_is_removed() -> None:
     with exclusive_checkpoint("abc") as saved:
         saved.claim_journal("first")
         saved.remove_ended_state()
-    assert not Path(FOLDER, "abc", STATE_FILE).exists()
+    assert not Path(CHECKPOINTS_FOLDER, "abc", STATE_FILE).exists()
 
 
 def test_the_journals_of_all_runs_of_a_training_are_read() -> None:
@@ -194,9 +194,9 @@ def test_checkpoints_that_were_not_used_for_long_are_removed() -> None:
     for key in ("stale", "recent"):
         begin(key)
     long_ago = time.time() - (STALE_AFTER_DAYS + 1) * 24 * 3600
-    os.utime(Path(FOLDER, "stale"), (long_ago, long_ago))
+    os.utime(Path(CHECKPOINTS_FOLDER, "stale"), (long_ago, long_ago))
     remove_stale_checkpoints()
-    assert [path.name for path in Path(FOLDER).glob("*/")] == ["recent"]
+    assert [path.name for path in Path(CHECKPOINTS_FOLDER).glob("*/")] == ["recent"]
 
 
 def test_the_journal_of_an_earlier_run_with_the_same_evaluation_stays() -> None:

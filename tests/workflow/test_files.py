@@ -10,7 +10,7 @@ from sentiment.errors import UserError
 from sentiment.params import FetchParams, PadParams, TableParams
 from sentiment.prediction.reviews import Reviews
 from workflow import files
-from workflow.files import FETCH, METRICS_FOLDER, PAD, FetchInputs, PadInputs
+from workflow.files import FETCH_FOLDER, METRICS_FOLDER, PAD_FOLDER, FetchInputs, PadInputs
 
 FETCHED = FetchInputs(
     fetch=FetchParams(dataset="synthetic", table=TableParams(positive="positive")),
@@ -18,8 +18,8 @@ FETCHED = FetchInputs(
     test_set="0123",
 )
 PADDED = PadInputs(**dict(FETCHED), pad=PadParams(max_length=40))
-ARRAY = PAD / "x_train.npy"
-WORDS = FETCH / "word_index.json"
+ARRAY = PAD_FOLDER / "x_train.npy"
+WORDS = FETCH_FOLDER / "word_index.json"
 TABLE = METRICS_FOLDER / "table.csv"
 # Files of a stage, and what `dvc add data/fetch` writes about them and their `inputs.json`
 WRITTEN = {
@@ -41,9 +41,9 @@ def test_reviews_are_read_back(tmp_path: Path) -> None:
 
 def write_fetch(words: dict[str, int]) -> None:
     """Write `data/fetch` as a stage does."""
-    files.new_folder(FETCH)
+    files.new_folder(FETCH_FOLDER)
     files.write_json(WORDS, words)
-    files.write_inputs(FETCH, FETCHED)
+    files.write_inputs(FETCH_FOLDER, FETCHED)
 
 
 @pytest.fixture
@@ -52,29 +52,29 @@ def stages(in_tmp_path: Path) -> Path:
     write_fetch({"good": 1})
     METRICS_FOLDER.mkdir()
     TABLE.write_text("epoch,loss\n1,0.5\n2,0.25\n", encoding="utf-8")
-    files.new_folder(PAD)
-    files.write_arrays(PAD, {"x_train": np.arange(20, dtype=np.uint16).reshape(4, 5)})
-    files.write_inputs(PAD, PADDED, made_from=[FETCH], metrics=[TABLE])
+    files.new_folder(PAD_FOLDER)
+    files.write_arrays(PAD_FOLDER, {"x_train": np.arange(20, dtype=np.uint16).reshape(4, 5)})
+    files.write_inputs(PAD_FOLDER, PADDED, made_from=[FETCH_FOLDER], metrics=[TABLE])
     return in_tmp_path
 
 
 @pytest.mark.usefixtures("stages")
 def test_inputs_are_read_back_with_their_types() -> None:
-    assert files.read_inputs(PAD, PadInputs) == PADDED
+    assert files.read_inputs(PAD_FOLDER, PadInputs) == PADDED
 
 
 @pytest.mark.usefixtures("stages")
 def test_inputs_of_another_stage_are_damage() -> None:
     with pytest.raises(UserError, match=r"data/fetch/inputs\.json is damaged"):
-        files.read_inputs(FETCH, PadInputs)
+        files.read_inputs(FETCH_FOLDER, PadInputs)
 
 
 @pytest.mark.usefixtures("stages")
 def test_the_same_stage_writes_the_same_folder_again() -> None:
-    before = files.md5(FETCH / files.INPUTS)
+    before = files.md5(FETCH_FOLDER / files.INPUTS)
     write_fetch({"good": 1})
-    assert files.md5(FETCH / files.INPUTS) == before
-    files.check_folders(FETCH, PAD)
+    assert files.md5(FETCH_FOLDER / files.INPUTS) == before
+    files.check_folders(FETCH_FOLDER, PAD_FOLDER)
 
 
 def flip(path: Path, position: int) -> None:
@@ -90,30 +90,30 @@ def test_a_changed_byte_is_noticed_wherever_it_is(path: Path) -> None:
     for position in range(path.stat().st_size):
         flip(path, position)
         with pytest.raises(UserError, match=rf"^{path} is not what the stage \w+ wrote"):
-            files.check_folders(FETCH, PAD)
+            files.check_folders(FETCH_FOLDER, PAD_FOLDER)
         flip(path, position)
-    files.check_folders(FETCH, PAD)
+    files.check_folders(FETCH_FOLDER, PAD_FOLDER)
 
 
 @pytest.mark.usefixtures("stages")
 def test_a_changed_byte_of_inputs_is_noticed_wherever_it_is() -> None:
     """Whatever the digests or the folders' names become, the problem is one message."""
-    path = FETCH / files.INPUTS
+    path = FETCH_FOLDER / files.INPUTS
     for position in range(path.stat().st_size):
         flip(path, position)
         with pytest.raises(UserError, match="dvc repro"):
-            files.check_folders(FETCH, PAD)
+            files.check_folders(FETCH_FOLDER, PAD_FOLDER)
         flip(path, position)
 
 
 @pytest.mark.usefixtures("stages")
 def test_a_changed_byte_of_the_last_folders_inputs_is_noticed_wherever_it_is() -> None:
     """No other folder has its digest."""
-    path = PAD / files.INPUTS
+    path = PAD_FOLDER / files.INPUTS
     for position in range(path.stat().st_size - 1):  # the last byte ends the line
         flip(path, position)
         with pytest.raises(UserError, match="dvc repro"):
-            files.check_folders(FETCH, PAD)
+            files.check_folders(FETCH_FOLDER, PAD_FOLDER)
         flip(path, position)
 
 
@@ -122,17 +122,17 @@ def test_a_table_that_was_cut_in_half_is_named() -> None:
     content = TABLE.read_bytes()
     TABLE.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=rf"^{TABLE} is not what .*Run `dvc repro`"):
-        files.check_folders(PAD)
+        files.check_folders(PAD_FOLDER)
 
 
 @pytest.mark.usefixtures("stages")
 @pytest.mark.parametrize(
-    "path", [ARRAY, WORDS, TABLE, PAD / files.INPUTS, FETCH / files.INPUTS], ids=str
+    "path", [ARRAY, WORDS, TABLE, PAD_FOLDER / files.INPUTS, FETCH_FOLDER / files.INPUTS], ids=str
 )
 def test_a_file_that_was_deleted_is_named(path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=rf"^{path} is missing\. `dvc repro` makes it"):
-        files.check_folders(PAD, FETCH)
+        files.check_folders(PAD_FOLDER, FETCH_FOLDER)
 
 
 @pytest.mark.usefixtures("stages")
@@ -140,17 +140,17 @@ def test_a_folder_that_was_made_from_another_one_is_refused() -> None:
     """A dataset may be edited in place, so that its name and its params stay."""
     write_fetch({"other": 1})
     with pytest.raises(UserError, match=r"^data/pad was made from another data/fetch than the"):
-        files.check_folders(FETCH, PAD)
+        files.check_folders(FETCH_FOLDER, PAD_FOLDER)
 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_the_hash_of_a_folder_is_the_one_in_dvc_lock() -> None:
-    files.new_folder(FETCH)
+    files.new_folder(FETCH_FOLDER)
     for name, content in WRITTEN.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(content, encoding="utf-8")
-    files.write_inputs(FETCH, FETCHED, metrics=[METRICS_FOLDER / "fetch.json"])
-    assert files.dvc_hash(FETCH) == DVC_HASH
+    files.write_inputs(FETCH_FOLDER, FETCHED, metrics=[METRICS_FOLDER / "fetch.json"])
+    assert files.dvc_hash(FETCH_FOLDER) == DVC_HASH
 
 
 def test_a_missing_file_says_which_command_makes_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sentiment.params import FetchParams, PadParams, TrainParams
 from tests.project import ROOT, Project
 from workflow import provenance
-from workflow.presets import read_preset
+from workflow.presets import find_preset, read_preset
 from workflow.provenance import COMMIT, UncommittedChanges, run_name, training_name
 
 SECRET = "AKIAPLANTED"
@@ -42,29 +42,34 @@ def test_a_long_name_is_cut() -> None:
     )
 
 
+def name_of(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
+    """Return the name of a run, whose preset is looked up."""
+    return run_name(find_preset(pad, train), fetch, pad, train)
+
+
 @pytest.mark.parametrize("preset", ["default", "linear", "lstm"])
 def test_a_run_with_the_params_of_a_preset_has_its_name(
     monkeypatch: pytest.MonkeyPatch, preset: str
 ) -> None:
     monkeypatch.chdir(ROOT)
     params = read_preset(preset)
-    assert run_name(FetchParams(), params.pad, params.train) == preset
+    assert name_of(FetchParams(), params.pad, params.train) == preset
     repeated = params.train.model_copy(update={"seed": 43})
-    assert run_name(FetchParams(), params.pad, repeated) == f"{preset} · seed 43"
+    assert name_of(FetchParams(), params.pad, repeated) == f"{preset} · seed 43"
 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_run_with_other_params_has_the_name_of_its_training() -> None:
     pad = PadParams()
     train = TrainParams(units=32, seed=43)
-    assert run_name(FetchParams(), pad, train) == "lstm-32 · seed 43"
+    assert name_of(FetchParams(), pad, train) == "lstm-32 · seed 43"
 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_added_texts_are_named_whatever_the_params_are() -> None:
     fetch = FetchParams(added_texts="texts/labeled")
-    assert run_name(fetch, PadParams(), TrainParams()) == "+labeled · default"
-    assert run_name(fetch, PadParams(), TrainParams(epochs=9)) == "+labeled · epochs 9 · lstm-64"
+    assert name_of(fetch, PadParams(), TrainParams()) == "+labeled · default"
+    assert name_of(fetch, PadParams(), TrainParams(epochs=9)) == "+labeled · epochs 9 · lstm-64"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The key of a training is of everything that its bits depend on, and the group of less."""
+"""The key of a training is of all that its bits depend on; its repetition key is of less."""
 
 import shutil
 from collections.abc import Callable

@@ -5,19 +5,19 @@ import pandas as pd
 import pytest
 
 from extras.score import drift
-from extras.score.drift import PROBABILITY, UNKNOWN, WORDS, Texts, measure_drift, quantities
+from extras.score.drift import PROBABILITY, UNKNOWN, WORDS, Quantities, measure_drift, quantities
 from extras.score.false_alarms import KINDS, WINDOWS, count_alarms, draw_predictions
 
 KIND = KINDS["40 words"]
 SHARE = "share predicted as label 1"
 
 
-def describe(values: pd.DataFrame) -> Texts:
+def describe(values: pd.DataFrame) -> Quantities:
     """Return texts, given by their `quantities`."""
-    return Texts(len(values), values.mean(), values)
+    return Quantities(len(values), values.mean(), values)
 
 
-def alarms(here: Texts, test_set: pd.DataFrame) -> list[str]:
+def alarms(here: Quantities, test_set: pd.DataFrame) -> list[str]:
     found = measure_drift(here, test_set)["alarm"]
     return [str(name) for name in found.index[found]]
 

@@ -14,10 +14,10 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from extras.serve import app, champion
+from extras.serve import app, follow
 from extras.serve.app import MAX_BODY_BYTES, create_app
 from extras.serve.batching import Batcher
-from extras.serve.champion import ServedVersion
+from extras.serve.follow import ServedVersion
 from extras.serve.log import PredictionLog
 from extras.serve.schemas import (
     FORMS,
@@ -290,7 +290,7 @@ def test_metrics_count_requests_and_texts(client: TestClient, model: StubModel) 
 def test_request_is_predicted_and_logged_by_the_version_that_received_it(
     model: StubModel, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(champion, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(follow, "CHECK_SECONDS", 0.01)
     is_busy = threading.Event()
     is_replaced = threading.Event()
 
@@ -318,7 +318,7 @@ def test_request_is_predicted_and_logged_by_the_version_that_received_it(
 def test_problem_with_another_version_is_reported_once_and_the_server_continues(
     model: StubModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(champion, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(follow, "CHECK_SECONDS", 0.01)
     calls: list[str] = []
 
     def find_replacement(uri: str) -> ServedVersion | None:

@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState, create_trial
 
 from extras.common.operations import connect_operations
-from extras.sweep import space, storage, sweep
-from extras.sweep.trial import ENDED_TAG, Sweep
+from extras.sweep import search, space, storage
+from extras.sweep.trial import ENDED_TAG, TrialContext
 from sentiment.errors import StoreError, UserError
 from tests.conftest import curve, runs
 from tests.project import Project
@@ -29,20 +29,20 @@ def study(project: Project, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     monkeypatch.setattr(space, "draw", lambda _: {"train.cell": "simple_rnn"})
     for path in (project.path / "data").rglob("*test*"):
         path.unlink()
-    shutil.rmtree(files.PAD)
+    shutil.rmtree(files.PAD_FOLDER)
     connect_operations()
     return storage.open_study(f"sqlite:///{project.path}/sweeps.db", "some")
 
 
-def own_trials(flag: SignalFlag | None = None) -> Sweep:
+def own_trials(flag: SignalFlag | None = None) -> TrialContext:
     """Return what the trials of this process have in common."""
-    reviews = files.read_reviews(files.FETCH, "train")
-    return Sweep(load_params(), 2, reviews, flag or SignalFlag(), {})
+    reviews = files.read_reviews(files.FETCH_FOLDER, "train")
+    return TrialContext(load_params(), 2, reviews, flag or SignalFlag(), {})
 
 
 def train_one(study: optuna.Study, flag: SignalFlag | None = None) -> Run:
     """Train a trial more, and return its run."""
-    sweep.train_trials(study, own_trials(flag), 1 + len(study.trials))
+    search.train_trials(study, own_trials(flag), 1 + len(study.trials))
     (run,) = runs(OPERATIONS)
     return run
 
@@ -95,7 +95,7 @@ def test_trial_is_enqueued_again_if_mlflow_fails(
     def fail(*_: object) -> None:
         raise MlflowException("the disk is full")
 
-    monkeypatch.setattr("workflow.runs.log_epochs", fail)
+    monkeypatch.setattr("tracking.runs.log_epochs", fail)
     with pytest.raises(StoreError, match="cannot be used: the disk is full"):
         train_one(study)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
@@ -106,12 +106,12 @@ def test_value_that_is_not_allowed_ends_the_sweep_before_it_trains(
 ) -> None:
     monkeypatch.setattr(space, "draw", lambda _: {"train.units": 0})
     with pytest.raises(UserError, match=r"train\.units: 0 is not allowed"):
-        sweep.train_trials(study, own_trials(), 2)
+        search.train_trials(study, own_trials(), 2)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
     assert runs(OPERATIONS) == []
 
 
 def test_study_with_enough_trials_gets_no_further_one(study: optuna.Study) -> None:
     study.add_trial(create_trial(state=TrialState.PRUNED))
-    sweep.train_trials(study, own_trials(), 1)
+    search.train_trials(study, own_trials(), 1)
     assert len(study.trials) == 1

@@ -11,8 +11,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from sentiment.data.encoded import EncodedDataset
 from sentiment.data.table import (
-    EncodedDataset,
     add_texts,
     frequency_ranks,
     load_table,
@@ -217,7 +217,11 @@ def test_test_set_is_chosen_with_the_same_share_of_each_label(load_rows: Loader)
     ("train", "test", "message"),
     [
         ([*BOTH, ("c", "maybe")], None, "a single text has the label 'maybe' ("),
-        (TRAIN, [("a", "maybe")], "test.csv, row 1: column 'label' has the label 'maybe', but"),
+        (
+            TRAIN,
+            [("a", "maybe")],
+            "test.csv, row 1: column 'label' has the label 'maybe', but",
+        ),
         ([*BOTH, ("!", "maybe")], None, "train.csv, row 11: column 'label' has the label 'maybe'"),
         ([("!", "yes"), ("?", "no")], None, "train.csv has no row with a known word"),
         ([YES, (" ", "no"), ("", "no")], None, "train.csv has no text in 2 of its rows: 2, 3."),

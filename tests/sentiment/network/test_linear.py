@@ -14,7 +14,7 @@ from sentiment.network.training import Training
 from sentiment.prediction.backend import load_keras
 from sentiment.prediction.reviews import PADDING_TOKEN, UNKNOWN_TOKEN
 from tests.networks import LINEAR, new_model, new_training
-from tests.project import merge_changes
+from workflow.params_file import merge_params
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +38,7 @@ def training_on(x: list[list[int]], y: list[int], labels: int = 2, **changes: An
     """Return a training on these reviews, before its first epoch."""
     load_keras()
     split = Split(np.array(x, np.uint16), np.array(y, np.uint8))
-    return new_training(split, labels, **merge_changes(LINEAR, changes))
+    return new_training(split, labels, **merge_params(LINEAR, changes))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -124,7 +124,7 @@ def test_optimizer_without_epsilon_is_possible() -> None:
 @pytest.mark.parametrize("row", [[0, 0, 5, 6, 5, 7], [5, 6, 5, 7, 0, 0]], ids=["pre", "post"])
 def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
     """Expect the words 5 and 7, and the bigrams 6 5 and 5 7, as the ending of 5 6 5 7."""
-    model = new_model(**merge_changes(LINEAR, {"linear": {"ending": 0.5}}))
+    model = new_model(**merge_params(LINEAR, {"linear": {"ending": 0.5}}))
     hashes = load_keras().Model(model.input, model.get_layer(linear.HASHES).output)
     found = np.asarray(hashes(np.array([row]))).ravel()
     ngrams = [(5,), (6,), (7,), (5, 6), (6, 5), (5, 7), (5, 6, 5), (6, 5, 7)]

@@ -31,12 +31,13 @@ from extras.sweep.study import (
     running_numbers,
     study_name,
 )
-from extras.sweep.trial import Sweep, end_lost_runs, objective, started_run
+from extras.sweep.trial import TrialContext, end_lost_runs, objective, started_run
 from extras.sweep.values import SPACE_FILE, fixed_params
 from sentiment.errors import UserError
 from sentiment.params import Params
-from workflow import files, provenance, runs, store
-from workflow.files import FETCH, FetchInputs
+from tracking import runs, store
+from workflow import files, provenance
+from workflow.files import FETCH_FOLDER, FetchInputs
 from workflow.params_file import PARAMS_FILE
 from workflow.stage import SignalFlag
 
@@ -57,8 +58,10 @@ def open_sweep(params: Params, storage: str | None) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
     fixed = fixed_params(params)
-    if files.read_inputs(FETCH, FetchInputs).fetch != params.fetch.used():
-        raise UserError(f"{FETCH} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`.")
+    if files.read_inputs(FETCH_FOLDER, FetchInputs).fetch != params.fetch.used():
+        raise UserError(
+            f"{FETCH_FOLDER} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`."
+        )
     return open_study(storage or f"sqlite:///{files.root() / SWEEP_DATABASE}", study_name(fixed))
 
 
@@ -79,10 +82,10 @@ def search(study: optuna.Study, params: Params, n_trials: int) -> None:
     tags = provenance.provenance_tags(provenance.uncommitted_changes())
     with store.store_errors(), parent_run(experiment, study.study_name, params, tags) as parent:
         click.echo(store.run_url(experiment, parent.info.run_id))
-        reviews = files.read_reviews(FETCH, "train")
-        labels = len(files.read_inputs(FETCH, FetchInputs).labels)
-        sweep = Sweep(params, labels, reviews, flag, tags)
-        train_trials(study, sweep, n_trials)
+        reviews = files.read_reviews(FETCH_FOLDER, "train")
+        labels = len(files.read_inputs(FETCH_FOLDER, FetchInputs).labels)
+        context = TrialContext(params, labels, reviews, flag, tags)
+        train_trials(study, context, n_trials)
         fail_lost_trials(study, before, lost_by, flag)
         end_lost_runs(experiment, study)
         mlflow.log_artifact(SPACE_FILE)
@@ -110,7 +113,7 @@ def parent_run(
     )
 
 
-def train_trials(study: optuna.Study, sweep: Sweep, n_trials: int) -> None:
+def train_trials(study: optuna.Study, context: TrialContext, n_trials: int) -> None:
     """Train trials until a study has as many that are done.
 
     Raises:
@@ -120,15 +123,15 @@ def train_trials(study: optuna.Study, sweep: Sweep, n_trials: int) -> None:
 
     def print_outcome(study: optuna.Study, trial: FrozenTrial) -> None:
         click.echo(f"Trial {trial.number}: {outcome(trial)}; {count_done(study)} of {n_trials}")
-        if sweep.flag.number is not None:
+        if context.flag.number is not None:
             study.stop()
 
     if count_done(study) < n_trials:  # MaxTrialsCallback counts only after a trial
         study.optimize(
-            partial(objective, sweep),
+            partial(objective, context),
             callbacks=[MaxTrialsCallback(n_trials, states=DONE), print_outcome],
         )
-    if sweep.flag.number is not None:
+    if context.flag.number is not None:
         raise KeyboardInterrupt
 
 

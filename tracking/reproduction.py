@@ -20,14 +20,14 @@ from ruamel.yaml import YAML
 from sentiment.errors import UserError
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.prediction.labels import PREFIX
+from tracking.record import RecordedRun
+from tracking.runs import TRAINING_KEY
 from workflow import files
-from workflow.dvc_process import dvc_environment
-from workflow.files import FETCH, PAD, TRAIN
+from workflow.commands import run_dvc_in, run_git_in
+from workflow.files import FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER
 from workflow.own_table import find_pointer
-from workflow.presets import merge
+from workflow.params_file import merge_params
 from workflow.provenance import COMMIT, PROCESSOR, THREADS, XLA, machine_tags
-from workflow.record import Record
-from workflow.runs import TRAINING_KEY
 
 STAGES = ("fetch", "pad", "train", "evaluate")
 DVC_CONFIG = Path(".dvc", "config")
@@ -70,7 +70,7 @@ class Comparison(NamedTuple):
         return all(self.equal.values())
 
 
-def reproduce_run(record: Record, clone: Path) -> Comparison:
+def reproduce_run(record: RecordedRun, clone: Path) -> Comparison:
     """Run the training of a run again in a new folder, evaluate it, and compare the results.
 
     Raises:
@@ -88,17 +88,17 @@ def reproduce_run(record: Record, clone: Path) -> Comparison:
     return compare(record, clone)
 
 
-def make_clone(record: Record, clone: Path) -> None:
+def make_clone(record: RecordedRun, clone: Path) -> None:
     """Clone the project at the commit of a run, with its uncommitted changes and its params.
 
     Raises:
         UserError: the changes cannot be applied, or the commit has other stages.
     """
     # --shared: the commit of an experiment may not be on any branch.
-    run_git(Path(), "clone", "--quiet", "--shared", "--no-checkout", ".", str(clone.absolute()))
-    run_git(clone, "checkout", "--quiet", "--detach", record.tags[COMMIT])
+    run_git_in(Path(), "clone", "--quiet", "--shared", "--no-checkout", ".", str(clone.absolute()))
+    run_git_in(clone, "checkout", "--quiet", "--detach", record.tags[COMMIT])
     if record.diff:
-        run_git(clone, "apply", "--whitespace=nowarn", "-", text=record.diff)
+        run_git_in(clone, "apply", "--whitespace=nowarn", "-", text=record.diff)
     if not (clone / "stages" / "__main__.py").is_file():
         raise UserError(
             f"Run {record.run_id} cannot be run again: its commit {record.tags[COMMIT]} is of a "
@@ -107,7 +107,7 @@ def make_clone(record: Record, clone: Path) -> None:
     yaml = YAML()
     params = clone / "params.yaml"
     document = yaml.load(params.read_text(encoding="utf-8"))
-    yaml.dump(merge(document, record.params), params)
+    yaml.dump(merge_params(document, record.params), params)
     yaml.dump(record.lock, clone / files.DVC_LOCK)
 
 
@@ -126,20 +126,34 @@ def write_dvc_config(clone: Path) -> None:
             configure_dvc(clone, "remote", "modify", "--local", name, "url", url)
 
 
-def pull_data(record: Record, clone: Path) -> bool:
+def configure_dvc(folder: Path, *arguments: str) -> str:
+    """Run a DVC command about its configuration, and return its output.
+
+    Raises:
+        UserError: it failed.
+    """
+    done = run_dvc_in(folder, *arguments)
+    if done.returncode:
+        raise UserError(f"dvc {' '.join(arguments[:2])} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def pull_data(record: RecordedRun, clone: Path) -> bool:
     """Get `data/fetch` of a run from DVC, and return whether it is there now."""
-    return pull(clone, FETCH) and has_digest(clone / FETCH, locked_outs(record)[str(FETCH)])
+    return pull(clone, FETCH_FOLDER) and has_digest(
+        clone / FETCH_FOLDER, locked_outs(record)[str(FETCH_FOLDER)]
+    )
 
 
 def pull(clone: Path, target: Path) -> bool:
     """Get a file or a folder from the project's cache or a remote, and return whether it worked."""
     for remote in (("--remote", PROJECT_CACHE), ()):
-        if dvc(clone, "pull", *remote, str(target)).returncode == 0:
+        if run_dvc_in(clone, "pull", *remote, str(target)).returncode == 0:
             return True
     return False
 
 
-def copy_tables(record: Record, clone: Path) -> None:
+def copy_tables(record: RecordedRun, clone: Path) -> None:
     """Get the tables of a run, from the clone's commit, the project's folder or DVC.
 
     Raises:
@@ -167,7 +181,7 @@ def copy_tables(record: Record, clone: Path) -> None:
         if not has_digest(target, dependency["md5"]):
             raise UserError(
                 f"Run {record.run_id} cannot be run again: neither this folder nor DVC has "
-                f"{FETCH} or {name} as they were, with the MD5 digest {dependency['md5']}."
+                f"{FETCH_FOLDER} or {name} as they were, with the MD5 digest {dependency['md5']}."
             )
 
 
@@ -198,14 +212,14 @@ def set_training_key(clone: Path, key: str) -> None:
 
     The key depends on the machine. With the same key, equal results have equal hashes.
     """
-    path = clone / TRAIN / files.INPUTS
+    path = clone / TRAIN_FOLDER / files.INPUTS
     document = files.read_json(path)
     document.pop("digest")
     document["inputs"]["key"] = key
     files.write_json(path, {**document, "digest": files.document_digest(document)})
 
 
-def compare(record: Record, clone: Path) -> Comparison:
+def compare(record: RecordedRun, clone: Path) -> Comparison:
     """Compare the results of a run with those in a clone."""
     outs = locked_outs(record)
     equal = {path: has_digest(clone / path, expected) for path, expected in outs.items()}
@@ -232,7 +246,7 @@ def compare_predictions(then: bytes, now: bytes) -> PredictionComparison:
     return PredictionComparison(accuracies[0], accuracies[1], float(difference))
 
 
-def locked_outs(record: Record) -> dict[str, str]:
+def locked_outs(record: RecordedRun) -> dict[str, str]:
     """Return the digest of each output in a run's dvc.lock, by its path."""
     stages = record.lock["stages"].values()
     return {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
@@ -250,7 +264,7 @@ def path_digest(path: Path) -> str:
     return files.folder_digest(entries)
 
 
-def describe_comparison(record: Record, comparison: Comparison) -> str:
+def describe_comparison(record: RecordedRun, comparison: Comparison) -> str:
     """Return a table of what is equal and what differs, and what follows."""
     lines = [f"Run {record.run_id}: {record.name}, commit {record.tags[COMMIT]}"]
     lines += [
@@ -267,59 +281,12 @@ def describe_comparison(record: Record, comparison: Comparison) -> str:
         f"Test accuracy {then:.4f} then, {now:.4f} now. The probabilities differ by at most "
         f"{difference:.2g}."
     )
-    has_same_data = comparison.equal.get(str(FETCH)) and comparison.equal.get(str(PAD))
+    has_same_data = comparison.equal.get(str(FETCH_FOLDER)) and comparison.equal.get(
+        str(PAD_FOLDER)
+    )
     if has_same_data and comparison.machine and {PROCESSOR, THREADS, XLA} >= {*comparison.machine}:
         lines.append(
             "This is expected: another processor, other threads or flags of XLA may add numbers in "
             "another order."
         )
     return "\n".join(lines)
-
-
-def configure_dvc(folder: Path, *arguments: str) -> str:
-    """Run a DVC command about its configuration, and return its output.
-
-    Raises:
-        UserError: it failed.
-    """
-    done = dvc(folder, *arguments)
-    if done.returncode:
-        command = " ".join(arguments[:2])
-        raise UserError(f"The run cannot be run again: dvc {command}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def dvc(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a DVC command, whose output is not shown."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=dvc_environment(),
-        stdin=subprocess.DEVNULL,  # a question would not be seen
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def run_git(folder: Path, *arguments: str, text: str | None = None) -> None:
-    """Run a git command.
-
-    Raises:
-        UserError: it failed.
-    """
-    # Variables such as GIT_DIR, which hooks set, would let git change the project.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-c", f"core.hooksPath={os.devnull}", *arguments]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UserError(f"The run cannot be run again: git {arguments[0]}: {done.stderr.strip()}")

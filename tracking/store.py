@@ -110,12 +110,15 @@ def _experiment_url(experiment_id: str, port: int = UI_PORT) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 
-def describe_pages(experiment_id: str, run_id: str) -> str:
-    """Return lines that say where to look at a run and at all runs."""
+def describe_pages(experiment_id: str, run_id: str, has_run: bool | None) -> str:
+    """Return lines that say where to look at a run and at all runs.
+
+    Args:
+        experiment_id: the experiment.
+        run_id: the run.
+        has_run: see `ui_has_run`.
+    """
     pages = f"  the run:  {run_url(experiment_id, run_id)}\n  all runs: {runs_url(experiment_id)}"
-    if is_server(tracking_uri()):
-        return f"To look at it, open\n{pages}"
-    has_run = _local_ui_has(run_id)
     if has_run is None:
         return f"To look at it, start `sentiment ui`, and open\n{pages}"
     if not has_run:
@@ -126,10 +129,15 @@ def describe_pages(experiment_id: str, run_id: str) -> str:
     return f"To look at it, open\n{pages}"
 
 
-def _local_ui_has(run_id: str) -> bool | None:
-    """Return whether the UI at the default port shows a run, or None if nobody answers there."""
+def ui_has_run(run_id: str) -> bool | None:
+    """Return whether MLflow's UI shows a run: that of the server, or the one at the default port.
+
+    None: nobody answers at the default port.
+    """
     import requests
 
+    if is_server(tracking_uri()):
+        return True
     url = f"http://{LOOPBACK}:{UI_PORT}/api/2.0/mlflow/runs/get"
     try:
         # trust_env: a proxy has no business on the loopback address.

@@ -8,17 +8,18 @@ import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from workflow import files, reproduction
-from workflow.files import md5
-from workflow.record import Record
-from workflow.reproduction import (
+from tracking import reproduction
+from tracking.record import RecordedRun
+from tracking.reproduction import (
     Comparison,
     PredictionComparison,
     compare_predictions,
     describe_comparison,
 )
+from workflow import files
+from workflow.files import md5
 
-RUN = Record(
+RUN = RecordedRun(
     run_id="a1",
     name="default",
     tags={"mlflow.source.git.commit": "0123"},
@@ -121,7 +122,7 @@ def clone(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return in_tmp_path / "clone"
 
 
-def with_digests(own: str) -> Record:
+def with_digests(own: str) -> RecordedRun:
     deps = [
         {"path": "new/own.csv", "md5": own},
         {"path": "none.csv", "md5": md5(Path("none.csv"))},
@@ -133,8 +134,8 @@ def test_a_command_of_dvc_that_fails_is_named(
     in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = CompletedProcess((), 255, stdout="", stderr="ERROR: configuration error\n")
-    monkeypatch.setattr(reproduction, "dvc", lambda *_: failed)
-    message = "cannot be run again: dvc cache dir: ERROR: configuration error"
+    monkeypatch.setattr(reproduction, "run_dvc_in", lambda *_: failed)
+    message = "dvc cache dir failed: ERROR: configuration error"
     with pytest.raises(UserError, match=message):
         reproduction.write_dvc_config(in_tmp_path)
 

@@ -23,7 +23,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
 from tests.conftest import Command, use_store
 from tests.project import MODEL, Project, free_port, wait_for, wait_until
-from workflow import files, versions
+from tracking import versions
+from workflow import files
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
@@ -103,7 +104,7 @@ def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
     """Return the predictions of the evaluation, with the reviews as texts."""
     table = versions.read_predictions(files.PREDICTIONS_FILE)
     words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
-    texts = files.read_reviews(files.FETCH, "test")
+    texts = files.read_reviews(files.FETCH_FOLDER, "test")
     return table.assign(
         text=[" ".join(words[rank] for rank in texts[review]) for review in table["review"]]
     )

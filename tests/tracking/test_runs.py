@@ -7,13 +7,13 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.conftest import Sharer, curve, run_stages, runs, use_store
+from tests.conftest import MakeProject, curve, run_stages, runs, use_store
 from tests.project import Project
+from tracking import runs as workflow_runs
+from tracking.models import logged_models
 from workflow import files
-from workflow import runs as workflow_runs
 from workflow.checkpoint import Journal, exclusive_checkpoint
 from workflow.files import TrainInputs
-from workflow.models import logged_models
 from workflow.provenance import machine_tags
 from workflow.stage import Interrupted
 
@@ -59,7 +59,7 @@ def test_curves_have_a_point_for_each_epoch_and_no_more() -> None:
 @pytest.fixture
 def inputs(project: Project) -> TrainInputs:
     """Return what another training depends on. The project's folder is the working directory."""
-    read = files.read_inputs(project.path / files.TRAIN, TrainInputs)
+    read = files.read_inputs(project.path / files.TRAIN_FOLDER, TrainInputs)
     return read.model_copy(update={"key": "0123456789abcdef"})
 
 
@@ -146,7 +146,7 @@ def test_a_locked_database_is_said_once_and_costs_nothing(
 
 
 @pytest.fixture(scope="session")
-def trained_once(finished_once: Project, shared: Sharer) -> Project:
+def trained_once(finished_once: Project, shared: MakeProject) -> Project:
     """Return a finished project after another training, which is not evaluated yet."""
 
     def train(project: Project) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tracking.promotion import SMALL_TEST_SET
 from workflow.files import EvaluateInputs
-from workflow.promotion import SMALL_TEST_SET
 from workflow.provenance import model_name
 
 if TYPE_CHECKING:

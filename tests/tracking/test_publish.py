@@ -17,7 +17,7 @@ from mlflow.entities import Run
 from sentiment.errors import AlreadyRunningError, UserError
 from tests.conftest import (
     Command,
-    Sharer,
+    MakeProject,
     champion,
     curve,
     database_rows,
@@ -27,8 +27,9 @@ from tests.conftest import (
     versions,
 )
 from tests.project import MODEL, Project
-from workflow import checkpoint, files, models, publish
-from workflow.checkpoint import FOLDER, STALE_AFTER_DAYS, Journal, exclusive_checkpoint
+from tracking import models, publish
+from workflow import checkpoint, files
+from workflow.checkpoint import CHECKPOINTS_FOLDER, STALE_AFTER_DAYS, Journal, exclusive_checkpoint
 from workflow.files import EvaluateInputs
 
 pytestmark = pytest.mark.slow
@@ -163,7 +164,7 @@ def test_a_model_is_not_registered_with_texts_that_it_was_not_trained_on(
 
 @pytest.mark.usefixtures("project")
 def test_sync_without_a_training_says_what_to_run(sentiment: Command) -> None:
-    shutil.rmtree(files.TRAIN)
+    shutil.rmtree(files.TRAIN_FOLDER)
     printed = sentiment.fail("sync")
     assert "data/train/inputs.json is missing. `dvc repro` makes it" in printed
 
@@ -276,11 +277,11 @@ def test_another_evaluation_with_the_same_predictions_reaches_the_same_run(
     metrics = files.read_json(files.TEST_METRICS_FILE)
     newer = {**metrics, "test_kappa": 0.5, "test_loss": 0.1, "test_brier": 0.9}
     files.write_json(files.TEST_METRICS_FILE, newer)
-    plot = files.EVALUATE / "roc.png"
+    plot = files.EVALUATE_FOLDER / "roc.png"
     plot.write_bytes(plot.read_bytes() + b"restyled")
-    inputs = files.read_inputs(files.EVALUATE, EvaluateInputs)
-    (files.EVALUATE / files.INPUTS).unlink()
-    files.write_inputs(files.EVALUATE, inputs)
+    inputs = files.read_inputs(files.EVALUATE_FOLDER, EvaluateInputs)
+    (files.EVALUATE_FOLDER / files.INPUTS).unlink()
+    files.write_inputs(files.EVALUATE_FOLDER, inputs)
     assert sync().info.run_id == run.info.run_id
     (same,) = runs()
     assert newer.items() <= same.data.metrics.items()
@@ -315,7 +316,7 @@ def test_a_forced_training_is_another_run_that_repeats_the_champion(project: Pro
 
 
 @pytest.fixture(scope="session")
-def unlogged_once(finished_once: Project, shared: Sharer) -> Project:
+def unlogged_once(finished_once: Project, shared: MakeProject) -> Project:
     """Return a finished project after another training, during which the store was away."""
 
     def train(project: Project) -> None:
@@ -414,7 +415,7 @@ def test_a_run_of_which_only_files_are_left_says_that_nobody_knows_its_commit(
     finished_once: Project, lost: Project
 ) -> None:
     before = run_before(finished_once)
-    shutil.rmtree(lost.path / checkpoint.FOLDER)
+    shutil.rmtree(lost.path / checkpoint.CHECKPOINTS_FOLDER)
     sync()
     (run,) = runs()
     assert run.data.params == before.data.params
@@ -438,7 +439,7 @@ def test_a_clock_that_was_ahead_adds_no_points_later(
 
 def test_another_clone_of_the_project_finds_the_run(project: Project) -> None:
     before = database_rows(project)
-    shutil.rmtree(project.path / checkpoint.FOLDER)
+    shutil.rmtree(project.path / checkpoint.CHECKPOINTS_FOLDER)
     sync()
     assert database_rows(project) == before
 
@@ -479,7 +480,7 @@ def test_the_run_of_a_killed_training_ends_even_if_the_files_are_refused() -> No
 def test_the_run_of_a_killed_training_ends_before_its_old_checkpoint_is_removed() -> None:
     (complete,) = runs()
     run_id = interrupt_training("a" * 16, complete.info.experiment_id)
-    folder = Path(FOLDER, "a" * 16)
+    folder = Path(CHECKPOINTS_FOLDER, "a" * 16)
     long_ago = time.time() - (STALE_AFTER_DAYS + 1) * 24 * 3600
     os.utime(folder, (long_ago, long_ago))
     publish.publish(alpha=0.05)  # as the stage evaluate of another training

@@ -9,8 +9,9 @@ import pytest
 from sentiment.errors import UserError
 from tests.conftest import runs
 from tests.evaluations import NAME, evaluation, predictions, register, submit
-from workflow import files, versions
-from workflow.models import KERAS_MODEL, logged_models
+from tracking import versions
+from tracking.models import KERAS_MODEL, logged_models
+from workflow import files
 
 
 @pytest.mark.usefixtures("empty_store")

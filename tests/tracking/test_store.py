@@ -24,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from sentiment.errors import StoreError
 from tests.project import ROOT, free_port
 from tests.services import mlflow_server
-from workflow import store
+from tracking import store
 
 NAME = "imdb-sentiment"  # of the experiment in the fixture `empty_store`
 OTHER = "other-sentiment"  # of an experiment that is not there
@@ -112,7 +112,7 @@ def test_temporary_copy_of_the_project_uses_the_store_in_the_root(
 CREATE = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from workflow import store
+from tracking import store
 def kill_soon():
     while not any(Path().glob("mlflow.db.partial*")):
         time.sleep(0.001)
@@ -174,7 +174,7 @@ def test_a_server_that_shows_another_project_is_refused(
 
 READ = f"""
 import mlflow
-from workflow import store
+from tracking import store
 store.connect_to_read()
 print(mlflow.get_experiment_by_name("{NAME}").name)
 """
@@ -342,7 +342,7 @@ def test_package_of_a_store_that_is_not_installed_becomes_a_store_error() -> Non
         pd.errors.EmptyDataError("No columns to parse"),
         zipfile.BadZipFile("File is not a zip file"),
         raised_in("tensorflow.python.framework.errors_impl"),
-        raised_in("workflow.models"),
+        raised_in("tracking.models"),
         OSError("disk"),
         ValueError("a mistake"),
     ],
@@ -405,7 +405,9 @@ def ui(handler: type[App], monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.mark.usefixtures("in_tmp_path")
 def test_pages_are_printed_if_the_ui_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with ui(OneRun, monkeypatch):
-        lines = store.describe_pages("1", RUN_ID).splitlines()
+        has_run = store.ui_has_run(RUN_ID)
+    assert has_run is True
+    lines = store.describe_pages("1", RUN_ID, has_run).splitlines()
     assert lines == [
         "To look at it, open",
         f"  the run:  {store.run_url('1', RUN_ID)}",
@@ -416,7 +418,9 @@ def test_pages_are_printed_if_the_ui_shows_the_run(monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("in_tmp_path")
 def test_pages_say_how_to_start_the_ui_if_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "UI_PORT", free_port())
-    text = store.describe_pages("1", RUN_ID)
+    has_run = store.ui_has_run(RUN_ID)
+    assert has_run is None
+    text = store.describe_pages("1", RUN_ID, has_run)
     assert store.run_url("1", RUN_ID) in text
     assert text.startswith("To look at it, start `sentiment ui`, and open\n")
 
@@ -427,7 +431,9 @@ def test_pages_of_another_project_or_program_are_not_printed(
     monkeypatch: pytest.MonkeyPatch, handler: type[App], run_id: str
 ) -> None:
     with ui(handler, monkeypatch) as port:
-        text = store.describe_pages("1", run_id)
+        has_run = store.ui_has_run(run_id)
+        assert has_run is False
+        text = store.describe_pages("1", RUN_ID, has_run)
     assert text == (
         f"To look at it: sentiment ui --port {port + 1} (port {port} shows another project or "
         "program)"
@@ -439,7 +445,9 @@ def test_pages_of_a_server_are_printed_without_a_look_at_this_machine(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     with ui(App, monkeypatch):
-        text = store.describe_pages("1", RUN_ID)
+        has_run = store.ui_has_run(RUN_ID)
+    assert has_run is True
+    text = store.describe_pages("1", RUN_ID, has_run)
     assert text.startswith(
         "To look at it, open\n  the run:  https://mlflow.example.org/#/experiments/1/runs/"
     )

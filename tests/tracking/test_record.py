@@ -5,9 +5,9 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.params import flatten
 from tests.conftest import Command, runs
-from workflow import record
+from tracking import record
+from tracking.record import NEEDED_ARTIFACTS, check_complete, read_params
 from workflow.params_file import load_params
-from workflow.record import NEEDED, check_complete, read_params
 
 COMMIT = {"mlflow.source.git.commit": "0123abcd"}
 
@@ -20,23 +20,23 @@ def known_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("known_commit")
 def test_a_run_with_everything_is_complete() -> None:
-    check_complete("a1", COMMIT, NEEDED)
+    check_complete("a1", COMMIT, NEEDED_ARTIFACTS)
 
 
 @pytest.mark.usefixtures("known_commit")
 @pytest.mark.parametrize(
     ("tags", "logged", "lack"),
     [
-        ({"mlflow.source.git.commit": "none"}, NEEDED, "the commit of its code"),
-        ({}, NEEDED, "the commit of its code"),
+        ({"mlflow.source.git.commit": "none"}, NEEDED_ARTIFACTS, "the commit of its code"),
+        ({}, NEEDED_ARTIFACTS, "the commit of its code"),
         (
             {"mlflow.source.git.commit": "ffff"},
-            NEEDED,
+            NEEDED_ARTIFACTS,
             "its commit ffff, which this repository does not have (git fetch)",
         ),
         (
             COMMIT | {"git.diff": "not complete: git does not track a.py"},
-            NEEDED,
+            NEEDED_ARTIFACTS,
             "all uncommitted changes: its diff is not complete: git does not track a.py",
         ),
         (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from sentiment.errors import UserError, first_line
 from sentiment.prediction.labels import labels_of_columns, probability_column
-from workflow import files, registry, store
+from tracking import registry, store
+from workflow import files
 from workflow.files import ComparedInputs, ModelT
 
 if TYPE_CHECKING:

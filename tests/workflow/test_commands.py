@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
-from workflow.dvc_process import SITE_CACHE, dvc_environment, run_dvc
+from workflow.commands import SITE_CACHE, dvc_environment, run_dvc
 
 # Sends a signal to what started DVC, and then takes a moment to end.
 STAGE = """

@@ -5,7 +5,7 @@ import pytest
 
 from sentiment.params import FetchParams, PadParams
 from tests.evaluations import INPUTS, predictions
-from workflow.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
+from tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
 
 PREDICTIONS = predictions(correct=600)
 

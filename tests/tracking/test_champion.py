@@ -14,7 +14,8 @@ from filelock import FileLock
 from sentiment.errors import StoreError, UserError
 from sentiment.params import EvaluateParams, TrainParams
 from tests.evaluations import NAME, evaluation, read_version, register, submit
-from workflow import champion, checkpoint, files, registry
+from tracking import champion, promotion, registry
+from workflow import checkpoint, files
 
 pytestmark = pytest.mark.usefixtures("empty_store")
 
@@ -96,7 +97,7 @@ def test_a_training_with_another_seed_repeats_the_champions_and_is_not_tested() 
     submit(400, repetition_key="the same")
     submit(600, repetition_key="the same", train=TrainParams(seed=43))
     assert champion_number() == "1"
-    assert decision("2") == ("not promoted", champion.REPETITION)
+    assert decision("2") == ("not promoted", promotion.REPETITION)
     assert "tests" not in read_version("1").tags
 
 
@@ -110,7 +111,7 @@ def test_a_champion_on_another_test_set_stays() -> None:
     submit(400)
     submit(600, test_set="4567")
     assert champion_number() == "1"
-    assert decision("2") == ("not promoted", champion.OTHER_TEST_SET)
+    assert decision("2") == ("not promoted", promotion.OTHER_TEST_SET)
 
 
 def lose_artifacts() -> str:
@@ -341,7 +342,7 @@ def test_without_the_champions_version_nothing_is_promoted_untested(
 def test_two_processes_decide_one_after_the_other() -> None:
     evaluated = evaluation(400)
     version = register(evaluated)
-    folder = Path(checkpoint.FOLDER)
+    folder = Path(checkpoint.CHECKPOINTS_FOLDER)
     folder.mkdir()
     with FileLock(folder / champion.DECISION_LOCK):
         thread = Thread(target=champion.decide, args=(version, evaluated, 0.05))

@@ -3,14 +3,14 @@
 The registered model of IMDB is `imdb-sentiment`, and a table's is named after its file. A version
 is one MLflow model without pickle, and brings the code that predicts.
 
-The champion is the version with the alias `champion`, see `workflow.champion`.
+The champion is the version with the alias `champion`, see `tracking.champion`.
 """
 
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from workflow import store
+from tracking import store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from extras.serve.batching import Batcher
 from sentiment.errors import first_line
-from workflow import registry, store, versions
+from tracking import registry, store, versions
 
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel

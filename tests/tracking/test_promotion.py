@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow.promotion import (
+from tracking.promotion import (
     DiscordantPairs,
     Outcome,
     compare_with_champion,

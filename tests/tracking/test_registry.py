@@ -4,7 +4,7 @@ import mlflow
 import pytest
 
 from tests.evaluations import NAME, evaluation, register
-from workflow import registry
+from tracking import registry
 
 
 @pytest.mark.parametrize(

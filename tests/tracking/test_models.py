@@ -9,7 +9,8 @@ from mlflow.models import Model
 
 from tests.conftest import runs
 from tests.project import ROOT
-from workflow import files, models
+from tracking import models
+from workflow import files
 from workflow.files import EvaluateInputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("project")]
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("project")]
 
 def log_models() -> None:
     """Log the models that the newest run lacks."""
-    inputs = files.read_inputs(files.EVALUATE, EvaluateInputs)
+    inputs = files.read_inputs(files.EVALUATE_FOLDER, EvaluateInputs)
     metrics = files.read_json(files.TEST_METRICS_FILE)
     models.log_models(runs()[0], inputs, metrics, check=lambda: None)
 
@@ -83,7 +84,7 @@ def test_the_pages_of_the_models_show_each_test_metric_once() -> None:
 def test_a_version_needs_the_packages_of_its_tokenizer(
     tokenizer: str, is_needed: bool, tmp_path: Path
 ) -> None:
-    inputs = files.read_inputs(files.EVALUATE, EvaluateInputs)
+    inputs = files.read_inputs(files.EVALUATE_FOLDER, EvaluateInputs)
     table = inputs.fetch.table.model_copy(update={"tokenizer": tokenizer})
     fetch = inputs.fetch.model_copy(update={"dataset": "table", "table": table})
     used = inputs.model_copy(update={"fetch": fetch})

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from sentiment.errors import StoreError, UserError, first_line
+from tracking.promotion import (
+    Outcome,
+    compare_with_champion,
+    small_test_set_note,
+    why_not_tested,
+)
+from tracking.registry import CHAMPION, all_versions, find_champion, versions_of_run
+from tracking.versions import Evaluation, download_evaluation
 from workflow import files
-from workflow.checkpoint import FOLDER
+from workflow.checkpoint import CHECKPOINTS_FOLDER
 from workflow.files import EvaluateInputs
-from workflow.promotion import Outcome, compare_with_champion, small_test_set_note
-from workflow.registry import CHAMPION, all_versions, find_champion, versions_of_run
-from workflow.versions import Evaluation, download_evaluation
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -35,9 +40,6 @@ NOT_PROMOTED = "not promoted"
 # Reasons for a promotion without a test
 FIRST = "there was no champion before"
 BY_A_PERSON = "promoted by a person"
-# Reasons against a promotion without a test
-REPETITION = "it repeats the champion's training, with another seed or on another machine"
-OTHER_TEST_SET = "the champion was evaluated on another test set"
 
 
 def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha: float) -> None:
@@ -49,7 +51,7 @@ def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha
     Args:
         version: the version.
         candidate: its evaluation.
-        alpha: see `workflow.promotion`.
+        alpha: see `tracking.promotion`.
     """
     with _one_at_a_time():
         finish_promotion(version.name)
@@ -63,14 +65,14 @@ def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha
             note = small_test_set_note(candidate.predictions)
             _write_decision(version, None, True, f"{FIRST}{note}")
         else:
-            is_better, reason = _compare(candidate, champion, alpha)
+            is_better, reason = _test_candidate(candidate, champion, alpha)
             _write_decision(version, champion, is_better, reason)
 
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Let the other processes of this project that decide wait: queued experiments, for example."""
-    folder = files.root() / FOLDER
+    folder = files.root() / CHECKPOINTS_FOLDER
     folder.mkdir(exist_ok=True)
     with FileLock(folder / DECISION_LOCK):
         yield
@@ -87,13 +89,10 @@ def _no_champion_message(decided: "list[ModelVersion]") -> str:
     )
 
 
-def _compare(
+def _test_candidate(
     candidate: Evaluation[EvaluateInputs], champion: "ModelVersion", alpha: float
 ) -> tuple[bool, str]:
-    """Return whether a candidate is better than the champion, and the reason.
-
-    A candidate that repeats the champion's training, or that cannot be compared, is not tested.
-    """
+    """Return whether a candidate is better than the champion, and the reason. Count the test."""
     import mlflow
 
     try:
@@ -102,13 +101,9 @@ def _compare(
         raise
     except UserError as error:
         return False, f"the champion's evaluation cannot be read: {first_line(error)}"
-    if candidate.inputs.test_set != other.inputs.test_set:
-        return False, OTHER_TEST_SET
-    if (candidate.inputs.repetition_key, candidate.inputs.evaluate.threshold) == (
-        other.inputs.repetition_key,
-        other.inputs.evaluate.threshold,
-    ):
-        return False, REPETITION
+    reason = why_not_tested(candidate.inputs, other.inputs)
+    if reason is not None:
+        return False, reason
     # A decision that is killed after this counts twice, which makes a promotion rarer.
     number = int(champion.tags.get(TEST_COUNT, 0)) + 1
     client = mlflow.MlflowClient()

@@ -27,7 +27,8 @@ from extras.score.parts import Part
 from stages.evaluate import text_lookup
 from tests.conftest import Command, runs, use_store
 from tests.project import MODEL, Project, wait_until
-from workflow import files, versions
+from tracking import versions
+from workflow import files
 from workflow.loopback import LOOPBACK
 
 pytestmark = pytest.mark.slow
@@ -56,7 +57,7 @@ cli.main()
 
 def write_test_set() -> None:
     """Write the test set of the project in the working directory to texts.csv."""
-    reviews = files.read_reviews(files.FETCH, "test")
+    reviews = files.read_reviews(files.FETCH_FOLDER, "test")
     texts = text_lookup(reviews)(range(ROWS))
     labels = np.array(["negative", "positive"])[reviews.labels]
     with Path("texts.csv").open("w", encoding="utf-8", newline="") as file:

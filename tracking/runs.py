@@ -1,6 +1,6 @@
 """The run of a training in MLflow while it trains: what it depends on, and each epoch.
 
-`workflow.publish` logs everything else, from the files.
+`tracking.publish` logs everything else, from the files.
 """
 
 import sys
@@ -12,9 +12,11 @@ from sentiment.errors import first_line
 from sentiment.network.batches import train_validation_split
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten_used
-from workflow import files, provenance, registry
+from tracking import registry
+from workflow import files, provenance
 from workflow.checkpoint import Checkpoint, Journal
 from workflow.files import TrainInputs
+from workflow.presets import find_preset
 from workflow.stage import Interrupted
 
 if TYPE_CHECKING:
@@ -41,17 +43,17 @@ class LiveRun:
     """The run of a training in progress. If the store fails, the training continues without it."""
 
     def __init__(self) -> None:
-        self.works = True
+        self.is_store_usable = True
         self._epochs_logged = 0
 
     def attempt(self, log: Callable[..., object], *arguments: Any) -> None:
         """Call a function that uses MLflow, unless MLflow has failed before."""
-        if not self.works:
+        if not self.is_store_usable:
             return
         try:
             log(*arguments)
         except Exception as error:  # no error while logging is worth a training
-            self.works = False
+            self.is_store_usable = False
             print(
                 f"Nothing more is logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
                 file=sys.stderr,
@@ -102,8 +104,9 @@ def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
 
     experiment_id = registry.connect_experiment(inputs.fetch.name)
     found = find_or_restore_run(experiment_id, {TRAINING_ID: journal.training_id})
-    name = provenance.run_name(inputs.fetch, inputs.pad, inputs.train)
-    experiment = journal.tags.get(provenance.EXPERIMENT)
+    preset = find_preset(inputs.pad, inputs.train)
+    name = provenance.run_name(preset, inputs.fetch, inputs.pad, inputs.train)
+    experiment = journal.tags.get(provenance.DVC_EXPERIMENT_TAG)
     run = mlflow.start_run(
         run_id=found.info.run_id if found else None,
         run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
@@ -119,8 +122,8 @@ def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
     )
     mlflow.log_params(flatten_used(inputs.fetch, inputs.pad, inputs.train))
     log_input_files(run, inputs, journal.diff)
-    x = files.read_array(files.PAD / "x_train.npy")
-    y = files.read_array(files.PAD / "y_train.npy")
+    x = files.read_array(files.PAD_FOLDER / "x_train.npy")
+    y = files.read_array(files.PAD_FOLDER / "y_train.npy")
     splits = train_validation_split(x, y, inputs.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
         log_dataset(inputs, context, split.x, split.y)
@@ -157,7 +160,7 @@ def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
 def log_dataset(
     inputs: TrainInputs, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
 ) -> None:
-    """Record that the active run uses a split of `data/pad`, with DVC's hash of that folder.
+    """RecordedRun that the active run uses a split of `data/pad`, with DVC's hash of that folder.
 
     Args:
         inputs: what the training depends on.
@@ -169,9 +172,9 @@ def log_dataset(
     from mlflow.data.dataset_source_registry import get_dataset_source_from_json
     from mlflow.data.numpy_dataset import from_numpy
 
-    source = get_dataset_source_from_json(f'{{"uri": "{files.PAD}"}}', "local")
+    source = get_dataset_source_from_json(f'{{"uri": "{files.PAD_FOLDER}"}}', "local")
     name = f"{inputs.fetch.name}-{context}"
-    digest = files.dvc_hash(files.PAD)
+    digest = files.dvc_hash(files.PAD_FOLDER)
     mlflow.log_input(from_numpy(x, source, y, name=name, digest=digest), context)
 
 

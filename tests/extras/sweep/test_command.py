@@ -12,8 +12,7 @@ import pytest
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from extras.sweep import study, values
-from extras.sweep import sweep as sweeps
+from extras.sweep import search, study, values
 from extras.sweep.trial import TRIAL
 from tests.conftest import Command, use_store
 from tests.project import Project, wait_until
@@ -111,7 +110,7 @@ def test_nothing_is_left_running(swept: Swept) -> None:
     names = {
         artifact.path for artifact in mlflow.artifacts.list_artifacts(run_id=parent.info.run_id)
     }
-    assert {sweeps.TABLE, "space.py", "params.yaml"} <= names
+    assert {search.TABLE, "space.py", "params.yaml"} <= names
 
 
 def test_best_trial_is_shown_and_written_into_params(swept: Swept) -> None:
@@ -130,7 +129,7 @@ def test_signal_is_one_message_that_says_how_to_continue(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps, "search", interrupt)
+    monkeypatch.setattr(search, "search", interrupt)
     message = sentiment.fail("sweep", "--trials", "1", "--storage", f"sqlite:///{tmp_path}/some.db")
     assert "The sweep was interrupted. Run the same command again to continue it." in message
 

@@ -10,23 +10,24 @@ import pandas as pd
 from sentiment.errors import UserError
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import Params, flatten
-from workflow import files, store
-from workflow.files import EVALUATE, EvaluateInputs
-from workflow.params_file import parse_params, read_yaml
-from workflow.presets import merge
-from workflow.provenance import COMMIT, DIFF_TAG, git
-from workflow.publish import EVALUATION, evaluation_digest
-from workflow.registry import registered_name
-from workflow.runs import DIFF_ARTIFACT, PARAMS_ARTIFACT, TRAINING_KEY
+from tracking import store
+from tracking.publish import EVALUATION, evaluation_digest
+from tracking.registry import registered_name
+from tracking.runs import DIFF_ARTIFACT, PARAMS_ARTIFACT, TRAINING_KEY
+from workflow import files
+from workflow.commands import git
+from workflow.files import EVALUATE_FOLDER, EvaluateInputs
+from workflow.params_file import merge_params, parse_params, read_yaml
+from workflow.provenance import COMMIT, DIFF_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 NO_COMMIT = ("none", "unknown")  # values of the tag
-NEEDED = (PARAMS_ARTIFACT, files.DVC_LOCK.name, files.PREDICTIONS_FILE.name)  # artifacts
+NEEDED_ARTIFACTS = (PARAMS_ARTIFACT, files.DVC_LOCK.name, files.PREDICTIONS_FILE.name)  # artifacts
 
 
-class Record(NamedTuple):
+class RecordedRun(NamedTuple):
     """The content of a run that its training and the comparison need.
 
     Attributes:
@@ -59,7 +60,7 @@ def find_own_run() -> str:
     """
     import mlflow
 
-    inputs = files.read_inputs(EVALUATE, EvaluateInputs)
+    inputs = files.read_inputs(EVALUATE_FOLDER, EvaluateInputs)
     digest = evaluation_digest(inputs)
     found: list[mlflow.entities.Run] = []
     with store.store_errors():
@@ -75,7 +76,7 @@ def find_own_run() -> str:
     return str(found[0].info.run_id)
 
 
-def read_record(run_id: str) -> Record:
+def read_record(run_id: str) -> RecordedRun:
     """Read what a run has.
 
     Raises:
@@ -89,11 +90,11 @@ def read_record(run_id: str) -> Record:
         client = mlflow.MlflowClient()
         logged = {each.path for each in client.list_artifacts(run_id)}
         check_complete(run_id, run.data.tags, logged)
-        for name in (*NEEDED, *({DIFF_ARTIFACT} & logged)):
+        for name in (*NEEDED_ARTIFACTS, *({DIFF_ARTIFACT} & logged)):
             client.download_artifacts(run_id, name, scratch)
         folder = Path(scratch)
         diff = folder / DIFF_ARTIFACT
-        return Record(
+        return RecordedRun(
             run_id=run_id,
             name=str(run.info.run_name),
             tags=run.data.tags,
@@ -137,7 +138,9 @@ def read_params(run_id: str) -> dict[str, Any]:
         if PARAMS_ARTIFACT not in {each.path for each in client.list_artifacts(run_id)}:
             raise UserError(f"Run {run_id} has no {PARAMS_ARTIFACT}.")
         document = read_yaml(Path(client.download_artifacts(run_id, PARAMS_ARTIFACT, scratch)))
-    params = parse_params(merge(Params().model_dump(), document), f"params.yaml of run {run_id}")
+    params = parse_params(
+        merge_params(Params().model_dump(), document), f"params.yaml of run {run_id}"
+    )
     values: dict[str, Any] = {}
     for section in document:
         values |= flatten(getattr(params, section), section)
@@ -155,7 +158,7 @@ def check_complete(run_id: str, tags: Mapping[str, str], logged: Collection[str]
     Raises:
         UserError: it lacks something.
     """
-    lacking = [f"the artifact {name}" for name in NEEDED if name not in logged]
+    lacking = [f"the artifact {name}" for name in NEEDED_ARTIFACTS if name not in logged]
     commit = tags.get(COMMIT, NO_COMMIT[0])
     if commit in NO_COMMIT:
         lacking.append("the commit of its code")

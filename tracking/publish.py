@@ -20,7 +20,10 @@ from ruamel.yaml import YAML
 from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten
-from workflow import card, champion, files, models, provenance, registry, runs, store, versions
+from tracking import card, champion, models, registry, runs, store, versions
+from tracking.runs import SYNC_ADVICE, TRAINING_ID, TRAINING_KEY
+from tracking.versions import Evaluation
+from workflow import files, provenance
 from workflow.checkpoint import (
     Checkpoint,
     Journal,
@@ -29,10 +32,15 @@ from workflow.checkpoint import (
     remove_stale_checkpoints,
     unused_checkpoints,
 )
-from workflow.files import EVALUATE, FETCH, PAD, PREDICTIONS_FILE, TRAIN, EvaluateInputs
+from workflow.files import (
+    EVALUATE_FOLDER,
+    FETCH_FOLDER,
+    PAD_FOLDER,
+    PREDICTIONS_FILE,
+    TRAIN_FOLDER,
+    EvaluateInputs,
+)
 from workflow.params_file import read_yaml
-from workflow.runs import SYNC_ADVICE, TRAINING_ID, TRAINING_KEY
-from workflow.versions import Evaluation
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -40,7 +48,11 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation"  # tag of a run: a digest of the evaluation that it has completely
 TABLES_ARTIFACT = "metrics"
-LOCKED_FOLDERS = (FETCH, PAD, TRAIN)  # `evaluate` has no entry in dvc.lock while it runs
+LOCKED_FOLDERS = (
+    FETCH_FOLDER,
+    PAD_FOLDER,
+    TRAIN_FOLDER,
+)  # `evaluate` has no entry in dvc.lock while it runs
 # Curves over the distance from the last word, and their columns in the table of gradients. MLflow
 # sorts its charts by name: these come after accuracy and loss.
 GRADIENT_CURVES = {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}
@@ -60,9 +72,13 @@ class PublishedRun(NamedTuple):
     experiment_id: str
     test_accuracy: float
 
-    def describe(self) -> str:
-        """Return lines with the result, and where to look at the run and at all runs."""
-        pages = store.describe_pages(self.experiment_id, self.run_id)
+    def describe(self, has_run: bool | None) -> str:
+        """Return lines with the result, and where to look at the run and at all runs.
+
+        Args:
+            has_run: see `tracking.store.ui_has_run`.
+        """
+        pages = store.describe_pages(self.experiment_id, self.run_id, has_run)
         return f"Test accuracy {self.test_accuracy:.4f}: {self.name}, run {self.run_id}\n{pages}"
 
 
@@ -99,7 +115,7 @@ def publish(alpha: float) -> PublishedRun:
     A second call changes nothing.
 
     Args:
-        alpha: see `workflow.promotion`.
+        alpha: see `tracking.promotion`.
 
     Returns:
         The run.
@@ -110,7 +126,7 @@ def publish(alpha: float) -> PublishedRun:
     """
     import mlflow
 
-    evaluation = versions.read_evaluation(EVALUATE, EvaluateInputs)
+    evaluation = versions.read_evaluation(EVALUATE_FOLDER, EvaluateInputs)
     inputs = evaluation.inputs
     digest = evaluation_digest(inputs)
     with (
@@ -143,8 +159,8 @@ def check_unchanged(inputs: EvaluateInputs) -> None:
     Raises:
         UserError: they are not.
     """
-    files.check_folders(FETCH, PAD, TRAIN, EVALUATE)
-    if files.read_inputs(EVALUATE, EvaluateInputs) != inputs:
+    files.check_folders(FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER, EVALUATE_FOLDER)
+    if files.read_inputs(EVALUATE_FOLDER, EvaluateInputs) != inputs:
         raise UserError(
             f"{files.DATA} was changed while it was logged, by another training. Run `sentiment "
             "sync` again."
@@ -195,7 +211,7 @@ def restore_deleted(
 
 def evaluation_digest(inputs: EvaluateInputs) -> str:
     """Return a digest of the predictions in `data/evaluate` and of the params of the evaluation."""
-    predictions = files.read_manifest(EVALUATE).files[PREDICTIONS_FILE.as_posix()]
+    predictions = files.read_manifest(EVALUATE_FOLDER).files[PREDICTIONS_FILE.as_posix()]
     text = predictions + inputs.evaluate.model_dump_json()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -248,8 +264,8 @@ def log_evaluation_inputs(run: "Run", inputs: EvaluateInputs) -> None:
     import mlflow
 
     mlflow.log_params(flatten(inputs.evaluate, "evaluate"))
-    x = files.read_array(PAD / "x_test.npy")
-    y = files.read_array(PAD / "y_test.npy")
+    x = files.read_array(PAD_FOLDER / "x_test.npy")
+    y = files.read_array(PAD_FOLDER / "y_test.npy")
     runs.log_dataset(inputs, "test", x, y)
     if not log_lock_file(run):
         print(f"{files.DVC_LOCK} does not describe data/, so the run does not have it.", flush=True)
@@ -305,14 +321,14 @@ def log_outputs(run: "Run", evaluation: Evaluation[EvaluateInputs]) -> "ModelVer
     metrics = files.read_json(files.TEST_METRICS_FILE)
     log_points(run, metrics)
     client = mlflow.MlflowClient()
-    for folder in (TRAIN, EVALUATE):
+    for folder in (TRAIN_FOLDER, EVALUATE_FOLDER):
         for name in files.read_manifest(folder).files:
             path = Path(name)
             if path.parent == files.METRICS_FOLDER:
                 client.log_artifact(run.info.run_id, name, TABLES_ARTIFACT)
-            elif path.parent == EVALUATE:
+            elif path.parent == EVALUATE_FOLDER:
                 client.log_artifact(run.info.run_id, name)
-    client.log_artifact(run.info.run_id, str(EVALUATE / files.INPUTS))
+    client.log_artifact(run.info.run_id, str(EVALUATE_FOLDER / files.INPUTS))
     inputs = evaluation.inputs
     model = models.log_models(run, inputs, metrics, lambda: check_unchanged(inputs))
     return ensure_version(run, str(model.model_id), evaluation, metrics["test_accuracy"])
