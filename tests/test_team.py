@@ -107,7 +107,7 @@ def test_second_user_pulls_the_data_and_logs_to_the_server(
     assert "tive, probability " in run(clone, tmp_path, bob.environment)
     assert bob.contents("data") == alice.contents("data")
     bob.change(evaluate={"threshold": 0.6})
-    run("sentiment repro", bob.path, bob.environment)
+    run("dvc repro", bob.path, bob.environment)
 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

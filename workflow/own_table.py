@@ -46,7 +46,7 @@ def is_tracked(table: Path) -> bool:
 
 def git_pathspec(path: Path) -> str:
     """Return the pattern by which git finds this path alone."""
-    return f":(git_pathspec){path}"
+    return f":(literal){path}"
 
 
 def tracking_advice(fetch: FetchParams) -> list[str]:

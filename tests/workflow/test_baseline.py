@@ -105,7 +105,7 @@ def test_a_folder_without_a_commit_needs_no_words(in_tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_commit_with_conflict_markers_needs_no_words(repository: Project) -> None:
-    Path("dvc.lock").write_text("<<<<<<< ours\n=======\n>>>>>>> theirs\n", encoding="utf-8")
+    Path("dvc.lock").write_text("a: 1\n<<<<<<< ours\nb: 2\n=======\nb: 3\n", encoding="utf-8")
     repository.commit()
     write_result(entry("b"), 0.8556)
     assert accuracies_on_two_machines() is None
