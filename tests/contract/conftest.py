@@ -19,6 +19,7 @@ from tests.project import Project
 
 EPOCHS = 2  # of SMALL
 TEXT = "The plot was not dull."
+HEAD_LAYER = 'name="probability"'  # an argument of the model's last layer
 PASSWORD = "secret-password"
 UNREACHABLE = f"http://user:{PASSWORD}@127.0.0.1:9"
 
@@ -74,7 +75,10 @@ def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
 
 @pytest.fixture(scope="session")
 def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
-    """Return a project in which params were changed, and experiments were run."""
+    """Return a project in which params were changed, and an experiment ran in DVC's queue.
+
+    The experiment has other params and other code, and both were changed back afterwards.
+    """
 
     def run(project: Project) -> None:
         commands = Commands.read(project)
@@ -83,11 +87,17 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
         commands.run("sync", *names.SYNC)
         project.change(train={"units": 4})
         commands.run("four units again", *names.REPRO)
+        model = project.path / "sentiment" / "network" / "model.py"
+        code = model.read_text(encoding="utf-8")
+        changed = code.replace(HEAD_LAYER, f'{HEAD_LAYER}, kernel_initializer="he_normal"')
+        assert changed != code
+        model.write_text(changed, encoding="utf-8")
         experiment = ("dvc", "exp", "run")
         commands.run("queue", *experiment, "--queue", "-S", "train.units=6", "--name", "six")
         commands.run("run", *experiment, "--run-all")
         commands.run("apply", "dvc", "exp", "apply", "six")
         commands.run("after apply", *names.REPRO)
+        project.run("git", "checkout", "--", "sentiment", "params.yaml")
         commands.write()
 
     return Commands.read(shared("experiments", run, pipeline_once.project.path))

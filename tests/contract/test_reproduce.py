@@ -24,7 +24,9 @@ def contents(project: Project) -> dict[str, bytes]:
     }
 
 
-def test_a_run_of_dvcs_queue_is_equal(experiments: Commands) -> None:
+def test_a_run_of_dvcs_queue_with_uncommitted_code_and_params_is_equal(
+    experiments: Commands,
+) -> None:
     (run,) = (run for run in runs() if run.data.params["train.units"] == "6")
     printed = experiments.project.run(*names.REPRODUCE, run.info.run_id)
     assert printed.splitlines()[-1] == EQUAL
@@ -48,21 +50,3 @@ def test_the_run_of_the_results_is_equal_with_data_of_a_remote_and_the_project_s
     assert results == ["equal"] * 7
     assert lines[-1] == EQUAL
     assert contents(pipeline_copy) == before
-
-
-def test_a_run_with_uncommitted_code_and_params_is_equal_after_both_were_changed_back(
-    pipeline_copy: Project,
-) -> None:
-    model = pipeline_copy.path / "sentiment" / "network" / "model.py"
-    code = model.read_text(encoding="utf-8")
-    head = 'name="probability"'
-    model.write_text(
-        code.replace(head, f'{head}, kernel_initializer="he_normal"'), encoding="utf-8"
-    )
-    pipeline_copy.change(train={"units": 5})
-    pipeline_copy.run(*names.REPRO)
-    run, _ = runs()
-    assert run.data.params["train.units"] == "5"
-    model.write_text(code, encoding="utf-8")
-    pipeline_copy.change(train={"units": 4})
-    assert pipeline_copy.run(*names.REPRODUCE, run.info.run_id).splitlines()[-1] == EQUAL
