@@ -27,7 +27,7 @@ test: venv  ## run the tests, or those of some folders: PART="tests/sentiment"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile -m "not pipeline" $$PART
 
 test-all: venv  ## run all tests, also those that run whole pipelines or build environments
-	@exec env $(ACTIVE) python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
+	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		tests/test_team.py tests/contract tests/test_fault_loop.py tests
 
 check: venv  ## check format, lint, types and layers

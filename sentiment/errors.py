@@ -2,8 +2,8 @@
 
 import re
 
-# A user name with a password: up to the last @ before a blank or a quote or, if the password has a
-# blank or a quote, up to the next @. Neither a port nor the @@ of a diff belongs to a password.
+# A user name with a password: up to the last @ before a space or a quote or, if the password has a
+# space or a quote, up to the next @. Neither a port nor the @@ of a diff belongs to a password.
 # Over HTTP, a user name alone may be a token.
 CREDENTIALS = re.compile(
     r"(?<=://)[^\s/:'\"\[]*:[^\s'\"]*@"

@@ -39,7 +39,7 @@ def require_path(path: str) -> str:
             no path at all.
     """
     if "\0" in path:
-        raise PydanticCustomError("path", "A path has no null character")
+        raise PydanticCustomError("path", "A path cannot contain a null character")
     if "://" in path:
         raise PydanticCustomError(
             "url", "A URL is not allowed. Fetch the file with `dvc import-url`, and name that file"

@@ -41,8 +41,8 @@ def describe_few_steps(training: Training) -> str:
     epochs = math.ceil(FEW_STEPS * len(training.epochs) / training.steps)
     more = "" if training.params.patience else f", or train.epochs: {epochs} or more"
     return (
-        f"These were only {training.steps} steps, too few for a network. Try `sentiment preset "
-        f"linear`{more}."
+        f"The training had only {training.steps} steps, too few for a network. Try `sentiment "
+        f"preset linear`{more}."
     )
 
 

@@ -142,7 +142,7 @@ def test_added_texts_of_another_dataset_are_refused_before_anything_changes() ->
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("a,b\nx,y\n", [], "which column has the texts? Name it by --text"),
+        ("a,b\nx,y\n", [], "which column has the texts? Name it with --text"),
         ("text,label\na,1\n", [], "all 1 texts have the label '1'"),
         ("text,label\na,1\n", ["--label", "stars"], "no column 'stars'"),
         ("text,label\na,1\n,2\n", [], "own.csv has no text in 1 of its rows: 2"),

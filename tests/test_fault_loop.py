@@ -11,8 +11,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
 
 def test_sync_makes_all_whole_after_a_fault_at_some_writing_calls() -> None:
-    """Try every 50th call of one scenario. `python -m tests.fault_loop` tries all of them."""
-    command = (sys.executable, "-m", "tests.fault_loop", "--every", "50", "candidate")
+    """Try every 70th call of one scenario. `python -m tests.fault_loop` tries all of them."""
+    command = (sys.executable, "-m", "tests.fault_loop", "--every", "70", "candidate")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]

@@ -55,7 +55,7 @@ class LiveRun:
         except Exception as error:  # no error while logging is worth a training
             self.is_store_usable = False
             print(
-                f"Nothing more is logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
+                f"Logging to MLflow has stopped. {SYNC_ADVICE} ({first_line(error)})",
                 file=sys.stderr,
                 flush=True,
             )

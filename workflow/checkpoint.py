@@ -151,8 +151,8 @@ def _read_checked(path: Path) -> bytes | None:
         return None
     content = document[DIGEST_LENGTH:]
     if hashlib.sha256(content).hexdigest().encode() != document[:DIGEST_LENGTH]:
-        print(f"{path} is damaged, and is removed.", flush=True)
         path.unlink()
+        print(f"{path} was damaged, and has been removed.", flush=True)
         return None
     return content
 
@@ -175,7 +175,7 @@ def exclusive_checkpoint(key: str, wait_seconds: float = WAIT_SECONDS) -> Iterat
         lock.acquire(timeout=wait_seconds)
     except Timeout:
         raise AlreadyRunningError(
-            "This training is running already, in another process. Wait until it is done."
+            "This training is already running, in another process. Wait until it is done."
         ) from None
     try:
         os.utime(folder)

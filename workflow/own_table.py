@@ -52,7 +52,7 @@ def git_pathspec(path: Path) -> str:
 def tracking_advice(fetch: FetchParams) -> list[str]:
     """Return what to do about each table that neither git nor DVC tracks."""
     return [
-        f"{path} is outside of the project, so neither git nor DVC can keep it. Copy it here."
+        f"{path} is outside the project, so neither git nor DVC can keep it. Copy it here."
         if path.is_absolute()
         else f"Neither git nor DVC tracks {path}: dvc add {shlex.quote(str(path))}"
         for path in table_paths(fetch)

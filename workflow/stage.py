@@ -1,6 +1,6 @@
 """Run a stage: its messages, its exit status, and what a signal does to it.
 
-A signal only sets a flag, so that it cuts nothing short. A training stops after the present batch.
+A signal only sets a flag, so that it cuts nothing short. A training stops after the current batch.
 Everything else takes seconds, and is finished first. A second signal ends the process at once.
 """
 
@@ -49,7 +49,7 @@ class SignalFlag:
         self._watched: list[signal.Signals] = []
 
     def watch(self) -> None:
-        """Set the flag from now on, in place of what the signals do by default."""
+        """Set the flag from now on, instead of what the signals do by default."""
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
                 signal.signal(number, self._receive)
@@ -71,7 +71,7 @@ class SignalFlag:
 
         def check(*_: Any, **__: Any) -> None:
             if self.number is None and self.parent not in (None, os.getppid()):
-                print("What started this training is gone.", file=sys.stderr, flush=True)
+                sys.stderr.write("The process that started this training has exited.\n")
                 self.number = signal.SIGTERM
             if self.number is not None:
                 raise Interrupted

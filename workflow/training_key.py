@@ -35,7 +35,7 @@ class TrainingKeys(NamedTuple):
 
 
 def training_keys(params: TrainParams) -> TrainingKeys:
-    """Return the digests of the training that these params and the present files describe."""
+    """Return the digests of the training that these params and the current files describe."""
     load_keras()  # which sets XLA's flags
     import tensorflow as tf  # after Keras, whose import quiets it
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from extras.serve.schemas import MAX_EXPLAINED_CHARACTERS
 
 PAGE = Path(__file__).with_name("page.html")
-LIMIT = "MAX_EXPLAINED_CHARACTERS"  # the page has this in place of the number
+LIMIT = "MAX_EXPLAINED_CHARACTERS"  # the page has this instead of the number
 
 
 def read_page() -> str:

@@ -47,7 +47,7 @@ TABLE = "best.txt"
 
 
 def open_sweep(params: Params, storage: str | None) -> optuna.Study:
-    """Open the study of these params and the present space, training set and code.
+    """Open the study of these params and the current space, training set and code.
 
     Args:
         params: the params that the sweep starts from.

@@ -60,7 +60,7 @@ def storage_error(error: Exception) -> UserError:
     reason = error.__context__ or error  # Keras removes the cause of an error
     return StoreError(
         f"The database of the sweeps cannot be used: {first_line(reason)}\n"
-        "Fix it, or name another one by --storage, and run the same command again."
+        "Fix it, or name another one with --storage, and run the same command again."
     )
 
 

@@ -56,7 +56,7 @@ def choose_columns(
         if column is None:
             shown = ", ".join(map(repr, names[:MAX_NAMES_SHOWN]))
             raise UserError(
-                f"{table}: which column has the {use}s? Name it by --{use}. The columns are "
+                f"{table}: which column has the {use}s? Name it with --{use}. The columns are "
                 f"{shown}."
             )
     assert text is not None

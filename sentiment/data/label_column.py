@@ -22,8 +22,8 @@ MIN_TEXTS_OF_LABEL = 2  # of each label, before a part of them becomes the test 
 def normalize_label(value: Any) -> Any:
     """Return a finite number or a boolean as its JSON text, and any other value as it is.
 
-    The texts of a CSV file are normalized likewise: 1, 1.0, `1` and `1.0` are the same label, and
-    so are true, `true` and `True`. Blanks around a text are removed.
+    The texts of a CSV file are normalized in the same way: 1, 1.0, `1` and `1.0` are the same
+    label, and so are true, `true` and `True`. Whitespace around a text is removed.
     """
     if isinstance(value, str):
         text = value.strip()

@@ -200,7 +200,7 @@ class Training:
 def shortest_decimal(value: float) -> float:
     """Return the number with the fewest digits that is the same float32, as Keras' metrics are.
 
-    Otherwise, tables show 0.9526500105857849 in place of 0.95265.
+    Otherwise, tables show 0.9526500105857849 instead of 0.95265.
     """
     return float(str(np.float32(value)))
 

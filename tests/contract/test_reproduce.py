@@ -1,4 +1,4 @@
-"""A run is run again in a clone, and its results are compared bit by bit."""
+"""A run is run again in a clone, and its results are compared bit for bit."""
 
 import re
 import shutil

@@ -55,7 +55,7 @@ def test_params_file_has_each_param_with_its_default() -> None:
         ({"pad": {"num_words": 4}}, "pad.num_words"),
         ({"fetch": {"table": {"test_share": 1.0}}}, "fetch.table.test_share"),
         ({"fetch": {"table": {"positive": [1]}}}, "fetch.table.positive"),
-        ({"fetch": {"table": {"train": "a\0b"}}}, "A path has no null character"),
+        ({"fetch": {"table": {"train": "a\0b"}}}, "A path cannot contain a null character"),
         ({"train": {"unit": 64}}, "train.unit: there is no such param"),
     ],
 )

@@ -17,13 +17,13 @@ EPOCH = {"accuracy": 0.5, "loss": 0.7, "val_accuracy": 0.5, "val_loss": 0.7}
         (
             2,  # of five steps: 160 reviews in batches of 32
             {},
-            "These were only 10 steps, too few for a network. Try `sentiment preset linear`, or "
-            "train.epochs: 20 or more.",
+            "The training had only 10 steps, too few for a network. Try `sentiment preset linear`, "
+            "or train.epochs: 20 or more.",
         ),
         (
             2,
             {"patience": 1},
-            "These were only 10 steps, too few for a network. Try `sentiment preset linear`.",
+            "The training had only 10 steps, too few for a network. Try `sentiment preset linear`.",
         ),
         (20, {}, ""),
         (2, LINEAR, ""),

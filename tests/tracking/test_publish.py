@@ -549,7 +549,7 @@ def test_files_of_a_training_that_runs_again_are_one_message(
     monkeypatch.setattr(publish, "EVALUATION_WAIT_SECONDS", 0.1)
     with exclusive_checkpoint(runs()[0].data.tags["training.key"]):
         assert publish.publish_or_explain(alpha=0.05) is None
-    assert "This training is running already" in capsys.readouterr().err
+    assert "This training is already running" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("lost")

@@ -82,7 +82,7 @@ def test_a_damaged_state_starts_a_new_training(
     path = Path(CHECKPOINTS_FOLDER, "abc", STATE_FILE)
     path.write_bytes(damage(path.read_bytes()))
     assert read() == (None, None)
-    assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
+    assert f"{STATE_FILE} was damaged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", [STATE_FILE, "training.json"])
@@ -150,7 +150,7 @@ def test_the_journals_of_all_runs_of_a_training_are_read() -> None:
 def test_a_training_that_runs_is_not_started_twice() -> None:
     with (
         exclusive_checkpoint("abc"),
-        pytest.raises(AlreadyRunningError, match="running already"),
+        pytest.raises(AlreadyRunningError, match="already running"),
         exclusive_checkpoint("abc", wait_seconds=0.1),
     ):
         pass

@@ -76,7 +76,7 @@ def test_each_table_that_nobody_tracks_is_named_with_what_keeps_it() -> None:
     assert tracking_advice(FetchParams(table=TableParams(train="a.csv"))) == []
     assert tracking_advice(own("a.csv", "/else/b.csv", added_texts="my texts")) == [
         "Neither git nor DVC tracks a.csv: dvc add a.csv",
-        "/else/b.csv is outside of the project, so neither git nor DVC can keep it. Copy it here.",
+        "/else/b.csv is outside the project, so neither git nor DVC can keep it. Copy it here.",
         "Neither git nor DVC tracks my texts: dvc add 'my texts'",
     ]
 

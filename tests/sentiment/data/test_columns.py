@@ -44,7 +44,7 @@ def test_a_column_that_is_not_clear_is_asked_for_with_its_option(
     with pytest.raises(UserError) as raised:
         choose_columns("a.csv", names, None, None)
     assert str(raised.value) == (
-        f"a.csv: which column has the {use}s? Name it by --{use}. The columns are "
+        f"a.csv: which column has the {use}s? Name it with --{use}. The columns are "
         f"{', '.join(map(repr, names))}."
     )
 
