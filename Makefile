@@ -76,11 +76,11 @@ packages:
 	@echo "1/3 Making .venv, with pip: 15 MB" >&2
 	@"$$PYTHON" -m venv --clear .venv
 	@sed -n '/^uv==/,/[^\]$$/p' requirements.txt > .venv/uv.txt
-	@echo "2/3 Installing uv, which installs the other packages: SIZE" >&2
+	@echo "2/3 Installing uv, which installs all other packages: 40 MB" >&2
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		--requirement .venv/uv.txt
 	@.venv/bin/uv venv --quiet --relocatable --allow-existing --python "$$PYTHON" .venv
-	@echo "3/3 Installing requirements.txt: SIZE to download, 3 GB on the disk" >&2
+	@echo "3/3 Installing the packages in requirements.txt: 1 GB to download, 3 GB on the disk" >&2
 	@.venv/bin/uv pip sync --require-hashes --compile-bytecode --python .venv/bin/python \
 		requirements.txt
 	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
