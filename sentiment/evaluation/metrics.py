@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from sentiment.prediction.labels import labels_of_columns, probability_column
 
+DECIMALS = 6  # of a metric; more would only be noise in tables
 CONFIDENCE = 0.95  # of every confidence interval
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 CALIBRATION_BINS = 10  # groups of equal width by probability
@@ -346,6 +347,10 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def compute_metrics(predictions: pd.DataFrame) -> dict[str, float]:
-    """Return all metrics that are defined, with the prefix `test_`."""
+    """Return all metrics that are defined, with the prefix `test_`, rounded to `DECIMALS`."""
     values = {name: metric.compute(predictions) for name, metric in METRICS.items()}
-    return {f"test_{name}": value for name, value in values.items() if not math.isnan(value)}
+    return {
+        f"test_{name}": round(value, DECIMALS)
+        for name, value in values.items()
+        if not math.isnan(value)
+    }

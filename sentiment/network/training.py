@@ -168,7 +168,8 @@ class Training:
                     f"The training diverged in epoch {epoch + 1} ({losses}). Lower "
                     "train.learning_rate."
                 )
-            row = {**logs, "seconds": time.perf_counter() - started, "ended": time.time()}
+            seconds = round(time.perf_counter() - started, 2)
+            row = {**logs, "seconds": seconds, "ended": time.time()}
             self.epochs.append(
                 {
                     name: shortest_decimal(row[name]) if name in EPOCH_METRICS else row[name]
