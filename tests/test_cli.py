@@ -453,6 +453,7 @@ def test_a_run_of_the_pipeline_ends_with_its_result_its_pages_and_what_to_commit
     sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
+    monkeypatch.setattr(store, "ui_has_run", lambda _: None)
     monkeypatch.setattr(baseline, "accuracies_on_two_machines", lambda: (0.8465, 0.8556))
     lines = sentiment("repro").splitlines()
     (run,) = runs()
