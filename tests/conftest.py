@@ -18,8 +18,10 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from sentiment.params import Params
+from sentiment.data import imdb
+from sentiment.params import FetchParams, Params
 from tests.project import MODEL, ROOT, SMALL, Project
+from workflow import files
 from workflow.params_file import merge_params, parse_params
 from workflow.stage import quiet_libraries
 
@@ -65,6 +67,26 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; monkeypatch sets it back
     return tmp_path
+
+
+@pytest.fixture
+def params(in_tmp_path: Path) -> Path:
+    """Return a folder with the params, the presets and the tables of the project."""
+    for name in ("params.yaml", "presets/linear.yaml", "data/example.csv", "data/none.csv"):
+        (in_tmp_path / name).parent.mkdir(exist_ok=True)
+        (in_tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    return in_tmp_path
+
+
+@pytest.fixture
+def offline(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the project's params, on a machine that cannot download IMDB."""
+
+    def fail_to_download() -> Path:
+        raise imdb.ImdbUnavailableError("The download failed.")
+
+    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
+    return params
 
 
 @pytest.fixture(scope="session")
@@ -218,6 +240,12 @@ class Command:
 def sentiment() -> Command:
     """Return the command `sentiment`."""
     return Command()
+
+
+def write_fetched(fetch: FetchParams) -> None:
+    """Write a folder `data/fetch` without reviews."""
+    inputs = files.FetchInputs(fetch=fetch.used(), labels=["bad", "good"], test_set="0123")
+    files.write_inputs(files.new_folder(files.FETCH_FOLDER), inputs)
 
 
 def runs(experiment: str = MODEL) -> "list[Run]":

@@ -1,11 +1,8 @@
 """The command `sentiment`: presets, predictions, promotions, and what it says about problems."""
 
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import click
@@ -13,24 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 import cli
-from sentiment.data import imdb
-from sentiment.params import FetchParams, Params
-from tests.conftest import Command, runs
+from sentiment.params import Params
+from tests.conftest import Command, runs, write_fetched
 from tests.project import ROOT
 from tracking import publish, record, reproduction, store
-from workflow import baseline, files
+from workflow import baseline, before_repro
 from workflow.params_file import load_params, update_params_file
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
-
-
-@pytest.fixture
-def params(in_tmp_path: Path) -> Path:
-    """Return a folder with the params, the presets and the tables of the project."""
-    for name in ("params.yaml", "presets/linear.yaml", "data/example.csv", "data/none.csv"):
-        (in_tmp_path / name).parent.mkdir(exist_ok=True)
-        (in_tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    return in_tmp_path
 
 
 def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
@@ -241,78 +228,6 @@ def test_a_missing_table_is_named_before_dvc_is_called(sentiment: Command) -> No
     assert printed.startswith("Error: fetch.table.train: there is no file reviews.csv. ")
 
 
-def write_fetched(fetch: FetchParams) -> None:
-    """Write a folder `data/fetch` without reviews."""
-    inputs = files.FetchInputs(fetch=fetch.used(), labels=["bad", "good"], test_set="0123")
-    files.write_inputs(files.new_folder(files.FETCH_FOLDER), inputs)
-
-
-@pytest.fixture
-def offline(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with the project's params, on a machine that cannot download IMDB."""
-
-    def fail_to_download() -> Path:
-        raise imdb.ImdbUnavailableError("The download failed.")
-
-    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
-    return params
-
-
-@pytest.mark.usefixtures("offline")
-def test_imdb_that_cannot_be_downloaded_is_replaced_by_the_synthetic_dataset(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cli, "run_dvc", lambda *_: 255)  # DVC's cache does not have it
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
-    assert load_params().fetch.dataset == "synthetic"
-    printed = capsys.readouterr().err
-    assert "The download failed." in printed
-    assert "NOT IMDB's" in printed
-
-
-@pytest.mark.usefixtures("offline")
-def test_imdb_that_cannot_be_downloaded_comes_from_the_cache_of_dvc(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    commands = []
-
-    def run_dvc(*arguments: str) -> int:
-        commands.append(arguments)
-        write_fetched(load_params().fetch)
-        return 0
-
-    monkeypatch.setattr(cli, "run_dvc", run_dvc)
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
-    assert commands == [("checkout", "--quiet", "data/fetch")]
-    assert load_params().fetch.dataset == "imdb"
-
-
-@pytest.mark.parametrize(
-    "fetched",
-    [
-        {"dataset": "synthetic"},
-        {"dataset": "table", "table": {"train": "imdb.csv", "test": "imdb.csv"}},
-    ],
-    ids=lambda fetched: str(fetched["dataset"]),
-)
-@pytest.mark.usefixtures("offline")
-def test_another_dataset_in_data_does_not_stand_for_imdb(
-    fetched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_fetched(FetchParams.model_validate(fetched))
-    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)  # DVC restores what it has
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
-    assert load_params().fetch.dataset == "synthetic"
-
-
-@pytest.mark.usefixtures("params")
-def test_imdb_that_was_fetched_before_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imdb, "fetch_files", pytest.fail)
-    write_fetched(load_params().fetch)
-    cli.use_synthetic_dataset_if_imdb_is_unavailable(load_params(), is_forced=False)
-    assert load_params().fetch.dataset == "imdb"
-
-
 @pytest.fixture
 def dvc_commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Let DVC fail, and return the list of its commands."""
@@ -322,7 +237,8 @@ def dvc_commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         commands.append(arguments)
         return 1
 
-    monkeypatch.setattr(cli, "run_dvc", run_dvc)
+    for module in (cli, before_repro):
+        monkeypatch.setattr(module, "run_dvc", run_dvc)
     return commands
 
 
@@ -356,26 +272,6 @@ def test_a_dry_run_logs_nothing(sentiment: Command, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
     monkeypatch.setattr(publish, "sync", pytest.fail)
     assert sentiment("repro", "--dry") == ""
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_what_a_killed_dvc_left_in_its_run_cache_is_removed() -> None:
-    """Leave the folder that a running experiment has just made."""
-    whole = cli.RUN_CACHE / "aa" / "aa11" / "bb22"
-    whole.parent.mkdir(parents=True)
-    whole.touch()
-    (cli.RUN_CACHE / "aa" / ".DS_Store").touch()
-    empty = cli.RUN_CACHE / "aa" / "aa22"
-    fresh = cli.RUN_CACHE / "aa" / "aa33"
-    empty.mkdir()
-    fresh.mkdir()
-    long_ago = time.time() - 2 * cli.MIN_CACHE_ENTRY_SECONDS
-    for path in (whole.parent, empty):
-        os.utime(path, (long_ago, long_ago))
-    cli.remove_empty_cache_entries()
-    assert whole.exists()
-    assert not empty.exists()
-    assert fresh.exists()
 
 
 @pytest.mark.usefixtures("in_tmp_path")
@@ -465,7 +361,7 @@ def test_a_run_of_the_pipeline_ends_with_its_result_its_pages_and_what_to_commit
         f"  all runs: {store.runs_url(run.info.experiment_id)}",
         baseline.describe_other_machine(0.8465, 0.8556),
         "To keep it: git add params.yaml dvc.lock metrics, then git commit",
-        cli.SYNTHETIC_NOTE,
+        before_repro.SYNTHETIC_NOTE,
     ]
 
 

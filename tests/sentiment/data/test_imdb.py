@@ -76,5 +76,11 @@ def test_failed_download_names_the_ways_out(published: Path) -> None:
     (published / imdb.ARCHIVE).unlink()
     with pytest.raises(imdb.ImdbUnavailableError) as raised:
         imdb.fetch_files()
-    for part in ("404", "HTTPS_PROXY", imdb.ARCHIVE, "set fetch.dataset to synthetic"):
+    for part in (
+        "404",
+        "HTTPS_PROXY",
+        imdb.ARCHIVE,
+        "set fetch.dataset to synthetic",
+        "dvc checkout",
+    ):
         assert part in str(raised.value)
