@@ -67,8 +67,8 @@ def repro(dvc_options: tuple[str, ...]) -> None:
     """Run the pipeline by `dvc repro`, and log it to MLflow.
 
     All options are those of `dvc repro`, such as --force or --pull. Wrong params are refused before
-    DVC removes anything. If IMDB cannot be downloaded, the
-    synthetic dataset takes its place. Afterwards, everything that MLflow lacks is logged.
+    DVC removes anything. If IMDB cannot be downloaded, the synthetic dataset takes its place.
+    Afterwards, everything that MLflow lacks is logged.
     """
     from tracking import publish, store
     from workflow import baseline, before_repro, own_table

@@ -66,13 +66,13 @@ def main(flag: SignalFlag) -> None:
             if state is not None:
                 training.restore(state)
                 write_epochs(training)
-                run.log_epochs(training.epochs)  # the last one may not be logged yet
+                run.log_new_epochs(training.epochs)  # the last one may not be logged yet
                 print(f"Resuming after epoch {len(training.epochs)} of {params.epochs}", flush=True)
 
             def after_epoch() -> None:
                 checkpoint.write_state(journal, training.capture())
                 write_epochs(training)
-                run.log_epochs(training.epochs)
+                run.log_new_epochs(training.epochs)
 
             training.fit(after_epoch, [flag.callback()])
             note = describe_few_steps(training)

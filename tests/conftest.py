@@ -43,9 +43,21 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def limited_requests() -> None:
-    """Let a server that does not answer fail within seconds, as in a stage or a command."""
+def short_timeouts() -> None:
+    """Limit requests to seconds, as in a stage or a command."""
     quiet_libraries()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_started(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test without the marker `slow` fail if it starts a process."""
+    if request.node.get_closest_marker("slow"):
+        return
+
+    def refuse(*arguments: object, **_: object) -> None:
+        pytest.fail(f"A test that is not slow starts {arguments[0]}")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 @pytest.fixture

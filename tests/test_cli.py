@@ -81,6 +81,7 @@ def test_no_variable_of_the_shell_is_an_option() -> None:
     assert [option.name for option in options if option.envvar] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("params")
 def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) -> None:
     rows = [f"{word} text {number},{label}" for number in range(50) for word, label in STARS]
@@ -104,6 +105,7 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
     assert load_params() == Params()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("params")
 def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: Command) -> None:
     for name in ("own.csv", "test.csv"):

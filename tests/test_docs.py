@@ -1,7 +1,6 @@
 """The documentation agrees with the project: links, commands, targets and the lock."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import click
@@ -10,16 +9,9 @@ import pytest
 import cli
 from tests.project import ROOT
 
-
-def tracked_files(*patterns: str) -> list[Path]:
-    """Return the files that git tracks, or would track."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
-
-
 # The changelog names what is gone.
-PAGES = [path for path in tracked_files("*.md") if path.name != "CHANGELOG.md"]
+FOLDERS = (ROOT, ROOT / "docs", ROOT / "benchmarks", *ROOT.glob("extras/*/"))
+PAGES = [page for folder in FOLDERS for page in folder.glob("*.md") if page.stem != "CHANGELOG"]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Pages may link to an extra that was deleted, and name its command.
@@ -50,7 +42,9 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
 def commands(page: Path, program: str) -> set[str]:
     """Return the words after a program's name, in code blocks and in code."""
     text = page.read_text(encoding="utf-8")
-    return set(re.findall(rf"(?:^ {{4}}|`|&& ){program} ([a-z][a-z-]*)", text, re.MULTILINE))
+    return set(
+        re.findall(rf"(?:^ {{4}}(?:\$ )?|`|&& ){program} ([a-z][a-z-]*)", text, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

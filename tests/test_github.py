@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.project import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_chart_of_a_pull_request_has_the_accuracies_of_both_commits() -> None:

@@ -71,7 +71,7 @@ def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let the other processes of this project that decide wait: queued experiments, for example."""
+    """Hold the lock under which one process at a time decides, such as queued experiments."""
     folder = files.root() / CHECKPOINTS_FOLDER
     folder.mkdir(exist_ok=True)
     with FileLock(folder / DECISION_LOCK):

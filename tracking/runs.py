@@ -64,7 +64,7 @@ class LiveRun:
 
                 mlflow.end_run("FAILED")
 
-    def log_epochs(self, epochs: Sequence[Mapping[str, float]]) -> None:
+    def log_new_epochs(self, epochs: Sequence[Mapping[str, float]]) -> None:
         """Log the epochs that this process has not logged yet."""
         self.attempt(log_epochs, epochs, self._epochs_logged)
         self._epochs_logged = len(epochs)
@@ -160,7 +160,7 @@ def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
 def log_dataset(
     inputs: TrainInputs, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
 ) -> None:
-    """RecordedRun that the active run uses a split of `data/pad`, with DVC's hash of that folder.
+    """Log a split of `data/pad` as a dataset of the active run, with DVC's hash of that folder.
 
     Args:
         inputs: what the training depends on.

@@ -1,4 +1,4 @@
-"""What `sentiment repro` checks and mends before it calls DVC, which removes outputs first."""
+"""What `sentiment repro` checks, and repairs, before DVC removes outputs."""
 
 import re
 import sys

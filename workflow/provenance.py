@@ -55,10 +55,10 @@ def uncommitted_changes() -> UncommittedChanges:
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
     changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
     untracked = git("ls-files", "--others", "--exclude-standard", "--", *DIFFED_PATHS).splitlines()
-    return describe_changes(changes, untracked)
+    return limit_changes(changes, untracked)
 
 
-def describe_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
+def limit_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
     """Take passwords out of a diff, limit its size, and say what it lacks.
 
     Args:

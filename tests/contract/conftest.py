@@ -1,4 +1,4 @@
-"""Projects for the contract's tests: commands, files and MLflow's public client, nothing else.
+"""Projects for the contract's tests, which know commands, files and MLflow's public client.
 
 Real commands take seconds to start, so one project lives through a story that many tests read.
 """

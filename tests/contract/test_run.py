@@ -18,12 +18,6 @@ from tests.contract.conftest import Commands, artifacts, assert_whole
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
 
-@pytest.mark.usefixtures("pipeline")
-def test_the_pipeline_has_four_stages() -> None:
-    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
-    assert list(stages) == ["fetch", "pad", "train", "evaluate"]
-
-
 def test_the_test_accuracy_is_printed(pipeline: Commands) -> None:
     accuracy = json.loads(names.METRICS.read_bytes())["test_accuracy"]
     assert f"Test Accuracy: {accuracy:.4f}" in pipeline.printed["repro"]

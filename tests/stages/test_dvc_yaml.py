@@ -67,6 +67,10 @@ def listed_code(stage: str) -> set[str]:
     return listed
 
 
+def test_the_pipeline_has_four_stages() -> None:
+    assert tuple(read_dvc_yaml()) == STAGES
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_all_code_that_computes_what_it_writes(stage: str) -> None:
     assert computing_code(stage) <= listed_code(stage)

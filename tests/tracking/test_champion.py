@@ -17,7 +17,7 @@ from tests.evaluations import NAME, evaluation, read_version, register, submit
 from tracking import champion, promotion, registry
 from workflow import checkpoint, files
 
-pytestmark = pytest.mark.usefixtures("empty_store")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_store")]
 
 
 def champion_number() -> str:

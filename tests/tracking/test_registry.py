@@ -6,6 +6,8 @@ import pytest
 from tests.evaluations import NAME, evaluation, register
 from tracking import registry
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("dataset", "name"),

@@ -140,7 +140,7 @@ def test_a_locked_database_is_said_once_and_costs_nothing(
     with closing(sqlite3.connect(project.path / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         with workflow_runs.live_run(Journal(), inputs) as run:
-            run.log_epochs([])
+            run.log_new_epochs([])
         other.rollback()
     assert capsys.readouterr().err.count("Logging to MLflow has stopped") == 1
 

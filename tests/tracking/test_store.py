@@ -40,6 +40,7 @@ def test_store_is_the_one_that_mlflow_ui_shows_and_moves_with_its_folder(in_tmp_
     assert store.connect(NAME) == experiment_id
 
 
+@pytest.mark.slow
 def test_runs_go_to_the_store_and_the_experiment(empty_store: Path) -> None:
     experiment_id = store.connect(OTHER)
     with mlflow.start_run() as run:

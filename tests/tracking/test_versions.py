@@ -13,6 +13,8 @@ from tracking import versions
 from tracking.models import KERAS_MODEL, logged_models
 from workflow import files
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.usefixtures("empty_store")
 def test_a_version_is_found_by_its_uri_and_otherwise_the_champion() -> None:
@@ -46,7 +48,6 @@ def test_a_version_without_files_is_one_message() -> None:
         versions.load_model(versions.version_uri(version))
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("finished")
 def test_a_model_that_takes_no_texts_is_one_message() -> None:
     (run,) = runs()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sentiment.errors import AlreadyRunningError
-from tests.workflow.full_disk import full_disk
+from tests.full_disk import full_disk
 from workflow.checkpoint import (
     CHECKPOINTS_FOLDER,
     STALE_AFTER_DAYS,

@@ -14,6 +14,8 @@ from workflow.own_table import (
     tracking_advice,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def own(*paths: str, added_texts: str = "data/none.csv") -> FetchParams:
     """Return params of a dataset whose training set is the first table, and test set the last."""

@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
 from sentiment.params import Params
+from tests.full_disk import full_disk
 from tests.project import ROOT
-from tests.workflow.full_disk import full_disk
 from workflow.params_file import load_params, parse_params, update_params_file
 
 PARAMS = ROOT / "params.yaml"

@@ -11,6 +11,8 @@ from tests.conftest import Command
 from tests.evaluations import evaluation, register
 from tests.project import ROOT
 
+pytestmark = pytest.mark.slow
+
 GROUPS = {  # tags
     "a": {"training.repetition_key": "a", "processor": "Zen 4", "test_set": "0123"},
     "b": {"training.repetition_key": "b", "processor": "Zen 4", "test_set": "0123"},

@@ -17,7 +17,7 @@ LABELS = ["bad", "good"]
 PART = Part(1, [Row(1, "So fine", "good", "a"), Row(2, "", "", "b"), Row(3, "Fine")])
 
 
-class StubModel:
+class AlwaysGood:
     """A model to which all texts are good."""
 
     labels = LABELS
@@ -32,7 +32,7 @@ class StubModel:
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the file of the predictions for `PART`."""
-    monkeypatch.setattr(parts, "cached_model", lambda _: StubModel())
+    monkeypatch.setattr(parts, "cached_model", lambda _: AlwaysGood())
     path = tmp_path / "part.parquet"
     parts.write_part(path, parts.predict_part(PART, "model")[1])
     return path

@@ -2,11 +2,8 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import pytest
 from extras.serve.log import PredictionLog
 from sentiment.errors import UserError
 from tests.extras.serve.stub_model import StubModel
+from tests.full_disk import full_disk
 
 VERSION = "models:/stub/3"
 # A process that logs two texts of a thousand characters, a hundred times
@@ -43,17 +41,6 @@ def append(log: PredictionLog, *texts: str) -> None:
 def read_lines(log: PredictionLog) -> list[dict[str, Any]]:
     (path,) = log.folder.iterdir()
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size. A write that would is cut short, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_each_text_of_a_request_has_a_line(log: PredictionLog) -> None:
@@ -106,6 +93,7 @@ def test_full_disk_loses_whole_lines_and_is_reported_once_until_writing_works(
     assert capsys.readouterr().err.count("Predictions are not logged: ") == 2
 
 
+@pytest.mark.slow
 def test_processes_share_a_log(log: PredictionLog) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(log.folder), str(number)])
