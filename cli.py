@@ -109,7 +109,7 @@ def ui(port: int) -> None:
     """Serve MLflow's UI, and print the link to the runs."""
     from tracking import registry, store
 
-    experiment_id = registry.connect_experiment(load_params().fetch.name)
+    experiment_id = registry.connect_experiment(load_params().fetch.dataset_name)
     uri = store.tracking_uri()
     if not store.is_server(uri):
         check_port_is_free(port)
@@ -153,7 +153,7 @@ def reproduce(run_id: str | None) -> None:
     from tracking import record, reproduction, store
 
     store.connect_to_read()
-    recorded = record.read_record(run_id or record.find_own_run())
+    recorded = record.read_recorded_run(run_id or record.find_own_run())
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that the clone is removed
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     with tempfile.TemporaryDirectory() as scratch:
@@ -175,8 +175,10 @@ def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
     from tracking import record, store
     from workflow import presets
 
-    if (name is None) == (run_id is None) or (run_id and with_dataset):
-        raise click.UsageError("Give the name of a preset or --run RUN, not both.")
+    if (name is None) == (run_id is None):
+        raise click.UsageError("Give the name of a preset or --run RUN, one of both.")
+    if run_id and with_dataset:
+        raise click.UsageError("--run writes the params of the dataset, too: leave --with-dataset.")
     if name is not None:
         changes = presets.apply_preset(name, with_dataset)
     else:
@@ -218,7 +220,7 @@ def dataset(
     fetch = changed_params(params, changes).fetch
     loaded = load_dataset(fetch)
     click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
-    click.echo(describe_dataset(fetch.name, loaded))
+    click.echo(describe_dataset(fetch.dataset_name, loaded))
     click.echo(f"  {describe_lengths(loaded, params.pad.max_length)}")
     written = update_params_file(changes)
     click.echo("\n".join(written) or f"{PARAMS_FILE} has these values already.")
@@ -240,7 +242,7 @@ def predict(text: str, model_uri: str | None) -> None:
         raise click.UsageError("There is no text.")
     with store.store_errors():
         store.connect_to_read()
-        version = versions.resolve_version(model_uri, load_params().fetch.name)
+        version = versions.resolve_version(model_uri, load_params().fetch.dataset_name)
         model = versions.load_model(versions.version_uri(version))
     explanation = model.explain(text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
@@ -259,7 +261,7 @@ def promote(run_id: str) -> None:
     if not registry.RUN_ID.fullmatch(run_id):
         raise click.BadParameter(f"{run_id} is not the id of a run. `sentiment ui` shows the ids.")
     with store.store_errors():
-        registry.connect_experiment(load_params().fetch.name)
+        registry.connect_experiment(load_params().fetch.dataset_name)
         champion.promote_run(run_id)
 
 

@@ -92,7 +92,7 @@ class FetchParams(Section):
     table: TableParams = TableParams()
 
     @property
-    def name(self) -> str:
+    def dataset_name(self) -> str:
         """The dataset's name, which a table has from its file.
 
         Added texts do not change it: they join the training set, and models are compared by the

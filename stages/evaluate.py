@@ -43,7 +43,7 @@ from workflow.stage import SignalFlag
 if TYPE_CHECKING:
     import keras
 
-COMPARED_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
+COMPARED_TEST_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
 TABLES_IN_DATA = ("predictions", "mistakes", "labels")  # large, private or not for DVC's plots
 
 
@@ -92,7 +92,7 @@ def main(_: SignalFlag) -> None:
     reviews = files.read_reviews(FETCH_FOLDER, "test")
     model = load_keras_model(files.MODEL_FILE)
 
-    described = reviews_table(
+    review_rows = reviews_table(
         reviews,
         words_dropped=files.read_array(FETCH_FOLDER / "test_dropped.npy"),
         layout=train_inputs.pad.layout,
@@ -101,7 +101,7 @@ def main(_: SignalFlag) -> None:
     )
     probabilities = BatchPredictor(model)(x)
     predictions = predictions_table(
-        described, y, probabilities, train_inputs.labels, params.threshold
+        review_rows, y, probabilities, train_inputs.labels, params.threshold
     )
     texts = text_lookup(reviews) if params.log_texts else None
     name = training_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
@@ -116,7 +116,7 @@ def main(_: SignalFlag) -> None:
         plot.savefig(folder / f"{plot_name}.png")
     files.write_json(folder / files.METRICS_NAME, results.metrics)
     written.append(
-        files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_METRICS)
+        files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_TEST_METRICS)
     )
     files.write_inputs(
         folder,

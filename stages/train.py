@@ -24,12 +24,14 @@ from workflow.training_key import training_keys
 
 FEW_STEPS = 100
 # Two only, so that `dvc exp show` has the test accuracy within the 80 columns of a terminal.
-COMPARED_METRICS = ("accuracy", "val_accuracy")
+COMPARED_TRAINING_METRICS = ("accuracy", "val_accuracy")
 
 
 def write_epochs(training: Training) -> list[Path]:
     """Write the files in `metrics/` with the epochs so far, and return their paths."""
-    compared = files.write_compared_metrics(TRAIN_FOLDER.name, training.metrics, COMPARED_METRICS)
+    compared = files.write_compared_metrics(
+        TRAIN_FOLDER.name, training.metrics, COMPARED_TRAINING_METRICS
+    )
     training.history.to_csv(files.HISTORY_FILE, index=False)
     return [files.HISTORY_FILE, compared]
 

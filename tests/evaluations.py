@@ -66,7 +66,7 @@ def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
     model = client.create_logged_model(run.info.experiment_id, TEXT_MODEL, run.info.run_id)
     table = evaluated.predictions
     accuracy = float((table["actual"] == table["predicted"]).mean())
-    dataset = evaluated.inputs.fetch.name
+    dataset = evaluated.inputs.fetch.dataset_name
     tags = {registry.ACCURACY_TAG: f"{accuracy:.4f}"}
     return registry.register_version(
         f"models:/{model.model_id}", run.info.run_id, dataset, tags, "the card"

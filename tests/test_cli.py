@@ -335,7 +335,7 @@ def test_reproduce_fails_if_a_result_differs(
         {"data/pad": is_equal}, {}, reproduction.PredictionComparison(0.8, 0.7, 0.1)
     )
     monkeypatch.setattr(store, "connect_to_read", lambda: None)
-    monkeypatch.setattr(record, "read_record", lambda _: recorded)
+    monkeypatch.setattr(record, "read_recorded_run", lambda _: recorded)
     monkeypatch.setattr(reproduction, "reproduce_run", lambda *_: comparison)
     assert "data/pad" in sentiment("reproduce", "a1", status=status)
 

@@ -1,5 +1,6 @@
 """The model card: the description of a run and its version in MLflow, as Markdown."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,12 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
     accuracy = METRICS["accuracy"].compute(predictions)
     rows = []
     for metric in METRICS.values():
+        value = metric.compute(predictions)
+        if math.isnan(value):
+            continue
         interval = metric.interval(predictions, CONFIDENCE)
         shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
-        rows.append((metric.label, f"{metric.compute(predictions):.4f}", shown))
+        rows.append((metric.title, f"{value:.4f}", shown))
     by_label = label_metrics(predictions).head(MAX_LISTED_LABELS)
     label_rows = [
         (
@@ -70,8 +74,8 @@ def _limits(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> list[str]:
     """Return what a user of the version should know."""
     truncating = READ_ENDS[inputs.pad.truncating]
     limits = [
-        f"Evaluated on {len(predictions):,} texts of `{inputs.fetch.name}`. Other kinds of text "
-        "were not tried.",
+        f"Evaluated on {len(predictions):,} texts of `{inputs.fetch.dataset_name}`. Other kinds of "
+        "text were not tried.",
         f"Only {truncating} {inputs.pad.max_length:,} tokens of a text are read.",
         "Versions are compared on this test set, so a champion's accuracy is slightly optimistic.",
     ]

@@ -53,7 +53,7 @@ def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha
         candidate: its evaluation.
         alpha: see `tracking.promotion`.
     """
-    with _one_at_a_time():
+    with _exclusive_decision():
         finish_promotion(version.name)
         champion = find_champion(version.name)
         decided = [each for each in all_versions(version.name) if DECISION in each.tags]
@@ -70,7 +70,7 @@ def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def _exclusive_decision() -> Iterator[None]:
     """Hold the lock under which one process at a time decides, such as queued experiments."""
     folder = files.root() / CHECKPOINTS_FOLDER
     folder.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def promote_run(run_id: str) -> None:
         raise UserError(
             f"Run {run_id} was deleted. To bring it back: mlflow runs restore --run-id {run_id}"
         )
-    with _one_at_a_time():
+    with _exclusive_decision():
         finish_promotion(version.name)
         champion = find_champion(version.name)
         client.set_registered_model_alias(version.name, CHAMPION, version.version)

@@ -134,7 +134,7 @@ def publish(alpha: float) -> PublishedRun:
         exclusive_checkpoint(inputs.key, EVALUATION_WAIT_SECONDS) as checkpoint,
     ):
         check_unchanged(inputs)
-        experiment_id = registry.connect_experiment(inputs.fetch.name)
+        experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
         journal = checkpoint.claim_journal(digest)
         run = find_published_run(experiment_id, inputs, digest, journal)
         if run is None or run.data.tags.get(EVALUATION) != digest:
@@ -397,7 +397,7 @@ def ensure_version(
     if own:
         version = own[0]
     else:
-        dataset = evaluation.inputs.fetch.name
+        dataset = evaluation.inputs.fetch.dataset_name
         tags = {registry.ACCURACY_TAG: f"{accuracy:.4f}", **(lost[0].tags if lost else {})}
         description = card.describe_evaluation(*evaluation)
         version = registry.register_version(source, run.info.run_id, dataset, tags, description)
@@ -413,7 +413,8 @@ def end_killed_runs() -> None:
     """
     import mlflow
 
-    if store.is_local() and not (files.root() / store.DATABASE).exists():
+    database = store.sqlite_file(store.tracking_uri())
+    if database is not None and not database.exists():
         return
     store.connect_to_read()
     running = mlflow.search_runs(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 NO_COMMIT = ("none", "unknown")  # values of the tag
-NEEDED_ARTIFACTS = (PARAMS_ARTIFACT, files.DVC_LOCK.name, files.PREDICTIONS_FILE.name)  # artifacts
+NEEDED_ARTIFACTS = (PARAMS_ARTIFACT, files.DVC_LOCK.name, files.PREDICTIONS_FILE.name)
 
 
 class RecordedRun(NamedTuple):
@@ -64,7 +64,7 @@ def find_own_run() -> str:
     digest = evaluation_digest(inputs)
     found: list[mlflow.entities.Run] = []
     with store.store_errors():
-        experiment = mlflow.get_experiment_by_name(registered_name(inputs.fetch.name))
+        experiment = mlflow.get_experiment_by_name(registered_name(inputs.fetch.dataset_name))
         if experiment is not None:
             found = mlflow.search_runs(
                 [experiment.experiment_id],
@@ -76,7 +76,7 @@ def find_own_run() -> str:
     return str(found[0].info.run_id)
 
 
-def read_record(run_id: str) -> RecordedRun:
+def read_recorded_run(run_id: str) -> RecordedRun:
     """Read what a run has.
 
     Raises:

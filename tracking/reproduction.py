@@ -28,8 +28,8 @@ from workflow.files import FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER
 from workflow.own_table import find_pointer
 from workflow.params_file import merge_params
 from workflow.provenance import COMMIT, PROCESSOR, THREADS, XLA, machine_tags
+from workflow.stage import STAGES
 
-STAGES = ("fetch", "pad", "train", "evaluate")
 DVC_CONFIG = Path(".dvc", "config")
 LOCAL_DVC_CONFIG = Path(".dvc", "config.local")
 PROJECT_CACHE = "project-cache"  # a remote of the clone

@@ -71,7 +71,7 @@ class LiveRun:
 
 
 def begin_journal(checkpoint: Checkpoint) -> Journal:
-    """Write the journal of a new training, and print which changes its run will not have."""
+    """Write the journal of a new training, and print what its diff lacks."""
     changes = provenance.uncommitted_changes()
     journal = Journal(tags=provenance.provenance_tags(changes), diff=changes.diff)
     checkpoint.write_journal(journal)
@@ -102,7 +102,7 @@ def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
     """Start the run of a training, or resume it, and log what the training depends on."""
     import mlflow
 
-    experiment_id = registry.connect_experiment(inputs.fetch.name)
+    experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
     found = find_or_restore_run(experiment_id, {TRAINING_ID: journal.training_id})
     preset = find_preset(inputs.pad, inputs.train)
     name = provenance.run_name(preset, inputs.fetch, inputs.pad, inputs.train)
@@ -118,7 +118,7 @@ def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
             SOURCE_NAME: SOURCE,  # also if `sentiment sync` makes the run
             **journal.tags,
         },
-        description=f"A training on `{inputs.fetch.name}` that is not evaluated yet.",
+        description=f"A training on `{inputs.fetch.dataset_name}` that is not evaluated yet.",
     )
     mlflow.log_params(flatten_used(inputs.fetch, inputs.pad, inputs.train))
     log_input_files(run, inputs, journal.diff)
@@ -173,7 +173,7 @@ def log_dataset(
     from mlflow.data.numpy_dataset import from_numpy
 
     source = get_dataset_source_from_json(f'{{"uri": "{files.PAD_FOLDER}"}}', "local")
-    name = f"{inputs.fetch.name}-{context}"
+    name = f"{inputs.fetch.dataset_name}-{context}"
     digest = files.dvc_hash(files.PAD_FOLDER)
     mlflow.log_input(from_numpy(x, source, y, name=name, digest=digest), context)
 

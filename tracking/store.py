@@ -226,6 +226,13 @@ def connect(experiment: str, description: str = "", columns: Sequence[str] = ())
     return experiment_id
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of an SQLite database, or None if a tracking store is something else."""
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(uri.removeprefix(SQLITE).partition("?")[0])
+
+
 def connect_to_read() -> None:
     """Point MLflow at the tracking store, without a right to write it.
 
@@ -237,8 +244,8 @@ def connect_to_read() -> None:
 
         _move_credentials_to_environment()
         uri = tracking_uri()
-        database = Path(uri.removeprefix(SQLITE))
-        if uri.startswith(SQLITE) and not database.exists():
+        database = sqlite_file(uri)
+        if database is not None and not database.exists():
             raise StoreError(
                 f"There is no MLflow store {database} yet. `sentiment repro` makes it, or set "
                 "MLFLOW_TRACKING_URI to another store."

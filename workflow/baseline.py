@@ -22,12 +22,12 @@ def accuracies_on_two_machines() -> tuple[float, float] | None:
         return None
     try:
         before = YAML(typ="safe", pure=True).load(committed)["stages"].get("train")
-    except YAMLError:  # committed with conflict markers
+        there = json.loads(metrics)["test_accuracy"]
+    except (YAMLError, ValueError):  # committed with conflict markers
         return None
     after = read_yaml(files.DVC_LOCK)["stages"].get("train")
     if not before or not after or not has_other_history(before, after):
         return None
-    there = json.loads(metrics)["test_accuracy"]
     here = files.read_json(files.COMPARED_TEST_METRICS_FILE)["test_accuracy"]
     return there, here
 

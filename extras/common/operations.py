@@ -31,7 +31,7 @@ def connect_operations() -> str:
     from tracking import registry, store
     from workflow.params_file import load_params
 
-    name = registry.registered_name(load_params().fetch.name)
+    name = registry.registered_name(load_params().fetch.dataset_name)
     return store.connect(
         f"{name} operations",
         f"What was done with versions of `{name}`: scores of files, and sweeps.",
@@ -50,7 +50,7 @@ def connect_to_version(model_uri: str | None) -> "ModelVersion":
 
     store.connect_to_read()
     with store.store_errors():
-        return versions.resolve_version(model_uri, load_params().fetch.name)
+        return versions.resolve_version(model_uri, load_params().fetch.dataset_name)
 
 
 @contextmanager

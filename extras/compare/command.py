@@ -29,7 +29,7 @@ def command(names: tuple[str, ...]) -> None:
     from extras.compare import report
     from extras.compare.groups import group_runs
 
-    dataset = load_params().fetch.name
+    dataset = load_params().fetch.dataset_name
     store.connect_to_read()
     with store.store_errors():
         runs = find_evaluated_runs(registry.registered_name(dataset))

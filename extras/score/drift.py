@@ -27,12 +27,12 @@ class Quantities(NamedTuple):
     """The compared quantities of texts and their predictions.
 
     Attributes:
-        number: number of the texts.
+        text_count: number of the texts.
         means: the means of `quantities`.
         tested: `quantities` of at most `MAX_TESTED` of them.
     """
 
-    number: int
+    text_count: int
     means: pd.Series
     tested: pd.DataFrame
 
@@ -115,6 +115,6 @@ def measure_drift(here: Quantities, test_set: pd.DataFrame) -> pd.DataFrame:
             "difference": difference,
             "limit": limit,
             "p": p,
-            "alarm": alarm & (here.number >= MIN_TEXTS),
+            "alarm": alarm & (here.text_count >= MIN_TEXTS),
         }
     )

@@ -71,7 +71,7 @@ def compare_metrics(predictions: pd.DataFrame, test_set: pd.DataFrame) -> pd.Dat
     interval = f"{CONFIDENCE:.0%} interval"
     return pd.DataFrame(
         {
-            "metric": [metric.label for metric in metrics],
+            "metric": [metric.title for metric in metrics],
             "test set": [f"{metric.compute(test_set):.4f}" for metric in metrics],
             interval: [format_interval(metric, test_set) for metric in metrics],
             "here": [f"{metric.compute(predictions):.4f}" for metric in metrics],
@@ -110,12 +110,12 @@ def describe(report: Report) -> str:
         alarm=report.drift["alarm"].map({True: "yes", False: ""}),
     )
     lines = [shown.to_string(float_format="{:.4g}".format)]
-    blank = report.rows - report.texts.number
+    blank = report.rows - report.texts.text_count
     if blank:
         lines.append(f"{blank:,} rows have no text, and so no prediction.")
     if report.alarms:
         lines.append(f"Alarm: {', '.join(report.alarms)}.")
-    elif report.texts.number < MIN_TEXTS:
+    elif report.texts.text_count < MIN_TEXTS:
         lines.append(f"Fewer than {MIN_TEXTS} texts raise no alarm.")
     else:
         lines.append("No alarm.")
@@ -132,7 +132,7 @@ def log_report(report: Report) -> None:
     for number, (name, mean) in enumerate(report.texts.means.items()):
         logged = re.sub(r"[^a-zA-Z0-9_]", "_", str(name))
         means[f"{logged}_{number}" if logged in means else logged] = mean
-    counts = {"rows": report.rows, "texts": report.texts.number, "alarms": len(report.alarms)}
+    counts = {"rows": report.rows, "texts": report.texts.text_count, "alarms": len(report.alarms)}
     mlflow.log_metrics(counts | means)
     mlflow.log_text(report.drift.to_csv(index_label="mean"), "drift.csv")
     if report.evaluation is None:

@@ -176,7 +176,9 @@ def to_markdown(loads: pd.DataFrame) -> str:
 def main(rounds: int) -> None:
     requests = read_requests()
     os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri()  # for MLflow's server
-    champion = f"models:/{registry.registered_name(load_params().fetch.name)}@{registry.CHAMPION}"
+    champion = (
+        f"models:/{registry.registered_name(load_params().fetch.dataset_name)}@{registry.CHAMPION}"
+    )
     serve = (sys.executable, "-m", "cli", "serve")
     mlflow = (sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local")
     with ExitStack() as stack:

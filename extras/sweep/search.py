@@ -109,7 +109,7 @@ def parent_run(
         run_id=found.info.run_id if found else None,
         run_name=name.replace("-", " "),
         tags={KEY: name, **tags},
-        description=f"A sweep on `{params.fetch.name}`. Its trials are the runs below it.",
+        description=f"A sweep on `{params.fetch.dataset_name}`. Its trials are the runs below it.",
     )
 
 

@@ -81,4 +81,4 @@ def known_column(names: Sequence[str], known: set[str]) -> str | None:
 def is_known(word: str, known: set[str]) -> bool:
     """Return whether a word, or its singular, is among known ones."""
     lower = word.lower()
-    return lower in known or lower.removesuffix("s") in known
+    return not known.isdisjoint({lower, lower.removesuffix("s"), lower.removesuffix("es")})

@@ -43,13 +43,13 @@ class Metric(NamedTuple):
     """A metric of predictions.
 
     Attributes:
-        label: its name in reports.
+        title: its name in reports.
         compute: returns its value for a table of predictions, or NaN if it is not defined.
         proportion: if the metric is a proportion, returns its numbers of successes and trials.
             None: it is a mean of proportions.
     """
 
-    label: str
+    title: str
     compute: Callable[[pd.DataFrame], float]
     proportion: Callable[[pd.DataFrame], tuple[int, int] | None] | None = None
 

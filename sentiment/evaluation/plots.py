@@ -147,7 +147,7 @@ def draw_length_bars(table: pd.DataFrame, accuracy: float, name: str) -> Figure:
     figure, axes = new_axes(f"Accuracy by length · {name}", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING_COLOR, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)
-    labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]
+    labels = [f"{share:.1%}\n{count:,} reviews" for share, count in values]
     axes.bar_label(bars, labels, label_type="center", color="white")
     axes.axhline(
         accuracy, linestyle="--", color=VALIDATION_COLOR, label=f"all, {accuracy:.1%}", zorder=3

@@ -101,7 +101,7 @@ def test_positive_label_may_be_a_number_or_a_boolean() -> None:
     ],
 )
 def test_dataset_has_a_name_and_a_table_has_that_of_its_file(fetch: FetchParams, name: str) -> None:
-    assert fetch.name == name
+    assert fetch.dataset_name == name
 
 
 def test_only_tables_are_tokenized_as_their_params_say() -> None:
@@ -121,7 +121,7 @@ def test_used_params_are_the_same_after_unused_ones_got_their_defaults(
     )
     assert (used.synthetic == SYNTHETIC) == (dataset == "synthetic")
     assert (used.table == TABLE) == (dataset == "table")
-    assert (used.name, used.tokenizer) == (fetch.name, fetch.tokenizer)
+    assert (used.dataset_name, used.tokenizer) == (fetch.dataset_name, fetch.tokenizer)
 
 
 def test_dataset_reads_only_its_own_params() -> None:

@@ -425,6 +425,15 @@ def test_a_run_of_which_only_files_are_left_says_that_nobody_knows_its_commit(
     logged_models(run)
 
 
+@pytest.mark.parametrize("uri", ["sqlite:///runs.db", "sqlite:///runs.db?timeout=60"])
+def test_another_database_is_made_and_gets_everything(
+    project: Project, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert_whole(sync())
+    assert (project.path / "runs.db").exists()
+
+
 def test_a_clock_that_was_ahead_adds_no_points_later(
     lost: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,7 +83,7 @@ def test_means_are_those_of_all_texts_though_some_are_tested(
     monkeypatch.setattr(drift, "MAX_TESTED", 100)
     tables = [draw_predictions(KIND, size, rng) for size in (150, 100)]
     texts = drift.summarize(tables, 250)
-    assert texts.number == 250
+    assert texts.text_count == 250
     assert texts.means[WORDS] == pytest.approx(pd.concat(tables)["words"].mean())
     assert len(texts.tested) == 84  # every third
 
