@@ -226,7 +226,7 @@ def dataset(
     click.echo("\n".join(written) or f"{PARAMS_FILE} has these values already.")
     for advice in own_table.tracking_advice(fetch):
         click.echo(advice)
-    click.echo(own_table.recommend_preset(len(loaded.train)))
+    click.echo(own_table.recommend_preset(len(loaded.train), params.train.architecture))
     click.echo("Then: sentiment repro")
     click.echo("To go back to IMDB and all defaults: sentiment preset default --with-dataset")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tracking.promotion import SMALL_TEST_SET
 from workflow.files import EvaluateInputs
-from workflow.provenance import model_name
+from workflow.provenance import training_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,7 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
     )
 
     accuracy = METRICS["accuracy"].compute(predictions)
+    name = training_name(inputs.fetch, inputs.pad, inputs.train)
     rows = []
     for metric in METRICS.values():
         value = metric.compute(predictions)
@@ -53,7 +54,7 @@ def describe_evaluation(inputs: EvaluateInputs, predictions: "pd.DataFrame") -> 
     ]
     return "\n\n".join(
         [
-            f"{accuracy:.4f} · {model_name(inputs.train)}",
+            f"{accuracy:.4f} · {name}",
             _table(["test metric", "value", f"{CONFIDENCE:.0%} confidence interval"], rows),
             _table(["label", "precision", "recall", "F1", "texts"], label_rows),
             "\n".join(f"- {limit}" for limit in _limits(inputs, predictions)),

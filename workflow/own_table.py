@@ -76,12 +76,19 @@ def changed_files(fetch: FetchParams) -> list[str]:
     ]
 
 
-def recommend_preset(texts: int) -> str:
-    """Return which preset to start with for so many training texts, and why."""
+def recommend_preset(texts: int, architecture: str) -> str:
+    """Return which preset to start with for so many training texts, and why.
+
+    Args:
+        texts: number of training texts.
+        architecture: the current `train.architecture`.
+    """
     params = TrainParams()
     steps = count_steps(
         int(texts * (1 - params.validation_split)), params.batch_size, params.epochs
     )
+    if steps < STEPS_FOR_A_NETWORK and architecture == "linear":
+        return f"The linear model is the right start: {texts:,} training texts are few for an LSTM."
     if steps < STEPS_FOR_A_NETWORK:
         return (
             f"Start with `sentiment preset linear`: with {texts:,} training texts, the default "

@@ -84,8 +84,9 @@ def test_each_table_that_nobody_tracks_is_named_with_what_keeps_it() -> None:
 
 
 def test_few_texts_are_for_the_linear_model() -> None:
-    assert recommend_preset(230) == (
+    assert recommend_preset(230, "recurrent") == (
         "Start with `sentiment preset linear`: with 230 training texts, the default LSTM learns "
         "for only 15 steps."
     )
-    assert "an LSTM that learns for 1,565 steps" in recommend_preset(25_000)
+    assert "an LSTM that learns for 1,565 steps" in recommend_preset(25_000, "recurrent")
+    assert "The linear model is the right start" in recommend_preset(230, "linear")

@@ -38,7 +38,7 @@ def test_each_wrong_key_and_value_is_named() -> None:
     assert "train.units: -1 is not allowed. Input should be greater than or equal to 1" in message
     assert "pad.padding: 'left' is not allowed. Input should be 'pre' or 'post'" in message
     assert message.splitlines()[-1] == (
-        "Correct it, or go back to the last commit's: git checkout params.yaml"
+        "Correct it. To drop all changes since the last commit: git checkout params.yaml"
     )
 
 
