@@ -5,6 +5,7 @@ imports TensorFlow and MLflow first, which takes seconds. `tests/contract` runs 
 """
 
 import os
+import platform
 import shutil
 import sqlite3
 import subprocess
@@ -46,6 +47,7 @@ def pytest_runtest_makereport(
 def short_timeouts() -> None:
     """Limit requests to seconds, as in a stage or a command."""
     quiet_libraries()
+    platform.processor()  # starts `uname` once; libraries would while a test imports them
 
 
 @pytest.fixture(autouse=True)
