@@ -11,7 +11,7 @@ import pytest
 
 from sentiment.errors import UserError
 from tests.project import ROOT, default_signals
-from workflow.stage import SIGNALS, SignalFlag, describe_error, run_stage
+from workflow.stage import SIGNALS, Interrupted, SignalFlag, describe_error, run_stage
 
 STAGE = """
 import sys, time
@@ -138,3 +138,19 @@ def test_a_failed_stage_says_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as raised:
         run_stage("pad", main)
     assert raised.value.code == "pad: params.yaml is missing."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_training_stops_if_the_process_that_started_it_has_exited(
+    is_gone: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flag = SignalFlag(parent=os.getpid() if is_gone else os.getppid())
+    after_batch = flag.callback().on_train_batch_end
+    if not is_gone:
+        after_batch(0)
+        assert flag.number is None
+        return
+    with pytest.raises(Interrupted):
+        after_batch(0)
+    assert "has exited" in capsys.readouterr().err
