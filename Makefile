@@ -23,7 +23,7 @@ repro: venv  ## run the pipeline, and log it to MLflow
 ui: venv  ## serve MLflow's UI of the runs
 	@exec env $(ACTIVE) sentiment ui
 
-test: venv  ## run the tests, or those of some folders: PART="tests/sentiment"
+test: venv  ## run the quicker tests, or some folders of them: PART="tests/sentiment"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile -m "not pipeline" $$PART
 
 test-all: venv  ## run all tests, also those that run whole pipelines or build environments

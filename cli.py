@@ -30,7 +30,7 @@ MAX_WORDS = 5  # words with the largest effects
 
 
 class Commands(click.Group):
-    """The core's commands and those of the extras, with one message for each problem of a user."""
+    """The commands of the core and the extras, with one message for each problem of a user."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         extras = (path.parent.name.replace("_", "-") for path in EXTRAS.glob("*/command.py"))
@@ -66,8 +66,8 @@ def main() -> None:
 def repro(dvc_options: tuple[str, ...]) -> None:
     """Run the pipeline by `dvc repro`, and log it to MLflow.
 
-    All options are those of `dvc repro`, such as --force or --pull. Wrong params are refused before
-    DVC removes anything. If IMDB cannot be downloaded, the synthetic dataset takes its place.
+    All options of `dvc repro` work, such as --force or --pull. Wrong params are refused before DVC
+    removes anything. If IMDB cannot be downloaded, the synthetic dataset takes its place.
     Afterwards, everything that MLflow lacks is logged.
     """
     from tracking import publish, store
@@ -176,7 +176,7 @@ def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
     from workflow import presets
 
     if (name is None) == (run_id is None):
-        raise click.UsageError("Give the name of a preset or --run RUN, one of both.")
+        raise click.UsageError("Give either the name of a preset or --run RUN.")
     if run_id and with_dataset:
         raise click.UsageError("--run writes the params of the dataset, too: leave --with-dataset.")
     if name is not None:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.evaluation.evaluate import (
+    Results,
     TextLookup,
     evaluate_gradients,
     evaluate_predictions,
@@ -82,6 +83,24 @@ def gradients_before_and_after(
     return measure_gradients(model, initial_model, x)
 
 
+def write_results(results: Results, inputs: EvaluateInputs) -> None:
+    """Write metrics, tables and plots, and what they depend on."""
+    folder = files.new_folder(EVALUATE_FOLDER)
+    written = [write_table(table, table_name) for table_name, table in results.tables.items()]
+    for plot_name, plot in results.plots.items():
+        plot.savefig(folder / f"{plot_name}.png")
+    files.write_json(folder / files.METRICS_NAME, results.metrics)
+    written.append(
+        files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_TEST_METRICS)
+    )
+    files.write_inputs(
+        folder,
+        inputs,
+        made_from=[FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER],
+        metrics=[path for path in written if path.parent == files.METRICS_FOLDER],
+    )
+
+
 def main(_: SignalFlag) -> None:
     all_params = load_params()
     params = all_params.evaluate
@@ -110,19 +129,6 @@ def main(_: SignalFlag) -> None:
     results = results.join(evaluate_training(pd.read_csv(files.HISTORY_FILE), name))
     results = results.join(evaluate_gradients(gradients, name))
 
-    folder = files.new_folder(EVALUATE_FOLDER)
-    written = [write_table(table, table_name) for table_name, table in results.tables.items()]
-    for plot_name, plot in results.plots.items():
-        plot.savefig(folder / f"{plot_name}.png")
-    files.write_json(folder / files.METRICS_NAME, results.metrics)
-    written.append(
-        files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_TEST_METRICS)
-    )
-    files.write_inputs(
-        folder,
-        EvaluateInputs(**dict(train_inputs), evaluate=params),
-        made_from=[FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER],
-        metrics=[path for path in written if path.parent == files.METRICS_FOLDER],
-    )
+    write_results(results, EvaluateInputs(**dict(train_inputs), evaluate=params))
     publish_or_explain(all_params.promote.alpha)
     print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")

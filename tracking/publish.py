@@ -21,6 +21,7 @@ from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_l
 from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten
 from tracking import card, champion, models, registry, runs, store, versions
+from tracking.promotion import is_correct
 from tracking.runs import SYNC_ADVICE, TRAINING_ID, TRAINING_KEY
 from tracking.versions import Evaluation
 from workflow import files, provenance
@@ -48,11 +49,8 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation"  # tag of a run: a digest of the evaluation that it has completely
 TABLES_ARTIFACT = "metrics"
-LOCKED_FOLDERS = (
-    FETCH_FOLDER,
-    PAD_FOLDER,
-    TRAIN_FOLDER,
-)  # `evaluate` has no entry in dvc.lock while it runs
+# The folders whose stages have an entry in dvc.lock while `evaluate` runs.
+LOCKED_FOLDERS = (FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER)
 # Curves over the distance from the last word, and their columns in the table of gradients. MLflow
 # sorts its charts by name: these come after accuracy and loss.
 GRADIENT_CURVES = {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}
@@ -96,17 +94,16 @@ def sync(alpha: float) -> PublishedRun:
     return published
 
 
-def publish_or_explain(alpha: float) -> PublishedRun | None:
+def publish_or_explain(alpha: float) -> None:
     """Publish the files, or print what to do if the store fails."""
     try:
-        return publish(alpha)
+        publish(alpha)
     except (StoreError, AlreadyRunningError, OSError) as error:
         print(
             f"data/ is complete but not logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
             file=sys.stderr,
             flush=True,
         )
-        return None
 
 
 def publish(alpha: float) -> PublishedRun:
@@ -147,10 +144,8 @@ def publish(alpha: float) -> PublishedRun:
             version = restore_deleted(run, journal, evaluation)
         checkpoint.remove_ended_state()
         champion.decide(version, evaluation, alpha)
-    is_right = evaluation.predictions["predicted"] == evaluation.predictions["actual"]
-    return PublishedRun(
-        run.info.run_id, str(run.info.run_name), experiment_id, float(is_right.mean())
-    )
+    accuracy = float(is_correct(evaluation.predictions).mean())
+    return PublishedRun(run.info.run_id, str(run.info.run_name), experiment_id, accuracy)
 
 
 def check_unchanged(inputs: EvaluateInputs) -> None:

@@ -66,7 +66,7 @@ class Comparison(NamedTuple):
 
     @property
     def is_equal(self) -> bool:
-        """Whether all results are the same."""
+        """The results are all the same."""
         return all(self.equal.values())
 
 

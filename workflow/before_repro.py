@@ -1,4 +1,4 @@
-"""What `sentiment repro` checks, and repairs, before DVC removes outputs."""
+"""Checks and repairs of `sentiment repro`, before DVC removes outputs."""
 
 import re
 import sys

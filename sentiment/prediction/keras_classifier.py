@@ -146,9 +146,8 @@ class KerasClassifier:
             Two arrays of shape (read,).
         """
         position, inside = sequence_positions(np.array([word_count + 1]), self.layout)
-        word_columns = np.flatnonzero(
-            inside[0] & (position[0] > 0)
-        )  # position 0 is the start token
+        is_word = inside[0] & (position[0] > 0)  # position 0 is the start token
+        word_columns = np.flatnonzero(is_word)
         return word_columns, position[0, word_columns] - 1
 
 

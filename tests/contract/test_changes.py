@@ -1,4 +1,4 @@
-"""What happens when a user changes params and runs experiments."""
+"""A user changes params, and runs experiments."""
 
 import mlflow
 import pytest
