@@ -11,26 +11,26 @@ export UV_SYSTEM_CERTS ?= true
 ACTIVE = PATH="$$PWD/.venv/bin:$$PATH" VIRTUAL_ENV="$$PWD/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ui test test-all check bench lock venv build-venv packages
+.PHONY: help repro ui test test-all check bench lock venv build-venv packages site-cache dev build-dev
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile
 	@echo "  sentiment --help	the other commands, after: source .venv/bin/activate"
 
-repro: venv  ## run the pipeline, and log it to MLflow
+repro: venv site-cache  ## run the pipeline, and log it to MLflow
 	@exec env $(ACTIVE) sentiment repro
 
 ui: venv  ## serve MLflow's UI of the runs
 	@exec env $(ACTIVE) sentiment ui
 
-test: venv  ## run the quicker tests, or some folders of them: PART="tests/sentiment"
+test: dev  ## run the quicker tests, or some folders of them: PART="tests/sentiment"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile -m "not pipeline" $$PART
 
-test-all: venv  ## run all tests, also those that run whole pipelines or build environments
+test-all: dev  ## run all tests, also those that run whole pipelines or build environments
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		tests/test_team.py tests/contract tests/test_fault_loop.py tests
 
-check: venv  ## check format, lint, types and layers
+check: dev  ## check format, lint, types and layers
 	@env $(ACTIVE) ruff format --check .
 	@env $(ACTIVE) ruff check .
 	@env $(ACTIVE) mypy
@@ -44,10 +44,13 @@ bench: venv .bench/complete  ## measure speeds, as docs/models.md shows them
 	@.bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-lock: venv  ## lock the newest releases of what requirements.in and the extras need
+lock: dev  ## lock the newest releases of what both requirements*.in and the extras need
 	@env $(ACTIVE) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" \
 		requirements.in $(wildcard extras/*/requirements.in) --output-file requirements.txt
+	@env $(ACTIVE) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" \
+		--constraint requirements.txt requirements-dev.in --output-file requirements-dev.txt
 
 # What the packages in .venv come from, and the folder that the project is installed from.
 LOCK = "$$(cksum < requirements.txt) $$("$$PYTHON" --version)"
@@ -68,8 +71,6 @@ build-venv:
 
 # --relocatable: scripts do not hold the folder's name, which may change, or have a blank or a `$`.
 # --compile-bytecode: otherwise, the first import of TensorFlow takes 20 s instead of 7 s.
-# site_cache_dir: DVC's own default can be written by every account of the machine, and DVC unpickles
-# what is in it (SECURITY.md).
 packages:
 	@"$$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
 		"Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/path/to/python3.12 ...")'
@@ -80,9 +81,29 @@ packages:
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		--requirement .venv/uv.txt
 	@.venv/bin/uv venv --quiet --relocatable --allow-existing --python "$$PYTHON" .venv
-	@echo "3/3 Installing the packages in requirements.txt: 1 GB to download, 3 GB on the disk" >&2
+	@echo "3/3 Installing the packages in requirements.txt: 700 MB to download, 3 GB on the disk." \
+		"Compiling their bytecode, at the end, takes a silent minute" >&2
 	@.venv/bin/uv pip sync --require-hashes --compile-bytecode --python .venv/bin/python \
 		requirements.txt
-	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
-		.venv/bin/dvc config --local core.site_cache_dir "$$cache"
 	@echo $(LOCK) > .venv/lock
+
+# DVC's own site cache can be written by every account of the machine, and DVC unpickles what is in
+# it (SECURITY.md). A worktree has a configuration of its own, also if it shares the environment.
+site-cache: venv
+	@.venv/bin/dvc config core.site_cache_dir >/dev/null 2>&1 || { \
+		cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
+		.venv/bin/dvc config --local core.site_cache_dir "$$cache"; }
+
+# What checks and tests need beside the packages of the pipeline.
+DEV_LOCK = "$$(cksum < requirements-dev.txt) "$(LOCK)
+DEV_IS_BUILT = test "$$(cat .venv/dev-lock 2>/dev/null)" = $(DEV_LOCK)
+
+dev: venv
+	@$(DEV_IS_BUILT) || $(LOCKED) $(MAKE) --no-print-directory build-dev
+
+build-dev:
+	@! $(DEV_IS_BUILT) || exit 0; set -e; \
+	echo "Installing what checks and tests need: 50 MB to download, 200 MB on the disk" >&2; \
+	.venv/bin/uv pip install --require-hashes --compile-bytecode --python .venv/bin/python \
+		--requirement requirements-dev.txt; \
+	echo $(DEV_LOCK) > .venv/dev-lock

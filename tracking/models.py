@@ -269,7 +269,7 @@ def serving_requirements(*extra_packages: str) -> list[str]:
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
-        distribution = metadata.distribution(name)
+        distribution = installed_distribution(name)
         for extra in requirement.extras or {""}:
             if (name, extra) in pins:
                 continue
@@ -278,3 +278,16 @@ def serving_requirements(*extra_packages: str) -> list[str]:
                 if needed.marker is None or needed.marker.evaluate({"extra": extra}):
                     waiting.append(needed)
     return sorted(set(pins.values()))
+
+
+def installed_distribution(name: str) -> metadata.Distribution:
+    """Return an installed package. That of TensorFlow is `tensorflow-cpu` on Linux x86-64.
+
+    A pin of `tensorflow` installs the same code on every platform.
+    """
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        if name != "tensorflow":
+            raise
+        return metadata.distribution("tensorflow-cpu")

@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from sentiment.errors import redact
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
-from sentiment.prediction.backend import XLA_FLAGS, usable_cores
+from sentiment.prediction.backend import XLA_FLAGS, package_versions, usable_cores
 from workflow.commands import git
 from workflow.presets import Preset
-from workflow.training_key import PACKAGES, processor_name
+from workflow.training_key import processor_name
 
 SEPARATOR = " · "  # joins the parts of a run's name
 MAX_CHANGES = 4  # params in a run's name
@@ -100,7 +99,7 @@ def machine_tags() -> dict[str, str]:
         PROCESSOR: f"{processor_name()}, {usable_cores()} cores",
         THREADS: os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
         XLA: os.environ.get("XLA_FLAGS", XLA_FLAGS),
-        **{package: version(package) for package in PACKAGES},
+        **package_versions(),
     }
 
 

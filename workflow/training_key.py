@@ -5,17 +5,15 @@ import json
 import os
 import platform
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pathspec import GitIgnoreSpec
 
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
-from sentiment.prediction.backend import load_keras, usable_cores
+from sentiment.prediction.backend import load_keras, package_versions, usable_cores
 from workflow.params_file import read_yaml
 
-PACKAGES = ("tensorflow", "keras", "numpy")  # whose versions may change the bits
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -46,7 +44,7 @@ def training_keys(params: TrainParams) -> TrainingKeys:
         for path in _files_of(Path(dependency))
     }
     machine = {
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": package_versions(),
         "processor": [processor_name(), usable_cores()],
         "gpus": len(tf.config.list_physical_devices("GPU")),
         "xla": os.environ["XLA_FLAGS"],
