@@ -11,13 +11,13 @@ export UV_SYSTEM_CERTS ?= true
 ACTIVE = PATH="$$PWD/.venv/bin:$$PATH" VIRTUAL_ENV="$$PWD/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro ui test test-all check bench lock venv build-venv packages site-cache dev build-dev
+.PHONY: help repro ui test test-all check bench lock venv build-venv packages dev build-dev
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile
 	@echo "  sentiment --help	the other commands, after: source .venv/bin/activate"
 
-repro: venv site-cache  ## run the pipeline, and log it to MLflow
+repro: venv  ## run the pipeline, and log it to MLflow
 	@exec env $(ACTIVE) sentiment repro
 
 ui: venv  ## serve MLflow's UI of the runs
@@ -60,8 +60,13 @@ IS_BUILT = test "$$(cat .venv/built-from 2>/dev/null)" = $(BUILT_FROM)
 LOCKED = "$$PYTHON" -c 'import fcntl, os, sys; lock = os.open(".venv.lock", os.O_CREAT | os.O_RDWR); \
 	os.set_inheritable(lock, True); fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[1], sys.argv[1:])'
 
+# DVC's own site cache can be written by every account of the machine, and DVC unpickles what is in
+# it (SECURITY.md). A worktree has a configuration of its own, also if it shares the environment.
 venv:
 	@$(IS_BUILT) || $(LOCKED) $(MAKE) --no-print-directory build-venv
+	@.venv/bin/dvc config core.site_cache_dir >/dev/null 2>&1 || { \
+		cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
+		.venv/bin/dvc config --local core.site_cache_dir "$$cache"; }
 
 build-venv:
 	@! $(IS_BUILT) || exit 0; set -e; \
@@ -81,18 +86,11 @@ packages:
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		--requirement .venv/uv.txt
 	@.venv/bin/uv venv --quiet --relocatable --allow-existing --python "$$PYTHON" .venv
-	@echo "3/3 Installing the packages in requirements.txt: 700 MB to download, 3 GB on the disk." \
+	@echo "3/3 Installing the packages in requirements.txt: 600 MB to download, 2.5 GB on the disk." \
 		"Compiling their bytecode, at the end, takes a silent minute" >&2
 	@.venv/bin/uv pip sync --require-hashes --compile-bytecode --python .venv/bin/python \
 		requirements.txt
 	@echo $(LOCK) > .venv/lock
-
-# DVC's own site cache can be written by every account of the machine, and DVC unpickles what is in
-# it (SECURITY.md). A worktree has a configuration of its own, also if it shares the environment.
-site-cache: venv
-	@.venv/bin/dvc config core.site_cache_dir >/dev/null 2>&1 || { \
-		cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
-		.venv/bin/dvc config --local core.site_cache_dir "$$cache"; }
 
 # What checks and tests need beside the packages of the pipeline.
 DEV_LOCK = "$$(cksum < requirements-dev.txt) "$(LOCK)

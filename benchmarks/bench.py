@@ -23,7 +23,7 @@ from typing import NamedTuple
 import click
 import pandas as pd
 
-from sentiment.prediction.backend import usable_cores
+from sentiment.prediction.backend import package_versions, usable_cores
 from workflow.training_key import processor_name
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,6 @@ NOTEBOOK = Path(__file__).with_name("notebook.py")
 PYTORCH = Path(__file__).with_name("pytorch.py")
 RESULTS = Path(__file__).with_name("results.md")
 PYTHON_OF_PYTORCH = ROOT / ".bench" / "bin" / "python"
-PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "numpy")
 EPOCH_LINE = re.compile(r"Epoch \d+/\d+")  # printed when an epoch starts
 Series = dict[str, list[float]]  # seconds by what was measured
 
@@ -129,7 +128,8 @@ def describe_conditions() -> str:
     pytorch_version = subprocess.check_output(
         [str(PYTHON_OF_PYTORCH), "-c", "import torch; print(torch.__version__)"], text=True
     )
-    versions = [f"{package} {version(package)}" for package in PACKAGES]
+    packages = package_versions() | {name: version(name) for name in ("mlflow", "dvc")}
+    versions = [f"{name} {number}" for name, number in packages.items()]
     return f"""\
 - {date.today()}, commit {commit.strip()}
 - {processor_name()}, {usable_cores()} cores, {platform.system()}

@@ -1,14 +1,19 @@
-"""`make` builds one environment, in a folder of any name, and only again if it has to."""
+"""`make` builds one environment, in a folder of any name, and only again if it has to.
+
+The README's lines for pip build another one.
+"""
 
 import re
+import shutil
 import stat
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_project_files
+from tests.conftest import copy_project_files, runs, use_store
 from tests.project import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
@@ -94,3 +99,24 @@ def test_an_unsuitable_python_is_one_line(project: Project, tmp_path: Path) -> N
 def test_make_lists_its_targets(project: Project) -> None:
     listed = re.findall(r"^  make ([\w-]+)", project.run("make"), re.MULTILINE)
     assert listed == ["repro", "ui", "test", "test-all", "check", "bench", "lock"]
+
+
+def test_the_lines_for_pip_train_and_log_in_an_activated_environment(
+    clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = clone.copy(tmp_path / "project")
+    for name in ("requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, project.path)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, after = readme.partition("Without make, the same with pip:")
+    lines = re.match(r"\n\n((?: {4}.*\n)+)", after)
+    assert lines is not None
+    printed = project.run("bash", "-ec", textwrap.dedent(lines[1]))
+    assert "Test Accuracy: " in printed
+    use_store(project, monkeypatch)
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    assert "test_accuracy" in run.data.metrics
+    assert "pytest_xdist" not in {
+        path.name for path in (project.path / ".venv/lib").glob("*/site-packages/*")
+    }

@@ -20,7 +20,9 @@ Change = Callable[[pytest.MonkeyPatch], None]
 MACHINES: dict[str, Change] = {
     "processor": lambda patch: patch.setattr(training_key, "processor_name", lambda: "Other CPU"),
     "cores": lambda patch: patch.setattr(training_key, "usable_cores", lambda: 99),
-    "packages": lambda patch: patch.setattr(training_key, "version", lambda _: "0.1"),
+    "packages": lambda patch: patch.setattr(
+        training_key, "package_versions", lambda: {"keras": "0.1"}
+    ),
     "XLA": lambda patch: patch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=128"),
     "GPU": lambda patch: patch.setattr(
         "tensorflow.config.list_physical_devices", lambda *_: ["GPU:0"]
