@@ -18,10 +18,15 @@ help:
 	@echo "  sentiment --help	the other commands, after: source .venv/bin/activate"
 
 repro: venv  ## run the pipeline, and log it to MLflow
-	@exec env $(ACTIVE) sentiment repro
+	@exec env $(ACTIVE) dvc repro
 
+# One worker and no jobs, which are for language models: 0.5 GB of memory instead of 2 GB.
 ui: venv  ## serve MLflow's UI of the runs
-	@exec env $(ACTIVE) sentiment ui
+	@case "$$MLFLOW_TRACKING_URI" in http://*|https://*) \
+		echo "The runs are on $$MLFLOW_TRACKING_URI" | sed 's#//[^/]*@#//#'; exit;; esac; \
+	export MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"; \
+	exec env $(ACTIVE) MLFLOW_WORKERS=1 MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		MLFLOW_DISABLE_TELEMETRY=true mlflow ui
 
 test: dev  ## run the quicker tests, or some folders of them: PART="tests/sentiment"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile -m "not pipeline" $$PART

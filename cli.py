@@ -4,18 +4,11 @@ Each extra whose folder is there adds a command of its own.
 """
 
 import importlib
-import os
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sentiment.errors import UserError
-from tracking.store import UI_PORT
-from workflow.commands import git, run_dvc
-from workflow.loopback import LOOPBACK, check_port_is_free
 from workflow.params_file import (
     PARAMS_FILE,
     changed_params,
@@ -25,7 +18,6 @@ from workflow.params_file import (
 from workflow.stage import describe_error, quiet_libraries
 
 EXTRAS = Path(__file__).parent / "extras"
-RESULTS = (str(PARAMS_FILE), "dvc.lock", "metrics")
 MAX_WORDS = 5  # words with the largest effects
 
 
@@ -61,129 +53,34 @@ def main() -> None:
     quiet_libraries()
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("dvc_options", nargs=-1, type=click.UNPROCESSED)
-def repro(dvc_options: tuple[str, ...]) -> None:
-    """Run the pipeline by `dvc repro`, and log it to MLflow.
-
-    All options of `dvc repro` work, such as --force or --pull. Wrong params are refused before DVC
-    removes anything. If IMDB cannot be downloaded, the synthetic dataset takes its place.
-    Afterwards, everything that MLflow lacks is logged.
-    """
-    from tracking import publish, store
-    from workflow import baseline, before_repro, own_table
-
-    params = load_params()
-    is_dry = "--dry" in dvc_options
-    if not is_dry and "--pull" not in dvc_options:  # DVC downloads nothing, or pulls the dataset
-        before_repro.check_files_exist(params.fetch)
-        before_repro.use_synthetic_dataset_if_imdb_is_unavailable(
-            params, before_repro.forces_fetch(dvc_options)
-        )
-    before_repro.remove_empty_cache_entries()
-    status = run_dvc("repro", *dvc_options)
-    if status or is_dry:
-        sys.exit(status)
-    try:
-        run = publish.sync(params.promote.alpha)
-    except (UserError, OSError) as error:  # DVC may have run only the first stages
-        click.echo(f"Not logged to MLflow: {describe_error(error, '`sentiment sync`')}", err=True)
-    else:
-        click.echo(run.describe(store.ui_has_run(run.run_id)))
-        accuracies = baseline.accuracies_on_two_machines()
-        if accuracies:
-            click.echo(baseline.describe_other_machine(*accuracies))
-        for advice in own_table.tracking_advice(params.fetch):
-            click.echo(advice)
-        changed = own_table.changed_files(params.fetch)
-        if changed or git("status", "--porcelain", "--", *RESULTS):
-            to_add = shlex.join([*RESULTS, *changed])
-            click.echo(f"To keep it: git add {to_add}, then git commit")
-    if load_params().fetch.dataset == "synthetic":
-        click.echo(before_repro.SYNTHETIC_NOTE)
-
-
-@main.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True)
-def ui(port: int) -> None:
-    """Serve MLflow's UI, and print the link to the runs."""
-    from tracking import registry, store
-
-    experiment_id = registry.connect_experiment(load_params().fetch.dataset_name)
-    uri = store.tracking_uri()
-    if not store.is_server(uri):
-        check_port_is_free(port)
-    click.echo(f"The runs:\n  {store.runs_url(experiment_id, port)}")
-    if store.is_server(uri):
-        return
-    sys.stdout.flush()
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
-    os.environ["MLFLOW_WORKERS"] = "1"  # four would start in four times the memory
-    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # jobs are for language models
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", LOOPBACK, "--port", str(port)]
-    os.execv(sys.executable, command)
-
-
 @main.command()
 def sync() -> None:
-    """Log everything in data/ that MLflow lacks. A second call changes nothing.
+    """Log the results in data/ to MLflow, and say which run has them.
 
-    Run it after the store was unreachable, after `dvc pull` or `dvc exp apply`, or if somebody
-    deleted artifacts or versions in MLflow.
+    `dvc repro` logs by itself. Run this after the store was away or deleted, or after `dvc pull`.
+    A complete run is left alone, so a second call changes nothing.
     """
-    from tracking import publish, store
+    from tracking import publish
 
     run = publish.sync(load_params().promote.alpha)
-    click.echo(run.describe(store.ui_has_run(run.run_id)))
-
-
-@main.command()
-@click.argument("run_id", metavar="[RUN]", required=False)
-def reproduce(run_id: str | None) -> None:
-    """Train and evaluate a RUN again, and compare the results.
-
-    This happens in a clone with the commit, the uncommitted changes, the params and the data of the
-    run, and the packages of this environment. All results are compared bit for bit. Without RUN:
-    the run of the results in data/. Nothing in the project changes. The exit status is 1 if a
-    result differs. This runs the code of whoever logged the run.
-    """
-    import signal
-    import tempfile
-
-    from tracking import record, reproduction, store
-
-    store.connect_to_read()
-    recorded = record.read_recorded_run(run_id or record.find_own_run())
-    for number in (signal.SIGTERM, signal.SIGHUP):  # so that the clone is removed
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
-    with tempfile.TemporaryDirectory() as scratch:
-        comparison = reproduction.reproduce_run(recorded, Path(scratch) / "clone")
-    click.echo(reproduction.describe_comparison(recorded, comparison))
-    sys.exit(not comparison.is_equal)
+    click.echo(f"Test Accuracy: {run.test_accuracy:.4f}\n{run.describe()}")
 
 
 @main.command()
 @click.argument("name", required=False)
 @click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
-@click.option("--run", "run_id", metavar="RUN", help="Write all params of a run instead.")
-def preset(name: str | None, with_dataset: bool, run_id: str | None) -> None:
-    """Write the params of a preset, or of a run, into params.yaml.
+def preset(name: str | None, with_dataset: bool) -> None:
+    """Write the params of the preset NAME into params.yaml. Without NAME, list the presets.
 
     A preset is a file presets/NAME.yaml. All other params of pad and train get their defaults, so
     that two presets never mix. `default` restores all defaults.
     """
-    from tracking import record, store
     from workflow import presets
 
-    if (name is None) == (run_id is None):
-        raise click.UsageError("Give either the name of a preset or --run RUN.")
-    if run_id and with_dataset:
-        raise click.UsageError("--run writes the params of the dataset, too: leave --with-dataset.")
-    if name is not None:
-        changes = presets.apply_preset(name, with_dataset)
-    else:
-        store.connect_to_read()
-        changes = update_params_file(record.read_params(str(run_id)))
+    if name is None:
+        click.echo("\n".join(presets.preset_names()))
+        return
+    changes = presets.apply_preset(name, with_dataset)
     click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
 
 
@@ -227,7 +124,7 @@ def dataset(
     for advice in own_table.tracking_advice(fetch):
         click.echo(advice)
     click.echo(own_table.recommend_preset(len(loaded.train), params.train.architecture))
-    click.echo("Then: sentiment repro")
+    click.echo("Then: dvc repro")
     click.echo("To go back to IMDB and all defaults: sentiment preset default --with-dataset")
 
 
@@ -259,10 +156,10 @@ def promote(run_id: str) -> None:
     from tracking import champion, registry, store
 
     if not registry.RUN_ID.fullmatch(run_id):
-        raise click.BadParameter(f"{run_id} is not the id of a run. `sentiment ui` shows the ids.")
+        raise click.BadParameter(f"{run_id} is not the id of a run. MLflow's UI shows the ids.")
     with store.store_errors():
         registry.connect_experiment(load_params().fetch.dataset_name)
-        champion.promote_run(run_id)
+        click.echo(champion.promote_run(run_id))
 
 
 def run() -> None:

@@ -21,7 +21,7 @@ config:
 
 def read_accuracies(commit: str) -> list[float]:
     """Read the validation accuracy of each epoch as a commit has it."""
-    command = ["git", "show", f"{commit}:metrics/history.csv"]
+    command = ["git", "show", f"{commit}:./metrics/history.csv"]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [round(value, 4) for value in pd.read_csv(StringIO(table))["val_accuracy"]]
 

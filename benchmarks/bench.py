@@ -24,7 +24,7 @@ import click
 import pandas as pd
 
 from sentiment.prediction.backend import package_versions, usable_cores
-from workflow.training_key import processor_name
+from workflow.machine import processor_name
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = Path(__file__).with_name("notebook.py")

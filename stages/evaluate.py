@@ -8,7 +8,6 @@ The training's curves are drawn here, so that restyling a plot does not retrain.
 """
 
 import csv
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -27,7 +26,7 @@ from sentiment.evaluation.gradients import NO_GRADIENTS, measure_gradients
 from sentiment.network.model import build_seeded_model
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
 from sentiment.prediction.reviews import Reviews
-from tracking.publish import publish_or_explain
+from tracking.publish import publish_stage
 from workflow import files
 from workflow.files import (
     EVALUATE_FOLDER,
@@ -35,11 +34,13 @@ from workflow.files import (
     PAD_FOLDER,
     TRAIN_FOLDER,
     EvaluateInputs,
+    TrainedInputs,
     TrainInputs,
 )
 from workflow.params_file import load_params
 from workflow.provenance import training_name
 from workflow.stage import SignalFlag
+from workflow.training_key import check_training
 
 if TYPE_CHECKING:
     import keras
@@ -55,16 +56,14 @@ def text_lookup(reviews: Reviews) -> TextLookup:
     return lambda numbers: [" ".join(words[rank] for rank in reviews[at]) for at in numbers]
 
 
-def write_table(table: pd.DataFrame, name: str) -> Path:
-    """Write a table as CSV, and return its path."""
+def write_table(table: pd.DataFrame, name: str) -> None:
+    """Write a table as CSV."""
     if "text" in table:
         table = table.assign(text=files.guard_formulas(table["text"]))
     folder = EVALUATE_FOLDER if name in TABLES_IN_DATA else files.METRICS_FOLDER
     # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if "text" in table else csv.QUOTE_MINIMAL
-    path = folder / f"{name}.csv"
-    table.to_csv(path, index=False, quoting=quoting)
-    return path
+    table.to_csv(folder / f"{name}.csv", index=False, quoting=quoting)
 
 
 def gradients_before_and_after(
@@ -86,26 +85,20 @@ def gradients_before_and_after(
 def write_results(results: Results, inputs: EvaluateInputs) -> None:
     """Write metrics, tables and plots, and what they depend on."""
     folder = files.new_folder(EVALUATE_FOLDER)
-    written = [write_table(table, table_name) for table_name, table in results.tables.items()]
+    for table_name, table in results.tables.items():
+        write_table(table, table_name)
     for plot_name, plot in results.plots.items():
         plot.savefig(folder / f"{plot_name}.png")
     files.write_json(folder / files.METRICS_NAME, results.metrics)
-    written.append(
-        files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_TEST_METRICS)
-    )
-    files.write_inputs(
-        folder,
-        inputs,
-        made_from=[FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER],
-        metrics=[path for path in written if path.parent == files.METRICS_FOLDER],
-    )
+    files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_TEST_METRICS)
+    files.write_inputs(folder, inputs)
 
 
 def main(_: SignalFlag) -> None:
     all_params = load_params()
     params = all_params.evaluate
-    files.check_folders(FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER)
-    train_inputs = files.read_inputs(TRAIN_FOLDER, TrainInputs)
+    train_inputs = files.read_inputs(TRAIN_FOLDER, TrainedInputs)
+    check_training(train_inputs, all_params.train)
     x = files.read_array(PAD_FOLDER / "x_test.npy")
     y = files.read_array(PAD_FOLDER / "y_test.npy")
     reviews = files.read_reviews(FETCH_FOLDER, "test")
@@ -126,9 +119,11 @@ def main(_: SignalFlag) -> None:
     name = training_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
     results = evaluate_predictions(predictions, texts, name)
     gradients = gradients_before_and_after(model, train_inputs, x)
-    results = results.join(evaluate_training(pd.read_csv(files.HISTORY_FILE), name))
+    results = results.join(evaluate_training(files.read_table(files.HISTORY_FILE), name))
     results = results.join(evaluate_gradients(gradients, name))
 
     write_results(results, EvaluateInputs(**dict(train_inputs), evaluate=params))
-    publish_or_explain(all_params.promote.alpha)
-    print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")
+    print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}", flush=True)
+    run = publish_stage(all_params.promote.alpha)
+    if run is not None:
+        print(run.describe())

@@ -8,17 +8,19 @@ A training that was killed resumes after its last finished epoch.
 """
 
 import math
-from pathlib import Path
 
 from sentiment.network.batches import train_validation_split
 from sentiment.network.model import save_model
 from sentiment.network.training import Training
 from sentiment.params import changed_but_unread
-from tracking import runs
+from tracking.runs import live_run
 from workflow import files
-from workflow.checkpoint import exclusive_checkpoint
-from workflow.files import PAD_FOLDER, TRAIN_FOLDER, PadInputs, TrainInputs
+from workflow.checkpoint import Checkpoint, Journal, exclusive_checkpoint
+from workflow.digests import file_digest
+from workflow.files import PAD_FOLDER, TRAIN_FOLDER, PadInputs, TrainedInputs, TrainInputs
+from workflow.machine import machine_changes, machine_tags
 from workflow.params_file import load_params
+from workflow.provenance import provenance_tags, uncommitted_changes
 from workflow.stage import SignalFlag
 from workflow.training_key import training_keys
 
@@ -27,13 +29,40 @@ FEW_STEPS = 100
 COMPARED_TRAINING_METRICS = ("accuracy", "val_accuracy")
 
 
-def write_epochs(training: Training) -> list[Path]:
-    """Write the files in `metrics/` with the epochs so far, and return their paths."""
-    compared = files.write_compared_metrics(
-        TRAIN_FOLDER.name, training.metrics, COMPARED_TRAINING_METRICS
-    )
+def resume(training: Training, checkpoint: Checkpoint) -> Journal | None:
+    """Restore the state of a training that was stopped, and return its journal.
+
+    None: there is no such training, or another machine or other packages would give it other bits.
+    """
+    state = checkpoint.read_state()
+    journal = checkpoint.read_journal()
+    if state is None or journal is None:
+        return None
+    changes = machine_changes(journal.tags, machine_tags())
+    if changes:
+        values = [f"{name}: {then} then, {now} now" for name, (then, now) in changes.items()]
+        print(f"The training starts again, because its bits would change: {'; '.join(values)}")
+        return None
+    training.restore(state)
+    return journal
+
+
+def begin(training: Training, checkpoint: Checkpoint) -> Journal:
+    """Write the journal and the first state of a new training, and return the journal."""
+    changes = uncommitted_changes()
+    if changes.missing:
+        print(f"The diff in the run is not complete: {'; '.join(changes.missing)}", flush=True)
+    journal = Journal(tags=provenance_tags(changes), diff=changes.diff)
+    checkpoint.remove_state()  # a kill must not leave an earlier state with the new journal
+    checkpoint.write_journal(journal)
+    checkpoint.write_state(training.capture())
+    return journal
+
+
+def write_epochs(training: Training) -> None:
+    """Write the files in `metrics/` with the epochs so far."""
+    files.write_compared_metrics(TRAIN_FOLDER.name, training.metrics, COMPARED_TRAINING_METRICS)
     training.history.to_csv(files.HISTORY_FILE, index=False)
-    return [files.HISTORY_FILE, compared]
 
 
 def describe_few_steps(training: Training) -> str:
@@ -53,28 +82,25 @@ def main(flag: SignalFlag) -> None:
     unread = changed_but_unread(params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
-    files.check_folders(PAD_FOLDER)
     pad_inputs = files.read_inputs(PAD_FOLDER, PadInputs)
     x = files.read_array(PAD_FOLDER / "x_train.npy")
     y = files.read_array(PAD_FOLDER / "y_train.npy")
     train_split, val_split = train_validation_split(x, y, params.validation_split)
     keys = training_keys(params)
-    inputs = TrainInputs(**dict(pad_inputs), train=params, **keys._asdict())
-    with exclusive_checkpoint(inputs.key) as checkpoint:
-        training = Training(params, pad_inputs.pad, len(inputs.labels), train_split, val_split)
-        journal, state = checkpoint.read_training()
-        journal = journal or runs.begin_journal(checkpoint)
-        with runs.live_run(journal, inputs) as run:
-            if state is not None:
-                training.restore(state)
-                write_epochs(training)
-                run.log_new_epochs(training.epochs)  # the last one may not be logged yet
+    with exclusive_checkpoint(keys.key) as checkpoint:
+        training = Training(params, pad_inputs.pad, len(pad_inputs.labels), train_split, val_split)
+        journal = resume(training, checkpoint) or begin(training, checkpoint)
+        inputs = TrainInputs(**dict(pad_inputs), train=params, **keys._asdict())
+        with live_run(journal, inputs) as run:
+            if training.epochs:
                 print(f"Resuming after epoch {len(training.epochs)} of {params.epochs}", flush=True)
+                write_epochs(training)
+                run.log_epochs(training.history)  # the last one may not be logged yet
 
             def after_epoch() -> None:
-                checkpoint.write_state(journal, training.capture())
+                checkpoint.write_state(training.capture())
                 write_epochs(training)
-                run.log_new_epochs(training.epochs)
+                run.log_epochs(training.history)
 
             training.fit(after_epoch, [flag.callback()])
             note = describe_few_steps(training)
@@ -83,7 +109,6 @@ def main(flag: SignalFlag) -> None:
             folder = files.new_folder(TRAIN_FOLDER)
             save_model(training.model, files.MODEL_FILE)
             files.write_json(folder / files.METRICS_NAME, training.metrics)
-            files.write_inputs(
-                folder, inputs, made_from=[PAD_FOLDER], metrics=write_epochs(training)
-            )
-            checkpoint.write_journal(journal.model_copy(update={"epochs": training.epochs}))
+            model = file_digest(files.MODEL_FILE)
+            files.write_inputs(folder, TrainedInputs(**dict(inputs), model=model))
+            checkpoint.write_journal(journal.model_copy(update={"model": model}))

@@ -19,10 +19,8 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from sentiment.data import imdb
-from sentiment.params import FetchParams, Params
+from sentiment.params import Params
 from tests.project import MODEL, ROOT, SMALL, Project
-from workflow import files
 from workflow.params_file import merge_params, parse_params
 from workflow.stage import quiet_libraries
 
@@ -92,17 +90,6 @@ def params(in_tmp_path: Path) -> Path:
     return in_tmp_path
 
 
-@pytest.fixture
-def offline(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with the project's params, on a machine that cannot download IMDB."""
-
-    def fail_to_download() -> Path:
-        raise imdb.ImdbUnavailableError("The download failed.")
-
-    monkeypatch.setattr(imdb, "fetch_files", fail_to_download)
-    return params
-
-
 @pytest.fixture(scope="session")
 def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with the experiment of IMDB. To make one takes seconds."""
@@ -122,8 +109,28 @@ def empty_store(in_tmp_path: Path, empty_store_once: Path) -> Path:
     from tracking import registry
 
     shutil.copy2(empty_store_once, in_tmp_path)
+    move_store(in_tmp_path, empty_store_once.parent)
     registry.connect_experiment("imdb")
     return in_tmp_path
+
+
+# The columns of a store that have the path of its artifacts
+PATHS = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+}
+
+
+def move_store(folder: Path, before: Path) -> None:
+    """Change the paths in a store that was copied into another folder, if there is a store."""
+    if not (folder / "mlflow.db").exists():
+        return
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection, connection:
+        for table, column in PATHS.items():
+            change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            connection.execute(change, (f"{before}/", f"{folder}/"))
 
 
 MakeProject = Callable[..., Project]
@@ -144,12 +151,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
             if not (folder / "made").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 if of:
-                    shutil.copytree(of, folder / "project", symlinks=True)
+                    copy_project(Project(of), folder / "project")
                 make(Project(folder / "project"))
                 (folder / "made").touch()
         return Project(folder / "project")
 
     return shared_project
+
+
+def copy_project(project: Project, path: Path) -> Project:
+    """Copy a project with its store to another path."""
+    copy = project.copy(path)
+    move_store(copy.path, project.path)
+    return copy
 
 
 def copy_project_files(project: Project) -> None:
@@ -196,7 +210,9 @@ def run_stages(project: Project, *names: str, store: str = "") -> None:
 def use_store(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Make a project's root the working directory, and its store MLflow's."""
     import mlflow
+    from mlflow.tracking._tracking_service import utils
 
+    utils._artifact_repos_cache.clear()  # where the files of a run are, which a copy has as well
     monkeypatch.chdir(project.path)
     uri = f"sqlite:///{project.path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -225,7 +241,7 @@ def finished(finished_once: Project, monkeypatch: pytest.MonkeyPatch) -> Project
 @pytest.fixture
 def project(finished_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Copy a finished project for one test, and make the copy the working directory."""
-    return use_store(finished_once.copy(tmp_path / "project"), monkeypatch)
+    return use_store(copy_project(finished_once, tmp_path / "project"), monkeypatch)
 
 
 @pytest.fixture
@@ -254,12 +270,6 @@ class Command:
 def sentiment() -> Command:
     """Return the command `sentiment`."""
     return Command()
-
-
-def write_fetched(fetch: FetchParams) -> None:
-    """Write a folder `data/fetch` without reviews."""
-    inputs = files.FetchInputs(fetch=fetch.used(), labels=["bad", "good"], test_set="0123")
-    files.write_inputs(files.new_folder(files.FETCH_FOLDER), inputs)
 
 
 def runs(experiment: str = MODEL) -> "list[Run]":

@@ -19,11 +19,13 @@ INPUTS = EvaluateInputs(
     fetch=FetchParams(),
     labels=["negative", "positive"],
     test_set="0123",
+    content="4567",
     pad=PadParams(),
     train=TrainParams(),
-    evaluate=EvaluateParams(),
     key="0123456789abcdef",
     repetition_key="fedcba9876543210",
+    model="89ab",
+    evaluate=EvaluateParams(),
 )
 NAME = "imdb-sentiment"  # the registered model of `INPUTS`
 REVIEWS = 600
@@ -64,13 +66,12 @@ def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
         mlflow.log_artifacts(str(folder))
     client = mlflow.MlflowClient()
     model = client.create_logged_model(run.info.experiment_id, TEXT_MODEL, run.info.run_id)
+    dataset = evaluated.inputs.fetch.dataset_name
+    version = registry.register_version(model.model_id, run.info.run_id, dataset)
     table = evaluated.predictions
     accuracy = float((table["actual"] == table["predicted"]).mean())
-    dataset = evaluated.inputs.fetch.dataset_name
-    tags = {registry.ACCURACY_TAG: f"{accuracy:.4f}"}
-    return registry.register_version(
-        f"models:/{model.model_id}", run.info.run_id, dataset, tags, "the card"
-    )
+    registry.describe_version(version, "the card", accuracy)
+    return read_version(str(version.version))
 
 
 def submit(correct: int, **inputs: Any) -> ModelVersion:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import click
 import pytest
@@ -11,21 +10,21 @@ from click.testing import CliRunner
 
 import cli
 from sentiment.params import Params
-from tests.conftest import Command, runs, write_fetched
+from tests.conftest import Command, runs
 from tests.project import ROOT
-from tracking import publish, record, reproduction, store
-from workflow import baseline, before_repro
+from tracking import publish, store
+from tracking.publish import PublishedRun
 from workflow.params_file import load_params, update_params_file
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
 
 
 def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
-    listed = {line.split()[0] for line in sentiment("--help").splitlines() if line[:2] == "  "}
-    assert {"repro", "sync", "ui", "reproduce", "preset", "predict", "promote", "dataset"} <= listed
+    _, _, commands = sentiment("--help").partition("Commands:\n")
+    listed = {line.split()[0] for line in commands.splitlines()}
     extras = {path.parent.name.replace("_", "-") for path in cli.EXTRAS.glob("*/command.py")}
-    assert extras
-    assert extras <= listed
+    assert {"compare", "score", "serve", "sweep"} <= extras
+    assert listed == {"sync", "preset", "dataset", "predict", "promote", *extras}
 
 
 def test_no_summary_of_a_command_is_cut_at_80_columns(
@@ -133,7 +132,7 @@ def test_added_texts_of_another_dataset_are_refused_before_anything_changes() ->
     [
         ("a,b\nx,y\n", [], "which column has the texts? Name it with --text"),
         ("text,label\na,1\n", [], "all 1 texts have the label '1'"),
-        ("text,label\na,1\n", ["--label", "stars"], "no column 'stars'"),
+        ("text,label\na,1\n", ["--label", "stars"], "no column 'stars'. Correct --label"),
         ("text,label\na,1\n,2\n", [], "own.csv has no text in 1 of its rows: 2"),
     ],
 )
@@ -213,75 +212,6 @@ def test_a_preset_in_a_subfolder_says_where_to_run_it(
     assert printed == "Error: params.yaml is missing: run this in the root of the project.\n"
 
 
-@pytest.mark.usefixtures("params")
-def test_wrong_params_are_refused_before_dvc_removes_anything(
-    dvc_commands: list[tuple[str, ...]], sentiment: Command
-) -> None:
-    text = Path("params.yaml").read_text(encoding="utf-8")
-    Path("params.yaml").write_text(text.replace("units: 64  ", "units: -1  "), encoding="utf-8")
-    assert "train.units: -1 is not allowed" in sentiment.fail("repro")
-    assert dvc_commands == []
-
-
-@pytest.mark.usefixtures("params")
-def test_a_missing_table_is_named_before_dvc_is_called(sentiment: Command) -> None:
-    update_params_file({"fetch.dataset": "table", "fetch.table.train": "reviews.csv"})
-    printed = sentiment.fail("repro")
-    assert printed.startswith("Error: fetch.table.train: there is no file reviews.csv. ")
-
-
-@pytest.fixture
-def dvc_commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """Let DVC fail, and return the list of its commands."""
-    commands: list[tuple[str, ...]] = []
-
-    def run_dvc(*arguments: str) -> int:
-        commands.append(arguments)
-        return 1
-
-    for module in (cli, before_repro):
-        monkeypatch.setattr(module, "run_dvc", run_dvc)
-    return commands
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize(
-    "options", [("--force",), ("-f", "--single-item", "fetch"), ("-fs", "fetch")]
-)
-def test_a_forced_run_without_imdb_removes_nothing(
-    options: tuple[str, ...], dvc_commands: list[tuple[str, ...]], sentiment: Command
-) -> None:
-    write_fetched(load_params().fetch)
-    printed = sentiment.fail("repro", *options)
-    assert "The download failed." in printed
-    assert "sentiment repro --force --single-item train" in printed
-    assert {command[0] for command in dvc_commands} <= {"checkout"}
-    assert load_params().fetch.dataset == "imdb"
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("options", [("--force", "--single-item", "train"), ("-f", "-s", "pad")])
-def test_another_stage_can_be_forced_without_a_download(
-    options: tuple[str, ...], dvc_commands: list[tuple[str, ...]], sentiment: Command
-) -> None:
-    write_fetched(load_params().fetch)
-    assert sentiment.fail("repro", *options) == ""
-    assert dvc_commands[-1] == ("repro", *options)
-
-
-@pytest.mark.usefixtures("params")
-def test_a_dry_run_logs_nothing(sentiment: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
-    monkeypatch.setattr(publish, "sync", pytest.fail)
-    assert sentiment("repro", "--dry") == ""
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_a_command_outside_of_a_project_says_so(sentiment: Command) -> None:
-    printed = sentiment.fail("repro")
-    assert printed == ("Error: params.yaml is missing: run this in the root of the project.\n")
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("finished")
 def test_a_prediction_names_label_probability_and_words(sentiment: Command) -> None:
@@ -326,52 +256,28 @@ def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> N
     assert "has no registered version" in sentiment.fail("promote", "0" * 32)
 
 
-@pytest.mark.parametrize(("is_equal", "status"), [(True, 0), (False, 1)])
-def test_reproduce_fails_if_a_result_differs(
-    is_equal: bool, status: int, sentiment: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorded = mock.Mock(run_id="a1", tags={"mlflow.source.git.commit": "0123"})
-    comparison = reproduction.Comparison(
-        {"data/pad": is_equal}, {}, reproduction.PredictionComparison(0.8, 0.7, 0.1)
-    )
-    monkeypatch.setattr(store, "connect_to_read", lambda: None)
-    monkeypatch.setattr(record, "read_recorded_run", lambda _: recorded)
-    monkeypatch.setattr(reproduction, "reproduce_run", lambda *_: comparison)
-    assert "data/pad" in sentiment("reproduce", "a1", status=status)
-
-
 @pytest.mark.usefixtures("params")
 def test_a_name_is_no_id_of_a_run(sentiment: Command) -> None:
     assert "lstm-64 is not the id of a run" in sentiment("promote", "lstm-64", status=2)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("project")
-def test_a_run_of_the_pipeline_ends_with_its_result_its_pages_and_what_to_commit(
+@pytest.mark.usefixtures("params")
+def test_sync_says_the_accuracy_the_decision_the_run_and_where_to_look(
     sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
-    monkeypatch.setattr(store, "ui_has_run", lambda _: None)
-    monkeypatch.setattr(baseline, "accuracies_on_two_machines", lambda: (0.8465, 0.8556))
-    lines = sentiment("repro").splitlines()
-    (run,) = runs()
-    accuracy = run.data.metrics["test_accuracy"]
-    assert lines == [
-        f"Test accuracy {accuracy:.4f}: {run.info.run_name}, run {run.info.run_id}",
-        "To look at it, start `sentiment ui`, and open",
-        f"  the run:  {store.run_url(run.info.experiment_id, run.info.run_id)}",
-        f"  all runs: {store.runs_url(run.info.experiment_id)}",
-        baseline.describe_other_machine(0.8465, 0.8556),
-        "To keep it: git add params.yaml dvc.lock metrics, then git commit",
-        before_repro.SYNTHETIC_NOTE,
+    update_params_file({"promote.alpha": 0.01})
+    run = PublishedRun("a1", "lstm-64", "7", 0.87654, "Version 3 is not promoted: it is worse")
+    levels: list[float] = []
+
+    def sync(alpha: float) -> PublishedRun:
+        levels.append(alpha)
+        return run
+
+    monkeypatch.setattr(publish, "sync", sync)
+    assert sentiment("sync").splitlines() == [
+        "Test Accuracy: 0.8765",
+        "Version 3 is not promoted: it is worse",
+        "Run a1: lstm-64",
+        *store.describe_pages("7", "a1").splitlines(),
     ]
-
-
-@pytest.mark.usefixtures("offline")
-def test_the_first_stages_alone_are_said_to_be_not_logged(
-    sentiment: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_fetched(load_params().fetch)
-    monkeypatch.setattr(cli, "run_dvc", lambda *_: 0)
-    expected = "Not logged to MLflow: data/evaluate/inputs.json is missing."
-    assert sentiment("repro", "pad").startswith(expected)
+    assert levels == [0.01]

@@ -59,14 +59,14 @@ def test_one_environment_is_built_and_moves_with_its_folder(
     assert sum("Making .venv" in text for text in printed) == 1
     assert project.run("make", "venv") == ""
     command = (project.path / ".venv/bin/sentiment").as_posix()
-    assert "Run the pipeline" in project.run(command, "--help")
+    assert "Log the results" in project.run(command, "--help")
 
     moved = Project(tmp_path / "moved to another place")
     project.path.rename(moved.path)
     moved.environment = project.environment
     assert "Making" not in moved.run("make", "venv")
     command = (moved.path / ".venv/bin/sentiment").as_posix()
-    assert "Run the pipeline" in moved.run(command, "--help")
+    assert "Log the results" in moved.run(command, "--help")
     shell = ("bash", "-c", "source .venv/bin/activate; cd /; sentiment --help; which sentiment")
     assert moved.run(*shell).splitlines()[-1] == command
     assert not list(tmp_path.rglob("pwned"))
@@ -96,6 +96,12 @@ def test_an_unsuitable_python_is_one_line(project: Project, tmp_path: Path) -> N
     assert not (project.path / ".venv").exists()
 
 
+def test_the_ui_of_a_server_is_its_address_without_a_password(project: Project) -> None:
+    uri = "https://me:secret@mlflow.example.org"
+    printed = project.run("make", "--old-file=venv", "ui", MLFLOW_TRACKING_URI=uri)
+    assert printed == "The runs are on https://mlflow.example.org\n"
+
+
 def test_make_lists_its_targets(project: Project) -> None:
     listed = re.findall(r"^  make ([\w-]+)", project.run("make"), re.MULTILINE)
     assert listed == ["repro", "ui", "test", "test-all", "check", "bench", "lock"]
@@ -108,7 +114,7 @@ def test_the_lines_for_pip_train_and_log_in_an_activated_environment(
     for name in ("requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, project.path)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    _, _, after = readme.partition("Without make, the same with pip:")
+    _, _, after = readme.partition("**Without make**, the same with pip:")
     lines = re.match(r"\n\n((?: {4}.*\n)+)", after)
     assert lines is not None
     printed = project.run("bash", "-ec", textwrap.dedent(lines[1]))

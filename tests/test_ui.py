@@ -1,31 +1,30 @@
-"""`sentiment ui` prints a link that shows the runs with their metrics, in a real browser."""
+"""MLflow's UI shows the runs with their metrics at the link that the stage `evaluate` prints."""
 
 import signal
-import socket
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.browser import chromium, keep_screenshot, open_page, wait_for_curves
-from tests.conftest import Command
+from tests.conftest import runs
 from tests.project import Project, free_port, wait_for
+from tests.services import QUIET
+from tracking import store
 from workflow import files
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_link_shows_the_metrics_and_the_curves_of_the_runs(
     finished: Project, tmp_path: Path
 ) -> None:
     metrics = files.read_json(files.TEST_METRICS_FILE)
+    (run,) = runs()
+    pages = store.describe_pages(run.info.experiment_id, run.info.run_id)
     port = free_port()
-    server = finished.start(sys.executable, "-m", "cli", "ui", f"--port={port}")
-    assert server.stdout is not None
+    link = pages.rpartition("all runs: ")[2].replace(f":{store.UI_PORT}/", f":{port}/")
+    assert link.startswith(f"http://127.0.0.1:{port}/#/experiments/")
+    server = finished.start("mlflow", "ui", f"--port={port}", **QUIET)
     try:
-        assert server.stdout.readline() == "The runs:\n"
-        link = server.stdout.readline().strip()
-        assert link.startswith(f"http://127.0.0.1:{port}/#/experiments/")
         wait_for(f"http://127.0.0.1:{port}/health")
         with chromium(tmp_path / "profile") as browser:
             open_page(browser, link, "val_accuracy", "train.units", str(metrics["test_accuracy"]))
@@ -36,11 +35,3 @@ def test_link_shows_the_metrics_and_the_curves_of_the_runs(
     finally:
         server.send_signal(signal.SIGTERM)
         server.communicate(timeout=300)
-
-
-@pytest.mark.usefixtures("project")
-def test_port_in_use_is_reported(sentiment: Command) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        message = sentiment.fail("ui", "--port", str(port))
-    assert f"Port {port} cannot be used: Address already in use" in message

@@ -1,429 +1,340 @@
 """Log the files in `data/` and `metrics/` to MLflow, as one run and one version.
 
 The stage `evaluate` and `sentiment sync` do the same. The tag `evaluation` says which evaluation a
-run has completely. It is written after everything else, so a publication that was cut short is done
-again, in the same run. A complete run gets back what was deleted in MLflow, and nothing else
-changes.
+run has completely. It is written after everything else. A publication that was cut short is done
+again, in the same run. A complete run is left alone.
 """
 
-import hashlib
+import os
 import sys
-import time
 from collections.abc import Mapping
 from io import StringIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from ruamel.yaml import YAML
 
 from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
 from sentiment.network.training import EPOCH_METRICS
-from sentiment.params import flatten
-from tracking import card, champion, models, registry, runs, store, versions
-from tracking.promotion import is_correct
+from tracking import card, champion, models, registry, runs, store
 from tracking.runs import SYNC_ADVICE, TRAINING_ID, TRAINING_KEY
-from tracking.versions import Evaluation
+from tracking.versions import Evaluation, read_predictions
 from workflow import files, provenance
-from workflow.checkpoint import (
-    Checkpoint,
-    Journal,
-    exclusive_checkpoint,
-    new_id,
-    remove_stale_checkpoints,
-    unused_checkpoints,
-)
-from workflow.files import (
-    EVALUATE_FOLDER,
-    FETCH_FOLDER,
-    PAD_FOLDER,
-    PREDICTIONS_FILE,
-    TRAIN_FOLDER,
-    EvaluateInputs,
-)
+from workflow.checkpoint import Journal, exclusive_checkpoint
+from workflow.commands import changed_results
+from workflow.digests import file_digest, list_digests, short_digest
+from workflow.files import EVALUATE_FOLDER, PAD_FOLDER, EvaluateInputs
 from workflow.params_file import read_yaml
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-EVALUATION = "evaluation"  # tag of a run: a digest of the evaluation that it has completely
+EVALUATION = "evaluation"  # tag of a run: the identity of the evaluation that it has completely
 TABLES_ARTIFACT = "metrics"
-# The folders whose stages have an entry in dvc.lock while `evaluate` runs.
-LOCKED_FOLDERS = (FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER)
 # Curves over the distance from the last word, and their columns in the table of gradients. MLflow
 # sorts its charts by name: these come after accuracy and loss.
 GRADIENT_CURVES = {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}
+LOCKED_STAGES = ("fetch", "pad", "train")  # their entries in dvc.lock say how a model was made
+LOGGED = (EVALUATE_FOLDER, files.METRICS_FOLDER, files.MODEL_FILE)  # what a run gets as files
 METRICS_AT_ONCE = 1000  # the most that one request takes
-EVALUATION_WAIT_SECONDS = 60.0  # another evaluation of the same training takes seconds
-FROM_FILES = (
-    "Made from files alone: nobody knows any more which commit and processor trained this model, "
-    "and when."
-)
+
+
+class Publication(NamedTuple):
+    """The content of a run: all that `publish` takes from `data/` and `metrics/`.
+
+    Attributes:
+        digests: of all files in it.
+        identity: digest of the files in `data/evaluate`.
+        inputs: what they depend on.
+        predictions: see `sentiment.evaluation.metrics`.
+        test_metrics: the metrics of the test set, by name.
+        training_metrics: the metrics of the training, by name.
+        history: the metrics of each epoch.
+        gradients: the table of gradients by distance.
+        lock: the entries of the stages in dvc.lock. None: they do not describe `data/`, because
+            the stage was run without DVC.
+    """
+
+    digests: str
+    identity: str
+    inputs: EvaluateInputs
+    predictions: pd.DataFrame
+    test_metrics: dict[str, float]
+    training_metrics: dict[str, float]
+    history: pd.DataFrame
+    gradients: pd.DataFrame
+    lock: dict[str, object] | None
 
 
 class PublishedRun(NamedTuple):
-    """A run that has the evaluation in `data/evaluate`."""
+    """A run that has the results.
+
+    Attributes:
+        run_id: its id.
+        name: its name.
+        experiment_id: its experiment.
+        test_accuracy: its test accuracy.
+        decision: what was decided about its version, see `tracking.champion`. "": it has none.
+    """
 
     run_id: str
     name: str
     experiment_id: str
     test_accuracy: float
+    decision: str
 
-    def describe(self, has_run: bool | None) -> str:
-        """Return lines with the result, and where to look at the run and at all runs.
-
-        Args:
-            has_run: see `tracking.store.ui_has_run`.
-        """
-        pages = store.describe_pages(self.experiment_id, self.run_id, has_run)
-        return f"Test accuracy {self.test_accuracy:.4f}: {self.name}, run {self.run_id}\n{pages}"
+    def describe(self) -> str:
+        """Return lines with the decision, and where to look at the run and at all runs."""
+        pages = store.describe_pages(self.experiment_id, self.run_id)
+        return "\n".join(filter(None, [self.decision, f"Run {self.run_id}: {self.name}", pages]))
 
 
-def sync(alpha: float) -> PublishedRun:
-    """End the runs of processes that were killed, publish the files, and remove old checkpoints.
+def publish_stage(alpha: float) -> PublishedRun | None:
+    """Publish the results of the stage `evaluate`. If the store fails, print what to do.
 
-    Raises:
-        StoreError: the store cannot be used.
-        UserError: see `publish`.
+    Args:
+        alpha: see `tracking.promotion`.
     """
-    with store.store_errors():
-        end_killed_runs()
-    published = publish(alpha)
-    remove_stale_checkpoints()
-    return published
-
-
-def publish_or_explain(alpha: float) -> None:
-    """Publish the files, or print what to do if the store fails."""
     try:
-        publish(alpha)
+        return publish(read_publication(has_lock="DVC_STAGE" in os.environ), alpha)
     except (StoreError, AlreadyRunningError, OSError) as error:
         print(
             f"data/ is complete but not logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
             file=sys.stderr,
             flush=True,
         )
+        return None
 
 
-def publish(alpha: float) -> PublishedRun:
-    """Log everything in `data/` that MLflow lacks, and let the rule decide about the model.
-
-    A second call changes nothing.
-
-    Args:
-        alpha: see `tracking.promotion`.
-
-    Returns:
-        The run.
+def sync(alpha: float) -> PublishedRun:
+    """Publish the results that dvc.lock describes.
 
     Raises:
         StoreError: the store cannot be used.
-        UserError: files are missing, damaged or do not belong together, or the training is running.
+        UserError: see `publish`, or dvc.lock describes other results.
     """
-    import mlflow
-
-    evaluation = versions.read_evaluation(EVALUATE_FOLDER, EvaluateInputs)
-    inputs = evaluation.inputs
-    digest = evaluation_digest(inputs)
-    with (
-        store.store_errors(),
-        exclusive_checkpoint(inputs.key, EVALUATION_WAIT_SECONDS) as checkpoint,
-    ):
-        check_unchanged(inputs)
-        experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
-        journal = checkpoint.claim_journal(digest)
-        run = find_published_run(experiment_id, inputs, digest, journal)
-        if run is None or run.data.tags.get(EVALUATION) != digest:
-            journal = journal or begin_journal_from_files(checkpoint, digest)
-            with runs.start_run(journal, inputs) as run:
-                version = log_evaluation(run, journal, evaluation)
-                check_unchanged(inputs)
-                mlflow.set_tag(EVALUATION, digest)
-        else:
-            version = restore_deleted(run, journal, evaluation)
-        checkpoint.remove_ended_state()
-        champion.decide(version, evaluation, alpha)
-    accuracy = float(is_correct(evaluation.predictions).mean())
-    return PublishedRun(run.info.run_id, str(run.info.run_name), experiment_id, accuracy)
+    changed = changed_results()
+    if changed:
+        raise UserError(
+            f"dvc.lock describes other results than these: {', '.join(changed)}. Run `dvc repro`. "
+            "If you ran the stages without DVC: `dvc commit`."
+        )
+    return publish(read_publication(has_lock=True), alpha)
 
 
-def check_unchanged(inputs: EvaluateInputs) -> None:
-    """Check that the files are whole, and still those of an evaluation.
+def read_publication(has_lock: bool) -> Publication:
+    """Read the results in `data/` and `metrics/`.
+
+    Args:
+        has_lock: whether dvc.lock describes the folders that the stage `evaluate` reads.
 
     Raises:
-        UserError: they are not.
+        UserError: a file is missing or damaged, or the folders do not belong together.
     """
-    files.check_folders(FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER, EVALUATE_FOLDER)
-    if files.read_inputs(EVALUATE_FOLDER, EvaluateInputs) != inputs:
+    inputs = files.read_inputs(EVALUATE_FOLDER, EvaluateInputs)
+    trained = files.read_json(files.TRAIN_FOLDER / files.INPUTS)
+    if not trained.items() <= inputs.model_dump().items():
         raise UserError(
-            f"{files.DATA} was changed while it was logged, by another training. Run `sentiment "
-            "sync` again."
+            f"{EVALUATE_FOLDER} was made from another {files.TRAIN_FOLDER}. Run `dvc repro`."
         )
+    if not files.MODEL_FILE.exists():
+        raise files.missing_error(files.MODEL_FILE)
+    if file_digest(files.MODEL_FILE) != inputs.model:
+        raise UserError(f"{files.MODEL_FILE} is another model. Run `dvc repro`.")
+    training_metrics = files.read_json(files.TRAINING_METRICS_FILE)
+    history = files.read_table(files.HISTORY_FILE)
+    kept = history.loc[history["epoch"] == training_metrics["weights_epoch"], list(EPOCH_METRICS)]
+    if kept.to_dict("records") != [{name: training_metrics[name] for name in EPOCH_METRICS}]:
+        raise UserError(f"{files.HISTORY_FILE} is of another training. Run `dvc repro`.")
+    return Publication(
+        digests=list_digests(LOGGED),
+        identity=evaluation_identity(),
+        inputs=inputs,
+        predictions=read_predictions(files.PREDICTIONS_FILE),
+        test_metrics=files.read_json(files.TEST_METRICS_FILE),
+        training_metrics=training_metrics,
+        history=history,
+        gradients=files.read_table(files.GRADIENTS_FILE),
+        lock=read_yaml(files.DVC_LOCK)["stages"] if has_lock else None,
+    )
 
 
-def log_evaluation(
-    run: "Run", journal: Journal, evaluation: Evaluation[EvaluateInputs]
-) -> "ModelVersion":
-    """Log everything to the active run, which has what the training depends on.
+def evaluation_identity() -> str:
+    """Return a digest of all files in `data/evaluate`."""
+    return short_digest(list_digests([EVALUATE_FOLDER]))
+
+
+def publish(publication: Publication, alpha: float) -> PublishedRun:
+    """Log the results unless a run has them, and let the rule decide about the model.
 
     Args:
-        run: the run.
-        journal: its journal.
-        evaluation: its evaluation.
+        publication: the results.
+        alpha: see `tracking.promotion`.
 
-    Returns:
-        The version of the model.
-    """
-    runs.log_epochs(journal.epochs or [])
-    log_evaluation_inputs(run, evaluation.inputs)
-    log_description(run, journal, evaluation)
-    return log_outputs(run, evaluation)
-
-
-def restore_deleted(
-    run: "Run", journal: Journal | None, evaluation: Evaluation[EvaluateInputs]
-) -> "ModelVersion":
-    """Log again what may have been deleted of a complete run, and return its version.
-
-    Args:
-        run: the run.
-        journal: its journal. None: another clone has made it.
-        evaluation: its evaluation.
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: the files were changed in the meantime, or the training is running.
     """
     import mlflow
 
-    runs.log_input_files(run, evaluation.inputs, journal.diff if journal else "")
-    log_lock_file(run)
-    # The journal has the note that the description begins with. The card takes a second.
-    if journal is not None and not run.data.tags.get(store.DESCRIPTION):
-        log_description(run, journal, evaluation)
-    version = log_outputs(run, evaluation)
-    if run.info.status != "FINISHED":  # the process was killed before it could say so
-        mlflow.MlflowClient().set_terminated(run.info.run_id)
-    return version
+    inputs = publication.inputs
+    with store.store_errors(), exclusive_checkpoint(inputs.key) as checkpoint:
+        experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
+        client = mlflow.MlflowClient()
+        journal = checkpoint.read_journal()
+        is_own = journal is not None and journal.model == inputs.model
+        if journal is None or not is_own:
+            journal = foreign_journal(inputs)
+        run = find_run(experiment_id, publication, journal)
+        if run is not None and run.data.tags.get(EVALUATION) == publication.identity:
+            decision = champion.describe_decision(registry.find_version(run.info.run_id))
+        else:
+            with runs.start_run(run, journal, inputs) as run:
+                version = log_run(run, publication, journal)
+            decision = champion.decide(version, Evaluation(inputs, publication.predictions), alpha)
+            client.set_tag(run.info.run_id, EVALUATION, publication.identity)
+        if is_own:
+            checkpoint.remove_state()
+    return PublishedRun(
+        run_id=run.info.run_id,
+        name=str(run.info.run_name),
+        experiment_id=experiment_id,
+        test_accuracy=publication.test_metrics["test_accuracy"],
+        decision=decision,
+    )
 
 
-def evaluation_digest(inputs: EvaluateInputs) -> str:
-    """Return a digest of the predictions in `data/evaluate` and of the params of the evaluation."""
-    predictions = files.read_manifest(EVALUATE_FOLDER).files[PREDICTIONS_FILE.as_posix()]
-    text = predictions + inputs.evaluate.model_dump_json()
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def foreign_journal(inputs: EvaluateInputs) -> Journal:
+    """Return the journal of a training that this machine has not run.
+
+    Its id follows from the model, so that an interrupted publication finds its run again.
+    """
+    unknown = dict.fromkeys((provenance.COMMIT, provenance.BRANCH), provenance.UNKNOWN)
+    return Journal(training_id=inputs.model[:32], tags=unknown, model=inputs.model)
 
 
-def find_published_run(
-    experiment_id: str, inputs: EvaluateInputs, digest: str, journal: Journal | None
-) -> "Run | None":
-    """Return the run that has an evaluation or will have it, or None if the store has none.
+def find_run(experiment_id: str, publication: Publication, journal: Journal) -> "Run | None":
+    """Return the run that has the results, or the unfinished one that gets them, if any.
+
+    A run of this training comes before one of a training with the same key on another machine.
 
     Args:
         experiment_id: its experiment.
-        inputs: what the evaluation depends on.
-        digest: see `evaluation_digest`.
-        journal: the journal of the run. None: another clone has made it, if anyone has.
+        publication: the results.
+        journal: the journal of the training.
     """
-    if journal is not None:
-        return runs.find_or_restore_run(experiment_id, {TRAINING_ID: journal.training_id})
-    return runs.find_or_restore_run(experiment_id, {TRAINING_KEY: inputs.key, EVALUATION: digest})
+    key_and_evaluation = {TRAINING_KEY: publication.inputs.key, EVALUATION: publication.identity}
+    own = runs.find_runs(experiment_id, {TRAINING_ID: journal.training_id})
+    complete = [run for run in own if run.data.tags.get(EVALUATION) == publication.identity]
+    consistent = [run for run in own if is_consistent(run, publication)]
+    others = runs.find_runs(experiment_id, key_and_evaluation)
+    return next(iter([*complete, *consistent, *others]), None)
 
 
-def begin_journal_from_files(checkpoint: Checkpoint, digest: str) -> Journal:
-    """Write the journal of another run of the training in `data/train`, and return it.
+def is_consistent(run: "Run", publication: Publication) -> bool:
+    """Return whether a run of the training has no param and no test metric with another value.
 
-    It has what the journal of an earlier run of the training has. If there is none, nobody knows
-    where the training comes from, and its epochs end now.
-
-    Args:
-        checkpoint: the checkpoint of the training.
-        digest: see `evaluation_digest`.
+    A run may have an earlier evaluation with the same predictions, such as one with other plots or
+    with texts that must not stay. Its files are replaced.
     """
-    ended = [journal for journal in checkpoint.journals() if journal.epochs is not None]
-    if ended:
-        journal = ended[0].model_copy(update={"training_id": new_id()})
-    else:
-        history = pd.read_csv(files.HISTORY_FILE)[list(EPOCH_METRICS)].assign(ended=time.time())
-        epochs = [
-            dict(zip(history.columns, row, strict=True)) for row in history.to_numpy().tolist()
-        ]
-        journal = Journal(
-            tags=dict.fromkeys((provenance.COMMIT, provenance.BRANCH), "unknown"),
-            note=FROM_FILES,
-            epochs=epochs,
-        )
-    checkpoint.write_journal(journal, digest)
-    return journal
+    params = publication.inputs.run_params()
+    metrics = publication.test_metrics
+    logged = {name: run.data.metrics[name] for name in metrics.keys() & run.data.metrics.keys()}
+    return run.data.params.items() <= params.items() and logged.items() <= metrics.items()
 
 
-def log_evaluation_inputs(run: "Run", inputs: EvaluateInputs) -> None:
-    """Log what an evaluation depends on to a run that has what the training depends on."""
+def log_run(run: "Run", publication: Publication, journal: Journal) -> "ModelVersion":
+    """Log everything to the active run, and return the version of its model.
+
+    Everything may be logged already: MLflow keeps one of equal params and points, and a file takes
+    the place of the one with its name.
+
+    Raises:
+        UserError: the files were changed in the meantime.
+    """
     import mlflow
 
-    mlflow.log_params(flatten(inputs.evaluate, "evaluate"))
+    inputs = publication.inputs
+    metrics = publication.test_metrics
+    if EVALUATION in run.data.tags:  # an earlier evaluation, whose files are replaced now
+        mlflow.delete_tag(EVALUATION)
+    runs.log_inputs(inputs, journal.diff)
+    mlflow.log_params(inputs.run_params())
     x = files.read_array(PAD_FOLDER / "x_test.npy")
     y = files.read_array(PAD_FOLDER / "y_test.npy")
     runs.log_dataset(inputs, "test", x, y)
-    if not log_lock_file(run):
-        print(f"{files.DVC_LOCK} does not describe data/, so the run does not have it.", flush=True)
+    runs.log_epochs(run.info.run_id, publication.history)
+    log_points(run, publication)
+    mlflow.log_artifacts(str(EVALUATE_FOLDER))
+    mlflow.log_artifacts(str(files.METRICS_FOLDER), TABLES_ARTIFACT)
+    description = card.describe_evaluation(inputs, publication.predictions, metrics)
+    how_to_get_data = ""
+    if publication.lock is not None:
+        mlflow.log_text(dump_lock(publication.lock), files.DVC_LOCK.name)
+        how_to_get_data = f"\n\n{card.describe_data(run.info.run_id)}"
+    mlflow.set_tag(store.DESCRIPTION, description + how_to_get_data)
+    return ensure_version(run, publication, description)
 
 
-def log_lock_file(run: "Run") -> bool:
-    """Log the entries of dvc.lock, and return whether it has them."""
-    import mlflow
-
-    entries = dvc_lock_entries()
-    if entries:
-        text = StringIO()
-        YAML().dump({"schema": "2.0", "stages": entries}, text)
-        mlflow.MlflowClient().log_text(run.info.run_id, text.getvalue(), files.DVC_LOCK.name)
-    return bool(entries)
-
-
-def dvc_lock_entries() -> dict[str, Any]:
-    """Return the entries of dvc.lock that tell how `data/train` was made.
-
-    They are empty if dvc.lock is of other data: a stage may have been run without DVC.
-    """
-    try:
-        stages = read_yaml(files.DVC_LOCK)["stages"]
-    except (UserError, TypeError, KeyError):  # it is missing, empty or damaged
-        return {}
-    for folder in LOCKED_FOLDERS:
-        outs = stages.get(folder.name, {}).get("outs", [])
-        hashes = {out["path"]: out["md5"] for out in outs}
-        if hashes.get(folder.as_posix()) != files.dvc_hash(folder):
-            return {}
-    return {folder.name: stages[folder.name] for folder in LOCKED_FOLDERS}
-
-
-def log_description(run: "Run", journal: Journal, evaluation: Evaluation[EvaluateInputs]) -> None:
-    """Log the card as the description of a run."""
-    import mlflow
-
-    text = card.describe_evaluation(*evaluation)
-    data = card.describe_data(run.info.run_id) if dvc_lock_entries() else ""
-    description = "\n\n".join(filter(None, [journal.note, text, data]))
-    mlflow.MlflowClient().set_tag(run.info.run_id, store.DESCRIPTION, description)
-
-
-def log_outputs(run: "Run", evaluation: Evaluation[EvaluateInputs]) -> "ModelVersion":
-    """Log what the stages wrote, and return the version of the model.
-
-    MLflow keeps one of equal points, and a file takes the place of one with the same name. Models
-    and the version, which take seconds and space, are logged if the run lacks them.
-    """
-    import mlflow
-
-    metrics = files.read_json(files.TEST_METRICS_FILE)
-    log_points(run, metrics)
-    client = mlflow.MlflowClient()
-    for folder in (TRAIN_FOLDER, EVALUATE_FOLDER):
-        for name in files.read_manifest(folder).files:
-            path = Path(name)
-            if path.parent == files.METRICS_FOLDER:
-                client.log_artifact(run.info.run_id, name, TABLES_ARTIFACT)
-            elif path.parent == EVALUATE_FOLDER:
-                client.log_artifact(run.info.run_id, name)
-    client.log_artifact(run.info.run_id, str(EVALUATE_FOLDER / files.INPUTS))
-    inputs = evaluation.inputs
-    model = models.log_models(run, inputs, metrics, lambda: check_unchanged(inputs))
-    return ensure_version(run, str(model.model_id), evaluation, metrics["test_accuracy"])
-
-
-def log_points(run: "Run", metrics: Mapping[str, float]) -> None:
+def log_points(run: "Run", publication: Publication) -> None:
     """Log the metrics of the test set, the summary of the training and the gradient curves.
 
-    They have no time of their own, so they get that of the run's start: the same points again are
-    equal, and MLflow keeps one of them.
+    They have the time of the run's start: the same points again are equal, and MLflow keeps one of
+    them.
     """
     import mlflow
     from mlflow.entities import Metric
 
-    summary = files.read_json(files.TRAINING_METRICS_FILE)
-    # A curve has this name, so the summary would add a point to it.
-    own = {name: value for name, value in summary.items() if name not in EPOCH_METRICS}
+    start = run.info.start_time
+    # A curve has the name of a metric of an epoch, so the summary would add a point to it.
+    training = publication.training_metrics
+    summary = {name: training[name] for name in training.keys() - set(EPOCH_METRICS)}
+    mlflow.log_metrics({**publication.test_metrics, **summary}, step=0, timestamp=start)
     points = [
-        Metric(name, value, new_point_time(run, name), 0)
-        for name, value in {**metrics, **own}.items()
-        if run.data.metrics.get(name) != value
+        Metric(name, value, start, distance)
+        for name, column in GRADIENT_CURVES.items()
+        for distance, value in enumerate(publication.gradients[column].tolist())
     ]
-    gradients = pd.read_csv(files.GRADIENTS_FILE)
-    for name, column in GRADIENT_CURVES.items():
-        norms = gradients[column].tolist()  # of the distances 0, 1, 2, ...
-        if norms and run.data.metrics.get(name) != norms[-1]:
-            point_time = new_point_time(run, name)
-            points += [Metric(name, norm, point_time, at) for at, norm in enumerate(norms)]
     for first in range(0, len(points), METRICS_AT_ONCE):
         mlflow.MlflowClient().log_batch(run.info.run_id, points[first : first + METRICS_AT_ONCE])
 
 
-def new_point_time(run: "Run", name: str) -> int:
-    """Return the time of a metric's next point in milliseconds: the run's start for the first one.
-
-    Newer code may compute another value. MLflow shows the latest point, so it comes after the
-    others.
-    """
-    import mlflow
-
-    if name not in run.data.metrics:
-        return int(run.info.start_time)
-    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
-    return max(int(point.timestamp) for point in points) + 1
-
-
-def ensure_version(
-    run: "Run", model_id: str, evaluation: Evaluation[EvaluateInputs], accuracy: float
-) -> "ModelVersion":
-    """Return the version of a run, which is registered if there is none.
-
-    If the run's logged model was deleted, its version cannot be loaded. The version of the model
-    that was logged instead takes over its tags and its alias.
+def dump_lock(stages: Mapping[str, object]) -> str:
+    """Return a dvc.lock with the stages that made the model.
 
     Args:
-        run: the run.
-        model_id: the logged model of raw texts.
-        evaluation: the evaluation of the run.
-        accuracy: of the test set.
+        stages: the entries of all stages. That of `evaluate` is of an earlier evaluation.
     """
-    source = f"models:/{model_id}"
-    sources = {f"models:/{model.model_id}" for model in models.logged_models(run)}
-    found = registry.versions_of_run(run.info.run_id)
-    own = [version for version in found if version.source == source]
-    lost = [version for version in found if version.source not in sources]
-    if own:
-        version = own[0]
-    else:
-        dataset = evaluation.inputs.fetch.dataset_name
-        tags = {registry.ACCURACY_TAG: f"{accuracy:.4f}", **(lost[0].tags if lost else {})}
-        description = card.describe_evaluation(*evaluation)
-        version = registry.register_version(source, run.info.run_id, dataset, tags, description)
-    for each in lost:
-        registry.replace_version(each, version)
+    text = StringIO()
+    made = {name: stages[name] for name in LOCKED_STAGES}
+    YAML().dump({"schema": "2.0", "stages": made}, text)
+    return text.getvalue()
+
+
+def ensure_version(run: "Run", publication: Publication, description: str) -> "ModelVersion":
+    """Return the version of the active run, which is registered after both models are logged.
+
+    So a run that has a version has whole models.
+
+    Args:
+        run: the active run.
+        publication: its content.
+        description: the card.
+
+    Raises:
+        UserError: the files were changed while they were logged.
+    """
+    version = registry.find_version(run.info.run_id)
+    model_id = models.log_models(run, publication.inputs) if version is None else ""
+    if list_digests(LOGGED) != publication.digests:
+        raise UserError(
+            f"{files.DATA} was changed while it was logged, by another training. Run `sentiment "
+            "sync` again."
+        )
+    if version is None:
+        dataset = publication.inputs.fetch.dataset_name
+        version = registry.register_version(model_id, run.info.run_id, dataset)
+    accuracy = publication.test_metrics["test_accuracy"]
+    registry.describe_version(version, description, accuracy)
     return version
-
-
-def end_killed_runs() -> None:
-    """End the runs that no process of this project runs any more, in all experiments.
-
-    A training that resumes has its checkpoint locked, so its run is left alone.
-    """
-    import mlflow
-
-    database = store.sqlite_file(store.tracking_uri())
-    if database is not None and not database.exists():
-        return
-    store.connect_to_read()
-    running = mlflow.search_runs(
-        search_all_experiments=True,
-        filter_string="attributes.status = 'RUNNING'",
-        output_format="list",
-    )
-    if not running:
-        return
-    client = mlflow.MlflowClient()
-    for checkpoint in unused_checkpoints():
-        own = {journal.training_id for journal in checkpoint.journals()}
-        for run in running:
-            run_id = run.info.run_id
-            is_own = run.data.tags.get(TRAINING_ID) in own
-            if is_own and client.get_run(run_id).info.status == "RUNNING":
-                client.set_terminated(run_id, "KILLED")

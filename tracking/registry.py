@@ -7,7 +7,6 @@ The champion is the version with the alias `champion`, see `tracking.champion`.
 """
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tracking import store
@@ -53,17 +52,13 @@ def connect_experiment(dataset: str) -> str:
     )
 
 
-def register_version(
-    source: str, run_id: str, dataset: str, tags: Mapping[str, str], description: str
-) -> "ModelVersion":
+def register_version(model_id: str, run_id: str, dataset: str) -> "ModelVersion":
     """Register a logged model as a version of its dataset's registered model, and return it.
 
     Args:
-        source: the URI of the logged model.
+        model_id: the logged model.
         run_id: its run.
         dataset: the name of the dataset.
-        tags: further tags of the version.
-        description: the card.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -79,31 +74,27 @@ def register_version(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    model_id = source.removeprefix("models:/")  # without which a server refuses the version
     return client.create_model_version(
         name,
-        source,
+        f"models:/{model_id}",
         run_id,
-        {**tags, DATASET: dataset},
-        description=description,
+        {DATASET: dataset},
         await_creation_for=0,  # MLflow says that it waits, though the version is ready at once
-        model_id=model_id,
+        model_id=model_id,  # without which a server refuses the version
     )
 
 
-def replace_version(old: "ModelVersion", new: "ModelVersion") -> None:
-    """Delete a version whose model is lost. The version of the same run gets its alias."""
+def describe_version(version: "ModelVersion", card: str, accuracy: float) -> None:
+    """Give a version its card as description, and its test accuracy as a tag."""
     import mlflow
 
     client = mlflow.MlflowClient()
-    champion = find_champion(old.name)
-    if champion is not None and champion.version == old.version:
-        client.set_registered_model_alias(old.name, CHAMPION, new.version)
-    client.delete_model_version(old.name, old.version)
+    client.update_model_version(version.name, version.version, card)
+    client.set_model_version_tag(version.name, version.version, ACCURACY_TAG, f"{accuracy:.4f}")
 
 
-def versions_of_run(run_id: str) -> "list[ModelVersion]":
-    """Return the versions of a dataset's registered model that were made from a run, newest first.
+def find_version(run_id: str) -> "ModelVersion | None":
+    """Return the version that `register_version` made of a run, or None if it was deleted.
 
     People may register the run's models as well. Those versions are left alone.
     """
@@ -111,7 +102,7 @@ def versions_of_run(run_id: str) -> "list[ModelVersion]":
 
     found = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
     own = [each for each in found if each.name == registered_name(each.tags.get(DATASET, ""))]
-    return sorted(own, key=lambda version: -int(version.version))
+    return max(own, key=lambda version: int(version.version), default=None)
 
 
 def all_versions(name: str) -> "list[ModelVersion]":

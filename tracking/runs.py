@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from sentiment.network.training import EPOCH_METRICS
 from sentiment.params import flatten_used
 from tracking import registry
 from workflow import files, provenance
-from workflow.checkpoint import Checkpoint, Journal
+from workflow.checkpoint import Journal
 from workflow.files import TrainInputs
 from workflow.presets import find_preset
 from workflow.stage import Interrupted
@@ -22,6 +22,7 @@ from workflow.stage import Interrupted
 if TYPE_CHECKING:
     import mlflow
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 # Tags of a run
@@ -44,7 +45,7 @@ class LiveRun:
 
     def __init__(self) -> None:
         self.is_store_usable = True
-        self._epochs_logged = 0
+        self._run_id = ""
 
     def attempt(self, log: Callable[..., object], *arguments: Any) -> None:
         """Call a function that uses MLflow, unless MLflow has failed before."""
@@ -64,20 +65,17 @@ class LiveRun:
 
                 mlflow.end_run("FAILED")
 
-    def log_new_epochs(self, epochs: Sequence[Mapping[str, float]]) -> None:
-        """Log the epochs that this process has not logged yet."""
-        self.attempt(log_epochs, epochs, self._epochs_logged)
-        self._epochs_logged = len(epochs)
+    def start(self, journal: Journal, inputs: TrainInputs) -> None:
+        """Start the run of a training, or resume it."""
+        experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
+        found = find_runs(experiment_id, {TRAINING_ID: journal.training_id})
+        run = start_run(found[0] if found else None, journal, inputs)
+        self._run_id = run.info.run_id
+        log_inputs(inputs, journal.diff)
 
-
-def begin_journal(checkpoint: Checkpoint) -> Journal:
-    """Write the journal of a new training, and print what its diff lacks."""
-    changes = provenance.uncommitted_changes()
-    journal = Journal(tags=provenance.provenance_tags(changes), diff=changes.diff)
-    checkpoint.write_journal(journal)
-    if changes.missing:
-        print(f"The diff in the run is not complete: {'; '.join(changes.missing)}", flush=True)
-    return journal
+    def log_epochs(self, history: "pd.DataFrame") -> None:
+        """Log the epochs that are not logged yet."""
+        self.attempt(log_epochs, self._run_id, history)
 
 
 @contextmanager
@@ -89,7 +87,7 @@ def live_run(journal: Journal, inputs: TrainInputs) -> Iterator[LiveRun]:
     import mlflow
 
     live = LiveRun()
-    live.attempt(start_run, journal, inputs)
+    live.attempt(live.start, journal, inputs)
     try:
         yield live
     except BaseException as error:
@@ -98,17 +96,26 @@ def live_run(journal: Journal, inputs: TrainInputs) -> Iterator[LiveRun]:
     live.attempt(mlflow.end_run)
 
 
-def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
-    """Start the run of a training, or resume it, and log what the training depends on."""
+def start_run(
+    unfinished: "mlflow.entities.Run | None", journal: Journal, inputs: TrainInputs
+) -> "mlflow.ActiveRun":
+    """Start the run of a training, or resume it.
+
+    A new run has its name and its tags at once, so that another process can find it.
+
+    Args:
+        unfinished: the run to resume. None: start a new one.
+        journal: the journal of the training.
+        inputs: what the training depends on.
+    """
     import mlflow
 
-    experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
-    found = find_or_restore_run(experiment_id, {TRAINING_ID: journal.training_id})
+    if unfinished is not None:
+        return mlflow.start_run(run_id=unfinished.info.run_id)
     preset = find_preset(inputs.pad, inputs.train)
     name = provenance.run_name(preset, inputs.fetch, inputs.pad, inputs.train)
     experiment = journal.tags.get(provenance.DVC_EXPERIMENT_TAG)
-    run = mlflow.start_run(
-        run_id=found.info.run_id if found else None,
+    return mlflow.start_run(
         run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
         tags={
             TRAINING_ID: journal.training_id,
@@ -120,47 +127,45 @@ def start_run(journal: Journal, inputs: TrainInputs) -> "mlflow.ActiveRun":
         },
         description=f"A training on `{inputs.fetch.dataset_name}` that is not evaluated yet.",
     )
+
+
+def log_inputs(inputs: TrainInputs, diff: str) -> None:
+    """Log the params, the uncommitted changes and the datasets of a training to the active run."""
+    import mlflow
+
     mlflow.log_params(flatten_used(inputs.fetch, inputs.pad, inputs.train))
-    log_input_files(run, inputs, journal.diff)
+    sections = inputs.model_dump(include={"fetch", "pad", "train", "evaluate"})
+    mlflow.log_dict(sections, PARAMS_ARTIFACT)
+    if diff:
+        mlflow.log_text(f"{diff}\n", DIFF_ARTIFACT)
     x = files.read_array(files.PAD_FOLDER / "x_train.npy")
     y = files.read_array(files.PAD_FOLDER / "y_train.npy")
     splits = train_validation_split(x, y, inputs.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
         log_dataset(inputs, context, split.x, split.y)
-    return run
 
 
-def log_input_files(run: "mlflow.entities.Run", inputs: TrainInputs, diff: str) -> None:
-    """Log all params that a run depends on, and the uncommitted changes, as files."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    sections = inputs.model_dump(include={"fetch", "pad", "train", "evaluate"})
-    client.log_dict(run.info.run_id, sections, PARAMS_ARTIFACT)
-    if diff:
-        client.log_text(run.info.run_id, f"{diff}\n", DIFF_ARTIFACT)
-
-
-def log_epochs(epochs: Sequence[Mapping[str, float]], first: int = 0) -> None:
-    """Log a point for each metric of each epoch to the active run.
-
-    MLflow keeps one of equal points, so epochs may be logged again.
+def log_epochs(run_id: str, history: "pd.DataFrame") -> None:
+    """Log a point for each metric of each epoch that a run lacks.
 
     Args:
-        epochs: see `sentiment.network.training.EPOCH_COLUMNS`; `seconds` may be missing.
-        first: number of epochs to leave out.
+        run_id: the run.
+        history: see `sentiment.network.training.Training.history`.
     """
     import mlflow
 
-    for step, epoch in enumerate(epochs[first:], first + 1):
-        values = {name: epoch[name] for name in (*EPOCH_METRICS, "seconds") if name in epoch}
-        mlflow.log_metrics(values, step=step, timestamp=int(1000 * epoch["ended"]))
+    points = mlflow.MlflowClient().get_metric_history(run_id, EPOCH_METRICS[-1])
+    logged = {point.step for point in points}
+    for row in history.to_dict("records"):
+        if row["epoch"] not in logged:
+            values = {name: row[name] for name in EPOCH_METRICS}
+            mlflow.log_metrics(values, step=int(row["epoch"]), run_id=run_id)
 
 
 def log_dataset(
     inputs: TrainInputs, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
 ) -> None:
-    """Log a split of `data/pad` as a dataset of the active run, with DVC's hash of that folder.
+    """Log a split of `data/pad` as a dataset of the active run.
 
     Args:
         inputs: what the training depends on.
@@ -174,27 +179,12 @@ def log_dataset(
 
     source = get_dataset_source_from_json(f'{{"uri": "{files.PAD_FOLDER}"}}', "local")
     name = f"{inputs.fetch.dataset_name}-{context}"
-    digest = files.dvc_hash(files.PAD_FOLDER)
-    mlflow.log_input(from_numpy(x, source, y, name=name, digest=digest), context)
+    mlflow.log_input(from_numpy(x, source, y, name=name), context)
 
 
-def find_or_restore_run(
-    experiment_id: str, tags: Mapping[str, str]
-) -> "mlflow.entities.Run | None":
-    """Return the newest run of an experiment that has these tags.
-
-    If all such runs were deleted, the newest one is restored.
-    """
+def find_runs(experiment_id: str, tags: Mapping[str, str]) -> "list[mlflow.entities.Run]":
+    """Return the runs of an experiment that have these tags, the newest first."""
     import mlflow
-    from mlflow.entities import ViewType
 
-    client = mlflow.MlflowClient()
     filter_string = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    for view in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY):
-        found = client.search_runs([experiment_id], filter_string, view, max_results=1)
-        if found:
-            run_id = found[0].info.run_id
-            if view == ViewType.DELETED_ONLY:
-                client.restore_run(run_id)
-            return client.get_run(run_id)
-    return None
+    return list(mlflow.MlflowClient().search_runs([experiment_id], filter_string))

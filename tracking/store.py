@@ -1,18 +1,16 @@
 """The tracking store of MLflow: in the project's root, or on a server.
 
 Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
-`mlflow.db`, with artifacts in `mlruns/`.
+`mlflow.db`, with artifacts in `mlruns/` beside it.
 
-Two places go around MLflow's API: `_make_movable`, and the tag of the shared view.
+The tag of the shared view is no part of MLflow's API.
 """
 
 import json
 import os
-import re
 import shlex
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -28,7 +26,6 @@ ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 UI_PORT = 5000
-UI_TIMEOUT = 2.0  # seconds until a UI on this machine counts as absent
 # Packages whose errors mean that the store cannot be used.
 STORE_PACKAGES = (
     "azure",
@@ -50,9 +47,10 @@ DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a descriptio
 SHARED_VIEW = "mlflow.sharedViewState."
 VIEW = "metrics"  # the view of an experiment's runs with a column for each of its metrics
 WORKFLOW = "workflowType=machine_learning"  # without it, MLflow shows its view for language models
+LOCK_SECONDS = 60.0  # other processes hold the lock for a few seconds
+UNUSED = "Default"  # an experiment that MLflow makes, and nobody here uses
+MOVED_PAGE = "docs/pipeline.md#a-moved-folder"
 INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
-# The artifact location of an experiment in a project's folder, see `_make_movable`
-MOVABLE_LOCATION = re.compile(rf"{ARTIFACTS}/\d+")
 
 
 def tracking_uri() -> str:
@@ -78,15 +76,7 @@ def tracking_uri() -> str:
             "command ends. Name a file, such as sqlite:///mlflow.db."
         )
     path = uri.removeprefix(SQLITE)
-    return f"{SQLITE}{files.root() / path}" if path != uri else uri
-
-
-def is_local() -> bool:
-    """Return whether the tracking store is the database in the root."""
-    path = Path(tracking_uri().removeprefix(SQLITE))
-    # The database itself may be a link to a file on another disk.
-    is_database = tracking_uri().startswith(SQLITE) and path.name == DATABASE
-    return is_database and path.parent.resolve() == files.root()
+    return f"{SQLITE}{os.path.normpath(files.root() / path)}" if path != uri else uri
 
 
 def is_server(uri: str) -> bool:
@@ -110,45 +100,12 @@ def _experiment_url(experiment_id: str, port: int = UI_PORT) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 
-def describe_pages(experiment_id: str, run_id: str, has_run: bool | None) -> str:
-    """Return lines that say where to look at a run and at all runs.
-
-    Args:
-        experiment_id: the experiment.
-        run_id: the run.
-        has_run: see `ui_has_run`.
-    """
+def describe_pages(experiment_id: str, run_id: str) -> str:
+    """Return lines that say where to look at a run and at all runs."""
     pages = f"  the run:  {run_url(experiment_id, run_id)}\n  all runs: {runs_url(experiment_id)}"
-    if has_run is None:
-        return f"To look at it, start `sentiment ui`, and open\n{pages}"
-    if not has_run:
-        return (
-            f"To look at it: sentiment ui --port {UI_PORT + 1} (port {UI_PORT} shows another "
-            "project or program)"
-        )
-    return f"To look at it, open\n{pages}"
-
-
-def ui_has_run(run_id: str) -> bool | None:
-    """Return whether MLflow's UI shows a run: that of the server, or the one at the default port.
-
-    None: nobody answers at the default port.
-    """
-    import requests
-
     if is_server(tracking_uri()):
-        return True
-    url = f"http://{LOOPBACK}:{UI_PORT}/api/2.0/mlflow/runs/get"
-    try:
-        # trust_env: a proxy has no business on the loopback address.
-        with requests.Session() as session:
-            session.trust_env = False
-            response = session.get(url, params={"run_id": run_id}, timeout=UI_TIMEOUT)
-    except requests.ConnectionError:
-        return None
-    except requests.RequestException:
-        return False
-    return response.ok and run_id in response.text
+        return f"To look at it, open\n{pages}"
+    return f"To look at it, start `make ui` or `mlflow ui`, and open\n{pages}"
 
 
 @contextmanager
@@ -206,7 +163,7 @@ def connect(experiment: str, description: str = "", columns: Sequence[str] = ())
         columns: what its runs show in `runs_url`, such as "metrics.`val_accuracy`".
 
     Raises:
-        StoreError: the store cannot be used, or is another project's.
+        StoreError: the store cannot be used, or its folder was moved or copied.
     """
     with store_errors():
         import mlflow
@@ -215,15 +172,37 @@ def connect(experiment: str, description: str = "", columns: Sequence[str] = ())
         uri = tracking_uri()
         view = json.dumps({"selectedColumns": list(columns)})
         tags = {DESCRIPTION: description, f"{SHARED_VIEW}{VIEW}": view}
-        if is_local():
-            experiment_id = _local_experiment(experiment, tags)
-        else:
+        with exclusive():
+            _make_database(uri)
             _check_database(uri)
-            _refuse_store_of_a_project(uri)
+            _check_place(uri)
             experiment_id = _experiment(uri, experiment, tags)
         mlflow.set_tracking_uri(uri)
         mlflow.set_experiment(experiment_id=experiment_id)
     return experiment_id
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Let one process at a time create a database, or decide about a champion.
+
+    These are all processes that use the same SQLite database, or those of this project.
+    """
+    database = sqlite_file(tracking_uri()) or files.root() / DATABASE
+    if not database.parent.is_dir():  # FileLock would create it
+        raise StoreError(
+            f"There is no folder {database.parent} for the MLflow store. Create it, or correct "
+            "MLFLOW_TRACKING_URI."
+        )
+    lock = FileLock(f"{database}.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except OSError as error:
+        raise _store_error(error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -237,7 +216,7 @@ def connect_to_read() -> None:
     """Point MLflow at the tracking store, without a right to write it.
 
     Raises:
-        StoreError: the store cannot be used, or does not exist.
+        StoreError: the store cannot be used, does not exist, or its folder was moved or copied.
     """
     with store_errors():
         import mlflow
@@ -247,10 +226,11 @@ def connect_to_read() -> None:
         database = sqlite_file(uri)
         if database is not None and not database.exists():
             raise StoreError(
-                f"There is no MLflow store {database} yet. `sentiment repro` makes it, or set "
+                f"There is no MLflow store {database} yet. `dvc repro` makes it, or set "
                 "MLFLOW_TRACKING_URI to another store."
             )
         _check_database(uri)
+        _check_place(uri)
         mlflow.set_tracking_uri(uri)
 
 
@@ -267,6 +247,22 @@ def _move_credentials_to_environment() -> None:
     os.environ["MLFLOW_TRACKING_URI"] = redact(uri)
 
 
+def _make_database(uri: str) -> None:
+    """Make an SQLite database unless it is there.
+
+    MLflow cannot repair one that a killed process left half made, so it gets its name at the end.
+    """
+    import mlflow
+
+    database = sqlite_file(uri)
+    if database is None or database.exists():
+        return
+    partial = database.with_name(f"{database.name}.partial")
+    partial.unlink(missing_ok=True)
+    mlflow.MlflowClient(tracking_uri=f"{SQLITE}{partial}").search_experiments()  # makes all tables
+    partial.replace(database)
+
+
 def _check_database(uri: str) -> None:
     """Fail at once if a database cannot be opened. MLflow retries silently for two minutes."""
     import sqlalchemy
@@ -276,17 +272,29 @@ def _check_database(uri: str) -> None:
         sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).connect().close()
 
 
-def _refuse_store_of_a_project(uri: str) -> None:
-    """Refuse the store of a project's folder, whose artifacts nobody would find elsewhere."""
+def _check_place(uri: str) -> None:
+    """Refuse an SQLite database whose folder was moved or copied since it was made.
+
+    MLflow stores the absolute path of each experiment's artifacts, so new ones would land in the
+    old place.
+
+    Raises:
+        StoreError: it was.
+    """
     import mlflow
 
-    client = mlflow.MlflowClient(tracking_uri=uri)
-    view_type = mlflow.entities.ViewType.ALL
-    for experiment in client.search_experiments(view_type=view_type):
-        if MOVABLE_LOCATION.fullmatch(experiment.artifact_location):
+    database = sqlite_file(uri)
+    if database is None:
+        return
+    for experiment in mlflow.MlflowClient(tracking_uri=uri).search_experiments():
+        location = Path(unquote(urlsplit(experiment.artifact_location).path))
+        artifacts = location.parent
+        is_usual = artifacts.name == ARTIFACTS and experiment.name != UNUSED
+        if is_usual and artifacts.resolve() != (database.parent / ARTIFACTS).resolve():
             raise StoreError(
-                f"The MLflow store at {redact(uri)} is the one of a project's folder, which can "
-                "only be looked at. Unset MLFLOW_TRACKING_URI, or name another store."
+                f"The MLflow store {database} expects its artifacts in {artifacts}: its folder was "
+                f"moved or copied. Move it back, or change the paths ({MOVED_PAGE}), or start a "
+                f"new store: rename {database.name}, and run `sentiment sync`."
             )
 
 
@@ -304,7 +312,9 @@ def _experiment(uri: str, name: str, tags: Mapping[str, str]) -> str:
     if experiment is None:
         # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
         # working directory, which may be a temporary copy of the project.
-        location = None if is_server(uri) else str(files.root() / ARTIFACTS)
+        database = sqlite_file(uri)
+        folder = database.parent if database is not None else files.root()
+        location = None if is_server(uri) else str(folder / ARTIFACTS / name.replace(" ", "-"))
         try:
             return str(client.create_experiment(name, location, dict(tags)))
         except MlflowException as error:
@@ -322,54 +332,3 @@ def _experiment(uri: str, name: str, tags: Mapping[str, str]) -> str:
     if experiment.tags.get(view) != tags[view]:  # a person made it, or the columns are new
         client.set_experiment_tag(experiment.experiment_id, view, tags[view])
     return str(experiment.experiment_id)
-
-
-def _local_experiment(name: str, tags: Mapping[str, str]) -> str:
-    """Return the id of an experiment in the root's database. Create both if needed.
-
-    The database is created by one process at a time, since MLflow's creation is a race, and under
-    another name, so that a process that is killed leaves no half of it.
-    """
-    _link_artifacts()
-    database = files.root() / DATABASE
-    with FileLock(f"{database}.lock"):
-        if database.exists():
-            _check_database(f"{SQLITE}{database}")
-        else:
-            partial = database.with_name(f"{DATABASE}.partial")
-            partial.unlink(missing_ok=True)  # left by a process that was killed
-            _experiment(f"{SQLITE}{partial}", name, tags)
-            partial.replace(database)
-        experiment_id = _experiment(f"{SQLITE}{database}", name, tags)
-        _make_movable(database, experiment_id)
-    return experiment_id
-
-
-def _link_artifacts() -> None:
-    """Let a temporary copy of the project use the root's artifacts, given by relative paths."""
-    if Path.cwd() != files.root() and not Path(ARTIFACTS).exists():
-        (files.root() / ARTIFACTS).mkdir(exist_ok=True)
-        Path(ARTIFACTS).symlink_to(files.root() / ARTIFACTS)
-
-
-def _make_movable(database: Path, experiment_id: str) -> None:
-    """Make an experiment's artifact location relative, so that the project can be moved.
-
-    MLflow makes a local artifact location absolute when it creates an experiment, and its API
-    cannot change the location later. MLflow resolves a relative one against the working directory,
-    and runs and models inherit it. A location outside the project was chosen by the user, and
-    stays.
-    """
-    artifacts = files.root() / ARTIFACTS
-    locations = (str(artifacts), str(artifacts / experiment_id))
-    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        connection.execute(
-            "UPDATE experiments SET artifact_location = ? "
-            "WHERE experiment_id = ? AND artifact_location IN (?, ?, ?, ?)",
-            (
-                f"{ARTIFACTS}/{experiment_id}",
-                experiment_id,
-                *locations,
-                *(f"file://{location}" for location in locations),
-            ),
-        )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from sentiment.errors import UserError, first_line
+from sentiment.prediction.backend import load_keras
 from sentiment.prediction.labels import labels_of_columns, probability_column
 from tracking import registry, store
 from workflow import files
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from sentiment.prediction.pyfunc_model import SentimentModel
 
-VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d{1,9})")
+VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d{1,9})|@(?P<alias>[^/@]+))")
 
 
 def resolve_version(model_uri: str | None, dataset: str) -> "ModelVersion":
@@ -35,19 +36,23 @@ def resolve_version(model_uri: str | None, dataset: str) -> "ModelVersion":
         champion = registry.find_champion(name)
         if champion is None:
             raise UserError(
-                f"There is no champion of {name}. `sentiment repro` makes the first version one, "
+                f"There is no champion of {name}. `dvc repro` makes the first version one, "
                 "and `sentiment promote RUN` makes any version one."
             )
         return champion
     parts = VERSION_URI.fullmatch(model_uri)
     if parts is None:
         raise UserError(
-            f"{model_uri} is not a model version. Use a URI such as models:/imdb-sentiment/1."
+            f"{model_uri} is not a model version. Use a URI such as models:/imdb-sentiment/1 or "
+            "models:/imdb-sentiment@champion."
         )
+    client = mlflow.MlflowClient()
     try:
-        return mlflow.MlflowClient().get_model_version(parts["name"], parts["number"])
+        if parts["alias"]:
+            return client.get_model_version_by_alias(parts["name"], parts["alias"])
+        return client.get_model_version(parts["name"], parts["number"])
     except MlflowException as error:
-        if error.error_code not in store.NOT_FOUND_CODES:
+        if error.error_code not in (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE"):
             raise
         raise UserError(f"There is no version {model_uri}: {first_line(error)}") from None
 
@@ -66,12 +71,17 @@ def load_model(model_uri: str) -> "SentimentModel":
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    # MLflow asks TensorFlow for its version, whose import prints messages.
+    load_keras()
     # MLflow writes into the folder that it loads from, where the user may only read.
     folder = tempfile.TemporaryDirectory()
     try:
         loaded = mlflow.pyfunc.load_model(model_uri, dst_path=folder.name)
     except Exception as error:  # each kind of artifact store has exceptions of its own
-        raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from error
+        raise UserError(
+            f"{model_uri} cannot be loaded: {first_line(error)}. Name another version, or, if its "
+            "files were deleted, log it again: docs/pipeline.md#deleted-artifacts"
+        ) from error
     try:
         model: SentimentModel | None = loaded.unwrap_python_model()
     except MlflowException:  # a model of another flavor
@@ -108,13 +118,7 @@ def read_evaluation(folder: Path, kind: type[ModelT]) -> Evaluation[ModelT]:
         UserError: a file is missing or damaged.
     """
     inputs = files.read_inputs(folder, kind)
-    path = folder / files.PREDICTIONS_FILE.name
-    if not path.exists():
-        raise files.missing_error(path)
-    digests = files.read_manifest(folder).files
-    if files.md5(path) != digests.get(files.PREDICTIONS_FILE.as_posix()):
-        raise UserError(f"{path} is not what the stage evaluate wrote. Run `dvc repro`.")
-    return Evaluation(inputs, read_predictions(path))
+    return Evaluation(inputs, read_predictions(folder / files.PREDICTIONS_FILE.name))
 
 
 def download_evaluation(run_id: str) -> Evaluation[ComparedInputs]:

@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from sentiment.errors import redact
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
-from sentiment.prediction.backend import XLA_FLAGS, package_versions, usable_cores
 from workflow.commands import git
+from workflow.machine import machine_tags
+from workflow.params_file import read_yaml
 from workflow.presets import Preset
-from workflow.training_key import processor_name
 
 SEPARATOR = " · "  # joins the parts of a run's name
 MAX_CHANGES = 4  # params in a run's name
@@ -20,9 +20,6 @@ NAMED_PARAMS = ("train.architecture", "train.cell", "train.units", "train.bidire
 # MLflow would set these two for the process that logs, which may not be the one that trained.
 COMMIT = "mlflow.source.git.commit"
 BRANCH = "mlflow.source.git.branch"
-PROCESSOR = "processor"
-THREADS = "threads"
-XLA = "xla"
 DVC_EXPERIMENT_TAG = "dvc.experiment"
 DIFF_TAG = "git.diff"  # says what the diff lacks
 MAX_DIFF_BYTES = 2**20
@@ -33,6 +30,7 @@ DIFFED_PATHS = (
     "dvc.yaml",
     "requirements.txt",
 )
+UNKNOWN = "unknown"  # the commit and branch of a training that another clone has run
 
 
 class UncommittedChanges(NamedTuple):
@@ -53,8 +51,16 @@ def uncommitted_changes() -> UncommittedChanges:
     prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
     changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
-    untracked = git("ls-files", "--others", "--exclude-standard", "--", *DIFFED_PATHS).splitlines()
+    stages = read_yaml(Path("dvc.yaml"))["stages"].values()
+    dependencies = {path for stage in stages for path in stage.get("deps", [])}
+    code = filter(is_code, dependencies)
+    untracked = git("ls-files", "--others", "--exclude-standard", "--", *sorted(code)).splitlines()
     return limit_changes(changes, untracked)
+
+
+def is_code(dependency: str) -> bool:
+    """Return whether a dependency in dvc.yaml is code, and not data or a param's value."""
+    return not dependency.startswith(("$", "data/", "metrics/"))
 
 
 def limit_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
@@ -62,7 +68,7 @@ def limit_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
 
     Args:
         changes: the diff.
-        untracked: the files of code and params that git does not track.
+        untracked: the files of code that git does not track.
     """
     diff = redact(changes)
     missing = []
@@ -91,16 +97,6 @@ def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
         tags[DVC_EXPERIMENT_TAG] = experiment
         tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return tags
-
-
-def machine_tags() -> dict[str, str]:
-    """Return tags of what the bits of a training depend on beside its code, params and data."""
-    return {
-        PROCESSOR: f"{processor_name()}, {usable_cores()} cores",
-        THREADS: os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
-        XLA: os.environ.get("XLA_FLAGS", XLA_FLAGS),
-        **package_versions(),
-    }
 
 
 def model_name(train: TrainParams) -> str:

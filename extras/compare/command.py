@@ -89,7 +89,7 @@ def find_run(name: str, runs: "list[Run]", dataset: str) -> "Run":
     if not found:
         raise UserError(
             f"{name}: the experiment {registry.registered_name(dataset)} has no finished run with "
-            f"an evaluation whose id begins with {run_id}. `sentiment ui` shows the ids."
+            f"an evaluation whose id begins with {run_id}. MLflow's UI shows the ids."
         )
     if len(found) > 1:
         raise UserError(f"{name}: {len(found)} ids of runs begin with it. Write more of the id.")

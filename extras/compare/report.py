@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 TEST_ACCURACY = "test_accuracy"
-SHOWN_METRICS = "^(test_|val_|seconds$)"
+SHOWN_METRICS = "^(test_|val_)"
 ABSENT = "–"  # what a run does not have
 SHORT_ID = 8  # characters of the id of a run or a commit
 MORE_SEEDS = "dvc exp run -S train.seed=43"

@@ -29,8 +29,8 @@ import pandas as pd
 from sentiment.prediction.backend import usable_cores
 from tracking import registry, store
 from workflow import files
+from workflow.machine import processor_name
 from workflow.params_file import load_params
-from workflow.training_key import processor_name
 
 LOAD_PAGE = Path(__file__).with_name("load.md")
 HOST = "127.0.0.1"

@@ -104,9 +104,9 @@ def parent_run(
         params: the params that the sweep starts from.
         tags: further tags.
     """
-    found = runs.find_or_restore_run(experiment, {KEY: name})
+    found = runs.find_runs(experiment, {KEY: name})
     return started_run(
-        run_id=found.info.run_id if found else None,
+        run_id=found[0].info.run_id if found else None,
         run_name=name.replace("-", " "),
         tags={KEY: name, **tags},
         description=f"A sweep on `{params.fetch.dataset_name}`. Its trials are the runs below it.",

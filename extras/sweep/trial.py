@@ -79,12 +79,14 @@ def train_trial(context: TrialContext, trial: optuna.Trial) -> float:
     params = with_values(context.params, values)
     trial.set_user_attr(STARTED, trial.number)
     click.echo(f"Trial {trial.number}: {format_values(values)}")
-    with store.store_errors(), child_run(context, trial, params):
-        return fit(context, params, trial)
+    with store.store_errors(), child_run(context, trial, params) as run:
+        return fit(context, params, trial, run.info.run_id)
 
 
 @contextmanager
-def child_run(context: TrialContext, trial: optuna.Trial, params: Params) -> Iterator[None]:
+def child_run(
+    context: TrialContext, trial: optuna.Trial, params: Params
+) -> Iterator[mlflow.ActiveRun]:
     """Start the run of a trial below the active run, log its params, and end it with the block."""
     preset = find_preset(params.pad, params.train)
     name = provenance.run_name(preset, params.fetch, params.pad, params.train)
@@ -92,9 +94,9 @@ def child_run(context: TrialContext, trial: optuna.Trial, params: Params) -> Ite
         run_name=provenance.SEPARATOR.join([f"trial {trial.number}", name]),
         tags={**context.tags, STUDY: trial.study.study_name, TRIAL: str(trial.number)},
         nested=True,
-    ):
+    ) as run:
         mlflow.log_params(flatten_used(params.fetch, params.pad, params.train))
-        yield
+        yield run
 
 
 @contextmanager
@@ -115,7 +117,7 @@ def started_run(**arguments: Any) -> Iterator[mlflow.ActiveRun]:
     mlflow.end_run()
 
 
-def fit(context: TrialContext, params: Params, trial: optuna.Trial) -> float:
+def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str) -> float:
     """Train, report each epoch to MLflow and to Optuna, and return `METRIC` of the kept epoch."""
     load_keras().utils.clear_session()  # otherwise the models of earlier trials stay in memory
     train_split, val_split = split_reviews(params, context.reviews)
@@ -123,7 +125,7 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial) -> float:
 
     def after_epoch() -> None:
         epoch = len(training.epochs)
-        runs.log_epochs(training.epochs, epoch - 1)
+        runs.log_epochs(run_id, training.history)
         trial.report(training.epochs[-1][METRIC], epoch)
         if not training.is_done and trial.should_prune():
             end_early(trial, f"others were better after epoch {epoch}")

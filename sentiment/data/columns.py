@@ -44,8 +44,14 @@ def choose_columns(
         label: the column of the labels.
 
     Raises:
-        UserError: a column must be named, or both are the same.
+        UserError: there is no such column, one must be named, or both are the same.
     """
+    shown = ", ".join(map(repr, names[:MAX_NAMES_SHOWN]))
+    for use, column in (("text", text), ("label", label)):
+        if column is not None and column not in names:
+            raise UserError(
+                f"{table} has no column {column!r}. Correct --{use}. The columns are {shown}."
+            )
     text = text or known_column([name for name in names if name != label], TEXT_WORDS)
     label = label or known_column([name for name in names if name != text], LABEL_WORDS)
     left = [name for name in names if name not in (text, label)]
@@ -54,7 +60,6 @@ def choose_columns(
         label = label or left[0]
     for use, column in (("text", text), ("label", label)):
         if column is None:
-            shown = ", ".join(map(repr, names[:MAX_NAMES_SHOWN]))
             raise UserError(
                 f"{table}: which column has the {use}s? Name it with --{use}. The columns are "
                 f"{shown}."

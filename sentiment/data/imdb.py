@@ -57,7 +57,8 @@ def fetch_files() -> Path:
             f"({first_line(error)}). You can:\n"
             f"  - set HTTPS_PROXY, if this machine is behind a proxy\n"
             f"  - put {ARCHIVE} and {WORD_INDEX} into {folder} yourself\n"
-            f"  - use the generated dataset instead: set fetch.dataset to synthetic\n"
+            f"  - use the generated dataset: fetch.dataset: synthetic in params.yaml, or, for one\n"
+            f"    experiment, dvc exp run -S fetch.dataset=synthetic\n"
             f"  - bring back what was fetched before, if it is gone: dvc checkout data/fetch"
         ) from None
     except ValueError as error:  # pooch raises it if a digest does not match

@@ -80,6 +80,7 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
         columns: the columns to read. The file must have each of them once.
 
     Raises:
+        ColumnError: a column is missing, or is there several times.
         UserError: there is no such file, its extension is not supported, or it cannot be read to
             its end.
     """
@@ -117,10 +118,29 @@ def _read_values(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             number += 1
     except _InvalidRowError as error:
         raise UserError(f"{path}, {error}. Correct this row, or remove it.") from None
+    except _WrongColumnsError as error:
+        problem, name = error.args
+        raise ColumnError(f"{path} has {problem}", name) from None
     except (EOFError, OSError, ValueError, zlib.error) as error:
         where = f" after row {number}" if number else ""
         message = f"{first_line(error).rstrip('.')}. Correct the file."
         raise UserError(f"{path} cannot be read{where}: {message}") from None
+
+
+class ColumnError(UserError):
+    """A file does not have a named column exactly once.
+
+    Attributes:
+        column: the name.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class _WrongColumnsError(ValueError):
+    """The columns of a file, among which a name does not occur exactly once: problem and name."""
 
 
 class _InvalidRowError(Exception):
@@ -248,7 +268,8 @@ def _check_names(found: Sequence[str], names: Sequence[str]) -> None:
     """Check that each named column occurs exactly once.
 
     Raises:
-        ValueError: a column is missing, or is there several times.
+        ValueError: the file looks like another encoding.
+        _WrongColumnsError: a column is missing, or is there several times.
     """
     if any("\0" in column for column in found):
         raise ValueError("it looks like UTF-16, but must be UTF-8")
@@ -258,4 +279,4 @@ def _check_names(found: Sequence[str], names: Sequence[str]) -> None:
             problem = f"{count} columns" if count else "no column"
             shown = [repr(column[:MAX_NAME_CHARACTERS_SHOWN]) for column in found[:MAX_NAMES_SHOWN]]
             listed = ", ".join(shown) or "none"
-            raise ValueError(f"it has {problem} {name!r}. Its columns: {listed}")
+            raise _WrongColumnsError(f"{problem} {name!r}. Its columns: {listed}", name)

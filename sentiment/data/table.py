@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sentiment.data.encoded import EncodedDataset
 from sentiment.data.label_column import LabelColumn
-from sentiment.data.rows import Columns, Row, list_tables, read_rows
+from sentiment.data.rows import ColumnError, Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.params import TableParams
 from sentiment.prediction.reviews import Reviews, review_hashes
@@ -95,11 +95,15 @@ def read_labeled_rows(
             raised after the last row.
     """
     blank = []
-    for row in read_rows(path, Columns(params.text, params.label)):
-        if not row.text:
-            blank.append(row.number)
-        label_number = label_column.learn(row.label, f"{path}, row {row.number}")
-        yield LabeledRow(row, label_number, tokenize(row.text, tokenizer))
+    try:
+        for row in read_rows(path, Columns(params.text, params.label)):
+            if not row.text:
+                blank.append(row.number)
+            label_number = label_column.learn(row.label, f"{path}, row {row.number}")
+            yield LabeledRow(row, label_number, tokenize(row.text, tokenizer))
+    except ColumnError as error:
+        param = "text" if error.column == params.text else "label"
+        raise UserError(f"{error}. Correct fetch.table.{param} in params.yaml.") from None
     check_none_is_blank(path, blank)
 
 

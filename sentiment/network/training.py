@@ -7,7 +7,6 @@ from a state therefore gives the same bits as one that was not interrupted.
 
 import math
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 VALIDATION_BATCH_SIZE = 256  # faster than the batches of a training, with the same metrics
 EPOCH_METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
-# Columns of the epochs in a state: the metrics, the duration, and the end in seconds since 1970.
-EPOCH_COLUMNS = (*EPOCH_METRICS, "seconds", "ended")
 State = dict[str, NDArray[Any]]
 
 
@@ -44,7 +41,7 @@ class Training:
 
     Attributes:
         model: the compiled model.
-        epochs: `EPOCH_COLUMNS` of each epoch so far.
+        epochs: `EPOCH_METRICS` of each epoch so far.
         best: with `train.patience`, the weights of the epoch with the lowest `val_loss`.
     """
 
@@ -73,7 +70,7 @@ class Training:
 
     def capture(self) -> State:
         """Return everything that the next epochs depend on, as named arrays."""
-        rows = [[epoch[name] for name in EPOCH_COLUMNS] for epoch in self.epochs]
+        rows = [[epoch[name] for name in EPOCH_METRICS] for epoch in self.epochs]
         variables = [np.asarray(variable.numpy()) for variable in _variables(self.model)]
         return {
             **{f"variable-{number}": value for number, value in enumerate(variables)},
@@ -88,7 +85,7 @@ class Training:
         count = sum(name.startswith("best-") for name in state)
         self.best = [state[f"best-{number}"] for number in range(count)]
         rows = state["epochs"].tolist()
-        self.epochs = [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
+        self.epochs = [dict(zip(EPOCH_METRICS, row, strict=True)) for row in rows]
 
     @property
     def weights_epoch(self) -> int:
@@ -155,12 +152,6 @@ class Training:
         """Return a callback that appends each epoch to `epochs`, and stops a training in time."""
         import keras
 
-        started = 0.0
-
-        def begin(*_: Any) -> None:
-            nonlocal started
-            started = time.perf_counter()
-
         def end(epoch: int, logs: dict[str, float]) -> None:
             if not math.isfinite(logs["loss"] + logs["val_loss"]):
                 losses = f"loss {logs['loss']}, val_loss {logs['val_loss']}"
@@ -168,20 +159,13 @@ class Training:
                     f"The training diverged in epoch {epoch + 1} ({losses}). Lower "
                     "train.learning_rate."
                 )
-            seconds = round(time.perf_counter() - started, 2)
-            row = {**logs, "seconds": seconds, "ended": time.time()}
-            self.epochs.append(
-                {
-                    name: shortest_decimal(row[name]) if name in EPOCH_METRICS else row[name]
-                    for name in EPOCH_COLUMNS
-                }
-            )
+            self.epochs.append({name: shortest_decimal(logs[name]) for name in EPOCH_METRICS})
             if self.params.patience and self.weights_epoch == len(self.epochs):
                 self.best = self.model.get_weights()
             self.model.stop_training = self.is_done
             after_epoch()
 
-        return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
+        return keras.callbacks.LambdaCallback(on_epoch_end=end)
 
     @property
     def history(self) -> pd.DataFrame:

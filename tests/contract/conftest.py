@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.conftest import MakeProject, use_store
+from tests.conftest import MakeProject, copy_project, use_store
 from tests.contract import names
 from tests.project import Project
 
@@ -62,7 +62,7 @@ class Commands:
 
 @pytest.fixture(scope="session")
 def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
-    """Return a project in which the pipeline has run once, by `sentiment repro`."""
+    """Return a project in which the pipeline has run once."""
 
     def run(project: Project) -> None:
         commands = Commands(project)
@@ -83,7 +83,7 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
     def run(project: Project) -> None:
         commands = Commands.read(project)
         project.change(train={"units": 5})
-        commands.run("store away", "dvc", "repro", MLFLOW_TRACKING_URI=UNREACHABLE)
+        commands.run("store away", *names.REPRO, MLFLOW_TRACKING_URI=UNREACHABLE)
         commands.run("sync", *names.SYNC)
         project.change(train={"units": 4})
         commands.run("four units again", *names.REPRO)
@@ -97,6 +97,7 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
         commands.run("run", *experiment, "--run-all")
         commands.run("apply", "dvc", "exp", "apply", "six")
         commands.run("after apply", *names.REPRO)
+        commands.run("temporary", *experiment, "--temp", "-S", "train.units=7", "--name", "seven")
         project.run("git", "checkout", "--", "sentiment", "params.yaml")
         commands.write()
 
@@ -122,7 +123,7 @@ def pipeline_copy(
     pipeline_once: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
     """Copy the project of `pipeline_once`, and make the copy the working directory."""
-    yield use_store(pipeline_once.project.copy(tmp_path / "project"), monkeypatch)
+    yield use_store(copy_project(pipeline_once.project, tmp_path / "project"), monkeypatch)
     monkeypatch.undo()
     shutil.rmtree(tmp_path / "project", ignore_errors=True)
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 MODEL = "synthetic-sentiment"
 COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
-REPRO = (*COMMAND, "repro")
+REPRO = ("dvc", "repro")
 SYNC = (*COMMAND, "sync")
 PREDICT = (*COMMAND, "predict")
 PRESET = (*COMMAND, "preset")
 DATASET = (*COMMAND, "dataset")
-REPRODUCE = (*COMMAND, "reproduce")
 
 FETCH_FOLDER = Path("data/fetch")
 PAD_FOLDER = Path("data/pad")
@@ -21,3 +20,5 @@ METRICS_ARTIFACT = "metrics/evaluate.json"
 PREDICTIONS = Path("data/evaluate/predictions.csv")
 CHECKPOINTS = Path(".checkpoint")
 STATE = "state.npz"  # in the folder of a checkpoint
+STORE = Path("mlflow.db")
+ARTIFACTS = Path("mlruns")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_stages, runs
+from tests.conftest import copy_project, run_stages, runs
 from tests.contract import names
 from tests.contract.conftest import Commands, assert_whole, steps
 from tests.project import Project, wait_until
@@ -35,15 +35,17 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
 ) -> None:
     project = pipeline_copy
     project.change(train={"epochs": EPOCHS})
-    for number in (signal.SIGKILL, signal.SIGTERM):
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         process = project.start(*DVC)
         wait_for_epoch(project, process)
-        wait_until(lambda: steps(runs()[0], "loss"))  # logged while it trains
+        wait_until(lambda: len(runs()) == 2 and steps(runs()[0], "loss"))  # while it trains
         assert process.poll() is None
         os.killpg(process.pid, number)
         printed, _ = process.communicate(timeout=120)
         assert process.returncode != 0
         assert "Traceback" not in printed
+        if number != signal.SIGKILL:
+            assert "To continue, run the same command again." in printed
         run, _ = runs()
         assert run.info.status == ("RUNNING" if number == signal.SIGKILL else "KILLED")
     printed = project.run(*DVC)
@@ -52,8 +54,29 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
     assert resumed.info.run_id == run.info.run_id
     assert_whole(resumed, EPOCHS)
 
-    undisturbed = pipeline_once.project.copy(tmp_path / "undisturbed")
+    undisturbed = copy_project(pipeline_once.project, tmp_path / "undisturbed")
     undisturbed.change(train={"epochs": EPOCHS})
     run_stages(undisturbed, "train")
     same = (undisturbed.path / names.MODEL_FILE).read_bytes()
     assert (project.path / names.MODEL_FILE).read_bytes() == same
+
+
+def test_a_publication_that_is_killed_is_done_again_in_the_same_run(
+    pipeline_copy: Project,
+) -> None:
+    project = pipeline_copy
+    project.change(train={"units": 5})
+    process = project.start(*DVC)
+    models = project.path / names.ARTIFACTS / names.MODEL / "models"
+    before = len(list(models.iterdir()))
+    wait_until(lambda: process.poll() is not None or len(list(models.iterdir())) > before)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=120)
+    killed, _ = runs()
+    assert "evaluation" not in killed.data.tags
+    printed = project.run(*DVC)
+    assert "Epoch 1/2" not in printed
+    whole, _ = runs()
+    assert whole.info.run_id == killed.info.run_id
+    assert_whole(whole)

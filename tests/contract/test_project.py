@@ -1,47 +1,66 @@
-"""A finished project that is moved, changes its code, or gets texts and another model."""
+"""A finished project is moved, changes its code, or gets texts and another model."""
 
 import csv
+import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.conftest import runs, use_store
+from tests.conftest import copy_project, database_rows, runs, use_store
 from tests.contract import names
-from tests.contract.conftest import TEXT, Commands, artifacts, assert_whole
-from tests.project import Project
+from tests.contract.conftest import TEXT, Commands, assert_whole
+from tests.project import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
 
-def test_a_moved_folder_works_and_a_version_predicts_as_before_whatever_the_code_is_now(
-    pipeline_once: Commands,
-    pipeline_copy: Project,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    shutil.move(pipeline_copy.path, tmp_path / "elsewhere")
-    moved = Project(tmp_path / "elsewhere")
-    use_store(moved, monkeypatch)
-    (run,) = runs()
-    path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=str(tmp_path))
-    assert list(Path(path).rglob("predictions.csv"))
-    assert "accuracy.png" in artifacts(run)
-    assert "Data and pipelines are up to date." in moved.run(*names.REPRO)
+def move(project: Project, path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Move a project to another folder, and return it there."""
+    shutil.move(project.path, path)
+    return use_store(Project(path), monkeypatch)
 
-    (tokenizer,) = (moved.path / "sentiment").rglob("tokenizer.py")
+
+def test_a_moved_folder_is_refused_in_one_message_and_works_after_the_lines_of_the_page(
+    pipeline_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = pipeline_copy.path
+    moved = move(pipeline_copy, tmp_path / "elsewhere", monkeypatch)
+    before = database_rows(moved)
+    for command in (names.SYNC, (*names.PREDICT, TEXT)):
+        printed = moved.fail(*command)
+        assert "its folder was moved or copied" in printed
+        assert printed.count("\n") == 1
+    assert database_rows(moved) == before
+    assert not old.exists()
+
+    page = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+    lines = re.search(r"\n    old=.*\n((?: {4}.*\n)+)", page)
+    assert lines is not None
+    moved.run("bash", "-ec", f"old={old}\n{textwrap.dedent(lines[1])}")
+    (run,) = runs()
+    assert_whole(run)
+    assert run.info.run_id in moved.run(*names.SYNC)
+    assert "tive, probability " in moved.run(*names.PREDICT, TEXT)
+
+
+def test_a_version_predicts_as_before_whatever_the_code_is_now(
+    pipeline_once: Commands, pipeline_copy: Project
+) -> None:
+    (tokenizer,) = (pipeline_copy.path / "sentiment").rglob("tokenizer.py")
     code = tokenizer.read_text(encoding="utf-8")
     assert "SEPARATORS = '" in code
     tokenizer.write_text(code.replace("SEPARATORS = '", "SEPARATORS = 'aeiou"), encoding="utf-8")
-    assert moved.run(*names.PREDICT, TEXT) == pipeline_once.printed["predict"]
+    assert pipeline_copy.run(*names.PREDICT, TEXT) == pipeline_once.printed["predict"]
 
 
 @pytest.fixture(scope="module")
 def own_linear_once(pipeline_once: Commands, tmp_path_factory: pytest.TempPathFactory) -> Commands:
     """Return a project whose pipeline has run with the preset `linear`, on a table of texts."""
-    project = pipeline_once.project.copy(tmp_path_factory.mktemp("own") / "project")
+    project = copy_project(pipeline_once.project, tmp_path_factory.mktemp("own") / "project")
     texts = [("fine", "yes"), ("awful", "no"), ("passable", "so-so")]
     rows = [(f"{word} text {number}", label) for number in range(60) for word, label in texts]
     with (project.path / "own.csv").open("w", encoding="utf-8", newline="") as file:
@@ -74,7 +93,7 @@ def test_ones_own_texts_go_through_the_same_pipeline(
 
 
 def test_an_untracked_table_is_named_with_what_keeps_it(own_linear_once: Commands) -> None:
-    printed = own_linear_once.printed["repro"]
+    printed = own_linear_once.printed["dataset"]
     assert "Neither git nor DVC tracks own.csv: dvc add own.csv" in printed
 
 

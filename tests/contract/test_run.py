@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
 def test_the_test_accuracy_is_printed(pipeline: Commands) -> None:
     accuracy = json.loads(names.METRICS.read_bytes())["test_accuracy"]
-    assert f"Test Accuracy: {accuracy:.4f}" in pipeline.printed["repro"]
+    assert pipeline.printed["repro"].count(f"Test Accuracy: {accuracy:.4f}\n") == 1
 
 
 @pytest.mark.usefixtures("pipeline")
@@ -51,13 +51,12 @@ def test_a_run_has_the_entries_of_dvc_lock_that_its_model_was_made_with() -> Non
 
 
 @pytest.mark.usefixtures("pipeline")
-def test_a_run_has_its_datasets_with_the_hash_of_dvc() -> None:
+def test_a_run_has_its_datasets() -> None:
     (run,) = runs()
     assert run.inputs is not None
-    datasets = run.inputs.dataset_inputs
-    assert {each.tags[0].value for each in datasets} == {"training", "validation", "test"}
-    (output,) = read_lock(Path("dvc.lock").read_text(encoding="utf-8"))["pad"]["outs"]
-    assert {each.dataset.digest for each in datasets} == {output["md5"]}
+    datasets = {each.tags[0].value: each.dataset.name for each in run.inputs.dataset_inputs}
+    contexts = ("training", "validation", "test")
+    assert datasets == {context: f"synthetic-{context}" for context in contexts}
 
 
 @pytest.mark.usefixtures("pipeline")

@@ -1,13 +1,17 @@
-"""The stage `evaluate` writes texts only where they were asked for."""
+"""The stage `evaluate` refuses another training, says its result, and guards texts."""
 
 import pandas as pd
 import pytest
 
-from tests.conftest import run_stages
+from sentiment.errors import UserError
+from tests.conftest import run_stages, runs
 from tests.project import Project
+from tracking import store
+from workflow import files
 
 pytestmark = pytest.mark.slow
 MISTAKES = "data/evaluate/mistakes.csv"
+NO_STORE = "sqlite:////absent/mlflow.db"
 
 
 def test_mistakes_have_their_texts_second(finished: Project) -> None:
@@ -16,5 +20,38 @@ def test_mistakes_have_their_texts_second(finished: Project) -> None:
 
 def test_no_text_is_written_without_log_texts(project: Project) -> None:
     project.change(evaluate={"log_texts": False})
-    run_stages(project, "evaluate")
+    run_stages(project, "evaluate", store=NO_STORE)
     assert "text" not in pd.read_csv(project.path / MISTAKES)
+
+
+def test_the_model_of_other_params_is_not_evaluated(project: Project) -> None:
+    before = project.contents("data")
+    project.change(train={"units": 5})
+    with pytest.raises(UserError, match="data/train has another training"):
+        run_stages(project, "evaluate")
+    assert project.contents("data") == before
+
+
+def test_the_result_the_decision_the_run_and_where_to_look_are_said_once(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = runs()
+    run_stages(project, "evaluate")
+    accuracy, decision, *where = capsys.readouterr().out.splitlines()
+    assert accuracy == f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}"
+    assert decision.startswith(
+        "Version 1 of synthetic-sentiment was promoted: there was no champion before"
+    )
+    pages = store.describe_pages(run.info.experiment_id, run.info.run_id)
+    assert where == [f"Run {run.info.run_id}: {run.info.run_name}", *pages.splitlines()]
+
+
+def test_without_a_store_the_result_is_said_and_how_to_log_it_later(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_stages(project, "evaluate", store=NO_STORE)
+    printed = capsys.readouterr()
+    accuracy = files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]
+    assert printed.out == f"Test Accuracy: {accuracy:.4f}\n"
+    assert printed.err.startswith("data/ is complete but not logged to MLflow. ")
+    assert printed.err.count("`sentiment sync`") == 1

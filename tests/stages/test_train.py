@@ -1,18 +1,35 @@
-"""The stage keeps each epoch before it logs it, and notes a training of few steps."""
+"""A training resumes if its bits stay the same, keeps each epoch, and notes few steps."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from stages.train import describe_few_steps
+from sentiment.network.training import EPOCH_METRICS
+from stages import train
+from stages.train import begin, describe_few_steps, resume
 from tests.conftest import run_stages
 from tests.networks import LINEAR, new_training
 from tests.project import Project
 from tracking.runs import LiveRun
-from workflow.checkpoint import CHECKPOINTS_FOLDER
+from workflow import files
+from workflow.checkpoint import (
+    CHECKPOINTS_FOLDER,
+    JOURNAL_FILE,
+    STATE_FILE,
+    Checkpoint,
+    Journal,
+    exclusive_checkpoint,
+)
+from workflow.digests import file_digest
+from workflow.files import TRAIN_FOLDER, TrainedInputs
+from workflow.provenance import UncommittedChanges
 
 pytestmark = pytest.mark.slow
-EPOCH = {"accuracy": 0.5, "loss": 0.7, "val_accuracy": 0.5, "val_loss": 0.7}
+EPOCH = dict.fromkeys(EPOCH_METRICS, 0.5)
+MACHINE = {"processor": "Zen 4, 8 cores", "tensorflow": "2.20.0"}
 
 
 @pytest.mark.parametrize(
@@ -39,16 +56,117 @@ def test_few_steps_of_a_network_are_noted(epochs: int, changes: dict[str, Any], 
     assert describe_few_steps(training) == note
 
 
+def use_machine(monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]) -> None:
+    """Let the stage run on a machine with these tags."""
+    monkeypatch.setattr(train, "machine_tags", lambda: tags)
+    monkeypatch.setattr(train, "provenance_tags", lambda _: {**tags, "dvc.experiment": "some"})
+
+
+@pytest.fixture
+def checkpoint(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkpoint]:  # noqa: ARG001
+    """Yield an empty checkpoint, on `MACHINE`."""
+    use_machine(monkeypatch, MACHINE)
+    monkeypatch.setattr(train, "uncommitted_changes", lambda: UncommittedChanges("", []))
+    with exclusive_checkpoint("abc") as empty:
+        yield empty
+
+
+def train_an_epoch(checkpoint: Checkpoint) -> Journal:
+    """Begin a training, stop it after an epoch, and return its journal."""
+    training = new_training()
+    journal = begin(training, checkpoint)
+    training.epochs = [EPOCH]
+    checkpoint.write_state(training.capture())
+    return journal
+
+
+def resumed(checkpoint: Checkpoint) -> tuple[Journal | None, int]:
+    """Return the journal of the training that resumes, and the number of its epochs."""
+    training = new_training()
+    journal = resume(training, checkpoint)
+    return journal, len(training.epochs)
+
+
+def test_a_training_resumes_with_its_id_after_its_last_epoch(checkpoint: Checkpoint) -> None:
+    assert resumed(checkpoint) == (None, 0)
+    journal = train_an_epoch(checkpoint)
+    assert resumed(checkpoint) == (journal, 1)
+
+
+def test_a_training_that_was_stopped_in_its_first_epoch_resumes_with_its_id(
+    checkpoint: Checkpoint,
+) -> None:
+    journal = begin(new_training(), checkpoint)
+    assert resumed(checkpoint) == (journal, 0)
+
+
+@pytest.mark.parametrize("tag", MACHINE)
+def test_on_another_machine_or_with_other_packages_a_new_training_begins_and_it_says_so(
+    checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tag: str,
+) -> None:
+    before = train_an_epoch(checkpoint)
+    use_machine(monkeypatch, {**MACHINE, tag: "other"})
+    assert resumed(checkpoint) == (None, 0)
+    assert capsys.readouterr().out == (
+        "The training starts again, because its bits would change: "
+        f"{tag}: {MACHINE[tag]} then, other now\n"
+    )
+    new = begin(new_training(), checkpoint)
+    assert new.training_id != before.training_id
+    assert resumed(checkpoint) == (new, 0)
+
+
+@pytest.mark.parametrize("killed_at", ["write_journal", "write_state"])
+def test_a_kill_while_a_training_begins_mixes_no_two_trainings(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    train_an_epoch(checkpoint)
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, killed_at, kill)
+        with pytest.raises(KeyboardInterrupt):
+            begin(new_training(), checkpoint)
+    assert resumed(checkpoint) == (None, 0)
+    journal = begin(new_training(), checkpoint)
+    assert resumed(checkpoint) == (journal, 0)
+
+
+def test_what_the_diff_lacks_is_said_before_the_training(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = UncommittedChanges("+x = 1", ["git does not track network/new.py"])
+    monkeypatch.setattr(train, "uncommitted_changes", lambda: changes)
+    journal = begin(new_training(), checkpoint)
+    assert journal.diff == "+x = 1"
+    assert capsys.readouterr().out == (
+        "The diff in the run is not complete: git does not track network/new.py\n"
+    )
+
+
+def test_the_journal_and_the_inputs_have_the_digest_of_the_model(finished: Project) -> None:
+    (path,) = (finished.path / CHECKPOINTS_FOLDER).glob(f"*/{JOURNAL_FILE}")
+    model = file_digest(files.MODEL_FILE)
+    assert Journal.model_validate_json(path.read_bytes()).model == model
+    assert files.read_inputs(TRAIN_FOLDER, TrainedInputs).model == model
+
+
 def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise, a training that is killed in between would log the epoch twice."""
+    """A training that is killed in between then logs the epoch when it resumes."""
     project.change(train={"units": 5})
 
-    def end(*_: object) -> None:
+    def kill(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LiveRun, "log_new_epochs", end)
+    monkeypatch.setattr(LiveRun, "log_epochs", kill)
     with pytest.raises(KeyboardInterrupt):
         run_stages(project, "train")
-    assert list((project.path / CHECKPOINTS_FOLDER).glob("*/state.npz"))
+    (path,) = (project.path / CHECKPOINTS_FOLDER).glob(f"*/{STATE_FILE}")
+    assert len(np.load(path)["epochs"]) == 1

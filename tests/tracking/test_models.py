@@ -1,97 +1,96 @@
-"""A run logs two models, each of which is whole or is finished by the next call."""
+"""A run has two models, of which the one of raw texts brings all that it needs."""
 
+import sys
 from pathlib import Path
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow.entities import LoggedModel
-from mlflow.models import Model
 
-from tests.conftest import runs
+from tests.conftest import runs, versions
 from tests.project import ROOT
 from tracking import models
+from tracking.versions import read_predictions, version_uri
 from workflow import files
 from workflow.files import EvaluateInputs
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("project")]
+pytestmark = pytest.mark.slow
 
 
-def log_models() -> None:
-    """Log the models that the newest run lacks."""
-    inputs = files.read_inputs(files.EVALUATE_FOLDER, EvaluateInputs)
+def logged_model(name: str) -> LoggedModel:
+    """Return the newest logged model that has this name."""
+    experiment_id = runs()[0].info.experiment_id
+    return mlflow.MlflowClient().search_logged_models([experiment_id], f"name = '{name}'")[0]
+
+
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize("name", [models.KERAS_MODEL, models.TEXT_MODEL])
+def test_the_page_of_a_model_shows_the_params_and_each_test_metric_once(name: str) -> None:
+    (run,) = runs()
+    model = logged_model(name)
     metrics = files.read_json(files.TEST_METRICS_FILE)
-    models.log_models(runs()[0], inputs, metrics, check=lambda: None)
+    points = [(point.key, point.value) for point in model.metrics or []]
+    assert sorted(point for point in points if point[0] in metrics) == sorted(metrics.items())
+    assert model.params == run.data.params
 
 
-def model(name: str) -> LoggedModel:
-    """Return the one logged model of the newest run that has this name."""
-    (found,) = (each for each in models.logged_models(runs()[0]) if each.name == name)
-    return found
+@pytest.mark.usefixtures("finished")
+def test_a_version_takes_a_column_of_texts_and_returns_labels_with_probabilities() -> None:
+    signature = mlflow.models.get_model_info(version_uri(versions()[0])).signature
+    assert signature.inputs.input_names() == ["text"]
+    assert signature.outputs.input_names() == ["label", "probability", "probabilities"]
 
 
-def folder(logged: LoggedModel) -> Path:
-    """Return the folder that has the files of a logged model."""
-    return Path(str(logged.artifact_location))
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize("name", [models.KERAS_MODEL, models.TEXT_MODEL])
+def test_no_file_of_a_model_is_a_pickle(name: str) -> None:
+    folder = Path(str(logged_model(name).artifact_location))
+    contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert folder / "MLmodel" in contents
+    assert [path for path, content in contents.items() if content.startswith(b"\x80")] == []
 
 
-@pytest.mark.parametrize(
-    "step", ["create_logged_model", "log_outputs", "log_model_artifacts", "finalize_logged_model"]
-)
-def test_what_a_killed_process_began_is_finished(
-    step: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("finished")
+def test_a_version_predicts_to_the_bit_where_the_package_of_the_project_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    client = mlflow.MlflowClient()
-    client.delete_logged_model(model(models.TEXT_MODEL).model_id)
-
-    def end(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mlflow.MlflowClient, step, end)
-        with pytest.raises(KeyboardInterrupt):
-            log_models()
-    begun = [each.model_id for each in models.logged_models(runs()[0]) if not models.is_whole(each)]
-    log_models()
-    finished = model(models.TEXT_MODEL)
-    assert models.is_whole(finished)
-    assert begun in ([], [finished.model_id])
-    outputs = runs()[0].outputs
-    assert outputs is not None
-    linked = [output.model_id for output in outputs.model_outputs]
-    assert linked.count(finished.model_id) == 1
+    mistakes = pd.read_csv(files.EVALUATE_FOLDER / "mistakes.csv")
+    expected = read_predictions(files.PREDICTIONS_FILE).set_index("review").loc[mistakes["review"]]
+    for name in ("sentiment", "workflow", "tracking"):
+        for module in [each for each in sys.modules if f"{each}.".startswith(f"{name}.")]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails
+    loaded = mlflow.pyfunc.load_model(version_uri(versions()[0]))
+    table = loaded.predict(pd.DataFrame({"text": mistakes["text"]}))
+    for label in ("negative", "positive"):
+        served = np.array([row[label] for row in table["probabilities"]], np.float32)
+        assert np.array_equal(served, expected[f"probability_{label}"])
 
 
-def test_files_of_a_model_that_are_lost_are_written_again_and_no_other_file() -> None:
-    logged = model(models.TEXT_MODEL)
-    lost = folder(logged) / "artifacts" / "word_index.json"
-    other = folder(model(models.KERAS_MODEL)) / "MLmodel"
-    content = lost.read_bytes()
-    written = other.stat().st_mtime_ns
-    lost.unlink()
-    log_models()
-    assert lost.read_bytes() == content
-    assert other.stat().st_mtime_ns == written
+def requirements(model: LoggedModel) -> list[str]:
+    path = Path(str(model.artifact_location), "requirements.txt")
+    return path.read_text(encoding="utf-8").splitlines()
 
 
-def test_the_pages_of_the_models_show_each_test_metric_once() -> None:
-    expected = files.read_json(files.TEST_METRICS_FILE)
-    for name in (models.KERAS_MODEL, models.TEXT_MODEL):
-        points = model(name).metrics or []
-        assert sorted(point.key for point in points) == sorted(expected)
+@pytest.mark.usefixtures("finished")
+def test_a_version_needs_the_tensorflow_of_every_platform_and_no_package_of_another_tokenizer() -> (
+    None
+):
+    names = {line.partition("==")[0] for line in requirements(logged_model(models.TEXT_MODEL))}
+    assert names >= {"tensorflow", "keras", "numpy", "pandas", "mlflow"}
+    assert names.isdisjoint({"tensorflow-cpu", "regex"})
 
 
-@pytest.mark.parametrize(("tokenizer", "is_needed"), [("keras", False), ("unicode", True)])
-def test_a_version_needs_the_packages_of_its_tokenizer(
-    tokenizer: str, is_needed: bool, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("project")
+def test_a_version_of_the_unicode_tokenizer_needs_its_package() -> None:
     inputs = files.read_inputs(files.EVALUATE_FOLDER, EvaluateInputs)
-    table = inputs.fetch.table.model_copy(update={"tokenizer": tokenizer})
+    table = inputs.fetch.table.model_copy(update={"tokenizer": "unicode"})
     fetch = inputs.fetch.model_copy(update={"dataset": "table", "table": table})
-    used = inputs.model_copy(update={"fetch": fetch})
-    models.save_text_model(tmp_path / "model", Model(run_id="0" * 32), used)
-    listed = (tmp_path / "model" / "requirements.txt").read_text(encoding="utf-8")
-    assert ("regex==" in listed) is is_needed
-    assert "tensorflow==" in listed
+    with mlflow.start_run(experiment_id=runs()[0].info.experiment_id) as run:
+        models.log_text_model(run.info.run_id, inputs.model_copy(update={"fetch": fetch}))
+    assert any(line.startswith("regex==") for line in requirements(logged_model(models.TEXT_MODEL)))
 
 
 def test_a_version_pins_all_that_it_needs_as_the_lock_does() -> None:

@@ -6,13 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sentiment.params import EvaluateParams
+from tests.evaluations import INPUTS
 from tracking.promotion import (
+    DAMAGED,
+    OTHER_TEST_SET,
+    REPETITION,
     DiscordantPairs,
     Outcome,
     compare_with_champion,
     mcnemar_p_value,
     significance_level,
+    why_not_compared,
 )
+from tracking.versions import Evaluation
+from workflow.files import ComparedInputs
 
 ALPHA = 0.05
 # The simulation
@@ -70,6 +78,24 @@ def test_what_may_be_chance_is_no_difference(is_correct: list[bool]) -> None:
     verdict = compare_with_champion(predictions(is_correct), CHAMPION, ALPHA, 1)
     assert verdict.outcome is Outcome.NO_DIFFERENCE
     assert verdict.reason.startswith("no difference from the champion is shown: accuracy ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reviews", "reason"),
+    [
+        ({"test_set": "4567"}, 20, OTHER_TEST_SET),
+        ({}, 20, REPETITION),
+        ({"evaluate": EvaluateParams(threshold=0.6)}, 20, None),
+        ({"repetition_key": "another"}, 20, None),
+        ({"repetition_key": "another"}, 19, DAMAGED),
+    ],
+)
+def test_only_another_model_for_the_same_test_set_is_compared(
+    changes: dict[str, object], reviews: int, reason: str | None
+) -> None:
+    candidate = Evaluation(INPUTS.model_copy(update=changes), BETTER)
+    read = ComparedInputs.model_validate(INPUTS.model_dump())
+    assert why_not_compared(candidate, Evaluation(read, CHAMPION[:reviews])) == reason
 
 
 def test_each_further_candidate_is_tested_at_a_lower_level() -> None:

@@ -41,18 +41,20 @@ def test_a_version_has_its_card_and_tags_of_accuracy_and_dataset() -> None:
 
 
 @pytest.mark.usefixtures("empty_store")
-def test_a_version_that_a_person_registered_under_another_name_is_left_alone() -> None:
+def test_versions_that_a_person_registered_of_a_run_are_left_alone() -> None:
     version = register(evaluation(400))
     client = mlflow.MlflowClient()
     client.create_registered_model("mine")
-    client.create_model_version("mine", str(version.source), str(version.run_id))
-    found = registry.versions_of_run(str(version.run_id))
-    assert [(each.name, each.version) for each in found] == [(NAME, version.version)]
+    for name in ("mine", NAME):
+        client.create_model_version(name, str(version.source), str(version.run_id))
+    found = registry.find_version(str(version.run_id))
+    assert found is not None
+    assert (found.name, found.version) == (NAME, version.version)
 
 
 @pytest.mark.usefixtures("empty_store")
-def test_a_run_that_does_not_exist_has_no_versions() -> None:
-    assert registry.versions_of_run("0" * 32) == []
+def test_a_run_that_does_not_exist_has_no_version() -> None:
+    assert registry.find_version("0" * 32) is None
 
 
 @pytest.mark.usefixtures("empty_store")

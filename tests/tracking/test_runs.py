@@ -1,24 +1,22 @@
 """A training's run has what the training depends on, and each epoch as it ends."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 
-from tests.conftest import MakeProject, curve, run_stages, runs, use_store
+from sentiment.network.training import EPOCH_METRICS
+from tests.conftest import MakeProject, copy_project, curve, run_stages, runs, use_store
 from tests.project import Project
-from tracking import runs as workflow_runs
-from tracking.models import logged_models
+from tracking.runs import live_run
 from workflow import files
-from workflow.checkpoint import Journal, exclusive_checkpoint
-from workflow.files import TrainInputs
-from workflow.provenance import machine_tags
+from workflow.checkpoint import Journal
+from workflow.files import TrainedInputs, TrainInputs
+from workflow.machine import machine_tags
 from workflow.stage import Interrupted
 
 pytestmark = pytest.mark.slow
-CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 
 
 @pytest.mark.usefixtures("finished")
@@ -50,43 +48,33 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: Project) -> N
 
 
 @pytest.mark.usefixtures("finished")
-def test_curves_have_a_point_for_each_epoch_and_no_more() -> None:
+def test_a_run_has_the_three_splits_as_datasets() -> None:
     (run,) = runs()
-    for name in CURVES:
-        assert [step for step, _ in curve(run.info.run_id, name)] == [1, 2], name
+    assert run.inputs is not None
+    logged = {each.tags[0].value: each.dataset.name for each in run.inputs.dataset_inputs}
+    assert logged == {
+        "training": "synthetic-training",
+        "validation": "synthetic-validation",
+        "test": "synthetic-test",
+    }
 
 
 @pytest.fixture
 def inputs(project: Project) -> TrainInputs:
     """Return what another training depends on. The project's folder is the working directory."""
-    read = files.read_inputs(project.path / files.TRAIN_FOLDER, TrainInputs)
+    read = files.read_inputs(project.path / files.TRAIN_FOLDER, TrainedInputs)
     return read.model_copy(update={"key": "0123456789abcdef"})
 
 
-def begin_journal(inputs: TrainInputs) -> Journal:
-    with exclusive_checkpoint(inputs.key) as checkpoint:
-        return workflow_runs.begin_journal(checkpoint)
-
-
-def test_a_run_has_the_uncommitted_changes(project: Project, inputs: TrainInputs) -> None:
-    project.change(train={"units": 5})
-    with workflow_runs.live_run(begin_journal(inputs), inputs):
+def test_a_run_has_the_uncommitted_changes_of_its_journal(inputs: TrainInputs) -> None:
+    with live_run(Journal(diff="+  units: 5"), inputs):
         pass
     diff = mlflow.artifacts.load_text(f"runs:/{runs()[0].info.run_id}/uncommitted.diff")
-    assert "+  units: 5" in diff
-
-
-def test_a_training_says_which_changes_its_run_will_not_have(
-    project: Project, inputs: TrainInputs, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (project.path / "stages" / "new.py").touch()
-    begin_journal(inputs)
-    expected = "The diff in the run is not complete: git does not track stages/new.py\n"
-    assert capsys.readouterr().out == expected
+    assert diff == "+  units: 5\n"
 
 
 def test_the_name_of_a_run_ends_with_its_dvc_experiment(inputs: TrainInputs) -> None:
-    with workflow_runs.live_run(Journal(tags={"dvc.experiment": "bold-move"}), inputs):
+    with live_run(Journal(tags={"dvc.experiment": "bold-move"}), inputs):
         pass
     new, old = runs()
     assert new.info.run_name == f"{old.info.run_name} · bold-move"
@@ -96,27 +84,34 @@ def test_the_name_of_a_run_ends_with_its_dvc_experiment(inputs: TrainInputs) -> 
 def test_the_status_of_a_run_says_how_its_training_ended(
     inputs: TrainInputs, error: type[BaseException], status: str
 ) -> None:
-    with pytest.raises(error), workflow_runs.live_run(Journal(), inputs):
+    with pytest.raises(error), live_run(Journal(), inputs):
         raise error
     assert runs()[0].info.status == status
 
 
-def test_a_training_that_resumes_has_the_same_run_even_if_it_was_deleted(
-    inputs: TrainInputs,
-) -> None:
+def epochs(count: int) -> pd.DataFrame:
+    """Return the history of a training after some epochs."""
+    values = [0.1 + 0.2 * step for step in range(count)]
+    return pd.DataFrame({"epoch": range(1, count + 1), **dict.fromkeys(EPOCH_METRICS, values)})
+
+
+def test_a_training_that_resumes_has_the_same_run_and_each_epoch_once(inputs: TrainInputs) -> None:
     journal = Journal()
-    with pytest.raises(Interrupted), workflow_runs.live_run(journal, inputs):
-        raise Interrupted
-    interrupted, _ = runs()
-    mlflow.MlflowClient().delete_run(interrupted.info.run_id)
-    with workflow_runs.live_run(journal, inputs):
-        pass
+    with live_run(journal, inputs) as live:
+        live.log_epochs(epochs(1))
+    before, _ = runs()
+    with live_run(journal, inputs) as live:
+        live.log_epochs(epochs(1))
+        live.log_epochs(epochs(3))
     resumed, _ = runs()
-    assert resumed.info.run_id == interrupted.info.run_id
+    assert resumed.info.run_id == before.info.run_id
     assert resumed.info.status == "FINISHED"
+    for name in EPOCH_METRICS:
+        points = list(zip([1, 2, 3], epochs(3)[name], strict=True))
+        assert curve(resumed.info.run_id, name) == points
 
 
-def test_a_store_that_dies_during_a_training_is_said_once_and_costs_nothing(
+def test_a_store_that_fails_during_a_training_is_said_once_and_costs_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.change(train={"units": 5})
@@ -128,21 +123,11 @@ def test_a_store_that_dies_during_a_training_is_said_once_and_costs_nothing(
         patch.setattr(mlflow, "log_metrics", fail)
         run_stages(project, "train")
     assert capsys.readouterr().err.count("Logging to MLflow has stopped") == 1
+    assert runs()[0].info.status == "FAILED"
     run_stages(project, "evaluate")
     whole, _ = runs()
     assert whole.info.status == "FINISHED"
     assert [step for step, _ in curve(whole.info.run_id)] == [1, 2]
-
-
-def test_a_locked_database_is_said_once_and_costs_nothing(
-    project: Project, inputs: TrainInputs, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with workflow_runs.live_run(Journal(), inputs) as run:
-            run.log_new_epochs([])
-        other.rollback()
-    assert capsys.readouterr().err.count("Logging to MLflow has stopped") == 1
 
 
 @pytest.fixture(scope="session")
@@ -163,16 +148,16 @@ def test_a_run_that_is_not_evaluated_has_curves_and_no_model(
     run, _ = runs()
     assert [step for step, _ in curve(run.info.run_id)] == [1, 2]
     assert "not evaluated yet" in run.data.tags["mlflow.note.content"]
-    assert logged_models(run) == []
+    assert run.outputs is None or run.outputs.model_outputs == []
 
 
 def test_a_training_that_runs_again_before_it_is_evaluated_has_one_run(
     trained_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC runs the stage again if a signal came in its last second."""
-    project = use_store(trained_once.copy(tmp_path / "project"), monkeypatch)
+    project = use_store(copy_project(trained_once, tmp_path / "project"), monkeypatch)
     before = runs()
     run_stages(project, "train")
     assert [run.info.run_id for run in runs()] == [run.info.run_id for run in before]
-    for name in CURVES:
+    for name in EPOCH_METRICS:
         assert [step for step, _ in curve(runs()[0].info.run_id, name)] == [1, 2], name

@@ -7,36 +7,33 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
-from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from sentiment.errors import StoreError
+from tests.conftest import move_store
 from tests.project import ROOT, free_port
 from tests.services import mlflow_server
 from tracking import store
 
 NAME = "imdb-sentiment"  # of the experiment in the fixture `empty_store`
 OTHER = "other-sentiment"  # of an experiment that is not there
-RUN_ID = "0123456789abcdef0123456789abcdef"
 
 
-def test_store_is_the_one_that_mlflow_ui_shows_and_moves_with_its_folder(in_tmp_path: Path) -> None:
+def test_store_is_the_one_that_mlflow_ui_shows(in_tmp_path: Path) -> None:
     experiment_id = store.connect(NAME)
     assert store.tracking_uri() == f"sqlite:///{in_tmp_path}/mlflow.db"
     assert (in_tmp_path / "mlflow.db").is_file()
     location = mlflow.get_experiment(experiment_id).artifact_location
-    assert location == f"mlruns/{experiment_id}"
+    assert location == str(in_tmp_path / "mlruns" / NAME)
     assert store.connect(NAME) == experiment_id
 
 
@@ -45,7 +42,8 @@ def test_runs_go_to_the_store_and_the_experiment(empty_store: Path) -> None:
     experiment_id = store.connect(OTHER)
     with mlflow.start_run() as run:
         assert run.info.experiment_id == experiment_id
-        assert run.info.artifact_uri == f"mlruns/{experiment_id}/{run.info.run_id}/artifacts"
+    folder = empty_store / "mlruns" / OTHER / run.info.run_id / "artifacts"
+    assert run.info.artifact_uri == str(folder)
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{empty_store}/mlflow.db")
     assert client.get_run(run.info.run_id).info.status == "FINISHED"
 
@@ -71,15 +69,13 @@ def test_the_link_to_the_runs_shows_the_columns_of_the_newest_code() -> None:
     assert shown_columns(experiment_id) == ["metrics.`accuracy`"]
 
 
-def test_an_experiment_that_a_person_made_is_shown_and_moves_with_its_folder(
+def test_an_experiment_that_a_person_made_is_shown_as_it_is_with_the_columns(
     empty_store: Path,
 ) -> None:
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{empty_store}/mlflow.db")
     created = client.create_experiment(OTHER, tags={"mlflow.note.content": "Mine."})
-    assert Path(client.get_experiment(created).artifact_location).is_absolute()
     assert store.connect(OTHER, "Trainings.", ["metrics.`loss`"]) == created
     experiment = mlflow.get_experiment(created)
-    assert experiment.artifact_location == f"mlruns/{created}"
     assert experiment.tags["mlflow.note.content"] == "Mine."
     assert shown_columns(created) == ["metrics.`loss`"]
 
@@ -105,23 +101,9 @@ def test_temporary_copy_of_the_project_uses_the_store_in_the_root(
     monkeypatch.setenv("DVC_ROOT", str(empty_store))
     experiment = mlflow.get_experiment(store.connect(NAME))
     assert not (copy / "mlflow.db").exists()
-    assert (copy / experiment.artifact_location).resolve().is_relative_to(empty_store / "mlruns")
+    assert experiment.artifact_location == str(empty_store / "mlruns" / NAME)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
     assert store.tracking_uri() == f"sqlite:///{empty_store}/runs.db"
-
-
-CREATE = """
-import os, signal, sys, threading, time
-from pathlib import Path
-from tracking import store
-def kill_soon():
-    while not any(Path().glob("mlflow.db.partial*")):
-        time.sleep(0.001)
-    time.sleep(float(sys.argv[1]))
-    os.kill(os.getpid(), signal.SIGKILL)
-threading.Thread(target=kill_soon, daemon=True).start()
-store.connect("imdb-sentiment")
-"""
 
 
 def test_location_that_a_user_chose_is_left_alone(empty_store: Path, tmp_path: Path) -> None:
@@ -132,45 +114,88 @@ def test_location_that_a_user_chose_is_left_alone(empty_store: Path, tmp_path: P
     assert mlflow.get_experiment(created).artifact_location == chosen
 
 
-@pytest.fixture
-def other_project(in_tmp_path: Path, empty_store_once: Path) -> Path:
-    """Return the folder of another project with a store."""
-    folder = in_tmp_path / "other"
-    folder.mkdir()
-    shutil.copy2(empty_store_once, folder)
-    return folder
+def copied(folder: Path, path: Path) -> None:
+    """Copy a folder, as a backup does."""
+    shutil.copytree(folder, path)
 
 
-def check_refused(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that a store is refused, that nothing is created in it, and that it can be read."""
-    client = mlflow.MlflowClient(tracking_uri=uri)
-    before = client.search_experiments(view_type=ViewType.ALL)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    for name in (NAME, OTHER):
-        with pytest.raises(StoreError, match="one of a project's folder, which can only be looked"):
-            store.connect(name)
-    after = client.search_experiments(view_type=ViewType.ALL)
-    assert [each.name for each in after] == [each.name for each in before]
-    store.connect_to_read()
-    assert mlflow.get_experiment_by_name(NAME)
-
-
-def test_the_database_of_another_project_is_refused(
-    other_project: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("change", [Path.rename, copied], ids=["moved", "copied"])
+def test_a_moved_or_copied_folder_is_one_message_and_nothing_is_written_to_its_old_path(
+    in_tmp_path: Path,
+    empty_store_once: Path,
+    change: Callable[[Path, Path], object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody would find the artifacts, whose location is relative."""
-    check_refused(f"sqlite:///{other_project}/mlflow.db", monkeypatch)
-    assert [path.name for path in other_project.iterdir()] == ["mlflow.db"]
+    before, after = in_tmp_path / "before", in_tmp_path / "after"
+    before.mkdir()
+    shutil.copy2(empty_store_once, before)
+    move_store(before, empty_store_once.parent)
+    change(before, after)
+    monkeypatch.chdir(after)
+    there = sorted(before.rglob("*"))
+    message = rf"{after}/mlflow\.db expects its artifacts in {before}/mlruns: its folder was moved"
+    for use in (lambda: store.connect(NAME), store.connect_to_read):
+        with pytest.raises(StoreError, match=f"^The MLflow store {message}") as raised:
+            use()
+        assert "\n" not in str(raised.value)
+    assert sorted(before.rglob("*")) == there
+
+
+def test_link_to_the_folder_of_the_project_is_no_move(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path_factory.mktemp("link") / "project"
+    link.symlink_to(empty_store)
+    monkeypatch.chdir(link)
+    assert store.connect(NAME) == "1"
+    store.connect_to_read()
+
+
+def test_link_to_the_folder_of_a_database_that_a_url_names_is_no_move(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path_factory.mktemp("link") / "project"
+    link.symlink_to(empty_store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{link}/mlflow.db")
+    assert store.connect(NAME) == "1"
+
+
+def test_link_to_a_database_on_another_disk_is_no_move(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    disk = tmp_path_factory.mktemp("disk")
+    (empty_store / "mlflow.db").rename(disk / "mlflow.db")
+    (empty_store / "mlflow.db").symlink_to(disk / "mlflow.db")
+    assert store.connect(NAME) == "1"
+    store.connect_to_read()
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{}/runs.db?timeout=60", "sqlite:///../runs.db"])
+def test_two_clones_use_one_database_with_the_artifacts_beside_it(
+    in_tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (in_tmp_path / name).mkdir()
+        monkeypatch.chdir(in_tmp_path / name)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(in_tmp_path))  # MLflow changes it
+        location = mlflow.get_experiment(store.connect(NAME)).artifact_location
+        assert location == str(in_tmp_path / "mlruns" / NAME)
+    assert not list(in_tmp_path.glob("*/*"))
 
 
 @pytest.mark.slow
-def test_a_server_that_shows_another_project_is_refused(
-    other_project: Path, monkeypatch: pytest.MonkeyPatch
+def test_server_decides_where_its_artifacts_are(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (other_project / "mlflow.db").rename(other_project / "served.db")
-    with mlflow_server(other_project) as url:
-        check_refused(url, monkeypatch)
-    assert {path.name for path in other_project.iterdir()} == {"served.db", "server.log"}
+    (in_tmp_path / "server").mkdir()
+    with mlflow_server(in_tmp_path / "server") as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        experiment_id = store.connect(NAME)
+        location = mlflow.get_experiment(experiment_id).artifact_location
+        assert store.connect(NAME) == experiment_id
+        store.connect_to_read()
+    assert location == f"mlflow-artifacts:/{experiment_id}"
+    assert [path.name for path in in_tmp_path.glob("mlruns*")] == []
 
 
 READ = f"""
@@ -188,37 +213,52 @@ UNPRIVILEGED = (
 
 
 @pytest.mark.slow
-def test_store_can_be_read_where_nothing_can_be_written(other_project: Path) -> None:
-    (other_project / "mlflow.db").chmod(0o444)
-    other_project.chmod(0o555)
+def test_store_can_be_read_where_nothing_can_be_written(empty_store: Path) -> None:
+    (empty_store / "mlflow.db").chmod(0o444)
+    empty_store.chmod(0o555)
     prefix = UNPRIVILEGED if os.geteuid() == 0 else ()
     done = subprocess.run(
         [*prefix, sys.executable, "-c", READ],
-        cwd=other_project,
+        cwd=empty_store,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    other_project.chmod(0o755)  # so that it can be removed
+    empty_store.chmod(0o755)  # so that it can be removed
     assert done.stdout == f"{NAME}\n", done.stderr
 
 
 def test_store_that_does_not_exist_is_not_created_to_be_read(in_tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no MLflow store .*mlflow.db yet.*`sentiment repro`"):
+    with pytest.raises(StoreError, match=r"no MLflow store .*mlflow.db yet.*`dvc repro`"):
         store.connect_to_read()
     assert list(in_tmp_path.iterdir()) == []
+
+
+CREATE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from tracking import store
+def kill_soon():
+    while not Path("mlflow.db.partial").exists():
+        time.sleep(0.001)
+    time.sleep(float(sys.argv[1]))
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=kill_soon, daemon=True).start()
+store.connect("imdb-sentiment")
+"""
 
 
 @pytest.mark.slow
 def test_store_is_usable_after_a_kill_while_it_was_created(in_tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for seconds in ("0", "0.6"):
+    for seconds in ("0", "0.3"):
         command = [sys.executable, "-c", CREATE, seconds]
         done = subprocess.run(command, env=environment, check=False)
         assert done.returncode == -signal.SIGKILL
+        assert not (in_tmp_path / "mlflow.db").exists()
     assert store.connect(NAME) == "1"
-    assert [path.name for path in in_tmp_path.glob("mlflow.db.partial*")] == []
+    assert not (in_tmp_path / "mlflow.db.partial").exists()
 
 
 def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
@@ -236,7 +276,7 @@ def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
     assert "@" not in os.environ["MLFLOW_TRACKING_URI"]
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
-    assert list(in_tmp_path.iterdir()) == []
+    assert not (in_tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
@@ -264,18 +304,19 @@ def test_damaged_database_is_one_message_within_seconds(in_tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "uri", ["sqlite:////proc/mlflow.db", "postgresql+psycopg://me:s%40cret@127.0.0.1:{port}/runs"]
+    "uri", ["sqlite:///folder", "postgresql+psycopg://me:s%40cret@127.0.0.1:{port}/runs"]
 )
 def test_database_that_cannot_be_opened_fails_within_seconds_without_a_password(
     in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
+    (in_tmp_path / "folder").mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=free_port()))
     started = time.monotonic()
     with pytest.raises(StoreError, match=r"cannot be used.*\n.*MLFLOW_TRACKING_URI") as raised:
         store.connect(NAME)
     assert time.monotonic() - started < 10
     assert "cret" not in str(raised.value)
-    assert list(in_tmp_path.iterdir()) == []
+    assert not (in_tmp_path / "mlflow.db").exists()
 
 
 def test_folder_of_a_database_is_not_created(
@@ -283,7 +324,7 @@ def test_folder_of_a_database_is_not_created(
 ) -> None:
     """Treat a missing folder as a mistake in the path."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mistaken/mlflow.db")
-    with pytest.raises(StoreError, match="unable to open database file"):
+    with pytest.raises(StoreError, match=rf"^There is no folder {in_tmp_path}/mistaken for the"):
         store.connect(NAME)
     assert list(in_tmp_path.iterdir()) == []
 
@@ -365,101 +406,19 @@ def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(
     assert store.run_url("1", "abc") == f"https://mlflow.example.org/{page}"
 
 
-class App(BaseHTTPRequestHandler):
-    """A program that shows its own page whatever the path is, as many web apps do."""
-
-    def do_GET(self) -> None:
-        self.respond(200, b"<title>another program</title>")
-
-    def respond(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class OneRun(App):
-    """An MLflow server that has one run."""
-
-    def do_GET(self) -> None:
-        if self.path == f"/api/2.0/mlflow/runs/get?run_id={RUN_ID}":
-            self.respond(200, json.dumps({"run": {"info": {"run_id": RUN_ID}}}).encode())
-        else:
-            self.respond(404, b"{}")
-
-
-@contextmanager
-def ui(handler: type[App], monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Serve at the port of the UI, and yield it."""
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        monkeypatch.setattr(store, "UI_PORT", server.server_port)
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_pages_are_printed_if_the_ui_shows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ui(OneRun, monkeypatch):
-        has_run = store.ui_has_run(RUN_ID)
-    assert has_run is True
-    lines = store.describe_pages("1", RUN_ID, has_run).splitlines()
-    assert lines == [
-        "To look at it, open",
-        f"  the run:  {store.run_url('1', RUN_ID)}",
+@pytest.mark.parametrize(
+    ("uri", "first_line"),
+    [
+        ("", "To look at it, start `make ui` or `mlflow ui`, and open"),
+        ("https://mlflow.example.org", "To look at it, open"),
+    ],
+)
+def test_pages_are_named_with_what_starts_the_ui_unless_there_is_a_server(
+    uri: str, first_line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert store.describe_pages("1", "abc").splitlines() == [
+        first_line,
+        f"  the run:  {store.run_url('1', 'abc')}",
         f"  all runs: {store.runs_url('1')}",
     ]
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_pages_say_how_to_start_the_ui_if_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "UI_PORT", free_port())
-    has_run = store.ui_has_run(RUN_ID)
-    assert has_run is None
-    text = store.describe_pages("1", RUN_ID, has_run)
-    assert store.run_url("1", RUN_ID) in text
-    assert text.startswith("To look at it, start `sentiment ui`, and open\n")
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-@pytest.mark.parametrize(("handler", "run_id"), [(OneRun, "f" * 32), (App, RUN_ID)])
-def test_pages_of_another_project_or_program_are_not_printed(
-    monkeypatch: pytest.MonkeyPatch, handler: type[App], run_id: str
-) -> None:
-    with ui(handler, monkeypatch) as port:
-        has_run = store.ui_has_run(run_id)
-        assert has_run is False
-        text = store.describe_pages("1", RUN_ID, has_run)
-    assert text == (
-        f"To look at it: sentiment ui --port {port + 1} (port {port} shows another project or "
-        "program)"
-    )
-
-
-def test_pages_of_a_server_are_printed_without_a_look_at_this_machine(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
-    with ui(App, monkeypatch):
-        has_run = store.ui_has_run(RUN_ID)
-    assert has_run is True
-    text = store.describe_pages("1", RUN_ID, has_run)
-    assert text.startswith(
-        "To look at it, open\n  the run:  https://mlflow.example.org/#/experiments/1/runs/"
-    )
-
-
-def test_database_on_another_disk_behind_a_link_is_the_store_of_the_project(
-    in_tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    store.connect(NAME)
-    disk = tmp_path_factory.mktemp("disk")
-    (in_tmp_path / "mlflow.db").rename(disk / "mlflow.db")
-    (in_tmp_path / "mlflow.db").symlink_to(disk / "mlflow.db")
-    assert store.is_local()
-    assert store.connect(NAME) == "1"

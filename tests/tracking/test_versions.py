@@ -10,7 +10,7 @@ from sentiment.errors import UserError
 from tests.conftest import runs
 from tests.evaluations import NAME, evaluation, predictions, register, submit
 from tracking import versions
-from tracking.models import KERAS_MODEL, logged_models
+from tracking.models import KERAS_MODEL
 from workflow import files
 
 pytestmark = pytest.mark.slow
@@ -51,9 +51,11 @@ def test_a_version_without_files_is_one_message() -> None:
 @pytest.mark.usefixtures("finished")
 def test_a_model_that_takes_no_texts_is_one_message() -> None:
     (run,) = runs()
-    (uri,) = (model.model_uri for model in logged_models(run) if model.name == KERAS_MODEL)
+    found = mlflow.MlflowClient().search_logged_models(
+        [run.info.experiment_id], f"name = '{KERAS_MODEL}'"
+    )
     with pytest.raises(UserError, match="does not take raw texts"):
-        versions.load_model(uri)
+        versions.load_model(found[0].model_uri)
 
 
 @pytest.mark.usefixtures("empty_store")

@@ -1,48 +1,72 @@
-"""DVC is waited for after a signal, and the status says which signal came."""
+"""DVC says which results differ from dvc.lock."""
 
-import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sentiment.errors import UserError
 from tests.project import Project
-from workflow.commands import SITE_CACHE, dvc_environment, run_dvc
+from workflow.commands import changed_results, differing_results
 
-# Sends a signal to what started DVC, and then takes a moment to end.
 STAGE = """
-import os, pathlib, psutil, signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: None)
-os.kill(psutil.Process(os.getppid()).ppid(), getattr(signal, sys.argv[1]))
-time.sleep(1)
-pathlib.Path("ended").touch()
-sys.exit(1)
+stages:
+  pad:
+    cmd: mkdir -p data/pad metrics && echo 1 > data/pad/x && echo 1 > metrics/pad.csv
+    deps: [code.py]
+    outs: [data/pad]
+    plots: [metrics/pad.csv: {cache: false}]
 """
+MODIFIED = "modified"
 
 
-def test_dvc_has_a_site_cache_that_no_other_account_can_enter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("entries", "differing"),
+    [
+        ([{"changed outs": {"data/train": MODIFIED}}], ["data/train"]),
+        ([{"changed outs": {"metrics/train.json": "deleted"}}], ["metrics/train.json"]),
+        ([{"changed deps": {"data/pad": MODIFIED}}], ["data/pad"]),
+        (
+            [{"changed deps": {"data/pad": MODIFIED}}, {"changed outs": {"data/pad": MODIFIED}}],
+            ["data/pad"],
+        ),
+        ([{"changed outs": {"data/train": "not in cache"}}], []),
+        ([{"changed deps": {"params.yaml": {"train.units": MODIFIED}}}], []),
+        ([{"changed deps": {"sentiment/network": MODIFIED, "data/own.csv": MODIFIED}}], []),
+        (["changed command"], []),
+    ],
+)
+def test_changed_results_differ_and_changed_params_code_and_tables_do_not(
+    entries: list[Any], differing: list[str]
 ) -> None:
-    monkeypatch.delenv(SITE_CACHE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "dvc-site").mkdir(mode=0o777)
-    assert dvc_environment()[SITE_CACHE] == str(tmp_path / "dvc-site")
-    assert (tmp_path / "dvc-site").stat().st_mode & 0o777 == 0o700
-    monkeypatch.setenv(SITE_CACHE, "/elsewhere")
-    assert dvc_environment()[SITE_CACHE] == "/elsewhere"
+    assert differing_results({"train": entries}) == differing
+
+
+def test_all_stages_are_looked_at() -> None:
+    outs = {name: [{"changed outs": {f"data/{name}": MODIFIED}}] for name in ("train", "fetch")}
+    assert differing_results(outs) == ["data/fetch", "data/train"]
+    assert differing_results({}) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_until_the_stage_has_ended(
-    in_tmp_path: Path, number: signal.Signals
-) -> None:
-    Project(in_tmp_path).run("dvc", "init", "--no-scm")
-    (in_tmp_path / "stage.py").write_text(STAGE, encoding="utf-8")
-    command = f"exec python stage.py {number.name}"
-    (in_tmp_path / "dvc.yaml").write_text(f"stages: {{one: {{cmd: {command}}}}}", encoding="utf-8")
-    handler = signal.signal(number, signal.default_int_handler)  # a shell may ignore SIGINT
-    try:
-        assert run_dvc("repro") == 128 + number
-    finally:
-        signal.signal(number, handler)
-    assert (in_tmp_path / "ended").exists()
+@pytest.mark.usefixtures("in_tmp_path")
+def test_results_that_were_changed_after_their_stage_differ() -> None:
+    project = Project(Path.cwd())
+    Path("dvc.yaml").write_text(STAGE, encoding="utf-8")
+    Path("code.py").write_text("before", encoding="utf-8")
+    project.run("dvc", "init", "--no-scm", "--quiet")
+    project.run("dvc", "repro", "--no-commit")
+    assert changed_results() == []
+    project.run("dvc", "commit", "--force")
+    Path("code.py").write_text("after", encoding="utf-8")
+    assert changed_results() == []
+    for path in ("data/pad/x", "metrics/pad.csv"):
+        Path(path).write_text("changed", encoding="utf-8")
+    assert changed_results() == ["data/pad", "metrics/pad.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_folder_that_dvc_does_not_know_is_one_message() -> None:
+    with pytest.raises(UserError, match=r"dvc status failed: .*not inside of a DVC repository"):
+        changed_results()

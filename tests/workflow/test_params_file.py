@@ -37,9 +37,9 @@ def test_each_wrong_key_and_value_is_named() -> None:
     assert "train.unitz: there is no such param" in message
     assert "train.units: -1 is not allowed. Input should be greater than or equal to 1" in message
     assert "pad.padding: 'left' is not allowed. Input should be 'pre' or 'post'" in message
-    assert message.splitlines()[-1] == (
-        "Correct it. To drop all changes since the last commit: git checkout params.yaml"
-    )
+    advice = message.splitlines()[-1]
+    assert "Correct it" in advice
+    assert "`dvc repro`" in advice
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_param_without_a_value_is_named() -> None:
 def test_a_file_without_sections_says_how_to_bring_it_back(tmp_path: Path, content: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=r"not a mapping of sections.*`git checkout params\.yaml`"):
+    with pytest.raises(UserError, match=r"not a mapping of sections.*git checkout params\.yaml"):
         load_params(path)
 
 
@@ -103,14 +103,6 @@ def test_utf_16_is_refused_because_dvc_cannot_read_it(tmp_path: Path) -> None:
 def test_a_missing_file_says_where_to_run_the_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is missing: run this in the root of the project"):
         load_params(tmp_path / "params.yaml")
-
-
-def test_a_url_is_refused_without_showing_its_password() -> None:
-    wrong = document()
-    wrong["fetch"]["table"]["train"] = "https://ann:secret@example.org/reviews.csv"
-    with pytest.raises(UserError, match=r"fetch\.table\.train: A URL is not allowed") as raised:
-        parse_params(wrong, "params.yaml")
-    assert "secret" not in str(raised.value)
 
 
 @pytest.fixture

@@ -1,109 +1,135 @@
-"""The key of a training is of all that its bits depend on; its repetition key is of less."""
+"""The key of a training is of its params, arrays and code, and `data/` has to have it."""
 
-import shutil
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sentiment.params import TrainParams
-from tests.project import ROOT
-from workflow import training_key
-from workflow.training_key import training_keys
+from sentiment.errors import UserError
+from sentiment.params import FetchParams, PadParams, TrainParams
+from workflow import files
+from workflow.digests import file_digest
+from workflow.files import FETCH_FOLDER, PAD_FOLDER, FetchInputs, PadInputs, TrainedInputs
+from workflow.training_key import check_training, training_keys
 
 DVC_YAML = """
 stages:
   train:
     deps: [data/pad, stages/train.py, network]
 """
-Change = Callable[[pytest.MonkeyPatch], None]
-MACHINES: dict[str, Change] = {
-    "processor": lambda patch: patch.setattr(training_key, "processor_name", lambda: "Other CPU"),
-    "cores": lambda patch: patch.setattr(training_key, "usable_cores", lambda: 99),
-    "packages": lambda patch: patch.setattr(
-        training_key, "package_versions", lambda: {"keras": "0.1"}
-    ),
-    "XLA": lambda patch: patch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=128"),
-    "GPU": lambda patch: patch.setattr(
-        "tensorflow.config.list_physical_devices", lambda *_: ["GPU:0"]
-    ),
-}
+FETCHED = FetchInputs(fetch=FetchParams(), labels=["bad", "good"], test_set="0123", content="4567")
+ARRAY = PAD_FOLDER / "x_train.npy"
+PARAMS = TrainParams()
 
 
 @pytest.fixture
 def stage(in_tmp_path: Path) -> Path:
     """Make a folder with all that the stage `train` depends on."""
-    (in_tmp_path / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
-    shutil.copy(ROOT / ".dvcignore", in_tmp_path)
-    for path in ("data/pad/x_train.npy", "stages/train.py", "network/model.py"):
-        (in_tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (in_tmp_path / path).write_text(path, encoding="utf-8")
+    Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
+    files.write_inputs(files.new_folder(FETCH_FOLDER), FETCHED)
+    files.write_inputs(files.new_folder(PAD_FOLDER), PadInputs(**dict(FETCHED), pad=PadParams()))
+    for path in (ARRAY, Path("stages/train.py"), Path("network/model.py")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("before", encoding="utf-8")
     return in_tmp_path
 
 
-@pytest.mark.slow
-def test_files_that_are_no_code_do_not_count(stage: Path) -> None:
-    before = training_keys(TrainParams())
-    for ignored in ("network/__pycache__/model.pyc", "network/.model.py.swp", "data/pad/.DS_Store"):
-        (stage / ignored).parent.mkdir(exist_ok=True)
-        (stage / ignored).touch()
-    assert training_keys(TrainParams()) == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", ["data/pad/x_train.npy", "stages/train.py", "network/new.py"])
-def test_other_data_or_code_has_another_key_and_another_repetition_key(
-    stage: Path, path: str
-) -> None:
-    before = training_keys(TrainParams())
-    (stage / path).write_text("changed", encoding="utf-8")
-    after = training_keys(TrainParams())
+@pytest.mark.usefixtures("stage")
+@pytest.mark.parametrize("path", [str(ARRAY), "stages/train.py", "network/new.py"])
+def test_other_arrays_or_code_have_another_key_and_another_repetition_key(path: str) -> None:
+    before = training_keys(PARAMS)
+    Path(path).write_text("changed", encoding="utf-8")
+    after = training_keys(PARAMS)
     assert after.key != before.key
     assert after.repetition_key != before.repetition_key
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("stage")
 @pytest.mark.parametrize("params", [TrainParams(units=32), TrainParams(epochs=6)])
 def test_other_params_have_another_key_and_another_repetition_key(params: TrainParams) -> None:
-    before = training_keys(TrainParams())
+    before = training_keys(PARAMS)
     after = training_keys(params)
     assert after.key != before.key
     assert after.repetition_key != before.repetition_key
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("stage")
-def test_a_param_that_the_architecture_does_not_read_changes_no_repetition_key() -> None:
+def test_a_param_that_the_architecture_does_not_read_changes_the_key_alone() -> None:
     linear = TrainParams(architecture="linear")
-    other = linear.model_copy(update={"units": 65})
-    assert training_keys(other).repetition_key == training_keys(linear).repetition_key
+    before = training_keys(linear)
+    after = training_keys(linear.model_copy(update={"units": 65}))
+    assert after.key != before.key
+    assert after.repetition_key == before.repetition_key
 
 
 @pytest.mark.usefixtures("stage")
-def test_another_seed_has_another_key_but_the_same_repetition_key() -> None:
+def test_another_seed_changes_the_key_alone() -> None:
     before = training_keys(TrainParams(seed=42))
     after = training_keys(TrainParams(seed=43))
     assert after.key != before.key
     assert after.repetition_key == before.repetition_key
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("stage")
-@pytest.mark.parametrize("machine", MACHINES)
-def test_another_machine_has_another_key_but_the_same_repetition_key(
-    monkeypatch: pytest.MonkeyPatch, machine: str
-) -> None:
-    before = training_keys(TrainParams())
-    MACHINES[machine](monkeypatch)
-    after = training_keys(TrainParams())
-    assert after.key != before.key
-    assert after.repetition_key == before.repetition_key
+def test_another_machine_has_the_same_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = training_keys(PARAMS)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr("workflow.machine.processor_name", lambda: "Other CPU")
+    monkeypatch.setattr("sentiment.prediction.backend.package_versions", dict)
+    for name in ("TF_NUM_INTRAOP_THREADS", "XLA_FLAGS", "ONEDNN_MAX_CPU_ISA"):
+        monkeypatch.setenv(name, "other")
+    assert training_keys(PARAMS) == before
 
 
-def test_a_processor_without_a_name_is_called_after_its_architecture(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def trained(stage: Path) -> TrainedInputs:  # noqa: ARG001
+    """Write the model of a training, and return the inputs of `data/train`."""
+    files.new_folder(files.TRAIN_FOLDER)
+    files.MODEL_FILE.write_bytes(b"the model")
+    padded = files.read_inputs(PAD_FOLDER, PadInputs)
+    keys = training_keys(PARAMS)._asdict()
+    model = file_digest(files.MODEL_FILE)
+    return TrainedInputs(**dict(padded), train=PARAMS, **keys, model=model)
+
+
+def test_the_training_that_params_arrays_and_code_describe_is_accepted(
+    trained: TrainedInputs,
 ) -> None:
-    monkeypatch.setattr(training_key, "CPU_INFO", Path("absent"))
-    monkeypatch.setattr("platform.machine", lambda: "arm64")
-    assert training_key.processor_name() == "arm64"
+    check_training(trained, PARAMS)
+
+
+def test_arrays_that_were_made_from_another_dataset_are_refused(trained: TrainedInputs) -> None:
+    """A table may be edited in place, so that its name and its params stay."""
+    changed = FETCHED.model_copy(update={"content": "89ab"})
+    files.write_inputs(FETCH_FOLDER, changed)
+    with pytest.raises(UserError, match=r"^data/pad was made from another data/fetch\. Run `dvc "):
+        check_training(trained, PARAMS)
+
+
+def write_other_array() -> TrainParams:
+    ARRAY.write_text("changed", encoding="utf-8")
+    return PARAMS
+
+
+def write_other_code() -> TrainParams:
+    Path("network/model.py").write_text("changed", encoding="utf-8")
+    return PARAMS
+
+
+@pytest.mark.parametrize(
+    "change", [write_other_array, write_other_code, lambda: TrainParams(seed=43)]
+)
+def test_another_training_is_refused(
+    trained: TrainedInputs, change: Callable[[], TrainParams]
+) -> None:
+    params = change()
+    with pytest.raises(UserError, match=r"^data/train has another training .*Run `dvc repro`"):
+        check_training(trained, params)
+
+
+def test_a_model_that_was_copied_from_another_training_is_refused(trained: TrainedInputs) -> None:
+    files.MODEL_FILE.write_bytes(b"another model")
+    with pytest.raises(UserError, match=r"^data/train/model\.keras is not the model that the"):
+        check_training(trained, PARAMS)

@@ -25,7 +25,7 @@ import pytest
 from extras.score import parts, workers
 from extras.score.parts import Part
 from stages.evaluate import text_lookup
-from tests.conftest import Command, runs, use_store
+from tests.conftest import Command, copy_project, runs, use_store
 from tests.project import MODEL, Project, wait_until
 from tracking import versions
 from workflow import files
@@ -73,7 +73,7 @@ def read_evaluated() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Copy a finished project, and score its test set with labels."""
-    copy = finished_once.copy(tmp_path_factory.mktemp("scored") / "project")
+    copy = copy_project(finished_once, tmp_path_factory.mktemp("scored") / "project")
     with pytest.MonkeyPatch.context() as patch:
         use_store(copy, patch)
         patch.setattr(parts, "PART_ROWS", PART_ROWS)
@@ -192,7 +192,11 @@ def test_other_texts_in_a_log_are_an_alarm(sentiment: Command) -> None:
         (["--out", "none/a.csv"], 2, "There is no folder none"),
         (["--out", "texts.csv"], 2, "texts.csv exists. Name another file"),
         (["--out", "a.xlsx"], 2, "a.xlsx does not end in .parquet or .csv"),
-        (["--text-column", "gone"], 1, "it has no column 'gone'. Its columns: 'review', 'body'"),
+        (
+            ["--text-column", "gone"],
+            1,
+            "texts.csv has no column 'gone'. Its columns: 'review', 'body'",
+        ),
         (["--model", f"models:/{MODEL}/7"], 1, f"There is no version models:/{MODEL}/7"),
         (["--scheduler", NOBODY], 1, f"The Dask scheduler at {NOBODY} does not answer"),
     ],

@@ -21,7 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
-from tests.conftest import Command, use_store
+from tests.conftest import Command, copy_project, use_store
 from tests.project import MODEL, Project, free_port, wait_for, wait_until
 from tracking import versions
 from workflow import files
@@ -67,7 +67,7 @@ class Server(NamedTuple):
 def served(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Copy the finished project, and add a second version, whose labels have other names."""
     folder = tmp_path_factory.mktemp("served")
-    project = finished_once.copy(folder / "project")
+    project = copy_project(finished_once, folder / "project")
     with pytest.MonkeyPatch.context() as patch:
         use_store(project, patch)
         mlflow.artifacts.download_artifacts(FIRST, dst_path=str(folder / "model"))

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from extras.sweep import search, study, values
 from extras.sweep.trial import TRIAL
-from tests.conftest import Command, use_store
+from tests.conftest import Command, copy_project, use_store
 from tests.project import Project, wait_until
 from workflow.params_file import load_params
 
@@ -62,7 +62,7 @@ def has_epochs(folder: Path, trial: str) -> bool:
 @pytest.fixture(scope="module")
 def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """Sweep by two processes. One is killed in a trial. Then the command is called again."""
-    project = finished_once.copy(tmp_path_factory.mktemp("swept") / "project")
+    project = copy_project(finished_once, tmp_path_factory.mktemp("swept") / "project")
     # XLA does not compile this network, which saves each process seconds.
     project.change(train={"cell": "simple_rnn"})
     (project.path / values.SPACE_FILE).write_text(SPACE, encoding="utf-8")

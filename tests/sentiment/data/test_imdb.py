@@ -80,7 +80,7 @@ def test_failed_download_names_the_ways_out(published: Path) -> None:
         "404",
         "HTTPS_PROXY",
         imdb.ARCHIVE,
-        "set fetch.dataset to synthetic",
+        "fetch.dataset: synthetic",
         "dvc checkout",
     ):
         assert part in str(raised.value)

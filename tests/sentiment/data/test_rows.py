@@ -69,7 +69,7 @@ def test_rows_are_read_as_they_were_written(
 FINE = '{"text": "fine", "label": 1}\n'
 REFUSED: dict[str, tuple[str, bytes | str, str]] = {
     "no column": ("a.csv", "body,label\n", "no column 'text'. Its columns: 'body', 'label'"),
-    "empty": ("a.csv", "", "a.csv cannot be read: it has no column 'text'"),
+    "empty": ("a.csv", "", "a.csv has no column 'text'. Its columns: none"),
     "column twice": ("a.csv", "text,label,label\na,1,0\n", "2 columns 'label'"),
     "row too short": ("a.csv", "text,label\na,1\nsecret\n", "row 2 (line 3): the number of"),
     "row too long": ("a.csv", "text,label\na,1\nsecret,0,c\n", "fields is 3, but 2 in the header"),

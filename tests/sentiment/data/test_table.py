@@ -238,6 +238,13 @@ def test_unfit_table_is_refused(
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize("param", ["text", "label"])
+def test_a_column_that_is_missing_names_the_param_to_correct(load_rows: Loader, param: str) -> None:
+    message = rf"train\.csv has no column 'gone'\. .*Correct fetch\.table\.{param} in params\.yaml"
+    with pytest.raises(UserError, match=message):
+        load_rows(TRAIN, TEST, **{param: "gone"})
+
+
 def test_added_texts_join_the_training_set_and_the_test_set_stays(add_rows: Loader) -> None:
     loaded = add_rows([("A GOOD, good film!", "yes")], [("bad, unheard", "no")])
     assert rank_lists(loaded.train) == [[1, 3], [2, 3], [1, 1, 3], [2]]

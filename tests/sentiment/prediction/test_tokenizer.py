@@ -47,7 +47,7 @@ def test_words_with_and_without_spans_are_equal(content: str) -> None:
 def test_each_word_of_imdb_keeps_its_published_rank() -> None:
     index = imdb.cache_folder() / imdb.WORD_INDEX
     if not index.is_file():
-        pytest.skip(f"{index} is missing; `sentiment repro` downloads it")
+        pytest.skip(f"{index} is missing; `dvc repro` downloads it")
     ranks = json.loads(index.read_bytes())
     words = sorted(ranks, key=ranks.__getitem__)
     capitals = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)

@@ -1,0 +1,118 @@
+"""`sentiment reproduce`: a run is run again in a clone, or its params are written."""
+
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command, copy_project, runs
+from tests.contract import names
+from tests.contract.conftest import Commands
+from tests.project import Project, wait_until
+
+pytestmark = pytest.mark.slow
+REPRODUCE = (*names.COMMAND, "reproduce")
+EQUAL = "All results are the same, bit for bit."
+
+
+def results(printed: str) -> dict[str, str]:
+    """Return the state of each result in the table that was printed."""
+    rows = re.findall(r"^  ((?:data|metrics)/\S+) +(.+)$", printed, re.MULTILINE)
+    return dict(rows)
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    """Return the content of each file of a project but of git's and of Python's caches."""
+    found = project.contents(".")
+    caches = {".git", "__pycache__", "tmp"}
+    return {name: found[name] for name in found if not caches & {*Path(name).parts}}
+
+
+@pytest.mark.pipeline
+def test_a_run_of_dvcs_queue_with_uncommitted_code_and_params_is_equal(
+    experiments: Commands,
+) -> None:
+    (run,) = (run for run in runs() if run.data.params["train.units"] == "6")
+    printed = experiments.project.run(*REPRODUCE, run.info.run_id)
+    assert printed.splitlines()[-1] == EQUAL
+
+
+@pytest.mark.pipeline
+def test_the_run_of_the_results_is_equal_with_data_of_a_remote_and_the_project_stays_as_it_was(
+    pipeline_once: Commands, tmp_path: Path
+) -> None:
+    project = copy_project(pipeline_once.project, tmp_path / "project")
+    project.run("dvc", "remote", "add", "--default", "store", "../my remote")
+    project.run("dvc", "push")
+    shutil.rmtree(project.path / ".dvc" / "cache")
+    project.change(train={"units": 9})
+    before = contents(project)
+    assert "mlflow.db" in before
+    printed = project.run(*REPRODUCE)
+    assert results(printed) == {
+        "data/fetch": "from DVC",
+        "data/pad": "equal",
+        "data/train": "equal",
+        "metrics/history.csv": "equal",
+        "metrics/train.json": "equal",
+        "data/evaluate/predictions.csv": "equal",
+    }
+    assert printed.splitlines()[-1] == EQUAL
+    assert contents(project) == before
+
+
+@pytest.mark.pipeline
+def test_a_project_in_a_subfolder_makes_its_data_again_from_the_tables_of_its_commit(
+    clone: Project, tmp_path: Path
+) -> None:
+    project = clone.copy(tmp_path / "repository" / "team" / "project")
+    shutil.move(project.path / ".git", tmp_path / "repository")
+    texts = project.path / "texts"
+    texts.mkdir()
+    (texts / "more.csv").write_text("text,label\na fine film,positive\n", encoding="utf-8")
+    (texts / ".DS_Store").touch()
+    project.change(fetch={"added_texts": "texts"})
+    project.commit()
+    project.change(train={"units": 5})
+    (project.path / "scratch.py").touch()
+    project.run(*names.REPRO)
+    shutil.rmtree(project.path / ".dvc" / "cache")
+    printed = project.run(*REPRODUCE)
+    assert set(results(printed).values()) == {"equal"}
+    assert printed.splitlines()[-1] == EQUAL
+
+
+@pytest.mark.pipeline
+def test_a_signal_leaves_no_clone(pipeline: Commands, tmp_path: Path) -> None:
+    reproduce = pipeline.project.start(*REPRODUCE, TMPDIR=str(tmp_path))
+    wait_until(lambda: [*tmp_path.glob("*/clone/data/pad")])
+    reproduce.send_signal(signal.SIGTERM)
+    reproduce.communicate()
+    assert reproduce.returncode == 128 + signal.SIGTERM
+    assert not [*tmp_path.glob("*/clone")]
+
+
+def test_the_params_of_the_results_are_restored(project: Project, sentiment: Command) -> None:
+    params = project.path / "params.yaml"
+    before = params.read_text(encoding="utf-8")
+    project.change(train={"units": 9}, pad={"max_length": 50})
+    assert sentiment("reproduce", "--params").splitlines() == [
+        "pad.max_length: 50 -> 40",
+        "train.units: 9 -> 4",
+    ]
+    assert params.read_text(encoding="utf-8") == before
+    (run,) = runs()
+    printed = sentiment("reproduce", "--params", run.info.run_id)
+    assert printed == "params.yaml has these values already.\n"
+
+
+def test_results_that_no_run_has_are_refused(project: Project, sentiment: Command) -> None:
+    (project.path / "data" / "evaluate" / "metrics.json").unlink()
+    assert "MLflow has no run with the results in data/." in sentiment.fail("reproduce")
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_run_that_does_not_exist_is_named(sentiment: Command) -> None:
+    assert "The store has no run 0123." in sentiment.fail("reproduce", "0123")

@@ -1,0 +1,57 @@
+"""The machine: what the bits of a training depend on beside its params, its arrays and its code."""
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from sentiment.prediction.backend import XLA_FLAGS, load_keras, package_versions, usable_cores
+
+CPU_INFO = Path("/proc/cpuinfo")
+# Tags of a run
+PROCESSOR = "processor"
+THREADS = "threads"
+XLA = "xla"
+ONEDNN = "onednn"
+ONEDNN_VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA")
+
+
+def machine_tags() -> dict[str, str]:
+    """Return the processor, the variables and the versions that the bits depend on, by name."""
+    load_keras()
+    import tensorflow as tf  # after Keras, whose import quiets it
+
+    onednn = [f"{name}={os.environ[name]}" for name in ONEDNN_VARIABLES if name in os.environ]
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    parts = [processor_name(), f"{usable_cores()} cores"]
+    if gpus:
+        parts.append(f"{gpus} GPUs")
+    return {
+        PROCESSOR: ", ".join(parts),
+        THREADS: os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
+        XLA: os.environ.get("XLA_FLAGS", XLA_FLAGS),
+        ONEDNN: " ".join(onednn) or "default",
+        **package_versions(),
+    }
+
+
+def machine_changes(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return what differs between two machines: the values then and now, by name.
+
+    Args:
+        then: the tags of a run, of which those that are not of a machine are ignored.
+        now: see `machine_tags`.
+    """
+    return {
+        name: (then[name], value) for name, value in now.items() if then.get(name, value) != value
+    }
+
+
+def processor_name() -> str:
+    """Return the name of the processor."""
+    try:
+        match = re.search(r"model name\s*:\s*(.+)", CPU_INFO.read_text(encoding="utf-8"))
+    except OSError:  # not Linux
+        match = None
+    return match[1] if match else platform.machine()
