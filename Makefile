@@ -33,7 +33,7 @@ test: dev  ## run the quicker tests, or some folders of them: PART="tests/sentim
 
 test-all: dev  ## run all tests, also those that run whole pipelines or build environments
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-		tests/test_team.py tests/contract tests/test_fault_loop.py tests
+		tests/test_team.py tests/contract tests
 
 check: dev  ## check format, lint, types and layers
 	@env $(ACTIVE) ruff format --check .

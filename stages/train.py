@@ -9,6 +9,7 @@ A training that was killed resumes after its last finished epoch.
 
 import math
 
+from sentiment.errors import UserError
 from sentiment.network.batches import train_validation_split
 from sentiment.network.model import save_model
 from sentiment.network.training import Training
@@ -106,6 +107,11 @@ def main(flag: SignalFlag) -> None:
             note = describe_few_steps(training)
             if note:
                 print(note, flush=True)
+            if training_keys(load_params().train) != keys:  # DVC would record the changed ones
+                raise UserError(
+                    "params.yaml, data/pad or the code was changed during the training. Undo that, "
+                    "and run `dvc repro`, which resumes, or run it as it is, which trains again."
+                )
             folder = files.new_folder(TRAIN_FOLDER)
             save_model(training.model, files.MODEL_FILE)
             files.write_json(folder / files.METRICS_NAME, training.metrics)

@@ -70,7 +70,7 @@ def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
     version = registry.register_version(model.model_id, run.info.run_id, dataset)
     table = evaluated.predictions
     accuracy = float((table["actual"] == table["predicted"]).mean())
-    registry.describe_version(version, "the card", accuracy)
+    registry.write_card(version, "the card", accuracy)
     return read_version(str(version.version))
 
 

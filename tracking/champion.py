@@ -1,9 +1,10 @@
 """Which version is the champion, and why.
 
 The champion is the version with the alias `champion`. The tags `decision` and `reason` of a version
-say what was decided about it and why, and a champion counts the tests against it in its tag
-`tests`. A decision is written in the order `tests`, `reason`, alias, `decision`. One that was cut
-short is made again. The candidate may have the alias already then.
+say what was decided about it and why. A champion counts the tests against it in its tag `tests`.
+
+A decision is written in the order `tests`, `reason`, alias, `decision`. One without the tag
+`decision` was interrupted, and is made again. The alias may be set already then.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,11 +65,13 @@ def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha
         champion = find_champion(version.name)
         decided = [each for each in all_versions(version.name) if DECISION in each.tags]
         if champion is None and decided:  # somebody deleted the alias, or the champion
-            decision = Decision(False, no_champion_reason(decided))
+            decision = Decision(is_promoted=False, reason=no_champion_reason(decided))
         elif champion is None:
-            decision = Decision(True, FIRST + small_test_set_note(candidate.predictions))
+            reason = FIRST + small_test_set_note(candidate.predictions)
+            decision = Decision(is_promoted=True, reason=reason)
         elif champion.version == version.version:  # a decision to promote it was cut short
-            decision = Decision(True, champion.tags.get(REASON, BY_A_PERSON))
+            reason = champion.tags.get(REASON, BY_A_PERSON)
+            decision = Decision(is_promoted=True, reason=reason)
         else:
             decision = compare_candidate(candidate, champion, alpha)
         return write_decision(version, champion, decision)
@@ -99,16 +102,18 @@ def compare_candidate(
     except StoreError:  # the next publication decides
         raise
     except UserError as error:
-        return Decision(False, f"the champion's evaluation cannot be read: {first_line(error)}")
+        problem = f"the champion's evaluation cannot be read: {first_line(error)}"
+        return Decision(is_promoted=False, reason=problem)
     reason = why_not_compared(candidate, other)
     if reason is not None:
-        return Decision(False, reason)
+        return Decision(is_promoted=False, reason=reason)
     # A decision that is cut short after this counts twice, which makes a promotion rarer.
     number = int(champion.tags.get(TEST_COUNT, 0)) + 1
     client = mlflow.MlflowClient()
     client.set_model_version_tag(champion.name, champion.version, TEST_COUNT, str(number))
     verdict = compare_with_champion(candidate.predictions, other.predictions, alpha, number)
-    return Decision(verdict.outcome is Outcome.BETTER, verdict.reason)
+    is_better = verdict.outcome is Outcome.BETTER
+    return Decision(is_promoted=is_better, reason=verdict.reason)
 
 
 def promote_run(run_id: str) -> str:
@@ -134,7 +139,8 @@ def promote_run(run_id: str) -> str:
         )
     with store.exclusive():
         champion = find_champion(version.name)
-        return write_decision(version, champion, Decision(True, BY_A_PERSON))
+        decision = Decision(is_promoted=True, reason=BY_A_PERSON)
+        return write_decision(version, champion, decision)
 
 
 def write_decision(

@@ -51,14 +51,23 @@ def log_models(run: "Run", inputs: EvaluateInputs) -> str:
 
 
 def delete_models(run: "Run") -> None:
-    """Delete the models that a process logged to a run before it was killed."""
+    """Delete the models that a process logged to a run before it was killed.
+
+    On a server with users, only some may delete. Then these models stay beside the new ones.
+    """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient()
     filter_string = f"source_run_id = '{run.info.run_id}'"
     for model in client.search_logged_models([run.info.experiment_id], filter_string):
-        if model.name in (KERAS_MODEL, TEXT_MODEL):
+        if model.name not in (KERAS_MODEL, TEXT_MODEL):
+            continue
+        try:
             client.delete_logged_model(model.model_id)
+        except MlflowException as error:
+            if error.error_code != "PERMISSION_DENIED":
+                raise
 
 
 def log_keras_model() -> None:

@@ -5,11 +5,10 @@ run has completely. It is written after everything else. A publication that was 
 again, in the same run. A complete run is left alone.
 """
 
-import os
+import hashlib
 import sys
-from collections.abc import Mapping
 from io import StringIO
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -22,21 +21,25 @@ from tracking.versions import Evaluation, read_predictions
 from workflow import files, provenance
 from workflow.checkpoint import Journal, exclusive_checkpoint
 from workflow.commands import changed_results
-from workflow.digests import file_digest, list_digests, short_digest
+from workflow.digests import list_digests, short_digest
 from workflow.files import EVALUATE_FOLDER, PAD_FOLDER, EvaluateInputs
 from workflow.params_file import read_yaml
+from workflow.training_key import check_model
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-EVALUATION = "evaluation"  # tag of a run: the identity of the evaluation that it has completely
+# Tags of a run
+EVALUATION = "evaluation"  # the identity of the evaluation that it has completely
+MODEL_DIGEST = "training.model"  # see `workflow.files.TrainedInputs`
 TABLES_ARTIFACT = "metrics"
 # Curves over the distance from the last word, and their columns in the table of gradients. MLflow
 # sorts its charts by name: these come after accuracy and loss.
 GRADIENT_CURVES = {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}
 LOCKED_STAGES = ("fetch", "pad", "train")  # their entries in dvc.lock say how a model was made
-LOGGED = (EVALUATE_FOLDER, files.METRICS_FOLDER, files.MODEL_FILE)  # what a run gets as files
+# What a run and its models get as files
+LOGGED = (EVALUATE_FOLDER, files.METRICS_FOLDER, files.MODEL_FILE, files.WORD_INDEX_FILE)
 METRICS_AT_ONCE = 1000  # the most that one request takes
 
 
@@ -52,8 +55,8 @@ class Publication(NamedTuple):
         training_metrics: the metrics of the training, by name.
         history: the metrics of each epoch.
         gradients: the table of gradients by distance.
-        lock: the entries of the stages in dvc.lock. None: they do not describe `data/`, because
-            the stage was run without DVC.
+        lock: the entries of `LOCKED_STAGES` in dvc.lock. None: they are of another training,
+            because the stages were run without DVC.
     """
 
     digests: str
@@ -64,7 +67,7 @@ class Publication(NamedTuple):
     training_metrics: dict[str, float]
     history: pd.DataFrame
     gradients: pd.DataFrame
-    lock: dict[str, object] | None
+    lock: dict[str, Any] | None
 
 
 class PublishedRun(NamedTuple):
@@ -97,7 +100,7 @@ def publish_stage(alpha: float) -> PublishedRun | None:
         alpha: see `tracking.promotion`.
     """
     try:
-        return publish(read_publication(has_lock="DVC_STAGE" in os.environ), alpha)
+        return publish(read_publication(), alpha)
     except (StoreError, AlreadyRunningError, OSError) as error:
         print(
             f"data/ is complete but not logged to MLflow. {SYNC_ADVICE} ({first_line(error)})",
@@ -120,14 +123,11 @@ def sync(alpha: float) -> PublishedRun:
             f"dvc.lock describes other results than these: {', '.join(changed)}. Run `dvc repro`. "
             "If you ran the stages without DVC: `dvc commit`."
         )
-    return publish(read_publication(has_lock=True), alpha)
+    return publish(read_publication(), alpha)
 
 
-def read_publication(has_lock: bool) -> Publication:
+def read_publication() -> Publication:
     """Read the results in `data/` and `metrics/`.
-
-    Args:
-        has_lock: whether dvc.lock describes the folders that the stage `evaluate` reads.
 
     Raises:
         UserError: a file is missing or damaged, or the folders do not belong together.
@@ -138,10 +138,7 @@ def read_publication(has_lock: bool) -> Publication:
         raise UserError(
             f"{EVALUATE_FOLDER} was made from another {files.TRAIN_FOLDER}. Run `dvc repro`."
         )
-    if not files.MODEL_FILE.exists():
-        raise files.missing_error(files.MODEL_FILE)
-    if file_digest(files.MODEL_FILE) != inputs.model:
-        raise UserError(f"{files.MODEL_FILE} is another model. Run `dvc repro`.")
+    check_model(inputs)
     training_metrics = files.read_json(files.TRAINING_METRICS_FILE)
     history = files.read_table(files.HISTORY_FILE)
     kept = history.loc[history["epoch"] == training_metrics["weights_epoch"], list(EPOCH_METRICS)]
@@ -156,8 +153,24 @@ def read_publication(has_lock: bool) -> Publication:
         training_metrics=training_metrics,
         history=history,
         gradients=files.read_table(files.GRADIENTS_FILE),
-        lock=read_yaml(files.DVC_LOCK)["stages"] if has_lock else None,
+        lock=read_lock(),
     )
+
+
+def read_lock() -> dict[str, Any] | None:
+    """Return the entries of `LOCKED_STAGES` in dvc.lock, or None if they are of another training.
+
+    No two trainings have the same epochs, so `history.csv` stands for all results.
+    """
+    try:
+        stages = read_yaml(files.DVC_LOCK)["stages"]
+        outs = {out["path"]: out["md5"] for out in stages["train"]["outs"]}
+        entries = {name: stages[name] for name in LOCKED_STAGES}
+    except (UserError, KeyError, TypeError):  # without DVC, it may be missing or incomplete
+        return None
+    content = files.HISTORY_FILE.read_bytes()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # as DVC computes it
+    return entries if outs.get(files.HISTORY_FILE.as_posix()) == digest else None
 
 
 def evaluation_identity() -> str:
@@ -215,21 +228,25 @@ def foreign_journal(inputs: EvaluateInputs) -> Journal:
 
 
 def find_run(experiment_id: str, publication: Publication, journal: Journal) -> "Run | None":
-    """Return the run that has the results, or the unfinished one that gets them, if any.
+    """Return the run that has the results, or the one that gets them, if any.
 
-    A run of this training comes before one of a training with the same key on another machine.
+    A run of this execution of the training comes before one of the same model that another machine
+    has logged.
 
     Args:
         experiment_id: its experiment.
         publication: the results.
         journal: the journal of the training.
     """
-    key_and_evaluation = {TRAINING_KEY: publication.inputs.key, EVALUATION: publication.identity}
+    inputs = publication.inputs
     own = runs.find_runs(experiment_id, {TRAINING_ID: journal.training_id})
-    complete = [run for run in own if run.data.tags.get(EVALUATION) == publication.identity]
-    consistent = [run for run in own if is_consistent(run, publication)]
-    others = runs.find_runs(experiment_id, key_and_evaluation)
-    return next(iter([*complete, *consistent, *others]), None)
+    same = runs.find_runs(experiment_id, {TRAINING_KEY: inputs.key, MODEL_DIGEST: inputs.model})
+    for found in (own, same):
+        complete = [run for run in found if run.data.tags.get(EVALUATION) == publication.identity]
+        consistent = [run for run in found if is_consistent(run, publication)]
+        if complete or consistent:
+            return [*complete, *consistent][0]
+    return None
 
 
 def is_consistent(run: "Run", publication: Publication) -> bool:
@@ -239,7 +256,10 @@ def is_consistent(run: "Run", publication: Publication) -> bool:
     with texts that must not stay. Its files are replaced.
     """
     params = publication.inputs.run_params()
-    metrics = publication.test_metrics
+    metrics = dict(publication.test_metrics)
+    if not publication.gradients.empty:
+        last = publication.gradients.iloc[-1]  # what MLflow shows of a curve
+        metrics |= {name: float(last[column]) for name, column in GRADIENT_CURVES.items()}
     logged = {name: run.data.metrics[name] for name in metrics.keys() & run.data.metrics.keys()}
     return run.data.params.items() <= params.items() and logged.items() <= metrics.items()
 
@@ -259,6 +279,7 @@ def log_run(run: "Run", publication: Publication, journal: Journal) -> "ModelVer
     metrics = publication.test_metrics
     if EVALUATION in run.data.tags:  # an earlier evaluation, whose files are replaced now
         mlflow.delete_tag(EVALUATION)
+    mlflow.set_tag(MODEL_DIGEST, inputs.model)
     runs.log_inputs(inputs, journal.diff)
     mlflow.log_params(inputs.run_params())
     x = files.read_array(PAD_FOLDER / "x_test.npy")
@@ -271,7 +292,9 @@ def log_run(run: "Run", publication: Publication, journal: Journal) -> "ModelVer
     description = card.describe_evaluation(inputs, publication.predictions, metrics)
     how_to_get_data = ""
     if publication.lock is not None:
-        mlflow.log_text(dump_lock(publication.lock), files.DVC_LOCK.name)
+        text = StringIO()
+        YAML().dump({"schema": "2.0", "stages": publication.lock}, text)
+        mlflow.log_text(text.getvalue(), files.DVC_LOCK.name)
         how_to_get_data = f"\n\n{card.describe_data(run.info.run_id)}"
     mlflow.set_tag(store.DESCRIPTION, description + how_to_get_data)
     return ensure_version(run, publication, description)
@@ -300,18 +323,6 @@ def log_points(run: "Run", publication: Publication) -> None:
         mlflow.MlflowClient().log_batch(run.info.run_id, points[first : first + METRICS_AT_ONCE])
 
 
-def dump_lock(stages: Mapping[str, object]) -> str:
-    """Return a dvc.lock with the stages that made the model.
-
-    Args:
-        stages: the entries of all stages. That of `evaluate` is of an earlier evaluation.
-    """
-    text = StringIO()
-    made = {name: stages[name] for name in LOCKED_STAGES}
-    YAML().dump({"schema": "2.0", "stages": made}, text)
-    return text.getvalue()
-
-
 def ensure_version(run: "Run", publication: Publication, description: str) -> "ModelVersion":
     """Return the version of the active run, which is registered after both models are logged.
 
@@ -329,12 +340,12 @@ def ensure_version(run: "Run", publication: Publication, description: str) -> "M
     model_id = models.log_models(run, publication.inputs) if version is None else ""
     if list_digests(LOGGED) != publication.digests:
         raise UserError(
-            f"{files.DATA} was changed while it was logged, by another training. Run `sentiment "
-            "sync` again."
+            f"{files.DATA} was changed while it was logged, by another training. Run `dvc repro`, "
+            "and then `sentiment sync`."
         )
     if version is None:
         dataset = publication.inputs.fetch.dataset_name
         version = registry.register_version(model_id, run.info.run_id, dataset)
     accuracy = publication.test_metrics["test_accuracy"]
-    registry.describe_version(version, description, accuracy)
+    registry.write_card(version, description, accuracy)
     return version

@@ -84,7 +84,7 @@ def register_version(model_id: str, run_id: str, dataset: str) -> "ModelVersion"
     )
 
 
-def describe_version(version: "ModelVersion", card: str, accuracy: float) -> None:
+def write_card(version: "ModelVersion", card: str, accuracy: float) -> None:
     """Give a version its card as description, and its test accuracy as a tag."""
     import mlflow
 

@@ -48,7 +48,6 @@ SHARED_VIEW = "mlflow.sharedViewState."
 VIEW = "metrics"  # the view of an experiment's runs with a column for each of its metrics
 WORKFLOW = "workflowType=machine_learning"  # without it, MLflow shows its view for language models
 LOCK_SECONDS = 60.0  # other processes hold the lock for a few seconds
-UNUSED = "Default"  # an experiment that MLflow makes, and nobody here uses
 MOVED_PAGE = "docs/pipeline.md#a-moved-folder"
 INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
 
@@ -89,14 +88,14 @@ def run_url(experiment_id: str, run_id: str) -> str:
     return f"{_experiment_url(experiment_id)}/{run_id}?{WORKFLOW}"
 
 
-def runs_url(experiment_id: str, port: int = UI_PORT) -> str:
-    """Return the URL of the runs of an experiment, on the server or in the UI at a port."""
-    return f"{_experiment_url(experiment_id, port)}?{WORKFLOW}&viewStateShareKey={VIEW}"
+def runs_url(experiment_id: str) -> str:
+    """Return the URL of the runs of an experiment, on the server or in the UI at its port."""
+    return f"{_experiment_url(experiment_id)}?{WORKFLOW}&viewStateShareKey={VIEW}"
 
 
-def _experiment_url(experiment_id: str, port: int = UI_PORT) -> str:
+def _experiment_url(experiment_id: str) -> str:
     uri = tracking_uri()
-    base = redact(uri).rstrip("/") if is_server(uri) else f"http://{LOOPBACK}:{port}"
+    base = redact(uri).rstrip("/") if is_server(uri) else f"http://{LOOPBACK}:{UI_PORT}"
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 
@@ -105,7 +104,9 @@ def describe_pages(experiment_id: str, run_id: str) -> str:
     pages = f"  the run:  {run_url(experiment_id, run_id)}\n  all runs: {runs_url(experiment_id)}"
     if is_server(tracking_uri()):
         return f"To look at it, open\n{pages}"
-    return f"To look at it, start `make ui` or `mlflow ui`, and open\n{pages}"
+    is_default = tracking_uri() == f"{SQLITE}{files.root() / DATABASE}"
+    command = "`make ui` or `mlflow ui`" if is_default else "`make ui`"
+    return f"To look at it, start {command}, and open\n{pages}"
 
 
 @contextmanager
@@ -213,7 +214,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def connect_to_read() -> None:
-    """Point MLflow at the tracking store, without a right to write it.
+    """Point MLflow at an existing tracking store. Nothing is created, so it may be read-only.
 
     Raises:
         StoreError: the store cannot be used, does not exist, or its folder was moved or copied.
@@ -289,8 +290,8 @@ def _check_place(uri: str) -> None:
     for experiment in mlflow.MlflowClient(tracking_uri=uri).search_experiments():
         location = Path(unquote(urlsplit(experiment.artifact_location).path))
         artifacts = location.parent
-        is_usual = artifacts.name == ARTIFACTS and experiment.name != UNUSED
-        if is_usual and artifacts.resolve() != (database.parent / ARTIFACTS).resolve():
+        is_own = f"{SHARED_VIEW}{VIEW}" in experiment.tags and artifacts.name == ARTIFACTS
+        if is_own and artifacts.resolve() != (database.parent / ARTIFACTS).resolve():
             raise StoreError(
                 f"The MLflow store {database} expects its artifacts in {artifacts}: its folder was "
                 f"moved or copied. Move it back, or change the paths ({MOVED_PAGE}), or start a "

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentiment.prediction.backend import XLA_FLAGS, load_keras, package_versions, usable_cores
+from sentiment.prediction.backend import XLA_FLAGS, load_keras, package_versions
 
 CPU_INFO = Path("/proc/cpuinfo")
 # Tags of a run
@@ -24,11 +24,8 @@ def machine_tags() -> dict[str, str]:
 
     onednn = [f"{name}={os.environ[name]}" for name in ONEDNN_VARIABLES if name in os.environ]
     gpus = len(tf.config.list_physical_devices("GPU"))
-    parts = [processor_name(), f"{usable_cores()} cores"]
-    if gpus:
-        parts.append(f"{gpus} GPUs")
     return {
-        PROCESSOR: ", ".join(parts),
+        PROCESSOR: f"{processor_name()}, {gpus} GPUs" if gpus else processor_name(),
         THREADS: os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
         XLA: os.environ.get("XLA_FLAGS", XLA_FLAGS),
         ONEDNN: " ".join(onednn) or "default",
@@ -39,8 +36,10 @@ def machine_tags() -> dict[str, str]:
 def machine_changes(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return what differs between two machines: the values then and now, by name.
 
+    The bits do not depend on the number of cores.
+
     Args:
-        then: the tags of a run, of which those that are not of a machine are ignored.
+        then: tags of a run. Names that are not in `now` are ignored.
         now: see `machine_tags`.
     """
     return {

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sentiment.errors import redact
 from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
+from sentiment.prediction.backend import usable_cores
 from workflow.commands import git
 from workflow.machine import machine_tags
 from workflow.params_file import read_yaml
@@ -89,6 +90,7 @@ def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
         COMMIT: git("rev-parse", "HEAD") or "none",
         BRANCH: git("branch", "--show-current") or "none",
         **machine_tags(),
+        "cores": str(usable_cores()),
     }
     if changes.missing:
         tags[DIFF_TAG] = f"not complete: {'; '.join(changes.missing)}"

@@ -67,6 +67,17 @@ def check_training(inputs: TrainedInputs, params: TrainParams) -> None:
             f"{TRAIN_FOLDER} has another training than the one that params.yaml, {PAD_FOLDER} and "
             "the code describe. Run `dvc repro`."
         )
+    check_model(inputs)
+
+
+def check_model(inputs: TrainedInputs) -> None:
+    """Check that `model.keras` is the model that the stage `train` wrote.
+
+    Raises:
+        UserError: it is missing, or another one.
+    """
+    if not files.MODEL_FILE.exists():
+        raise files.missing_error(files.MODEL_FILE)
     if file_digest(files.MODEL_FILE) != inputs.model:
         raise UserError(
             f"{files.MODEL_FILE} is not the model that the stage train wrote. Run `dvc repro`, "

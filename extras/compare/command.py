@@ -63,8 +63,7 @@ def find_evaluated_runs(name: str) -> "list[Run]":
         )
     if not runs:
         raise UserError(
-            f"The experiment {name} has no finished run with an evaluation. To make one: sentiment "
-            "repro"
+            f"The experiment {name} has no finished run with an evaluation. To make one: dvc repro"
         )
     return runs
 

@@ -25,10 +25,6 @@ TIMEOUT = 5  # seconds without a response, after which an attempt to download fa
 RETRIES = 1  # bridges a brief failure; with more, the message would come late
 
 
-class ImdbUnavailableError(UserError):
-    """IMDB is not in Keras' cache and cannot be downloaded."""
-
-
 def cache_folder() -> Path:
     """Return Keras' own dataset cache."""
     keras_home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
@@ -39,8 +35,7 @@ def fetch_files() -> Path:
     """Download the files that Keras' cache lacks, verify all of them, and return the cache.
 
     Raises:
-        ImdbUnavailableError: a file cannot be downloaded.
-        UserError: a file differs from the one that Keras published.
+        UserError: a file cannot be downloaded, or differs from the one that Keras published.
     """
     import pooch
     import requests
@@ -52,7 +47,7 @@ def fetch_files() -> Path:
         for name in SHA256:
             cache.fetch(name, downloader=download)
     except requests.RequestException as error:
-        raise ImdbUnavailableError(
+        raise UserError(
             f"{folder} does not have IMDB, and the download from {URL} failed "
             f"({first_line(error)}). You can:\n"
             f"  - set HTTPS_PROXY, if this machine is behind a proxy\n"

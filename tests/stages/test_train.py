@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sentiment.errors import UserError
 from sentiment.network.training import EPOCH_METRICS
 from stages import train
 from stages.train import begin, describe_few_steps, resume
@@ -29,7 +30,7 @@ from workflow.provenance import UncommittedChanges
 
 pytestmark = pytest.mark.slow
 EPOCH = dict.fromkeys(EPOCH_METRICS, 0.5)
-MACHINE = {"processor": "Zen 4, 8 cores", "tensorflow": "2.20.0"}
+MACHINE = {"processor": "Zen 4", "tensorflow": "2.20.0"}
 
 
 @pytest.mark.parametrize(
@@ -170,3 +171,21 @@ def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
         run_stages(project, "train")
     (path,) = (project.path / CHECKPOINTS_FOLDER).glob(f"*/{STATE_FILE}")
     assert len(np.load(path)["epochs"]) == 1
+
+
+def test_params_that_change_during_the_training_are_refused_before_dvc_records_them(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_stages(fresh, "fetch", "pad")
+
+    def change_params(*_: object) -> None:
+        fresh.change(train={"epochs": 9})
+
+    monkeypatch.setattr(LiveRun, "log_epochs", change_params)
+    with pytest.raises(UserError, match="was changed during the training"):
+        run_stages(fresh, "train")
+    assert not (fresh.path / files.MODEL_FILE).exists()
+    fresh.change(train={"epochs": 2})
+    monkeypatch.undo()
+    run_stages(fresh, "train")
+    assert len(files.read_table(fresh.path / files.HISTORY_FILE)) == 2

@@ -1,5 +1,6 @@
 """MLflow gets the content of `data/` and `metrics/` as one run and one version, once."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import LoggedModel, Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos import databricks_pb2
 
 from sentiment.errors import UserError
 from sentiment.network.model import save_model
@@ -43,9 +46,9 @@ COMMIT = "mlflow.source.git.commit"
 PROVENANCE = (COMMIT, "mlflow.source.git.branch", "training.id", "processor", "keras")
 
 
-def publish_files(has_lock: bool = False) -> Run:
+def publish_files() -> Run:
     """Publish the files of the working directory, and return the run."""
-    publication = publish.read_publication(has_lock)
+    publication = publish.read_publication()
     return mlflow.get_run(publish.publish(publication, alpha=0.05).run_id)
 
 
@@ -373,7 +376,7 @@ def cut(path: Path) -> None:
     ("path", "damage", "problem"),
     [
         (files.MODEL_FILE, Path.unlink, "is missing"),
-        (files.MODEL_FILE, cut, "is another model"),
+        (files.MODEL_FILE, cut, "is not the model"),
         (files.HISTORY_FILE, Path.unlink, "is missing"),
         (files.TEST_METRICS_FILE, cut, "is damaged"),
     ],
@@ -391,7 +394,11 @@ def test_files_that_are_missing_or_damaged_are_one_message_and_nothing_is_logged
 @pytest.mark.parametrize(
     ("copied", "message"),
     [
-        (files.MODEL_FILE, "data/train/model.keras is another model. Run `dvc repro`."),
+        (
+            files.MODEL_FILE,
+            "data/train/model.keras is not the model that the stage train wrote. Run `dvc repro`, "
+            "which makes it or takes it from DVC's cache.",
+        ),
         (files.HISTORY_FILE, "metrics/history.csv is of another training. Run `dvc repro`."),
         (
             files.TRAIN_FOLDER / files.INPUTS,
@@ -459,13 +466,62 @@ def test_files_of_a_training_that_runs_again_are_one_message(
     assert "This training is already running" in capsys.readouterr().err
 
 
+def write_lock(history: str) -> dict[str, object]:
+    """Write a dvc.lock, whose training has a digest of its epochs, and return its first stages."""
+    outs = {"train": [{"path": "metrics/history.csv", "md5": history}]}
+    stages = {name: {"outs": outs.get(name, [])} for name in ("fetch", "pad", "train")}
+    document = {"schema": "2.0", "stages": {**stages, "evaluate": {"outs": []}}}
+    files.write_json(files.DVC_LOCK, document)
+    return dict(stages)
+
+
 @pytest.mark.usefixtures("lost")
 def test_a_run_has_the_stages_that_made_its_model_in_its_lock() -> None:
-    stages = {name: {"cmd": f"python -m stages {name}"} for name in ("fetch", "pad", "train")}
-    document = {"schema": "2.0", "stages": {**stages, "evaluate": {"cmd": "of another one"}}}
-    files.write_json(files.DVC_LOCK, document)
-    run = publish_files(has_lock=True)
+    stages = write_lock(hashlib.md5(files.HISTORY_FILE.read_bytes()).hexdigest())
+    run = publish_files()
     assert read_yaml(Path(run.info.artifact_uri, files.DVC_LOCK.name))["stages"] == stages
     assert "dvc pull data/fetch data/pad data/train" in run.data.tags["mlflow.note.content"]
     (version,) = versions()
     assert "dvc pull" not in str(version.description)
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_lock_of_another_training_is_not_logged() -> None:
+    write_lock("of another training")
+    run = publish_files()
+    assert not Path(run.info.artifact_uri, files.DVC_LOCK.name).exists()
+    assert "dvc pull" not in run.data.tags["mlflow.note.content"]
+
+
+def test_without_log_texts_a_machine_that_has_only_the_files_reaches_the_same_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = runs()
+    forget_machine(project)
+    project.change(evaluate={"log_texts": False})
+    run_stages(project, "evaluate")
+    use_store(project, monkeypatch)
+    (same,) = runs()
+    assert same.info.run_id == run.info.run_id
+    assert provenance(same) == provenance(run)
+    assert "text" not in pd.read_csv(Path(run.info.artifact_uri, "mistakes.csv"))
+
+
+@pytest.mark.usefixtures("unlogged")
+def test_a_user_who_may_not_delete_completes_an_interrupted_publication(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        end_at(patch, "create_model_version")
+        with pytest.raises(KeyboardInterrupt):
+            publish_files()
+
+    def refuse(*_: object) -> None:
+        code = databricks_pb2.ErrorCode.Value("PERMISSION_DENIED")
+        raise MlflowException("Permission denied", code)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "delete_logged_model", refuse)
+    run = publish_files()
+    assert "evaluation" in run.data.tags
+    (version,) = (each for each in versions() if each.run_id == run.info.run_id)
+    assert load_model(version_uri(version)).predict_texts(["A fine plot."])

@@ -40,6 +40,8 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: Project) -> N
         "training.repetition_key",
         "test_set",
         "evaluation",
+        "training.model",
+        "cores",
         *machine_tags(),
     }
     assert run.data.tags["mlflow.source.name"] == "stages/train.py"

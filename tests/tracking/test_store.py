@@ -141,6 +141,13 @@ def test_a_moved_or_copied_folder_is_one_message_and_nothing_is_written_to_its_o
     assert sorted(before.rglob("*")) == there
 
 
+def test_an_experiment_of_another_program_with_artifacts_elsewhere_is_no_move(
+    empty_store: Path,
+) -> None:
+    mlflow.create_experiment("mine", str(empty_store / "notebooks" / "mlruns" / "2"))
+    assert store.connect(NAME) == "1"
+
+
 def test_link_to_the_folder_of_the_project_is_no_move(
     empty_store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,7 @@ def test_a_run_has_the_commit_and_no_more_if_nothing_has_changed(repository: Pro
     assert provenance.uncommitted_changes() == NO_CHANGES
     tags = provenance.provenance_tags(NO_CHANGES)
     assert tags[COMMIT] == repository.read("git", "rev-parse", "HEAD").strip()
-    assert set(tags) == {COMMIT, provenance.BRANCH, *machine.machine_tags()}
+    assert set(tags) == {COMMIT, provenance.BRANCH, "cores", *machine.machine_tags()}
 
 
 @pytest.mark.slow

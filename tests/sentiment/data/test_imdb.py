@@ -74,7 +74,7 @@ def test_download_that_differs_is_refused(published: Path, tmp_path: Path) -> No
 
 def test_failed_download_names_the_ways_out(published: Path) -> None:
     (published / imdb.ARCHIVE).unlink()
-    with pytest.raises(imdb.ImdbUnavailableError) as raised:
+    with pytest.raises(UserError) as raised:
         imdb.fetch_files()
     for part in (
         "404",
