@@ -37,8 +37,9 @@ from workflow.files import (
     TrainedInputs,
     TrainInputs,
 )
+from workflow.naming import training_name
 from workflow.params_file import load_params
-from workflow.provenance import training_name
+from workflow.presets import valid_presets
 from workflow.stage import SignalFlag
 from workflow.training_key import check_training
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import keras
 
 COMPARED_TEST_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
+MACRO_METRICS = ("test_f1",)  # compared as well if there are more than two labels
 TABLES_IN_DATA = ("predictions", "mistakes", "labels")  # large, private or not for DVC's plots
 
 
@@ -90,7 +92,8 @@ def write_results(results: Results, inputs: EvaluateInputs) -> None:
     for plot_name, plot in results.plots.items():
         plot.savefig(folder / f"{plot_name}.png")
     files.write_json(folder / files.METRICS_NAME, results.metrics)
-    files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, COMPARED_TEST_METRICS)
+    names = [*COMPARED_TEST_METRICS, *(MACRO_METRICS if len(inputs.labels) > 2 else [])]
+    files.write_compared_metrics(EVALUATE_FOLDER.name, results.metrics, names)
     files.write_inputs(folder, inputs)
 
 
@@ -116,7 +119,7 @@ def main(_: SignalFlag) -> None:
         review_rows, y, probabilities, train_inputs.labels, params.threshold
     )
     texts = text_lookup(reviews) if params.log_texts else None
-    name = training_name(train_inputs.fetch, train_inputs.pad, train_inputs.train)
+    name = training_name(valid_presets(), train_inputs.fetch, train_inputs.pad, train_inputs.train)
     results = evaluate_predictions(predictions, texts, name)
     gradients = gradients_before_and_after(model, train_inputs, x)
     results = results.join(evaluate_training(files.read_table(files.HISTORY_FILE), name))
@@ -124,6 +127,8 @@ def main(_: SignalFlag) -> None:
 
     write_results(results, EvaluateInputs(**dict(train_inputs), evaluate=params))
     print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}", flush=True)
+    if len(train_inputs.labels) > 2:
+        print(f"Test macro F1: {results.metrics['test_f1']:.4f}", flush=True)
     run = publish_stage(all_params.promote.alpha)
     if run is not None:
         print(run.describe())

@@ -23,7 +23,9 @@ from workflow.checkpoint import Journal, exclusive_checkpoint
 from workflow.commands import changed_results
 from workflow.digests import list_digests, short_digest
 from workflow.files import EVALUATE_FOLDER, PAD_FOLDER, EvaluateInputs
+from workflow.naming import training_name
 from workflow.params_file import read_yaml
+from workflow.presets import valid_presets
 from workflow.training_key import check_model
 
 if TYPE_CHECKING:
@@ -289,7 +291,8 @@ def log_run(run: "Run", publication: Publication, journal: Journal) -> "ModelVer
     log_points(run, publication)
     mlflow.log_artifacts(str(EVALUATE_FOLDER))
     mlflow.log_artifacts(str(files.METRICS_FOLDER), TABLES_ARTIFACT)
-    description = card.describe_evaluation(inputs, publication.predictions, metrics)
+    name = training_name(valid_presets(), inputs.fetch, inputs.pad, inputs.train)
+    description = card.describe_evaluation(inputs, publication.predictions, metrics, name)
     how_to_get_data = ""
     if publication.lock is not None:
         text = StringIO()

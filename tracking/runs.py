@@ -16,7 +16,8 @@ from tracking import registry
 from workflow import files, provenance
 from workflow.checkpoint import Journal
 from workflow.files import TrainInputs
-from workflow.presets import find_preset
+from workflow.naming import SEPARATOR, training_name
+from workflow.presets import valid_presets
 from workflow.stage import Interrupted
 
 if TYPE_CHECKING:
@@ -112,11 +113,10 @@ def start_run(
 
     if unfinished is not None:
         return mlflow.start_run(run_id=unfinished.info.run_id)
-    preset = find_preset(inputs.pad, inputs.train)
-    name = provenance.run_name(preset, inputs.fetch, inputs.pad, inputs.train)
+    name = training_name(valid_presets(), inputs.fetch, inputs.pad, inputs.train)
     experiment = journal.tags.get(provenance.DVC_EXPERIMENT_TAG)
     return mlflow.start_run(
-        run_name=provenance.SEPARATOR.join(filter(None, [name, experiment])),
+        run_name=SEPARATOR.join(filter(None, [name, experiment])),
         tags={
             TRAINING_ID: journal.training_id,
             TRAINING_KEY: inputs.key,

@@ -1,22 +1,16 @@
-"""Where a run comes from: commit, uncommitted changes, experiment, machine; and its name."""
+"""Where a run comes from: commit, uncommitted changes, experiment, machine."""
 
 import os
 from collections.abc import Sequence
-from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from sentiment.errors import redact
-from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
 from sentiment.prediction.backend import usable_cores
 from workflow.commands import git
 from workflow.machine import machine_tags
 from workflow.params_file import read_yaml
-from workflow.presets import Preset
 
-SEPARATOR = " · "  # joins the parts of a run's name
-MAX_CHANGES = 4  # params in a run's name
-# Params that the model's name says.
-NAMED_PARAMS = ("train.architecture", "train.cell", "train.units", "train.bidirectional")
 # Tags of a run
 # MLflow would set these two for the process that logs, which may not be the one that trained.
 COMMIT = "mlflow.source.git.commit"
@@ -99,57 +93,3 @@ def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
         tags[DVC_EXPERIMENT_TAG] = experiment
         tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return tags
-
-
-def model_name(train: TrainParams) -> str:
-    """Return a name for the model, such as `lstm-64`, `bi-gru-32` or `linear`."""
-    if train.architecture == "linear":
-        return "linear"
-    return f"{'bi-' if train.bidirectional else ''}{train.cell}-{train.units}"
-
-
-def training_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return a name for a training: the model, and what else differs from the defaults.
-
-    What differs comes first, because MLflow's columns are narrow: `gru-64`, `epochs 60 · lstm-64`.
-    """
-    model = model_name(train)
-    defaults: dict[str, Any] = flatten_used(
-        fetch, PadParams(), TrainParams(architecture=train.architecture)
-    )
-    used = flatten_used(fetch, pad, train)
-    changes = [
-        f"{name.split('.', 1)[1]} {value}"
-        for name, value in used.items()
-        if value != defaults[name] and name not in NAMED_PARAMS
-    ]
-    if fetch.adds_texts:
-        changes.insert(0, added_texts_name(fetch))
-    if len(changes) > MAX_CHANGES:
-        changes = [*changes[:MAX_CHANGES], f"{len(changes) - MAX_CHANGES} more"]
-    is_default = model == model_name(TrainParams())
-    parts = [*changes, model] if is_default else [model, *changes]
-    return SEPARATOR.join(parts)
-
-
-def added_texts_name(fetch: FetchParams) -> str:
-    """Return a name for the added texts, such as `+more.csv`."""
-    return f"+{PurePath(fetch.added_texts).name}"
-
-
-def run_name(preset: Preset | None, fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return the name of a run.
-
-    Args:
-        preset: the preset whose params it has, except for the seed. None: see `training_name`.
-        fetch: the section `fetch`.
-        pad: the section `pad`.
-        train: the section `train`.
-    """
-    if preset is None:
-        return training_name(fetch, pad, train)
-    parts = [added_texts_name(fetch)] if fetch.adds_texts else []
-    parts.append(preset.name)
-    if train.seed != preset.train.seed:
-        parts.append(f"seed {train.seed}")
-    return SEPARATOR.join(parts)

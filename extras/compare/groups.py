@@ -4,7 +4,8 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
 from tracking.runs import REPETITION_KEY
-from workflow.provenance import DVC_EXPERIMENT_TAG, SEPARATOR
+from workflow.naming import SEPARATOR
+from workflow.provenance import DVC_EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -29,5 +29,6 @@ def explain_text(version: str, model: "SentimentModel", text: str) -> Explanatio
         version=version,
         label=label,
         probability=explanation.probability,
+        probabilities=explanation.probabilities,
         pieces=[piece for piece in pieces if piece.text],
     )

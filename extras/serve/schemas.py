@@ -102,6 +102,7 @@ class ExplanationResponse(BaseModel):
     version: str
     label: str
     probability: float
+    probabilities: dict[str, float]
     pieces: list[Piece]
 
 

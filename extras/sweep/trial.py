@@ -23,8 +23,8 @@ from sentiment.params import Params, flatten_used
 from sentiment.prediction.backend import load_keras
 from sentiment.prediction.reviews import Reviews
 from tracking import runs, store
-from workflow import provenance
-from workflow.presets import find_preset
+from workflow.naming import SEPARATOR, training_name
+from workflow.presets import valid_presets
 from workflow.stage import Interrupted, SignalFlag
 
 # Tags of a child run
@@ -88,10 +88,9 @@ def child_run(
     context: TrialContext, trial: optuna.Trial, params: Params
 ) -> Iterator[mlflow.ActiveRun]:
     """Start the run of a trial below the active run, log its params, and end it with the block."""
-    preset = find_preset(params.pad, params.train)
-    name = provenance.run_name(preset, params.fetch, params.pad, params.train)
+    name = training_name(valid_presets(), params.fetch, params.pad, params.train)
     with started_run(
-        run_name=provenance.SEPARATOR.join([f"trial {trial.number}", name]),
+        run_name=SEPARATOR.join([f"trial {trial.number}", name]),
         tags={**context.tags, STUDY: trial.study.study_name, TRIAL: str(trial.number)},
         nested=True,
     ) as run:

@@ -35,11 +35,13 @@ class Explanation(NamedTuple):
     Attributes:
         label: the predicted label.
         probability: probability of the label.
+        probabilities: probability of each label, by name.
         words: the attributions.
     """
 
     label: str
     probability: float
+    probabilities: dict[str, float]
     words: list[WordAttribution]
 
 
@@ -65,7 +67,12 @@ def attribute_by_occlusion(model: "SentimentModel", text: str) -> Explanation:
         WordAttribution(words[position].start, words[position].end, float(effect))
         for position, effect in zip(model.classifier.positions_read(words), effects, strict=True)
     ]
-    return Explanation(model.labels[label], float(probabilities[0, label]), attributions)
+    return Explanation(
+        label=model.labels[label],
+        probability=float(probabilities[0, label]),
+        probabilities=dict(zip(model.labels, probabilities[0].tolist(), strict=True)),
+        words=attributions,
+    )
 
 
 def predictions_after_words(model: "SentimentModel", text: str) -> list[PrefixPrediction]:

@@ -1,0 +1,43 @@
+"""Names of trainings: the nearest preset, and what differs from it."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
+from workflow.presets import Preset
+
+SEPARATOR = " · "  # joins the parts of a name
+MAX_DIFFERENCES = 3  # in a name; a run has all its params anyway
+SEED = "train.seed"
+
+
+def training_name(
+    presets: Sequence[Preset], fetch: FetchParams, pad: PadParams, train: TrainParams
+) -> str:
+    """Return a name for a training, such as `default`, `linear · epochs 12` or `lstm · seed 43`.
+
+    Args:
+        presets: see `workflow.presets.valid_presets`.
+        fetch: the section `fetch`. Added texts come first in the name.
+        pad: the section `pad`.
+        train: the section `train`.
+    """
+    nearest = min(presets, key=lambda preset: len(differences(preset, pad, train)))
+    different = differences(nearest, pad, train)
+    seed = different.pop(SEED, None)
+    shown = [f"{name.split('.', 1)[1]} {value}" for name, value in different.items()]
+    parts = [nearest.name, *shown[:MAX_DIFFERENCES]]
+    if fetch.adds_texts:
+        parts.insert(0, f"+{PurePath(fetch.added_texts).name}")
+    if seed is not None:
+        parts.append(f"seed {seed}")
+    return SEPARATOR.join(parts)
+
+
+def differences(preset: Preset, pad: PadParams, train: TrainParams) -> dict[str, Any]:
+    """Return the params that a training reads and that are not as in a preset, by dotted names."""
+    used = flatten_used(FetchParams(), pad, train)
+    usual = flatten_used(FetchParams(), preset.pad, preset.train)
+    # A param that only one of two architectures reads has no value in the other one.
+    return {name: value for name, value in used.items() if usual.get(name) != value}
