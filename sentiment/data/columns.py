@@ -9,6 +9,7 @@ from sentiment.errors import UserError
 
 TEXT_WORDS = {"text", "review", "sentence", "comment", "tweet", "message", "content", "body"}
 LABEL_WORDS = {"label", "sentiment", "star", "rating", "category", "class", "topic"}
+PLURAL_ENDINGS = {"s": "", "es": "", "ies": "y"}  # and the endings of the singular
 NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")  # reviewText has two words, and so has review_text
 
 
@@ -86,4 +87,9 @@ def known_column(names: Sequence[str], known: set[str]) -> str | None:
 def is_known(word: str, known: set[str]) -> bool:
     """Return whether a word, or its singular, is among known ones."""
     lower = word.lower()
-    return not known.isdisjoint({lower, lower.removesuffix("s"), lower.removesuffix("es")})
+    singulars = [
+        lower.removesuffix(plural) + singular
+        for plural, singular in PLURAL_ENDINGS.items()
+        if lower.endswith(plural)
+    ]
+    return not known.isdisjoint({lower, *singulars})

@@ -14,6 +14,8 @@ from sentiment.errors import UserError
     [
         (["id", "text", "label"], "text", "label"),
         (["Reviews", "Stars", "date"], "Reviews", "Stars"),
+        (["id", "bodies", "categories"], "bodies", "categories"),
+        (["messageBodies", "date", "classes"], "messageBodies", "classes"),
         (["text", "text_id", "label"], "text", "label"),
         (["reviewId", "reviewText", "star_rating", "label_date"], "reviewText", "star_rating"),
         (["text", "text_class", "2"], "text", "text_class"),
