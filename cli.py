@@ -97,12 +97,13 @@ def dataset(
     """Check a table of your own texts, and name it in params.yaml.
 
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
-    table becomes the test set.
+    table becomes the test set. Batches and rows of the preset get a size that fits the texts.
     """
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
-    from workflow import own_table
+    from sentiment.fitting import fit_params
+    from workflow import own_table, presets
 
     params = load_params()
     columns = find_columns(file, text, label)
@@ -119,12 +120,14 @@ def dataset(
     loaded = load_dataset(fetch)
     click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
     click.echo(describe_dataset(fetch.dataset_name, loaded))
-    click.echo(f"  {describe_lengths(loaded, params.pad.max_length)}")
-    written = update_params_file(changes)
+    # Fit the preset again, not what was fitted to another table. Other params are the user's own.
+    base = presets.find_fitted_preset(params.pad, params.train) or params
+    fitted = fit_params(base.pad, base.train, loaded.train.lengths)
+    click.echo(f"  {describe_lengths(loaded, fitted['pad.max_length'])}")
+    written = update_params_file(changes | fitted)
     click.echo("\n".join(written) or f"{PARAMS_FILE} has these values already.")
     for advice in own_table.tracking_advice(fetch):
         click.echo(advice)
-    click.echo(own_table.recommend_preset(len(loaded.train), params.train.architecture))
     click.echo("Then: dvc repro")
     click.echo("To go back to IMDB and all defaults: sentiment preset default --with-dataset")
 

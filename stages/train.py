@@ -7,8 +7,6 @@ each epoch).
 A training that was killed resumes after its last finished epoch.
 """
 
-import math
-
 from sentiment.errors import UserError
 from sentiment.network.batches import train_validation_split
 from sentiment.network.model import save_model
@@ -25,7 +23,6 @@ from workflow.provenance import provenance_tags, uncommitted_changes
 from workflow.stage import SignalFlag
 from workflow.training_key import training_keys
 
-FEW_STEPS = 100
 # Two only, so that `dvc exp show` has the test accuracy within the 80 columns of a terminal.
 COMPARED_TRAINING_METRICS = ("accuracy", "val_accuracy")
 
@@ -66,18 +63,6 @@ def write_epochs(training: Training) -> None:
     training.history.to_csv(files.HISTORY_FILE, index=False)
 
 
-def describe_few_steps(training: Training) -> str:
-    """Return a note if a network was trained for few steps, otherwise ""."""
-    if training.params.architecture == "linear" or training.steps >= FEW_STEPS:
-        return ""
-    epochs = math.ceil(FEW_STEPS * len(training.epochs) / training.steps)
-    more = "" if training.params.patience else f", or train.epochs: {epochs} or more"
-    return (
-        f"The training had only {training.steps} steps, too few for a network. Try `sentiment "
-        f"preset linear`{more}."
-    )
-
-
 def main(flag: SignalFlag) -> None:
     params = load_params().train
     unread = changed_but_unread(params)
@@ -104,9 +89,6 @@ def main(flag: SignalFlag) -> None:
                 run.log_epochs(training.history)
 
             training.fit(after_epoch, [flag.callback()])
-            note = describe_few_steps(training)
-            if note:
-                print(note, flush=True)
             if training_keys(load_params().train) != keys:  # DVC would record the changed ones
                 raise UserError(
                     "params.yaml, data/pad or the code was changed during the training. Undo that, "

@@ -93,15 +93,46 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
         "  1 test reviews are also in the training set",
         "  1 rows were skipped: no known word, or in the dataset already",
         "  Half of the training texts have at most 3 words, and the longest 3. 0.0% are longer "
-        "than pad.max_length, 200.",
+        "than pad.max_length, 4.",
     ]
     assert "fetch.table.text: text -> review" in printed
     assert "dvc add own.csv" in printed
-    assert "Start with `sentiment preset linear`" in printed
     fetch = load_params().fetch
     assert (fetch.dataset, fetch.table.train, fetch.table.label) == ("table", "own.csv", "stars")
     sentiment("preset", "default", "--with-dataset")
     assert load_params() == Params()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("params")
+def test_preset_and_dataset_give_the_same_params_in_either_order(sentiment: Command) -> None:
+    rows = [f"{word} text {number},{label}" for number in range(500) for word, label in STARS]
+    Path("own.csv").write_text("\n".join(["review,stars", *rows, ""]))
+    sentiment("dataset", "own.csv")
+    sentiment("preset", "linear")
+    params = load_params()
+    assert (params.train.batch_size, params.train.epochs, params.pad.max_length) == (3, 3, 4)
+    assert "has these values already" in sentiment("dataset", "own.csv")
+    sentiment("preset", "default", "--with-dataset")
+    sentiment("preset", "linear")
+    sentiment("dataset", "own.csv")
+    assert load_params() == params
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("params")
+def test_a_preset_is_fitted_to_each_table_anew_and_own_params_stay(sentiment: Command) -> None:
+    for name, texts in (("few.csv", 30), ("more.csv", 1200)):
+        rows = [f"{word} {number},{label}" for number in range(texts) for word, label in STARS]
+        Path(name).write_text("\n".join(["review,stars", *rows, ""]))
+    sentiment("dataset", "few.csv")
+    assert load_params().train.batch_size == 1
+    sentiment("dataset", "more.csv")
+    assert load_params().train.batch_size == 11
+    update_params_file({"train.units": 5, "train.epochs": 60})
+    sentiment("dataset", "more.csv")
+    train = load_params().train
+    assert (train.units, train.epochs, train.batch_size) == (5, 60, 11)
 
 
 @pytest.mark.slow

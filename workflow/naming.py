@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
 
-from sentiment.params import FetchParams, PadParams, TrainParams, flatten_used
-from workflow.presets import Preset
+from sentiment.params import FetchParams, PadParams, TrainParams
+from workflow.presets import SEED, Preset, differences
 
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 3  # in a name; a run has all its params anyway
-SEED = "train.seed"
 
 
 def training_name(
@@ -33,11 +31,3 @@ def training_name(
     if seed is not None:
         parts.append(f"seed {seed}")
     return SEPARATOR.join(parts)
-
-
-def differences(preset: Preset, pad: PadParams, train: TrainParams) -> dict[str, Any]:
-    """Return the params that a training reads and that are not as in a preset, by dotted names."""
-    used = flatten_used(FetchParams(), pad, train)
-    usual = flatten_used(FetchParams(), preset.pad, preset.train)
-    # A param that only one of two architectures reads has no value in the other one.
-    return {name: value for name, value in used.items() if usual.get(name) != value}

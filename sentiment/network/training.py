@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
-from sentiment.network.batches import Split, batched_dataset, count_steps
+from sentiment.network.batches import Split, batched_dataset
 from sentiment.network.linear import initialize_linear_model
 from sentiment.network.model import build_seeded_model, compile_model
 from sentiment.params import PadParams, TrainParams
@@ -104,11 +104,6 @@ class Training:
             return trained > 0
         waited = trained - self.weights_epoch
         return self.params.patience > 0 and waited >= self.params.patience
-
-    @property
-    def steps(self) -> int:
-        """The number of steps so far."""
-        return count_steps(len(self.train_split.y), self.params.batch_size, len(self.epochs))
 
     def fit(
         self, after_epoch: Callable[[], None], callbacks: "Sequence[keras.callbacks.Callback]" = ()

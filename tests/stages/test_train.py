@@ -1,8 +1,7 @@
-"""A training resumes if its bits stay the same, keeps each epoch, and notes few steps."""
+"""A training resumes if its bits stay the same, and keeps each epoch."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.network.training import EPOCH_METRICS
 from stages import train
-from stages.train import begin, describe_few_steps, resume
+from stages.train import begin, resume
 from tests.conftest import run_stages
-from tests.networks import LINEAR, new_training
+from tests.networks import new_training
 from tests.project import Project
 from tracking.runs import LiveRun
 from workflow import files
@@ -31,30 +30,6 @@ from workflow.provenance import UncommittedChanges
 pytestmark = pytest.mark.slow
 EPOCH = dict.fromkeys(EPOCH_METRICS, 0.5)
 MACHINE = {"processor": "Zen 4", "tensorflow": "2.20.0"}
-
-
-@pytest.mark.parametrize(
-    ("epochs", "changes", "note"),
-    [
-        (
-            2,  # of five steps: 160 reviews in batches of 32
-            {},
-            "The training had only 10 steps, too few for a network. Try `sentiment preset linear`, "
-            "or train.epochs: 20 or more.",
-        ),
-        (
-            2,
-            {"patience": 1},
-            "The training had only 10 steps, too few for a network. Try `sentiment preset linear`.",
-        ),
-        (20, {}, ""),
-        (2, LINEAR, ""),
-    ],
-)
-def test_few_steps_of_a_network_are_noted(epochs: int, changes: dict[str, Any], note: str) -> None:
-    training = new_training(**changes)
-    training.epochs = [EPOCH] * epochs
-    assert describe_few_steps(training) == note
 
 
 def use_machine(monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Tables of one's own texts: their paths, who tracks them, and which preset fits them."""
+"""Tables of one's own texts: their paths, and who tracks them."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from tests.project import Project
 from workflow.own_table import (
     is_tracked,
     project_path,
-    recommend_preset,
     tracking_advice,
 )
 
@@ -74,12 +73,3 @@ def test_each_table_that_nobody_tracks_is_named_with_what_keeps_it() -> None:
         "/else/b.csv is outside the project, so neither git nor DVC can keep it. Copy it here.",
         "Neither git nor DVC tracks my texts: dvc add 'my texts'",
     ]
-
-
-def test_few_texts_are_for_the_linear_model() -> None:
-    assert recommend_preset(230, "recurrent") == (
-        "Start with `sentiment preset linear`: with 230 training texts, the default LSTM learns "
-        "for only 15 steps."
-    )
-    assert "an LSTM that learns for 1,565 steps" in recommend_preset(25_000, "recurrent")
-    assert "The linear model is the right start" in recommend_preset(230, "linear")

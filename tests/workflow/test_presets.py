@@ -55,6 +55,13 @@ def test_params_of_no_preset_find_none() -> None:
     assert found(PadParams(max_length=40), TrainParams()) is None
 
 
+@pytest.mark.usefixtures("in_root")
+def test_ignored_params_may_differ_from_those_of_a_preset() -> None:
+    preset = find_preset(PadParams(max_length=40), TrainParams(), ["pad.max_length"])
+    assert preset is not None
+    assert (preset.name, preset.pad.max_length) == ("default", 200)
+
+
 @pytest.mark.parametrize(
     "content", [b"train: [", b"train: {units: 0}", b"fetch: {}", b"- train", b"\xff"]
 )
