@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.network.batches import Split, train_validation_split
+from sentiment.network.linear import MIN_SLOTS, Features
 from sentiment.network.model import build_model, compile_model
 from sentiment.network.training import Training
 from sentiment.params import PadParams, TrainParams
@@ -20,8 +21,9 @@ WORDS = 20
 LENGTH = 6
 LINEAR: dict[str, Any] = {
     "architecture": "linear",
-    "linear": {"max_features": 1000, "min_reviews": 1, "ending": 0.0},
+    "linear": {"min_reviews": 1, "ending": 0.0},
 }
+FEATURES = Features(np.arange(5), np.ones((5, 1)), MIN_SLOTS)  # of a linear model without training
 
 
 def train_params(**changes: Any) -> TrainParams:
@@ -36,12 +38,17 @@ def pad_params(num_words: int = WORDS, max_length: int = LENGTH) -> PadParams:
 
 
 def new_model(
-    pad: PadParams | None = None, seed: int = 1, labels: int = 2, **train: Any
+    pad: PadParams | None = None,
+    seed: int = 1,
+    labels: int = 2,
+    features: Features = FEATURES,
+    **train: Any,
 ) -> "keras.Model":
     """Return an untrained model with the weights of a seed."""
     load_keras().utils.set_random_seed(seed)
     params = train_params(**train)
-    model = build_model(params, pad or pad_params(), labels)
+    linear = features if params.architecture == "linear" else None
+    model = build_model(params, pad or pad_params(), labels, linear)
     compile_model(model, params, reviews=160)
     return model
 

@@ -16,7 +16,7 @@ Sources: Wang and Manning 2012, *Baselines and Bigrams: Simple, Good Sentiment a
 Classification*; Maiya's keras-nbsvm, which trains the weights by Adam without a penalty.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 HASH_PRIMES = (7_919, 1_000_003, 104_729)  # factors of the last word, the one before it, and so on
 NO_NGRAM = -1
 # Names of layers, by which others find them
-HASHES = "hashes"
 INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
@@ -42,19 +41,39 @@ INITIAL_SCALE = 2.0
 # that is not. This one is about as large as that root, and damps the steps of rare features.
 EPSILON = 2e-4
 MAX_ENDING_NGRAM = 2  # words
-SLOTS = 2**20
-ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `SLOTS`
+# An index has at least twice as many slots as there are features, up to this maximum.
+MAX_SLOTS = 2**20
+# The index stores quotients of hashes as float32, which is exact below 2^24. Hashes are below 2^42.
+MIN_SLOTS = 2**18
+ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; odd, so no multiple of the slots
+# A word in at least this share of the reviews is read, even if a single review has it: unlike an
+# n-gram, it is likely to occur in others.
+MIN_WORD_SHARE = 1e-4
 SMOOTHING = 1  # added to the number of reviews of each label, as in the paper
 HASH_BATCH_SIZE = 1024  # reviews
 
 
-def linear_features(linear: LinearParams, tokens: Any, outputs: int) -> Any:
+class Features(NamedTuple):
+    """The features that a model reads.
+
+    Attributes:
+        hashes: their hashes, shape (features,).
+        log_ratios: see `log_ratios`, shape (features, outputs).
+        slots: number of slots of the index, a power of 2. No two features have the same slot.
+    """
+
+    hashes: NDArray[np.int64]
+    log_ratios: NDArray[np.float64]
+    slots: int
+
+
+def linear_features(linear: LinearParams, tokens: Any, features: Features) -> Any:
     """Return each review's sums of log-ratio times weight over its distinct features.
 
     Args:
         linear: the section `train.linear`.
         tokens: token ids, shape (batch, length).
-        outputs: number of sums, see `sentiment.network.model.build_model`.
+        features: the features, whose number is that of the weights.
 
     Returns:
         Shape (batch, outputs), float32.
@@ -62,33 +81,48 @@ def linear_features(linear: LinearParams, tokens: Any, outputs: int) -> Any:
     import keras
     from keras import ops
 
-    features = [ngram_hashes(tokens, size) for size in range(1, linear.ngrams + 1)]
-    if linear.ending:
-        is_inside = _is_in_ending(tokens, linear.ending)
-        features += [
-            ops.where(
-                ops.logical_and(is_inside, ops.not_equal(hashes, NO_NGRAM)),
-                hashes + ENDING_OFFSET,
-                NO_NGRAM,
-            )
-            for hashes in features[:MAX_ENDING_NGRAM]
-        ]
-    hashes = keras.layers.Identity(name=HASHES)(ops.stack(features, axis=2))
-    # A hash is quotient * SLOTS + slot. A feature is known if its slot stores its quotient. An
+    hashes = feature_hashes(linear, tokens)
+    # A hash is quotient * slots + slot. A feature is known if its slot stores its quotient. An
     # empty slot stores NO_NGRAM and row 0, which stands for all other features.
-    index = keras.layers.Embedding(SLOTS, 2, "zeros", trainable=False, name=INDEX)
-    quotient, rows = ops.unstack(index(ops.mod(hashes, SLOTS)), 2, axis=3)
-    is_known = ops.equal(quotient, ops.cast(ops.floor_divide(hashes, SLOTS), "float32"))
+    index = keras.layers.Embedding(features.slots, 2, "zeros", trainable=False, name=INDEX)
+    quotient, rows = ops.unstack(index(ops.mod(hashes, features.slots)), 2, axis=3)
+    is_known = ops.equal(quotient, ops.cast(ops.floor_divide(hashes, features.slots), "float32"))
     rows = ops.cast(ops.where(is_known, rows, 0), "int32")
     # In ascending order, the repetitions of a row follow its first occurrence.
     ordered = ops.sort(ops.reshape(rows, (-1, rows.shape[1] * rows.shape[2])), axis=1)
     before = ops.pad(ordered[:, :-1], [[0, 0], [1, 0]])
     is_first = ops.cast(ops.not_equal(ordered, before), "float32")
-    size = linear.max_features + 1
-    ratio = keras.layers.Embedding(size, outputs, "zeros", trainable=False, name=LOG_RATIO)
-    weight = keras.layers.Embedding(size, outputs, "zeros", name=WEIGHT)
+    count, outputs = features.log_ratios.shape
+    ratio = keras.layers.Embedding(count + 1, outputs, "zeros", trainable=False, name=LOG_RATIO)
+    weight = keras.layers.Embedding(count + 1, outputs, "zeros", name=WEIGHT)
     values = ratio(ordered) * weight(ordered)
     return ops.sum(ops.expand_dims(is_first, 2) * values, axis=1)
+
+
+def feature_hashes(linear: LinearParams, tokens: Any) -> Any:
+    """Return the hashes of the words and n-grams that end with each word, and of the ending's.
+
+    Args:
+        linear: the section `train.linear`.
+        tokens: token ids, shape (batch, length).
+
+    Returns:
+        Shape (batch, length, n), int64. `NO_NGRAM` if there is no such feature.
+    """
+    from keras import ops
+
+    hashes = [ngram_hashes(tokens, size) for size in range(1, linear.ngrams + 1)]
+    if linear.ending:
+        is_inside = _is_in_ending(tokens, linear.ending)
+        hashes += [
+            ops.where(
+                ops.logical_and(is_inside, ops.not_equal(of_size, NO_NGRAM)),
+                of_size + ENDING_OFFSET,
+                NO_NGRAM,
+            )
+            for of_size in hashes[:MAX_ENDING_NGRAM]
+        ]
+    return ops.stack(hashes, axis=2)
 
 
 def ngram_hashes(tokens: Any, size: int) -> Any:
@@ -127,47 +161,71 @@ def _is_in_ending(tokens: Any, share: float) -> Any:
     return ops.greater(position, (1 - share) * position[:, -1:])
 
 
-def initialize_linear_model(model: "keras.Model", linear: LinearParams, train_split: Split) -> None:
+def find_features(linear: LinearParams, train_split: Split, labels: int) -> Features:
     """Choose the features that a model reads, and compute their log-ratios.
 
     Args:
-        model: a model with the architecture `linear`.
         linear: the section `train.linear`.
         train_split: the training set.
+        labels: number of labels.
 
     Raises:
         UserError: all labels are the same, or no feature is in enough reviews.
     """
     if len(np.unique(train_split.y)) < 2:
         raise UserError("All training reviews have the same label. Add reviews with other labels.")
-    outputs = model.output_shape[1]
-    labels = max(2, outputs)
-    hashes, counts = _count_reviews(model, train_split, labels)
-    chosen = choose_features(hashes, counts.sum(axis=0), linear.max_features, linear.min_reviews)
-    if not len(chosen):
+    hashes, counts = _count_reviews(linear, train_split, labels)
+    reviews = counts.sum(axis=0)
+    is_word = np.isin(hashes, HASH_PRIMES[0] * np.unique(train_split.x).astype(np.int64))
+    is_frequent = reviews >= linear.min_reviews
+    is_frequent |= is_word & (reviews >= MIN_WORD_SHARE * len(train_split.y))
+    hashes = hashes[is_frequent]
+    counts = counts[:, is_frequent]
+    if not len(hashes):
         raise UserError(
             f"No word is in {linear.min_reviews} training reviews. Lower train.linear.min_reviews."
         )
-    index = np.full((SLOTS, 2), [NO_NGRAM, 0], np.float32)
-    index[hashes[chosen] % SLOTS, 0] = hashes[chosen] // SLOTS
-    index[hashes[chosen] % SLOTS, 1] = np.arange(1, len(chosen) + 1)
-    ratios = np.zeros((linear.max_features + 1, outputs), np.float32)
-    for output, label in enumerate(range(labels)[-outputs:]):  # a single output is the second label
-        ratios[1 : len(chosen) + 1, output] = log_ratios(counts[:, chosen], label)
+    slots = count_slots(min(len(hashes), linear.max_features))
+    chosen = choose_features(hashes, reviews[is_frequent], linear.max_features, slots)
+    outputs = 1 if labels == 2 else labels  # a single output is the second label
+    ratios = [log_ratios(counts[:, chosen], label) for label in range(labels)[-outputs:]]
+    return Features(hashes[chosen], np.stack(ratios, axis=1), slots)
+
+
+def count_slots(features: int) -> int:
+    """Return the number of slots of an index for so many features."""
+    slots = MIN_SLOTS
+    while slots < min(2 * features, MAX_SLOTS):
+        slots *= 2
+    return slots
+
+
+def initialize_linear_model(model: "keras.Model", features: Features) -> None:
+    """Give a model the features that it was built for, and the initial scale.
+
+    Args:
+        model: a model with the architecture `linear`.
+        features: the features.
+    """
+    slots = features.hashes % features.slots
+    index = np.full((features.slots, 2), [NO_NGRAM, 0], np.float32)
+    index[slots, 0] = features.hashes // features.slots
+    index[slots, 1] = np.arange(1, len(slots) + 1)
+    no_ratio = np.zeros((1, features.log_ratios.shape[1]))
     model.get_layer(INDEX).set_weights([index])
-    model.get_layer(LOG_RATIO).set_weights([ratios])
+    model.get_layer(LOG_RATIO).set_weights([np.concatenate([no_ratio, features.log_ratios])])
     head = model.get_layer("probability")
     kernel, bias = head.get_weights()
     head.set_weights([INITIAL_SCALE * np.eye(*kernel.shape), bias])
 
 
 def _count_reviews(
-    model: "keras.Model", split: Split, labels: int
+    linear: LinearParams, split: Split, labels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the reviews of each label that have each feature.
 
     Args:
-        model: a model with the architecture `linear`.
+        linear: the section `train.linear`.
         split: the reviews.
         labels: number of labels.
 
@@ -177,7 +235,8 @@ def _count_reviews(
     """
     import keras
 
-    read = keras.Model(model.input, model.get_layer(HASHES).output)
+    tokens = keras.Input(split.x.shape[1:], dtype="int32")
+    read = keras.Model(tokens, feature_hashes(linear, tokens))
     distinct = []
     labels_of_distinct = []
     for start in range(0, len(split.y), HASH_BATCH_SIZE):
@@ -194,7 +253,7 @@ def _count_reviews(
 
 
 def choose_features(
-    hashes: NDArray[np.int64], reviews: NDArray[np.int64], max_features: int, min_reviews: int
+    hashes: NDArray[np.int64], reviews: NDArray[np.int64], max_features: int, slots: int
 ) -> NDArray[np.int64]:
     """Choose the features that are in most reviews, one for each slot of the index.
 
@@ -202,15 +261,14 @@ def choose_features(
         hashes: hashes of all features, shape (n,).
         reviews: number of reviews that have each feature, shape (n,).
         max_features: number of features to choose.
-        min_reviews: a feature that is in fewer reviews is not chosen.
+        slots: number of slots.
 
     Returns:
         The positions of the chosen features, shape (chosen,), the most frequent first.
     """
     order = np.argsort(-reviews, kind="stable")
-    _, first = np.unique(hashes[order] % SLOTS, return_index=True)
-    chosen = order[np.sort(first)][:max_features]
-    return chosen[reviews[chosen] >= min_reviews]
+    _, first = np.unique(hashes[order] % slots, return_index=True)
+    return order[np.sort(first)][:max_features]
 
 
 def log_ratios(counts: NDArray[np.int64], label: int) -> NDArray[np.float64]:

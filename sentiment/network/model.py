@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sentiment.network.batches import count_steps
-from sentiment.network.linear import EPSILON, linear_features
+from sentiment.network.linear import EPSILON, Features, linear_features
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
 
@@ -24,13 +24,16 @@ DATE = re.compile(rb', "date_saved": "[^"]*"')
 OBJECT_ID = re.compile(rb'(?<="shared_object_id": )\d+')
 
 
-def build_model(params: TrainParams, pad: PadParams, labels: int) -> "keras.Model":
+def build_model(
+    params: TrainParams, pad: PadParams, labels: int, linear: Features | None = None
+) -> "keras.Model":
     """Build the classifier.
 
     Args:
         params: the section `train`.
         pad: the section `pad`.
         labels: number of labels, at least 2.
+        linear: the features of the architecture `linear`, which alone needs them.
 
     Returns:
         A model from token ids, shape (batch, max_length), int32, to the probability of the second
@@ -40,8 +43,8 @@ def build_model(params: TrainParams, pad: PadParams, labels: int) -> "keras.Mode
 
     outputs = 1 if labels == 2 else labels
     tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
-    if params.architecture == "linear":
-        features = linear_features(params.linear, tokens, outputs)
+    if linear is not None:
+        features = linear_features(params.linear, tokens, linear)
     else:
         embedding = keras.layers.Embedding(
             pad.num_words, params.embedding_units, mask_zero=params.mask_padding, name="embedding"
@@ -60,10 +63,12 @@ def build_model(params: TrainParams, pad: PadParams, labels: int) -> "keras.Mode
     return keras.Model(tokens, head(features), name="sentiment")
 
 
-def build_seeded_model(params: TrainParams, pad: PadParams, labels: int) -> "keras.Model":
+def build_seeded_model(
+    params: TrainParams, pad: PadParams, labels: int, linear: Features | None = None
+) -> "keras.Model":
     """Set the seed of Python, NumPy and TensorFlow, and build the classifier, see `build_model`."""
     load_keras().utils.set_random_seed(params.seed)
-    return build_model(params, pad, labels)
+    return build_model(params, pad, labels, linear)
 
 
 def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> None:

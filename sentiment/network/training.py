@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sentiment.errors import UserError
 from sentiment.network.batches import Split, batched_dataset
-from sentiment.network.linear import initialize_linear_model
+from sentiment.network.linear import find_features, initialize_linear_model
 from sentiment.network.model import build_seeded_model, compile_model
 from sentiment.params import PadParams, TrainParams
 from sentiment.prediction.backend import load_keras
@@ -60,10 +60,13 @@ class Training:
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
-        self.model = build_seeded_model(params, pad, labels)
-        compile_model(self.model, params, len(train_split.y))
+        features = None
         if params.architecture == "linear":
-            initialize_linear_model(self.model, params.linear, train_split)
+            features = find_features(params.linear, train_split, labels)
+        self.model = build_seeded_model(params, pad, labels, features)
+        compile_model(self.model, params, len(train_split.y))
+        if features is not None:
+            initialize_linear_model(self.model, features)
         self.model.optimizer.build(self.model.trainable_variables)
         self.epochs: list[dict[str, float]] = []
         self.best: list[NDArray[Any]] = []

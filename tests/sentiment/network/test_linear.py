@@ -9,8 +9,9 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.network import linear
 from sentiment.network.batches import Split
-from sentiment.network.linear import HASH_PRIMES, NO_NGRAM, ngram_hashes
+from sentiment.network.linear import HASH_PRIMES, NO_NGRAM, feature_hashes, ngram_hashes
 from sentiment.network.training import Training
+from sentiment.params import LinearParams
 from sentiment.prediction.backend import load_keras
 from sentiment.prediction.reviews import PADDING_TOKEN, UNKNOWN_TOKEN
 from tests.networks import LINEAR, new_model, new_training
@@ -31,7 +32,7 @@ def feature_rows(model: "keras.Model", ngrams: Iterable[tuple[int, ...]]) -> np.
     """Return the rows of these n-grams in the tables of a model."""
     hashes = np.array([hash_of(*ngram) for ngram in ngrams])
     index = model.get_layer(linear.INDEX).get_weights()[0]
-    return np.asarray(index[hashes % linear.SLOTS, 1], int)
+    return np.asarray(index[hashes % len(index), 1], int)
 
 
 def training_on(x: list[list[int]], y: list[int], labels: int = 2, **changes: Any) -> Training:
@@ -53,16 +54,61 @@ def test_hash_of_an_ngram_is_a_sum_over_its_words(size: int) -> None:
             assert row[end - 1] == (NO_NGRAM if special else hash_of(*ngram))
 
 
-def test_most_frequent_features_are_chosen_if_enough_reviews_have_them() -> None:
+def test_most_frequent_features_are_chosen() -> None:
     reviews = np.array([2, 7, 3, 1, 9, 3])
     hashes = np.arange(6)
-    assert linear.choose_features(hashes, reviews, 3, 2).tolist() == [4, 1, 2]
-    assert linear.choose_features(hashes, reviews, 6, 3).tolist() == [4, 1, 2, 5]
+    assert linear.choose_features(hashes, reviews, 3, 8).tolist() == [4, 1, 2]
+    assert linear.choose_features(hashes, reviews, 7, 8).tolist() == [4, 1, 2, 5, 0, 3]
 
 
 def test_most_frequent_feature_of_a_slot_is_chosen() -> None:
-    hashes = np.array([3, 3 + linear.SLOTS, 4, 3 + 5 * linear.SLOTS])
-    assert linear.choose_features(hashes, np.array([2, 7, 3, 5]), 4, 1).tolist() == [1, 2]
+    hashes = np.array([3, 3 + 8, 4, 3 + 5 * 8])
+    assert linear.choose_features(hashes, np.array([2, 7, 3, 5]), 4, slots=8).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("share", "ngrams"),
+    [(0.2, [(5,), (6,), (7,), (8,), (9,), (6, 7)]), (0.4, [(6,), (7,), (6, 7)])],
+)
+def test_an_ngram_needs_several_reviews_and_a_word_a_share_of_them(
+    share: float, ngrams: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "MIN_WORD_SHARE", share)
+    load_keras()
+    x = np.array([[0, 0, 5, 6, 7], [0, 0, 8, 6, 7], [0, 0, 0, 0, 9]], np.uint16)
+    params = LinearParams(ngrams=2, ending=0.0, min_reviews=2)
+    found = linear.find_features(params, Split(x, np.array([0, 1, 1], np.uint8)), 2)
+    assert {*found.hashes.tolist()} == {hash_of(*ngram) for ngram in ngrams}
+
+
+@pytest.mark.parametrize(
+    ("features", "slots"),
+    [
+        (1, linear.MIN_SLOTS),
+        (linear.MIN_SLOTS, 2 * linear.MIN_SLOTS),
+        (800_000, linear.MAX_SLOTS),
+        (2**24, linear.MAX_SLOTS),
+    ],
+)
+def test_an_index_has_slots_for_its_features(features: int, slots: int) -> None:
+    assert linear.count_slots(features) == slots
+
+
+def test_index_tells_all_hashes_of_a_million_words_apart() -> None:
+    """Store the quotient of the greatest hash exactly as float32."""
+    greatest = linear.ENDING_OFFSET + sum(HASH_PRIMES) * 1_000_000
+    assert greatest // linear.MIN_SLOTS < 2**24
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_a_model_has_a_weight_for_each_feature_that_exists(labels: int) -> None:
+    x = [[0, 0, 5, 6], [0, 0, 5, 6], [0, 0, 0, 7]]
+    changes = {"ngrams": 2, "min_reviews": 2}
+    model = training_on(x, [0, 1, labels - 1], labels, linear=changes).model
+    outputs = 1 if labels == 2 else labels
+    features = {(5,), (6,), (7,), (5, 6)}
+    for name in (linear.LOG_RATIO, linear.WEIGHT):
+        assert model.get_layer(name).get_weights()[0].shape == (len(features) + 1, outputs)
 
 
 def test_log_ratios_are_those_of_naive_bayes() -> None:
@@ -91,7 +137,7 @@ def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None
     assert sorted(rows) == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(table[rows], linear.log_ratios(counts, 1), rtol=1e-6)
     assert not table[0]
-    assert not table[6:].any()
+    assert len(table) == 6
 
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
@@ -100,7 +146,7 @@ def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
     model = training.model
     rng = np.random.default_rng(0)
     log_ratio = model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
-    weight = rng.normal(size=(1001, 1)).astype(np.float32)
+    weight = rng.normal(size=(len(log_ratio), 1)).astype(np.float32)
     model.get_layer(linear.WEIGHT).set_weights([weight])
     values = log_ratio * weight[:, 0]
     words = [1, 5, 6, 5, 6]
@@ -124,9 +170,8 @@ def test_optimizer_without_epsilon_is_possible() -> None:
 @pytest.mark.parametrize("row", [[0, 0, 5, 6, 5, 7], [5, 6, 5, 7, 0, 0]], ids=["pre", "post"])
 def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
     """Expect the words 5 and 7, and the bigrams 6 5 and 5 7, as the ending of 5 6 5 7."""
-    model = new_model(**merge_params(LINEAR, {"linear": {"ending": 0.5}}))
-    hashes = load_keras().Model(model.input, model.get_layer(linear.HASHES).output)
-    found = np.asarray(hashes(np.array([row]))).ravel()
+    load_keras()
+    found = np.asarray(feature_hashes(LinearParams(ending=0.5), np.array([row]))).ravel()
     ngrams = [(5,), (6,), (7,), (5, 6), (6, 5), (5, 7), (5, 6, 5), (6, 5, 7)]
     ending = [hash_of(*ngram) + linear.ENDING_OFFSET for ngram in [(5,), (7,), (6, 5), (5, 7)]]
     expected = {*(hash_of(*ngram) for ngram in ngrams), *ending}
@@ -144,18 +189,18 @@ def test_features_that_were_not_chosen_are_ignored() -> None:
 
 def test_unknown_feature_in_the_slot_of_a_known_one_is_ignored() -> None:
     model = new_model(**LINEAR)
-    index = np.zeros((linear.SLOTS, 2))
-    index[hash_of(5)] = [1, 2]  # the slot belongs to the hash SLOTS + hash_of(5)
+    index = np.zeros((linear.MIN_SLOTS, 2))
+    index[hash_of(5)] = [1, 2]  # the slot belongs to the hash MIN_SLOTS + hash_of(5)
     model.get_layer(linear.INDEX).set_weights([index])
     for name in (linear.LOG_RATIO, linear.WEIGHT):
-        model.get_layer(name).set_weights([np.ones((1001, 1))])
+        model.get_layer(name).set_weights([np.ones((6, 1))])
     padding = [[0, 0, 0, 0, 0, 0]]
     np.testing.assert_array_equal(model(np.array([[0, 0, 5, 0, 0, 0]])), model(np.array(padding)))
 
 
-def test_training_without_a_frequent_ngram_or_with_one_label_is_refused() -> None:
-    with pytest.raises(UserError, match="No word is in 900 training reviews"):
-        new_training(architecture="linear", linear={"min_reviews": 900})
+def test_training_without_a_frequent_word_or_with_one_label_is_refused() -> None:
+    with pytest.raises(UserError, match="No word is in 2 training reviews"):
+        training_on([[0, 2], [2, 2]], [1, 0], linear={"min_reviews": 2})
     with pytest.raises(UserError, match="the same label"):
         training_on([[0, 0, 0, 0, 5, 6]], [1])
 
@@ -164,7 +209,8 @@ def test_training_without_a_frequent_ngram_or_with_one_label_is_refused() -> Non
 def test_review_without_words_has_the_probability_of_the_bias(changes: dict[str, Any]) -> None:
     x = [[0, 0, 0, 0, 5, 6], [0, 0, 0, 0, 6, 7]]
     model = training_on(x, [1, 0], linear={"ending": 0.25, **changes}).model
-    model.get_layer(linear.WEIGHT).set_weights([np.ones((1001, 1))])
+    layer = model.get_layer(linear.WEIGHT)
+    layer.set_weights([np.ones_like(layer.get_weights()[0])])
     assert np.asarray(model(np.zeros((1, 6), int))) == pytest.approx(0.5)
     assert float(model(np.array(x))[0, 0]) > 0.5
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sentiment.network.batches import Split
-from sentiment.network.linear import WEIGHT, initialize_linear_model
+from sentiment.network.linear import WEIGHT, find_features, initialize_linear_model
 from sentiment.params import LinearParams
 from sentiment.prediction.keras_classifier import BatchPredictor
 from tests.networks import new_model, pad_params
@@ -42,11 +42,11 @@ def tokens(rng: np.random.Generator) -> np.ndarray:
 
 def linear_model(tokens: np.ndarray) -> "keras.Model":
     """Return a linear model with random weights that knows every n-gram of these reviews."""
-    model = new_model(pad_params(WORDS, LENGTH), **LINEAR)
     labels = (np.arange(len(tokens)) % 2).astype(np.uint8)
-    linear = LinearParams(min_reviews=1)
-    initialize_linear_model(model, linear, Split(tokens, labels))
-    rows = linear.max_features + 1
+    features = find_features(LinearParams(min_reviews=1), Split(tokens, labels), 2)
+    model = new_model(pad_params(WORDS, LENGTH), features=features, **LINEAR)
+    initialize_linear_model(model, features)
+    rows = len(features.hashes) + 1
     model.get_layer(WEIGHT).set_weights([np.random.default_rng(0).normal(size=(rows, 1))])
     return model
 
