@@ -1,6 +1,7 @@
 """A finished project is moved, changes its code, or gets texts and another model."""
 
 import csv
+import json
 import re
 import shutil
 import textwrap
@@ -90,6 +91,16 @@ def test_ones_own_texts_go_through_the_same_pipeline(
     assert_whole(champions_run, 3)
     labels = mlflow.artifacts.load_text(f"runs:/{champions_run.info.run_id}/labels.csv")
     assert [line.split(",")[0] for line in labels.splitlines()[1:]] == ["no", "so-so", "yes"]
+
+
+def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(
+    own_linear_once: Commands,
+) -> None:
+    assert "Test Accuracy: 1.0000\nTest macro F1: 1.0000\n" in own_linear_once.printed["repro"]
+    project = own_linear_once.project
+    assert json.loads((project.path / names.METRICS).read_bytes())["test_f1"] == 1
+    _, line, *_ = project.run(*names.PREDICT, "fine").splitlines()
+    assert re.fullmatch(r"All labels: yes 0\.\d{4}, (no|so-so) 0\.\d{4}, (no|so-so) 0\.\d{4}", line)
 
 
 def test_an_untracked_table_is_named_with_what_keeps_it(own_linear_once: Commands) -> None:

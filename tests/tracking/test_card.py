@@ -14,11 +14,11 @@ PREDICTIONS = predictions(correct=600)
 
 def card(inputs: EvaluateInputs, table: pd.DataFrame) -> str:
     """Return the card of a version that made these predictions."""
-    return describe_evaluation(inputs, table, compute_metrics(table))
+    return describe_evaluation(inputs, table, compute_metrics(table), "default")
 
 
 def test_a_card_begins_with_the_accuracy_and_the_model() -> None:
-    assert card(INPUTS, PREDICTIONS).startswith("1.0000 · lstm-64\n\n| ")
+    assert card(INPUTS, PREDICTIONS).startswith("1.0000 · default\n\n| ")
 
 
 def test_a_card_has_each_metric_with_its_interval() -> None:
@@ -27,8 +27,9 @@ def test_a_card_has_each_metric_with_its_interval() -> None:
 
 
 def test_a_card_has_the_metrics_that_it_is_given() -> None:
-    text = describe_evaluation(INPUTS, PREDICTIONS, {"test_accuracy": 0.5, "test_loss": 0.25})
-    assert text.startswith("0.5000 · lstm-64")
+    metrics = {"test_accuracy": 0.5, "test_loss": 0.25}
+    text = describe_evaluation(INPUTS, PREDICTIONS, metrics, "linear")
+    assert text.startswith("0.5000 · linear")
     assert f"| loss{SPACED_COLUMNS}0.2500{SPACED_COLUMNS} |" in text
     assert "ROC AUC" not in text
 

@@ -1,12 +1,11 @@
-"""A training is found to be one of a preset, by the params that it uses."""
+"""Presets are compared with the params that a training uses."""
 
 from pathlib import Path
 
 import pytest
 
-from sentiment.params import PadParams, TrainParams
 from tests.project import ROOT
-from workflow.presets import find_preset, preset_names, read_preset
+from workflow.presets import differences, find_fitted_preset, valid_presets
 
 
 @pytest.fixture
@@ -24,42 +23,31 @@ def presets(in_tmp_path: Path) -> Path:
     return folder
 
 
-def found(pad: PadParams, train: TrainParams) -> str | None:
-    """Return the name of the preset that is found."""
-    preset = find_preset(pad, train)
-    return None if preset is None else preset.name
+def names_of_valid_presets() -> list[str]:
+    return [preset.name for preset in valid_presets()]
 
 
 @pytest.mark.usefixtures("in_root")
-def test_each_preset_of_the_project_is_found_whatever_the_seed() -> None:
-    names = preset_names()
-    assert {"default", "linear"} <= set(names)
-    for name in names:
-        params = read_preset(name)
-        for seed in (params.train.seed, 7):
-            assert found(params.pad, params.train.model_copy(update={"seed": seed})) == name
+def test_the_presets_of_the_project_are_valid_and_the_default_comes_first() -> None:
+    assert names_of_valid_presets() == ["default", "linear", "lstm"]
 
 
 @pytest.mark.usefixtures("in_root")
-def test_params_that_the_architecture_does_not_read_do_not_count() -> None:
-    linear = read_preset("linear")
-    assert found(linear.pad, linear.train.model_copy(update={"cell": "gru"})) == "linear"
-    default = read_preset("default")
+def test_params_that_the_architecture_does_not_read_are_no_differences() -> None:
+    default, linear, _ = valid_presets()
+    assert differences(linear, linear.pad, linear.train.model_copy(update={"cell": "gru"})) == {}
     features = default.train.linear.model_copy(update={"ngrams": 1})
-    assert found(default.pad, default.train.model_copy(update={"linear": features})) == "default"
+    changed = default.train.model_copy(update={"linear": features, "units": 5})
+    assert differences(default, default.pad, changed) == {"train.units": 5}
 
 
 @pytest.mark.usefixtures("in_root")
-def test_params_of_no_preset_find_none() -> None:
-    assert found(PadParams(), TrainParams(units=32)) is None
-    assert found(PadParams(max_length=40), TrainParams()) is None
-
-
-@pytest.mark.usefixtures("in_root")
-def test_ignored_params_may_differ_from_those_of_a_preset() -> None:
-    preset = find_preset(PadParams(max_length=40), TrainParams(), ["pad.max_length"])
-    assert preset is not None
-    assert (preset.name, preset.pad.max_length) == ("default", 200)
+def test_a_preset_is_found_whatever_was_fitted_to_a_table_and_whatever_the_seed() -> None:
+    _, linear, _ = valid_presets()
+    pad = linear.pad.model_copy(update={"max_length": 33})
+    fitted = linear.train.model_copy(update={"batch_size": 10, "epochs": 5, "seed": 7})
+    assert find_fitted_preset(pad, fitted) == linear
+    assert find_fitted_preset(pad, fitted.model_copy(update={"learning_rate": 0.5})) is None
 
 
 @pytest.mark.parametrize(
@@ -67,5 +55,4 @@ def test_ignored_params_may_differ_from_those_of_a_preset() -> None:
 )
 def test_an_invalid_preset_is_left_out(presets: Path, content: bytes) -> None:
     (presets / "invalid.yaml").write_bytes(content)
-    assert found(PadParams(), TrainParams(units=128)) == "wide"
-    assert found(PadParams(), TrainParams(units=32)) is None
+    assert names_of_valid_presets() == ["default", "wide"]

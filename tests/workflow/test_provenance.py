@@ -1,15 +1,12 @@
-"""A run has tags, a diff and a name that say where it comes from."""
+"""A run has tags and a diff that say where it comes from."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sentiment.params import FetchParams, PadParams, TrainParams
-from tests.project import ROOT, Project
+from tests.project import Project
 from workflow import machine, provenance
-from workflow.presets import find_preset, read_preset
-from workflow.provenance import COMMIT, UncommittedChanges, run_name, training_name
+from workflow.provenance import COMMIT, UncommittedChanges
 
 SECRET = "AKIAPLANTED"
 HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
@@ -23,62 +20,6 @@ stages:
   report:
     cmd: a stage that a user has added
 """
-
-
-def name(pad: PadParams | None = None, **train: Any) -> str:
-    """Return the name of a training."""
-    return training_name(FetchParams(), pad or PadParams(), TrainParams(**train))
-
-
-def test_a_training_with_the_defaults_is_named_after_its_model() -> None:
-    assert name() == "lstm-64"
-
-
-def test_what_differs_from_the_defaults_comes_first() -> None:
-    assert name(epochs=60) == "epochs 60 · lstm-64"
-    assert name(units=32) == "lstm-32"
-    assert name(cell="gru", bidirectional=True, seed=1) == "bi-gru-64 · seed 1"
-
-
-def test_params_that_the_architecture_does_not_read_are_not_named() -> None:
-    assert name(architecture="linear", cell="gru", epochs=3) == "linear · epochs 3"
-
-
-def test_a_long_name_is_cut() -> None:
-    changes: dict[str, Any] = {"epochs": 1, "batch_size": 2, "seed": 3, "patience": 4}
-    assert name(PadParams(max_length=40, num_words=500), **changes) == (
-        "num_words 500 · max_length 40 · epochs 1 · batch_size 2 · 2 more · lstm-64"
-    )
-
-
-def name_of(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return the name of a run, whose preset is looked up."""
-    return run_name(find_preset(pad, train), fetch, pad, train)
-
-
-@pytest.mark.parametrize("preset", ["default", "linear", "lstm"])
-def test_a_run_with_the_params_of_a_preset_has_its_name(
-    monkeypatch: pytest.MonkeyPatch, preset: str
-) -> None:
-    monkeypatch.chdir(ROOT)
-    params = read_preset(preset)
-    assert name_of(FetchParams(), params.pad, params.train) == preset
-    repeated = params.train.model_copy(update={"seed": 43})
-    assert name_of(FetchParams(), params.pad, repeated) == f"{preset} · seed 43"
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_a_run_with_other_params_has_the_name_of_its_training() -> None:
-    pad = PadParams()
-    train = TrainParams(units=32, seed=43)
-    assert name_of(FetchParams(), pad, train) == "lstm-32 · seed 43"
-
-
-@pytest.mark.usefixtures("in_tmp_path")
-def test_added_texts_are_named_whatever_the_params_are() -> None:
-    fetch = FetchParams(added_texts="texts/labeled")
-    assert name_of(fetch, PadParams(), TrainParams()) == "+labeled · default"
-    assert name_of(fetch, PadParams(), TrainParams(epochs=9)) == "+labeled · epochs 9 · lstm-64"
 
 
 @pytest.mark.slow

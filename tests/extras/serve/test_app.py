@@ -340,7 +340,9 @@ def test_other_requests_get_predictions_while_a_text_is_explained(
     def explain_slowly(uri: str, _: Any, text: str) -> ExplanationResponse:
         is_running.set()
         assert may_end.wait(60)
-        return ExplanationResponse(version=uri, label=text, probability=1, pieces=[])
+        return ExplanationResponse(
+            version=uri, label=text, probability=1, probabilities={text: 1}, pieces=[]
+        )
 
     monkeypatch.setattr(app, "explain_text", explain_slowly)
     with ThreadPoolExecutor() as pool:

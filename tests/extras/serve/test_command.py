@@ -154,6 +154,15 @@ def resize(browser: webdriver.Chrome, width: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
+SHOWN_LABELS: list[tuple[dict[str, float], str]] = [
+    ({"negative": 0.3, "positive": 0.7}, ""),
+    (
+        {"negative": 0.414, "neutral": 0.396, "positive": 0.19},
+        "negative 41.4% · neutral 39.6% · positive 19.0%",
+    ),
+]
+
+
 def check_explanation(browser: webdriver.Chrome, explained: dict[str, Any]) -> None:
     """Check the text with its colored words, and the chart."""
     words = [piece for piece in explained["pieces"] if piece["log_odds"] is not None]
@@ -183,6 +192,8 @@ def test_page_shows_label_words_and_chart_at_any_width(server: Server, tmp_path:
             check_explanation(browser, explained)
             assert browser.execute_script(OVERFLOW) == 0
             keep_screenshot(browser, f"serve-{width}")
+        for shares, shown in SHOWN_LABELS:
+            assert browser.execute_script("return describeLabels(arguments[0])", shares) == shown
         # What the page's policy refuses would be here.
         assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 

@@ -1,0 +1,53 @@
+"""A training is named by the nearest preset and at most three differences."""
+
+from typing import Any
+
+import pytest
+
+from sentiment.params import FetchParams, PadParams, TrainParams
+from tests.project import ROOT
+from workflow.naming import training_name
+from workflow.presets import read_preset, valid_presets
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the project's root, which has the presets, the working directory."""
+    monkeypatch.chdir(ROOT)
+
+
+def name(preset: str, pad: dict[str, Any] | None = None, **train: Any) -> str:
+    """Return the name of a training with the params of a preset and some changes."""
+    params = read_preset(preset)
+    return training_name(
+        valid_presets(),
+        FetchParams(),
+        params.pad.model_copy(update=pad or {}),
+        params.train.model_copy(update=train),
+    )
+
+
+@pytest.mark.parametrize("preset", ["default", "linear", "lstm"])
+def test_a_training_with_the_params_of_a_preset_has_its_name(preset: str) -> None:
+    assert name(preset) == preset
+
+
+def test_what_differs_from_the_nearest_preset_follows() -> None:
+    assert name("linear", epochs=12) == "linear · epochs 12"
+    assert name("default", cell="gru") == "default · cell gru"
+    assert name("lstm", {"max_length": 300}) == "lstm · max_length 300"
+
+
+def test_params_that_the_architecture_does_not_read_are_not_named() -> None:
+    assert name("linear", cell="gru") == "linear"
+
+
+def test_at_most_three_differences_are_named_and_the_seed_comes_last() -> None:
+    changed = name("default", {"num_words": 500}, seed=3, units=8, epochs=1, batch_size=2)
+    assert changed == "default · num_words 500 · units 8 · epochs 1 · seed 3"
+
+
+def test_added_texts_come_first() -> None:
+    fetch = FetchParams(added_texts="texts/labeled")
+    named = training_name(valid_presets(), fetch, PadParams(), TrainParams(epochs=9))
+    assert named == "+labeled · default · epochs 9"
