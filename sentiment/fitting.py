@@ -9,17 +9,27 @@ from numpy.typing import NDArray
 from sentiment.network.batches import count_steps
 from sentiment.params import PadParams, TrainParams
 
-FITTED_PARAMS = ("pad.max_length", "train.batch_size", "train.epochs")
+FITTED_PARAMS = (
+    "pad.max_length",
+    "train.batch_size",
+    "train.epochs",
+    "train.linear.ngrams",
+    "train.linear.ending",
+)
 MIN_STEPS = 1000  # of a training; each preset has more on IMDB
+MIN_BATCH_SIZE = 4  # texts; the steps of smaller batches follow single texts
 UNCUT_SHARE = 0.99  # of the texts
+SHORT_TEXT = 25  # words; the last quarter of such a text has at most six
+SHORT_NGRAM = 2  # words
 
 
 def fit_params(pad: PadParams, train: TrainParams, lengths: NDArray[np.int64]) -> dict[str, Any]:
     """Return `FITTED_PARAMS` for a dataset, by dotted name.
 
     Few texts get smaller batches, so that a training has `MIN_STEPS` steps in as many epochs as on
-    a large dataset. It has more epochs only if batches of a single text are too few. Short texts
-    get shorter rows, in which nearly all of them fit.
+    a large dataset. It has more epochs only if batches of `MIN_BATCH_SIZE` are too large for that.
+    Short texts get shorter rows, in which nearly all of them fit. If half of the texts are short,
+    a linear model reads neither trigrams nor endings: few words have no ending of their own.
 
     Args:
         pad: the section `pad` for a large dataset with long texts.
@@ -28,13 +38,20 @@ def fit_params(pad: PadParams, train: TrainParams, lengths: NDArray[np.int64]) -
     """
     texts = max(1, math.floor(len(lengths) * (1 - train.validation_split)))
     batch_size = train.batch_size
-    while batch_size > 1 and count_steps(texts, batch_size, train.epochs) < MIN_STEPS:
+    while batch_size > MIN_BATCH_SIZE and count_steps(texts, batch_size, train.epochs) < MIN_STEPS:
         batch_size -= 1
     steps_per_epoch = count_steps(texts, batch_size, 1)
     longest = np.quantile(lengths, UNCUT_SHARE, method="higher") + 1  # with the start token
+    ngrams = train.linear.ngrams
+    ending = train.linear.ending
+    if train.architecture == "linear" and np.median(lengths) <= SHORT_TEXT:
+        ngrams = min(ngrams, SHORT_NGRAM)
+        ending = 0.0
     fitted = (
         min(pad.max_length, int(longest)),
         batch_size,
         max(train.epochs, math.ceil(MIN_STEPS / steps_per_epoch)),
+        ngrams,
+        ending,
     )
     return dict(zip(FITTED_PARAMS, fitted, strict=True))

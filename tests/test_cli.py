@@ -111,7 +111,8 @@ def test_preset_and_dataset_give_the_same_params_in_either_order(sentiment: Comm
     sentiment("dataset", "own.csv")
     sentiment("preset", "linear")
     params = load_params()
-    assert (params.train.batch_size, params.train.epochs, params.pad.max_length) == (3, 3, 4)
+    assert (params.train.batch_size, params.train.epochs, params.pad.max_length) == (4, 4, 4)
+    assert (params.train.linear.ngrams, params.train.linear.ending) == (2, 0)
     assert "has these values already" in sentiment("dataset", "own.csv")
     sentiment("preset", "default", "--with-dataset")
     sentiment("preset", "linear")
@@ -126,7 +127,7 @@ def test_a_preset_is_fitted_to_each_table_anew_and_own_params_stay(sentiment: Co
         rows = [f"{word} {number},{label}" for number in range(texts) for word, label in STARS]
         Path(name).write_text("\n".join(["review,stars", *rows, ""]))
     sentiment("dataset", "few.csv")
-    assert load_params().train.batch_size == 1
+    assert load_params().train.batch_size == 4
     sentiment("dataset", "more.csv")
     assert load_params().train.batch_size == 11
     update_params_file({"train.units": 5, "train.epochs": 60})
