@@ -69,7 +69,7 @@ LOCKED = "$$PYTHON" -c 'import fcntl, os, sys; lock = os.open(".venv.lock", os.O
 # it (SECURITY.md). A worktree has a configuration of its own, also if it shares the environment.
 venv:
 	@$(IS_BUILT) || $(LOCKED) $(MAKE) --no-print-directory build-venv
-	@.venv/bin/dvc config core.site_cache_dir >/dev/null 2>&1 || { \
+	@test -n "$$(.venv/bin/dvc config core.site_cache_dir)" || { \
 		cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
 		.venv/bin/dvc config --local core.site_cache_dir "$$cache"; }
 
