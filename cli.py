@@ -19,7 +19,7 @@ from workflow.stage import describe_error, quiet_libraries
 
 EXTRAS = Path(__file__).parent / "extras"
 MAX_WORDS = 5  # words with the largest effects
-MAX_LABELS = 5  # the most probable ones
+MAX_SHOWN_LABELS = 5  # the most probable ones
 
 
 class Commands(click.Group):
@@ -151,7 +151,7 @@ def predict(text: str, model_uri: str | None) -> None:
     click.echo(f"{explanation.label}, probability {explanation.probability:.4f}")
     if len(explanation.probabilities) > 2:
         by_probability = sorted(explanation.probabilities.items(), key=lambda item: -item[1])
-        listed = [f"{label} {share:.4f}" for label, share in by_probability[:MAX_LABELS]]
+        listed = [f"{label} {share:.4f}" for label, share in by_probability[:MAX_SHOWN_LABELS]]
         click.echo(f"All labels: {', '.join(listed)}")
     if words:
         click.echo(f"Words that matter most: {', '.join(words)}")

@@ -68,7 +68,7 @@ class Checkpoint:
         try:
             return Journal.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise damaged_error(path, error) from None
+            raise _damaged_checkpoint_error(path, error) from None
 
     def write_journal(self, journal: Journal) -> None:
         """Write the journal in place of an earlier one."""
@@ -88,7 +88,7 @@ class Checkpoint:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
         except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
-            raise damaged_error(path, error) from None
+            raise _damaged_checkpoint_error(path, error) from None
 
     def write_state(self, state: "State") -> None:
         """Save the state after another epoch in place of the previous one."""
@@ -108,7 +108,7 @@ def _replaced(path: Path) -> Iterator[Path]:
     partial.replace(path)
 
 
-def damaged_error(path: Path, error: Exception) -> UserError:
+def _damaged_checkpoint_error(path: Path, error: Exception) -> UserError:
     """Return the error for a file of a checkpoint that cannot be read."""
     return UserError(
         f"{path} is damaged ({first_line(error)}). Delete {path.parent}. The training then starts "

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from tracking.runs import REPETITION_KEY
 from workflow.naming import SEPARATOR
+from workflow.presets import SEED
 from workflow.provenance import DVC_EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-SEED = "train.seed"
 MACHINE = ("processor", "tensorflow", "keras")  # tags
 
 

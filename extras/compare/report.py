@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from extras.compare.groups import MACHINE, SEED, group_name, identity
+from extras.compare.groups import MACHINE, group_name, identity
 from extras.compare.statistics import (
     AccuracyDifference,
     compare_models,
@@ -16,6 +16,7 @@ from extras.compare.statistics import (
 from sentiment.evaluation.metrics import CONFIDENCE
 from tracking.promotion import is_correct
 from tracking.runs import TEST_SET
+from workflow.presets import SEED
 from workflow.provenance import COMMIT
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ def run_stages(run: RecordedRun, project: Path) -> Sequence[str]:
             f"commit with its uncommitted changes has: {', '.join(changed)}. {advice}"
         )
     for stage in stages:
-        run_stage(project, stage)
+        run_stage_in_clone(project, stage)
     ask(project, *DVC, "commit", "--force", *locked)
     return stages
 
@@ -149,7 +149,7 @@ def changed_inputs(status: Mapping[str, Sequence[Any]]) -> list[str]:
     return sorted(changed)
 
 
-def run_stage(project: Path, name: str) -> None:
+def run_stage_in_clone(project: Path, name: str) -> None:
     """Run a stage of a clone with the packages of this environment.
 
     Raises:

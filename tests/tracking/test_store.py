@@ -126,7 +126,8 @@ def test_a_moved_or_copied_folder_is_one_message_and_nothing_is_written_to_its_o
     change: Callable[[Path, Path], object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before, after = in_tmp_path / "before", in_tmp_path / "after"
+    before = in_tmp_path / "before"
+    after = in_tmp_path / "after"
     before.mkdir()
     shutil.copy2(empty_store_once, before)
     move_store(before, empty_store_once.parent)
