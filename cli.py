@@ -63,7 +63,7 @@ def sync() -> None:
     """
     from tracking import publish
 
-    run = publish.sync(load_params().promote.alpha)
+    run = publish.publish_locked_results(load_params().promote.alpha)
     click.echo(f"Test Accuracy: {run.test_accuracy:.4f}\n{run.describe()}")
 
 

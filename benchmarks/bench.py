@@ -23,7 +23,7 @@ from typing import NamedTuple
 import click
 import pandas as pd
 
-from sentiment.prediction.backend import package_versions, usable_cores
+from sentiment.backend import package_versions, usable_cores
 from workflow.machine import processor_name
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-METRICS = ["accuracy", "loss", "val_accuracy", "val_loss"]
+COMPARED_METRICS = ["accuracy", "loss", "val_accuracy", "val_loss"]
 PROBABILITIES = {"probability": "float32", "probability_positive": "float32"}  # until 1.0.0, after
 HISTORIES = ("metrics/history.csv", "data/train/history.csv")  # the second one until 1.0.0
 
@@ -44,7 +44,7 @@ def run_pipeline(project: Path, preset: str | None) -> None:
     subprocess.run(["dvc", "repro"], cwd=project, check=True, env=environment)
 
 
-def differences(old: Path, new: Path) -> Iterator[str]:
+def differing_numbers(old: Path, new: Path) -> Iterator[str]:
     """Yield what differs between the results of two projects."""
     for path in sorted((new / "data/pad").glob("*.npy")):
         before = np.load(old / "data/pad" / path.name)
@@ -53,7 +53,7 @@ def differences(old: Path, new: Path) -> Iterator[str]:
             yield path.name
     if not np.array_equal(read_probabilities(old), read_probabilities(new)):
         yield "the probabilities"
-    tables = [read_history(project)[METRICS] for project in (old, new)]
+    tables = [read_history(project)[COMPARED_METRICS] for project in (old, new)]
     if not tables[0].equals(tables[1]):
         yield "the metrics of the epochs"
 
@@ -82,7 +82,9 @@ def main(commit: str) -> None:
             for project in (old, new):
                 run_pipeline(project, preset)
             title = preset or "default"
-            found += [f"{title}: {difference} differs" for difference in differences(old, new)]
+            found += [
+                f"{title}: {difference} differs" for difference in differing_numbers(old, new)
+            ]
             print(f"{title}: compared", flush=True)
     sys.exit("\n".join(found) if found else 0)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.network.batches import count_steps
+from sentiment.model.batches import count_steps
 from sentiment.params import PadParams, TrainParams
 
 FITTED_PARAMS = (

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from sentiment.data.label_column import normalize_label
-from sentiment.prediction.reviews import INDEX_FROM, Layout
-from sentiment.prediction.tokenizer import KERAS
+from sentiment.text.labels import normalize_label
+from sentiment.text.padding import INDEX_FROM, Layout
+from sentiment.text.tokenizer import KERAS
 
 NO_ADDED_TEXTS = "data/none.csv"  # an empty file, because DVC does not accept an empty dependency
 # Params of `train` that only recurrent networks read.
@@ -117,7 +117,7 @@ class FetchParams(Section):
 
     @property
     def tokenizer(self) -> str:
-        """The name of the dataset's tokenizer, see `sentiment.prediction.tokenizer`."""
+        """The name of the dataset's tokenizer, see `sentiment.text.tokenizer`."""
         return self.table.tokenizer if self.dataset == "table" else KERAS
 
 

@@ -8,17 +8,20 @@ A training that was killed resumes after its last finished epoch.
 """
 
 from sentiment.errors import UserError
-from sentiment.network.batches import train_validation_split
-from sentiment.network.model import save_model
-from sentiment.network.training import Training
+from sentiment.model.batches import train_validation_split
+from sentiment.model.saving import save_model
+from sentiment.model.training import Training
 from sentiment.params import changed_but_unread
 from tracking.runs import live_run
-from workflow import files
+from workflow import paths
+from workflow.arrays import read_array
 from workflow.checkpoint import Checkpoint, Journal, exclusive_checkpoint
 from workflow.digests import file_digest
-from workflow.files import PAD_FOLDER, TRAIN_FOLDER, PadInputs, TrainedInputs, TrainInputs
+from workflow.documents import new_folder, write_compared_metrics, write_json
+from workflow.inputs import ModelInputs, PadInputs, TrainingInputs, read_inputs, write_inputs
 from workflow.machine import machine_changes, machine_tags
 from workflow.params_file import load_params
+from workflow.paths import PAD_FOLDER, TRAIN_FOLDER
 from workflow.provenance import provenance_tags, uncommitted_changes
 from workflow.stage import SignalFlag
 from workflow.training_key import training_keys
@@ -59,8 +62,8 @@ def begin(training: Training, checkpoint: Checkpoint) -> Journal:
 
 def write_epochs(training: Training) -> None:
     """Write the files in `metrics/` with the epochs so far."""
-    files.write_compared_metrics(TRAIN_FOLDER.name, training.metrics, COMPARED_TRAINING_METRICS)
-    training.history.to_csv(files.HISTORY_FILE, index=False)
+    write_compared_metrics(TRAIN_FOLDER.name, training.metrics, COMPARED_TRAINING_METRICS)
+    training.history.to_csv(paths.HISTORY_FILE, index=False)
 
 
 def main(flag: SignalFlag) -> None:
@@ -68,15 +71,16 @@ def main(flag: SignalFlag) -> None:
     unread = changed_but_unread(params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
-    pad_inputs = files.read_inputs(PAD_FOLDER, PadInputs)
-    x = files.read_array(PAD_FOLDER / "x_train.npy")
-    y = files.read_array(PAD_FOLDER / "y_train.npy")
+    pad_inputs = read_inputs(PAD_FOLDER, PadInputs)
+    x = read_array(PAD_FOLDER / "x_train.npy")
+    y = read_array(PAD_FOLDER / "y_train.npy")
     train_split, val_split = train_validation_split(x, y, params.validation_split)
     keys = training_keys(params)
-    with exclusive_checkpoint(keys.key) as checkpoint:
-        training = Training(params, pad_inputs.pad, len(pad_inputs.labels), train_split, val_split)
+    with exclusive_checkpoint(keys.training_key) as checkpoint:
+        label_count = len(pad_inputs.label_names)
+        training = Training(params, pad_inputs.pad, label_count, train_split, val_split)
         journal = resume(training, checkpoint) or begin(training, checkpoint)
-        inputs = TrainInputs(**dict(pad_inputs), train=params, **keys._asdict())
+        inputs = TrainingInputs(**dict(pad_inputs), train=params, **keys._asdict())
         with live_run(journal, inputs) as run:
             if training.epochs:
                 print(f"Resuming after epoch {len(training.epochs)} of {params.epochs}", flush=True)
@@ -94,9 +98,9 @@ def main(flag: SignalFlag) -> None:
                     "params.yaml, data/pad or the code was changed during the training. Undo that, "
                     "and run `dvc repro`, which resumes, or run it as it is, which trains again."
                 )
-            folder = files.new_folder(TRAIN_FOLDER)
-            save_model(training.model, files.MODEL_FILE)
-            files.write_json(folder / files.METRICS_NAME, training.metrics)
-            model = file_digest(files.MODEL_FILE)
-            files.write_inputs(folder, TrainedInputs(**dict(inputs), model=model))
-            checkpoint.write_journal(journal.model_copy(update={"model": model}))
+            folder = new_folder(TRAIN_FOLDER)
+            save_model(training.model, paths.MODEL_FILE)
+            write_json(folder / paths.METRICS_NAME, training.metrics)
+            model_digest = file_digest(paths.MODEL_FILE)
+            write_inputs(folder, ModelInputs(**dict(inputs), model_digest=model_digest))
+            checkpoint.write_journal(journal.model_copy(update={"model_digest": model_digest}))

@@ -194,7 +194,7 @@ def run_stages(project: Project, *names: str, store: str = "") -> None:
         names: the stages.
         store: URI of the tracking store, instead of the project's own.
     """
-    from sentiment.prediction.backend import load_keras
+    from sentiment.backend import load_keras
     from stages import evaluate, fetch, pad, train
     from workflow.stage import SignalFlag
 

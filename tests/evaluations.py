@@ -12,19 +12,20 @@ from sentiment.params import EvaluateParams, FetchParams, PadParams, TrainParams
 from tracking import champion, registry
 from tracking.models import TEXT_MODEL
 from tracking.versions import Evaluation
-from workflow import files
-from workflow.files import EvaluateInputs
+from workflow import paths
+from workflow.documents import new_folder
+from workflow.inputs import EvaluateInputs, write_inputs
 
 INPUTS = EvaluateInputs(
     fetch=FetchParams(),
-    labels=["negative", "positive"],
-    test_set="0123",
-    content="4567",
+    label_names=["negative", "positive"],
+    test_set_digest="0123",
+    dataset_digest="4567",
     pad=PadParams(),
     train=TrainParams(),
-    key="0123456789abcdef",
+    training_key="0123456789abcdef",
     repetition_key="fedcba9876543210",
-    model="89ab",
+    model_digest="89ab",
     evaluate=EvaluateParams(),
 )
 NAME = "imdb-sentiment"  # the registered model of `INPUTS`
@@ -59,9 +60,9 @@ def evaluation(correct: int, **inputs: Any) -> Evaluation[EvaluateInputs]:
 
 def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
     """Log a run that has an evaluation and a model without files, and register the model."""
-    folder = files.new_folder(files.EVALUATE_FOLDER)
-    evaluated.predictions.to_csv(files.PREDICTIONS_FILE, index=False)
-    files.write_inputs(folder, evaluated.inputs)
+    folder = new_folder(paths.EVALUATE_FOLDER)
+    evaluated.predictions.to_csv(paths.PREDICTIONS_FILE, index=False)
+    write_inputs(folder, evaluated.inputs)
     with mlflow.start_run() as run:
         mlflow.log_artifacts(str(folder))
     client = mlflow.MlflowClient()

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.network.batches import Split, train_validation_split
-from sentiment.network.linear import MIN_SLOTS, Features
-from sentiment.network.model import build_model, compile_model
-from sentiment.network.training import Training
+from sentiment.backend import load_keras
+from sentiment.model.batches import Split, train_validation_split
+from sentiment.model.build import build_model, compile_model
+from sentiment.model.linear import MIN_SLOTS, Features
+from sentiment.model.training import Training
 from sentiment.params import PadParams, TrainParams
-from sentiment.prediction.backend import load_keras
 from tests.project import SMALL
 from workflow.params_file import merge_params
 
@@ -40,7 +40,7 @@ def pad_params(num_words: int = WORDS, max_length: int = LENGTH) -> PadParams:
 def new_model(
     pad: PadParams | None = None,
     seed: int = 1,
-    labels: int = 2,
+    label_count: int = 2,
     features: Features = FEATURES,
     **train: Any,
 ) -> "keras.Model":
@@ -48,7 +48,7 @@ def new_model(
     load_keras().utils.set_random_seed(seed)
     params = train_params(**train)
     linear = features if params.architecture == "linear" else None
-    model = build_model(params, pad or pad_params(), labels, linear)
+    model = build_model(params, pad or pad_params(), label_count, linear)
     compile_model(model, params, reviews=160)
     return model
 
@@ -64,8 +64,10 @@ def splits() -> tuple[Split, Split]:
     return train_validation_split(*reviews(), 0.2)
 
 
-def new_training(train_split: Split | None = None, labels: int = 2, **changes: Any) -> Training:
+def new_training(
+    train_split: Split | None = None, label_count: int = 2, **changes: Any
+) -> Training:
     """Return a training before its first epoch."""
     default, val_split = splits()
     params = train_params(**changes)
-    return Training(params, pad_params(), labels, train_split or default, val_split)
+    return Training(params, pad_params(), label_count, train_split or default, val_split)

@@ -10,18 +10,19 @@ from tests.conftest import runs
 from tests.project import Project, free_port, wait_for
 from tests.services import QUIET
 from tracking import store
-from workflow import files
+from workflow import paths
+from workflow.documents import read_json
 
 
 @pytest.mark.slow
 def test_link_shows_the_metrics_and_the_curves_of_the_runs(
     finished: Project, tmp_path: Path
 ) -> None:
-    metrics = files.read_json(files.TEST_METRICS_FILE)
+    metrics = read_json(paths.TEST_METRICS_FILE)
     (run,) = runs()
     pages = store.describe_pages(run.info.experiment_id, run.info.run_id)
     port = free_port()
-    link = pages.rpartition("all runs: ")[2].replace(f":{store.UI_PORT}/", f":{port}/")
+    link = pages.rpartition("all runs: ")[2].replace(store.MLFLOW_UI, f"http://127.0.0.1:{port}")
     assert link.startswith(f"http://127.0.0.1:{port}/#/experiments/")
     server = finished.start("mlflow", "ui", f"--port={port}", **QUIET)
     try:

@@ -1,10 +1,11 @@
 """Which version is the champion, and why.
 
 The champion is the version with the alias `champion`. The tags `decision` and `reason` of a version
-say what was decided about it and why. A champion counts the tests against it in its tag `tests`.
+say what was decided about it and why. A champion counts the candidates that were tested
+against it in its tag `tested_candidates`.
 
-A decision is written in the order `tests`, `reason`, alias, `decision`. One without the tag
-`decision` was interrupted, and is made again. The alias may be set already then.
+A decision is written in the order `tested_candidates`, `reason`, alias, `decision`. One without the
+tag `decision` was interrupted, and is made again. The alias may be set already then.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,7 @@ from tracking.promotion import (
 )
 from tracking.registry import CHAMPION, all_versions, find_champion, find_version
 from tracking.versions import Evaluation, download_evaluation
-from workflow.files import EvaluateInputs
+from workflow.inputs import EvaluateInputs
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 # Tags of a version
 DECISION = "decision"
 REASON = "reason"
-TEST_COUNT = "tests"  # of a champion: number of candidates that were tested against it
+TESTED_CANDIDATES = "tested_candidates"  # of a champion
 # Decisions
 PROMOTED = "promoted"
 NOT_PROMOTED = "not promoted"
@@ -52,8 +53,6 @@ def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha
     """Let the rule decide about a version, unless it was decided about.
 
     Args:
-        version: the version.
-        candidate: its evaluation.
         alpha: see `tracking.promotion`.
 
     Returns:
@@ -108,9 +107,9 @@ def compare_candidate(
     if reason is not None:
         return Decision(is_promoted=False, reason=reason)
     # A decision that is cut short after this counts twice, which makes a promotion rarer.
-    number = int(champion.tags.get(TEST_COUNT, 0)) + 1
+    number = int(champion.tags.get(TESTED_CANDIDATES, 0)) + 1
     client = mlflow.MlflowClient()
-    client.set_model_version_tag(champion.name, champion.version, TEST_COUNT, str(number))
+    client.set_model_version_tag(champion.name, champion.version, TESTED_CANDIDATES, str(number))
     verdict = compare_with_champion(candidate.predictions, other.predictions, alpha, number)
     is_better = verdict.outcome is Outcome.BETTER
     return Decision(is_promoted=is_better, reason=verdict.reason)
@@ -151,7 +150,6 @@ def write_decision(
     Args:
         version: the version that it is about.
         champion: the champion before.
-        decision: the decision.
     """
     import mlflow
 

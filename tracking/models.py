@@ -13,10 +13,11 @@ import pandas as pd
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from sentiment import prediction
-from sentiment.prediction import tokenizer
-from workflow import files
-from workflow.files import EvaluateInputs
+import sentiment
+from sentiment.text.tokenizer import UNICODE
+from workflow import paths
+from workflow.documents import write_json
+from workflow.inputs import EvaluateInputs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -27,11 +28,12 @@ KERAS_MODEL = "model"
 TEXT_MODEL = "sentiment"  # predicts raw texts
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to predict
 EXAMPLE_TEXTS = ["A fine film.", "Dull, and far too long."]
+CARRIED_CODE = ("__init__.py", "backend.py", "text", "prediction")  # of the package `sentiment`
 # The file that MLflow runs to load the text model
 MODEL_SCRIPT = """\
 import mlflow
 
-from {package}.pyfunc_model import SentimentModel
+from {package}.prediction.pyfunc_model import SentimentModel
 
 mlflow.models.set_model(SentimentModel())
 """
@@ -77,7 +79,7 @@ def log_keras_model() -> None:
 
     from sentiment.prediction.keras_classifier import load_keras_model
 
-    model = load_keras_model(files.MODEL_FILE)
+    model = load_keras_model(paths.MODEL_FILE)
     mlflow.tensorflow.log_model(
         model,
         name=KERAS_MODEL,
@@ -102,12 +104,10 @@ def log_text_model(run_id: str, inputs: EvaluateInputs) -> str:
     )
 
     package = f"served_{run_id}"
-    extra_packages = ["regex"] if inputs.fetch.tokenizer == tokenizer.UNICODE else []
+    extra_packages = ["regex"] if inputs.fetch.tokenizer == UNICODE else []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        code = scratch / package
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(Path(prediction.__file__).parent, code, ignore=ignored)
+        code = copy_code(scratch / package)
         entry = scratch / "served.py"
         entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
         config = scratch / CONFIG_ARTIFACT
@@ -120,8 +120,8 @@ def log_text_model(run_id: str, inputs: EvaluateInputs) -> str:
                 code_paths=[str(code)],
                 artifacts={
                     CONFIG_ARTIFACT: str(config),
-                    MODEL_ARTIFACT: str(files.MODEL_FILE),
-                    WORD_INDEX_ARTIFACT: str(files.WORD_INDEX_FILE),
+                    MODEL_ARTIFACT: str(paths.MODEL_FILE),
+                    WORD_INDEX_ARTIFACT: str(paths.WORD_INDEX_FILE),
                 },
                 signature=text_model_signature(),
                 input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLE_TEXTS}),
@@ -130,6 +130,19 @@ def log_text_model(run_id: str, inputs: EvaluateInputs) -> str:
         finally:
             sys.path.remove(name)
     return str(logged.model_id)
+
+
+def copy_code(folder: Path) -> Path:
+    """Copy `CARRIED_CODE`, which predicts without the project, to a new folder, and return it."""
+    folder.mkdir()
+    package = Path(sentiment.__file__).parent
+    for name in CARRIED_CODE:
+        source = package / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder)
+    return folder
 
 
 def text_model_signature() -> "ModelSignature":
@@ -155,12 +168,12 @@ def text_model_signature() -> "ModelSignature":
 def write_config(path: Path, inputs: EvaluateInputs) -> None:
     """Write the params that the text model needs."""
     config = {
-        "labels": inputs.labels,
+        "label_names": inputs.label_names,
         "layout": inputs.pad.model_dump(),
         "threshold": inputs.evaluate.threshold,
         "tokenizer": inputs.fetch.tokenizer,
     }
-    files.write_json(path, config)
+    write_json(path, config)
 
 
 def serving_requirements(*extra_packages: str) -> list[str]:

@@ -1,11 +1,10 @@
 """Log the files in `data/` and `metrics/` to MLflow, as one run and one version.
 
-The stage `evaluate` and `sentiment sync` do the same. The tag `evaluation` says which evaluation a
-run has completely. It is written after everything else. A publication that was cut short is done
-again, in the same run. A complete run is left alone.
+The stage `evaluate` and `sentiment sync` do the same. The tag `evaluation_digest` is written after
+everything else. A publication that was cut short is done again, in the same run. A run that has the
+tag is complete, and is left alone.
 """
 
-import hashlib
 import sys
 from io import StringIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,17 +13,25 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
-from sentiment.network.training import EPOCH_METRICS
+from sentiment.model.training import EPOCH_METRICS
 from tracking import card, champion, models, registry, runs, store
-from tracking.runs import SYNC_ADVICE, TRAINING_ID, TRAINING_KEY
+from tracking.runs import (
+    EVALUATION_DIGEST,
+    MODEL_DIGEST,
+    SYNC_ADVICE,
+    TRAINING_ID,
+    TRAINING_KEY,
+)
 from tracking.versions import Evaluation, read_predictions
-from workflow import files, provenance
+from workflow import paths, provenance
+from workflow.arrays import read_array
 from workflow.checkpoint import Journal, exclusive_checkpoint
-from workflow.commands import changed_results
 from workflow.digests import list_digests, short_digest
-from workflow.files import EVALUATE_FOLDER, PAD_FOLDER, EvaluateInputs
+from workflow.documents import read_json, read_table
+from workflow.dvc import changed_results, read_model_stages
+from workflow.inputs import EvaluateInputs, read_inputs
 from workflow.naming import training_name
-from workflow.params_file import read_yaml
+from workflow.paths import EVALUATE_FOLDER, PAD_FOLDER
 from workflow.presets import valid_presets
 from workflow.training_key import check_model
 
@@ -32,16 +39,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-# Tags of a run
-EVALUATION = "evaluation"  # the identity of the evaluation that it has completely
-MODEL_DIGEST = "training.model"  # see `workflow.files.TrainedInputs`
 TABLES_ARTIFACT = "metrics"
 # Curves over the distance from the last word, and their columns in the table of gradients. MLflow
 # sorts its charts by name: these come after accuracy and loss.
 GRADIENT_CURVES = {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}
-LOCKED_STAGES = ("fetch", "pad", "train")  # their entries in dvc.lock say how a model was made
 # What a run and its models get as files
-LOGGED = (EVALUATE_FOLDER, files.METRICS_FOLDER, files.MODEL_FILE, files.WORD_INDEX_FILE)
+LOGGED = (EVALUATE_FOLDER, paths.METRICS_FOLDER, paths.MODEL_FILE, paths.WORD_INDEX_FILE)
 METRICS_AT_ONCE = 1000  # the most that one request takes
 
 
@@ -49,37 +52,29 @@ class Publication(NamedTuple):
     """The content of a run: all that `publish` takes from `data/` and `metrics/`.
 
     Attributes:
-        digests: of all files in it.
-        identity: digest of the files in `data/evaluate`.
-        inputs: what they depend on.
+        digests: of all files in `LOGGED`.
+        evaluation_digest: digest of the files in `data/evaluate`.
+        inputs: what these files depend on.
         predictions: see `sentiment.evaluation.metrics`.
-        test_metrics: the metrics of the test set, by name.
-        training_metrics: the metrics of the training, by name.
-        history: the metrics of each epoch.
-        gradients: the table of gradients by distance.
-        lock: the entries of `LOCKED_STAGES` in dvc.lock. None: they are of another training,
-            because the stages were run without DVC.
+        model_stages: how the model was made, see `workflow.dvc.read_model_stages`. None: the stages
+            were run without DVC.
     """
 
     digests: str
-    identity: str
+    evaluation_digest: str
     inputs: EvaluateInputs
     predictions: pd.DataFrame
     test_metrics: dict[str, float]
     training_metrics: dict[str, float]
     history: pd.DataFrame
     gradients: pd.DataFrame
-    lock: dict[str, Any] | None
+    model_stages: dict[str, Any] | None
 
 
 class PublishedRun(NamedTuple):
     """A run that has the results.
 
     Attributes:
-        run_id: its id.
-        name: its name.
-        experiment_id: its experiment.
-        test_accuracy: its test accuracy.
         decision: what was decided about its version, see `tracking.champion`. "": it has none.
     """
 
@@ -112,7 +107,7 @@ def publish_stage(alpha: float) -> PublishedRun | None:
         return None
 
 
-def sync(alpha: float) -> PublishedRun:
+def publish_locked_results(alpha: float) -> PublishedRun:
     """Publish the results that dvc.lock describes.
 
     Raises:
@@ -134,48 +129,33 @@ def read_publication() -> Publication:
     Raises:
         UserError: a file is missing or damaged, or the folders do not belong together.
     """
-    inputs = files.read_inputs(EVALUATE_FOLDER, EvaluateInputs)
-    trained = files.read_json(files.TRAIN_FOLDER / files.INPUTS)
+    inputs = read_inputs(EVALUATE_FOLDER, EvaluateInputs)
+    trained = read_json(paths.TRAIN_FOLDER / paths.INPUTS)
     if not trained.items() <= inputs.model_dump().items():
         raise UserError(
-            f"{EVALUATE_FOLDER} was made from another {files.TRAIN_FOLDER}. Run `dvc repro`."
+            f"{EVALUATE_FOLDER} was made from another {paths.TRAIN_FOLDER}. Run `dvc repro`."
         )
     check_model(inputs)
-    training_metrics = files.read_json(files.TRAINING_METRICS_FILE)
-    history = files.read_table(files.HISTORY_FILE)
-    kept = history.loc[history["epoch"] == training_metrics["weights_epoch"], list(EPOCH_METRICS)]
+    training_metrics = read_json(paths.TRAINING_METRICS_FILE)
+    history = read_table(paths.HISTORY_FILE)
+    is_kept = history["epoch"] == training_metrics["weights_from_epoch"]
+    kept = history.loc[is_kept, list(EPOCH_METRICS)]
     if kept.to_dict("records") != [{name: training_metrics[name] for name in EPOCH_METRICS}]:
-        raise UserError(f"{files.HISTORY_FILE} is of another training. Run `dvc repro`.")
+        raise UserError(f"{paths.HISTORY_FILE} is of another training. Run `dvc repro`.")
     return Publication(
         digests=list_digests(LOGGED),
-        identity=evaluation_identity(),
+        evaluation_digest=evaluation_digest(),
         inputs=inputs,
-        predictions=read_predictions(files.PREDICTIONS_FILE),
-        test_metrics=files.read_json(files.TEST_METRICS_FILE),
+        predictions=read_predictions(paths.PREDICTIONS_FILE),
+        test_metrics=read_json(paths.TEST_METRICS_FILE),
         training_metrics=training_metrics,
         history=history,
-        gradients=files.read_table(files.GRADIENTS_FILE),
-        lock=read_lock(),
+        gradients=read_table(paths.GRADIENTS_FILE),
+        model_stages=read_model_stages(),
     )
 
 
-def read_lock() -> dict[str, Any] | None:
-    """Return the entries of `LOCKED_STAGES` in dvc.lock, or None if they are of another training.
-
-    No two trainings have the same epochs, so `history.csv` stands for all results.
-    """
-    try:
-        stages = read_yaml(files.DVC_LOCK)["stages"]
-        outs = {out["path"]: out["md5"] for out in stages["train"]["outs"]}
-        entries = {name: stages[name] for name in LOCKED_STAGES}
-    except (UserError, KeyError, TypeError):  # without DVC, it may be missing or incomplete
-        return None
-    content = files.HISTORY_FILE.read_bytes()
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # as DVC computes it
-    return entries if outs.get(files.HISTORY_FILE.as_posix()) == digest else None
-
-
-def evaluation_identity() -> str:
+def evaluation_digest() -> str:
     """Return a digest of all files in `data/evaluate`."""
     return short_digest(list_digests([EVALUATE_FOLDER]))
 
@@ -184,7 +164,6 @@ def publish(publication: Publication, alpha: float) -> PublishedRun:
     """Log the results unless a run has them, and let the rule decide about the model.
 
     Args:
-        publication: the results.
         alpha: see `tracking.promotion`.
 
     Raises:
@@ -194,21 +173,21 @@ def publish(publication: Publication, alpha: float) -> PublishedRun:
     import mlflow
 
     inputs = publication.inputs
-    with store.store_errors(), exclusive_checkpoint(inputs.key) as checkpoint:
+    with store.store_errors(), exclusive_checkpoint(inputs.training_key) as checkpoint:
         experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
         client = mlflow.MlflowClient()
         journal = checkpoint.read_journal()
-        is_own = journal is not None and journal.model == inputs.model
+        is_own = journal is not None and journal.model_digest == inputs.model_digest
         if journal is None or not is_own:
             journal = foreign_journal(inputs)
         run = find_run(experiment_id, publication, journal)
-        if run is not None and run.data.tags.get(EVALUATION) == publication.identity:
+        if run is not None and is_complete(run, publication):
             decision = champion.describe_decision(registry.find_version(run.info.run_id))
         else:
             with runs.start_run(run, journal, inputs) as run:
                 version = log_run(run, publication, journal)
             decision = champion.decide(version, Evaluation(inputs, publication.predictions), alpha)
-            client.set_tag(run.info.run_id, EVALUATION, publication.identity)
+            client.set_tag(run.info.run_id, EVALUATION_DIGEST, publication.evaluation_digest)
         if is_own:
             checkpoint.remove_state()
     return PublishedRun(
@@ -225,8 +204,9 @@ def foreign_journal(inputs: EvaluateInputs) -> Journal:
 
     Its id follows from the model, so that an interrupted publication finds its run again.
     """
-    unknown = dict.fromkeys((provenance.COMMIT, provenance.BRANCH), provenance.UNKNOWN)
-    return Journal(training_id=inputs.model[:32], tags=unknown, model=inputs.model)
+    unknown = dict.fromkeys((provenance.COMMIT, provenance.BRANCH), provenance.UNKNOWN_COMMIT)
+    digest = inputs.model_digest
+    return Journal(training_id=digest[:32], tags=unknown, model_digest=digest)
 
 
 def find_run(experiment_id: str, publication: Publication, journal: Journal) -> "Run | None":
@@ -234,21 +214,21 @@ def find_run(experiment_id: str, publication: Publication, journal: Journal) -> 
 
     A run of this execution of the training comes before one of the same model that another machine
     has logged.
-
-    Args:
-        experiment_id: its experiment.
-        publication: the results.
-        journal: the journal of the training.
     """
     inputs = publication.inputs
     own = runs.find_runs(experiment_id, {TRAINING_ID: journal.training_id})
-    same = runs.find_runs(experiment_id, {TRAINING_KEY: inputs.key, MODEL_DIGEST: inputs.model})
-    for found in (own, same):
-        complete = [run for run in found if run.data.tags.get(EVALUATION) == publication.identity]
+    same_model = {TRAINING_KEY: inputs.training_key, MODEL_DIGEST: inputs.model_digest}
+    for found in (own, runs.find_runs(experiment_id, same_model)):
+        complete = [run for run in found if is_complete(run, publication)]
         consistent = [run for run in found if is_consistent(run, publication)]
         if complete or consistent:
             return [*complete, *consistent][0]
     return None
+
+
+def is_complete(run: "Run", publication: Publication) -> bool:
+    """Return whether a run has all results."""
+    return run.data.tags.get(EVALUATION_DIGEST) == publication.evaluation_digest
 
 
 def is_consistent(run: "Run", publication: Publication) -> bool:
@@ -279,25 +259,25 @@ def log_run(run: "Run", publication: Publication, journal: Journal) -> "ModelVer
 
     inputs = publication.inputs
     metrics = publication.test_metrics
-    if EVALUATION in run.data.tags:  # an earlier evaluation, whose files are replaced now
-        mlflow.delete_tag(EVALUATION)
-    mlflow.set_tag(MODEL_DIGEST, inputs.model)
+    if EVALUATION_DIGEST in run.data.tags:  # an earlier evaluation, whose files are replaced now
+        mlflow.delete_tag(EVALUATION_DIGEST)
+    mlflow.set_tag(MODEL_DIGEST, inputs.model_digest)
     runs.log_inputs(inputs, journal.diff)
     mlflow.log_params(inputs.run_params())
-    x = files.read_array(PAD_FOLDER / "x_test.npy")
-    y = files.read_array(PAD_FOLDER / "y_test.npy")
+    x = read_array(PAD_FOLDER / "x_test.npy")
+    y = read_array(PAD_FOLDER / "y_test.npy")
     runs.log_dataset(inputs, "test", x, y)
     runs.log_epochs(run.info.run_id, publication.history)
     log_points(run, publication)
     mlflow.log_artifacts(str(EVALUATE_FOLDER))
-    mlflow.log_artifacts(str(files.METRICS_FOLDER), TABLES_ARTIFACT)
+    mlflow.log_artifacts(str(paths.METRICS_FOLDER), TABLES_ARTIFACT)
     name = training_name(valid_presets(), inputs.fetch, inputs.pad, inputs.train)
     description = card.describe_evaluation(inputs, publication.predictions, metrics, name)
     how_to_get_data = ""
-    if publication.lock is not None:
+    if publication.model_stages is not None:
         text = StringIO()
-        YAML().dump({"schema": "2.0", "stages": publication.lock}, text)
-        mlflow.log_text(text.getvalue(), files.DVC_LOCK.name)
+        YAML().dump({"schema": "2.0", "stages": publication.model_stages}, text)
+        mlflow.log_text(text.getvalue(), paths.DVC_LOCK.name)
         how_to_get_data = f"\n\n{card.describe_data(run.info.run_id)}"
     mlflow.set_tag(store.DESCRIPTION, description + how_to_get_data)
     return ensure_version(run, publication, description)
@@ -331,11 +311,6 @@ def ensure_version(run: "Run", publication: Publication, description: str) -> "M
 
     So a run that has a version has whole models.
 
-    Args:
-        run: the active run.
-        publication: its content.
-        description: the card.
-
     Raises:
         UserError: the files were changed while they were logged.
     """
@@ -343,7 +318,7 @@ def ensure_version(run: "Run", publication: Publication, description: str) -> "M
     model_id = models.log_models(run, publication.inputs) if version is None else ""
     if list_digests(LOGGED) != publication.digests:
         raise UserError(
-            f"{files.DATA} was changed while it was logged, by another training. Run `dvc repro`, "
+            f"{paths.DATA} was changed while it was logged, by another training. Run `dvc repro`, "
             "and then `sentiment sync`."
         )
     if version is None:

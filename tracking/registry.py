@@ -53,13 +53,7 @@ def connect_experiment(dataset: str) -> str:
 
 
 def register_version(model_id: str, run_id: str, dataset: str) -> "ModelVersion":
-    """Register a logged model as a version of its dataset's registered model, and return it.
-
-    Args:
-        model_id: the logged model.
-        run_id: its run.
-        dataset: the name of the dataset.
-    """
+    """Register a logged model as a version of its dataset's registered model, and return it."""
     import mlflow
     from mlflow.exceptions import MlflowException
 

@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import first_line
-from sentiment.network.batches import train_validation_split
-from sentiment.network.training import EPOCH_METRICS
+from sentiment.model.batches import train_validation_split
+from sentiment.model.training import EPOCH_METRICS
 from sentiment.params import flatten_used
 from tracking import registry
-from workflow import files, provenance
+from workflow import paths, provenance
+from workflow.arrays import read_array
 from workflow.checkpoint import Journal
-from workflow.files import TrainInputs
+from workflow.inputs import TrainingInputs
 from workflow.naming import SEPARATOR, training_name
 from workflow.presets import valid_presets
 from workflow.stage import Interrupted
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# Tags of a run
-TRAINING_ID = "training.id"  # see `workflow.checkpoint.Journal`
-TRAINING_KEY = "training.key"  # see `workflow.training_key`
-REPETITION_KEY = "training.repetition_key"  # likewise
-TEST_SET = "test_set"  # see `workflow.files.FetchInputs`
+# Tags of a run. CONTRIBUTING.md says what each of them identifies.
+TRAINING_ID = "training_id"
+TRAINING_KEY = "training_key"
+REPETITION_KEY = "repetition_key"
+TEST_SET_DIGEST = "test_set_digest"
+MODEL_DIGEST = "model_digest"
+EVALUATION_DIGEST = "evaluation_digest"  # of a complete run
 SOURCE_NAME = "mlflow.source.name"
 SOURCE = "stages/train.py"
 # Artifacts
@@ -66,7 +69,7 @@ class LiveRun:
 
                 mlflow.end_run("FAILED")
 
-    def start(self, journal: Journal, inputs: TrainInputs) -> None:
+    def start(self, journal: Journal, inputs: TrainingInputs) -> None:
         """Start the run of a training, or resume it."""
         experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
         found = find_runs(experiment_id, {TRAINING_ID: journal.training_id})
@@ -80,7 +83,7 @@ class LiveRun:
 
 
 @contextmanager
-def live_run(journal: Journal, inputs: TrainInputs) -> Iterator[LiveRun]:
+def live_run(journal: Journal, inputs: TrainingInputs) -> Iterator[LiveRun]:
     """Start the run of a training, or resume it.
 
     The run ends with the block: FINISHED, KILLED by a signal, or FAILED.
@@ -98,7 +101,7 @@ def live_run(journal: Journal, inputs: TrainInputs) -> Iterator[LiveRun]:
 
 
 def start_run(
-    unfinished: "mlflow.entities.Run | None", journal: Journal, inputs: TrainInputs
+    unfinished: "mlflow.entities.Run | None", journal: Journal, inputs: TrainingInputs
 ) -> "mlflow.ActiveRun":
     """Start the run of a training, or resume it.
 
@@ -106,7 +109,6 @@ def start_run(
 
     Args:
         unfinished: the run to resume. None: start a new one.
-        journal: the journal of the training.
         inputs: what the training depends on.
     """
     import mlflow
@@ -119,9 +121,9 @@ def start_run(
         run_name=SEPARATOR.join(filter(None, [name, experiment])),
         tags={
             TRAINING_ID: journal.training_id,
-            TRAINING_KEY: inputs.key,
+            TRAINING_KEY: inputs.training_key,
             REPETITION_KEY: inputs.repetition_key,
-            TEST_SET: inputs.test_set,
+            TEST_SET_DIGEST: inputs.test_set_digest,
             SOURCE_NAME: SOURCE,  # also if `sentiment sync` makes the run
             **journal.tags,
         },
@@ -129,7 +131,7 @@ def start_run(
     )
 
 
-def log_inputs(inputs: TrainInputs, diff: str) -> None:
+def log_inputs(inputs: TrainingInputs, diff: str) -> None:
     """Log the params, the uncommitted changes and the datasets of a training to the active run."""
     import mlflow
 
@@ -138,8 +140,8 @@ def log_inputs(inputs: TrainInputs, diff: str) -> None:
     mlflow.log_dict(sections, PARAMS_ARTIFACT)
     if diff:
         mlflow.log_text(f"{diff}\n", DIFF_ARTIFACT)
-    x = files.read_array(files.PAD_FOLDER / "x_train.npy")
-    y = files.read_array(files.PAD_FOLDER / "y_train.npy")
+    x = read_array(paths.PAD_FOLDER / "x_train.npy")
+    y = read_array(paths.PAD_FOLDER / "y_train.npy")
     splits = train_validation_split(x, y, inputs.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
         log_dataset(inputs, context, split.x, split.y)
@@ -149,8 +151,7 @@ def log_epochs(run_id: str, history: "pd.DataFrame") -> None:
     """Log a point for each metric of each epoch that a run lacks.
 
     Args:
-        run_id: the run.
-        history: see `sentiment.network.training.Training.history`.
+        history: see `sentiment.model.training.Training.history`.
     """
     import mlflow
 
@@ -163,7 +164,7 @@ def log_epochs(run_id: str, history: "pd.DataFrame") -> None:
 
 
 def log_dataset(
-    inputs: TrainInputs, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
+    inputs: TrainingInputs, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
 ) -> None:
     """Log a split of `data/pad` as a dataset of the active run.
 
@@ -177,7 +178,7 @@ def log_dataset(
     from mlflow.data.dataset_source_registry import get_dataset_source_from_json
     from mlflow.data.numpy_dataset import from_numpy
 
-    source = get_dataset_source_from_json(f'{{"uri": "{files.PAD_FOLDER}"}}', "local")
+    source = get_dataset_source_from_json(f'{{"uri": "{paths.PAD_FOLDER}"}}', "local")
     name = f"{inputs.fetch.dataset_name}-{context}"
     mlflow.log_input(from_numpy(x, source, y, name=name), context)
 

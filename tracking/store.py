@@ -18,14 +18,13 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from sentiment.errors import StoreError, first_line, redact
-from workflow import files
-from workflow.loopback import LOOPBACK
+from workflow import paths
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
-UI_PORT = 5000
+MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens by default
 # Packages whose errors mean that the store cannot be used.
 STORE_PACKAGES = (
     "azure",
@@ -75,7 +74,7 @@ def tracking_uri() -> str:
             "command ends. Name a file, such as sqlite:///mlflow.db."
         )
     path = uri.removeprefix(SQLITE)
-    return f"{SQLITE}{os.path.normpath(files.root() / path)}" if path != uri else uri
+    return f"{SQLITE}{os.path.normpath(paths.root() / path)}" if path != uri else uri
 
 
 def is_server(uri: str) -> bool:
@@ -95,7 +94,7 @@ def runs_url(experiment_id: str) -> str:
 
 def _experiment_url(experiment_id: str) -> str:
     uri = tracking_uri()
-    base = redact(uri).rstrip("/") if is_server(uri) else f"http://{LOOPBACK}:{UI_PORT}"
+    base = redact(uri).rstrip("/") if is_server(uri) else MLFLOW_UI
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 
@@ -104,7 +103,7 @@ def describe_pages(experiment_id: str, run_id: str) -> str:
     pages = f"  the run:  {run_url(experiment_id, run_id)}\n  all runs: {runs_url(experiment_id)}"
     if is_server(tracking_uri()):
         return f"To look at it, open\n{pages}"
-    is_default = tracking_uri() == f"{SQLITE}{files.root() / DATABASE}"
+    is_default = tracking_uri() == f"{SQLITE}{paths.root() / DATABASE}"
     command = "`make ui` or `mlflow ui`" if is_default else "`make ui`"
     return f"To look at it, start {command}, and open\n{pages}"
 
@@ -160,7 +159,6 @@ def connect(experiment: str, description: str = "", columns: Sequence[str] = ())
 
     Args:
         experiment: its name. It is created if the store does not have it.
-        description: the description of a new experiment.
         columns: what its runs show in `runs_url`, such as "metrics.`val_accuracy`".
 
     Raises:
@@ -189,7 +187,7 @@ def exclusive() -> Iterator[None]:
 
     These are all processes that use the same SQLite database, or those of this project.
     """
-    database = sqlite_file(tracking_uri()) or files.root() / DATABASE
+    database = sqlite_file(tracking_uri()) or paths.root() / DATABASE
     if not database.parent.is_dir():  # FileLock would create it
         raise StoreError(
             f"There is no folder {database.parent} for the MLflow store. Create it, or correct "
@@ -314,7 +312,7 @@ def _experiment(uri: str, name: str, tags: Mapping[str, str]) -> str:
         # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
         # working directory, which may be a temporary copy of the project.
         database = sqlite_file(uri)
-        folder = database.parent if database is not None else files.root()
+        folder = database.parent if database is not None else paths.root()
         location = None if is_server(uri) else str(folder / ARTIFACTS / name.replace(" ", "-"))
         try:
             return str(client.create_experiment(name, location, dict(tags)))

@@ -6,12 +6,13 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
+from sentiment.backend import load_keras
 from sentiment.errors import UserError, first_line
-from sentiment.prediction.backend import load_keras
-from sentiment.prediction.labels import labels_of_columns, probability_column
+from sentiment.text.labels import label_names_in, probability_column
 from tracking import registry, store
-from workflow import files
-from workflow.files import ComparedInputs, ModelT
+from workflow import paths
+from workflow.documents import damaged_error, missing_error
+from workflow.inputs import ComparedInputs, ModelT, read_inputs
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second, for which `--help` of an extra should not wait
@@ -111,14 +112,13 @@ def read_evaluation(folder: Path, kind: type[ModelT]) -> Evaluation[ModelT]:
     """Read an evaluation from a folder such as `data/evaluate`.
 
     Args:
-        folder: the folder.
         kind: the type of its inputs.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    inputs = files.read_inputs(folder, kind)
-    return Evaluation(inputs, read_predictions(folder / files.PREDICTIONS_FILE.name))
+    inputs = read_inputs(folder, kind)
+    return Evaluation(inputs, read_predictions(folder / paths.PREDICTIONS_FILE.name))
 
 
 def download_evaluation(run_id: str) -> Evaluation[ComparedInputs]:
@@ -138,7 +138,7 @@ def download_evaluation(run_id: str) -> Evaluation[ComparedInputs]:
             if error.error_code not in store.NOT_FOUND_CODES:
                 raise
             raise UserError(f"there is no run {run_id}") from None
-        for name in (files.INPUTS, files.PREDICTIONS_FILE.name):
+        for name in (paths.INPUTS, paths.PREDICTIONS_FILE.name):
             if name not in logged:
                 raise UserError(f"run {run_id} has no {name}")
             mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
@@ -157,7 +157,7 @@ def read_predictions(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        labels = labels_of_columns(pd.read_csv(path, nrows=0).columns)
+        labels = label_names_in(pd.read_csv(path, nrows=0).columns)
         types = {
             **dict.fromkeys(("actual", "predicted"), "str"),
             **{probability_column(label): "float32" for label in labels},
@@ -165,6 +165,6 @@ def read_predictions(path: Path) -> "pd.DataFrame":
         # Without the last argument, the label `null` would be a missing value.
         return pd.read_csv(path, dtype=types, keep_default_na=False)
     except FileNotFoundError:
-        raise files.missing_error(path) from None
+        raise missing_error(path) from None
     except ValueError as error:
-        raise files.damaged_error(path, error) from None
+        raise damaged_error(path, error) from None

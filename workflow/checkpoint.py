@@ -18,10 +18,10 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
 from sentiment.errors import AlreadyRunningError, UserError, first_line
-from workflow import files
+from workflow import paths
 
 if TYPE_CHECKING:
-    from sentiment.network.training import State
+    from sentiment.model.training import State
 
 CHECKPOINTS_FOLDER = ".checkpoint"
 STATE_FILE = "state.npz"
@@ -36,22 +36,17 @@ class Journal(BaseModel):
     Attributes:
         training_id: identifies the training, however often it resumes.
         tags: where the training comes from, see `workflow.provenance.provenance_tags`.
-        diff: the uncommitted changes.
-        model: SHA-256 digest of the model. None: the training has not ended.
+        model_digest: SHA-256 digest of the model. None: the training has not ended.
     """
 
     training_id: str = Field(default_factory=lambda: uuid4().hex)
     tags: dict[str, str] = {}
     diff: str = ""
-    model: str | None = None
+    model_digest: str | None = None
 
 
 class Checkpoint:
-    """The checkpoint of one training, which this process alone uses.
-
-    Attributes:
-        folder: its folder.
-    """
+    """The checkpoint of one training, which this process alone uses."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -117,16 +112,16 @@ def _damaged_checkpoint_error(path: Path, error: Exception) -> UserError:
 
 
 @contextmanager
-def exclusive_checkpoint(key: str) -> Iterator[Checkpoint]:
+def exclusive_checkpoint(training_key: str) -> Iterator[Checkpoint]:
     """Yield the checkpoint of a training. No other process can have it during the block.
 
     Args:
-        key: the key of the training.
+        training_key: see `workflow.training_key`.
 
     Raises:
         AlreadyRunningError: another process has it.
     """
-    folder = files.root() / CHECKPOINTS_FOLDER / key
+    folder = paths.root() / CHECKPOINTS_FOLDER / training_key
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_FILE)
     try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentiment.prediction.backend import XLA_FLAGS, load_keras, package_versions
+from sentiment.backend import XLA_FLAGS, load_keras, package_versions
 
 CPU_INFO = Path("/proc/cpuinfo")
 # Tags of a run

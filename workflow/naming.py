@@ -18,8 +18,6 @@ def training_name(
     Args:
         presets: see `workflow.presets.valid_presets`.
         fetch: the section `fetch`. Added texts come first in the name.
-        pad: the section `pad`.
-        train: the section `train`.
     """
     nearest = min(presets, key=lambda preset: len(differences(preset, pad, train)))
     different = differences(nearest, pad, train)

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from sentiment.backend import usable_cores
 from sentiment.errors import redact
-from sentiment.prediction.backend import usable_cores
-from workflow.commands import git
+from workflow.dvc import stage_dependencies
+from workflow.git import git
 from workflow.machine import machine_tags
-from workflow.params_file import read_yaml
 
 # Tags of a run
 # MLflow would set these two for the process that logs, which may not be the one that trained.
@@ -25,7 +24,7 @@ DIFFED_PATHS = (
     "dvc.yaml",
     "requirements.txt",
 )
-UNKNOWN = "unknown"  # the commit and branch of a training that another clone has run
+UNKNOWN_COMMIT = "unknown"  # the commit and branch of a training that another clone has run
 
 
 class UncommittedChanges(NamedTuple):
@@ -46,8 +45,7 @@ def uncommitted_changes() -> UncommittedChanges:
     prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
     changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
-    stages = read_yaml(Path("dvc.yaml"))["stages"].values()
-    dependencies = {path for stage in stages for path in stage.get("deps", [])}
+    dependencies = {path for paths in stage_dependencies().values() for path in paths}
     code = filter(is_code, dependencies)
     untracked = git("ls-files", "--others", "--exclude-standard", "--", *sorted(code)).splitlines()
     return limit_changes(changes, untracked)
@@ -62,7 +60,6 @@ def limit_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
     """Take passwords out of a diff, limit its size, and say what it lacks.
 
     Args:
-        changes: the diff.
         untracked: the files of code that git does not track.
     """
     diff = redact(changes)

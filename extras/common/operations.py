@@ -59,11 +59,6 @@ def operation_run(
 ) -> "Iterator[mlflow.ActiveRun]":
     """Start a run that uses a version, and end it with the block.
 
-    Args:
-        version: what `connect_to_version` returned.
-        name: name of the run.
-        params: params of the run.
-
     Raises:
         StoreError: the store cannot be used.
     """

@@ -37,7 +37,7 @@ def command(names: tuple[str, ...]) -> None:
         if not names:
             click.echo(report.describe_groups(list(groups.values())))
             return
-        a, b = (find_run(name, runs, dataset) for name in names)
+        a, b = (resolve_run(name, runs, dataset) for name in names)
         predictions = predictions_for_one_test_set(a, b)
     click.echo(report.describe_runs(a, b, predictions, groups))
 
@@ -50,14 +50,14 @@ def find_evaluated_runs(name: str) -> "list[Run]":
     """
     import mlflow
 
-    from tracking.publish import EVALUATION
+    from tracking.runs import EVALUATION_DIGEST
 
     experiment = mlflow.get_experiment_by_name(name)
     runs: list[Run] = []
     if experiment is not None:
         runs = mlflow.search_runs(
             [experiment.experiment_id],
-            f"attributes.status = 'FINISHED' AND tags.`{EVALUATION}` != ''",
+            f"attributes.status = 'FINISHED' AND tags.`{EVALUATION_DIGEST}` != ''",
             order_by=["attributes.start_time DESC"],
             output_format="list",
         )
@@ -68,13 +68,12 @@ def find_evaluated_runs(name: str) -> "list[Run]":
     return runs
 
 
-def find_run(name: str, runs: "list[Run]", dataset: str) -> "Run":
+def resolve_run(name: str, runs: "list[Run]", dataset: str) -> "Run":
     """Return the run of an id, of a version or of the champion.
 
     Args:
         name: what the user has typed.
         runs: the runs that can be compared.
-        dataset: the name of the dataset.
 
     Raises:
         UserError: there is none, or there are several.
@@ -105,7 +104,7 @@ def predictions_for_one_test_set(a: "Run", b: "Run") -> "tuple[pd.DataFrame, pd.
     if run_ids[0] == run_ids[1]:
         raise UserError(f"Run {run_ids[0]} is named twice. Name two runs that differ.")
     evaluation_a, evaluation_b = map(versions.download_evaluation, run_ids)
-    if evaluation_a.inputs.test_set != evaluation_b.inputs.test_set:
+    if evaluation_a.inputs.test_set_digest != evaluation_b.inputs.test_set_digest:
         raise UserError(
             f"{' and '.join(run_ids)} were evaluated on different test sets. Name runs of the same "
             "dataset."

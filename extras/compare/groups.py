@@ -17,7 +17,7 @@ MACHINE = ("processor", "tensorflow", "keras")  # tags
 def identity(run: "Run") -> Hashable:
     """Return what runs have in common that differ by their seed alone.
 
-    The tag `training.repetition_key` is a digest of the code and the data that the training has
+    The tag `repetition_key` is a digest of the code and the data that the training has
     read. A commit would say too much, as it changes with every page, and too little, as it has no
     uncommitted changes.
     """

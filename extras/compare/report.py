@@ -15,7 +15,7 @@ from extras.compare.statistics import (
 )
 from sentiment.evaluation.metrics import CONFIDENCE
 from tracking.promotion import is_correct
-from tracking.runs import TEST_SET
+from tracking.runs import TEST_SET_DIGEST
 from workflow.presets import SEED
 from workflow.provenance import COMMIT
 
@@ -33,7 +33,7 @@ def describe_groups(groups: "Sequence[Sequence[Run]]") -> str:
     """Write a table of groups of seeds, for each test set, and how to train more seeds."""
     by_test_set: dict[str, list[Sequence[Run]]] = {}
     for group in groups:
-        by_test_set.setdefault(group[0].data.tags.get(TEST_SET, ABSENT), []).append(group)
+        by_test_set.setdefault(group[0].data.tags.get(TEST_SET_DIGEST, ABSENT), []).append(group)
     parts = []
     for test_set, comparable in by_test_set.items():
         table = groups_table(comparable)
@@ -84,8 +84,6 @@ def describe_runs(
     """Compare two runs: their models, their params over seeds, what differs, and their metrics.
 
     Args:
-        a: the first run.
-        b: the second run.
         predictions: of A and of B, for the same reviews.
         groups: see `extras.compare.groups.group_runs`.
     """
@@ -129,7 +127,6 @@ def describe_difference(difference: AccuracyDifference, of: str, test: str) -> s
     """Say whether B is more accurate than A, and no more than the p-value allows.
 
     Args:
-        difference: the difference.
         of: what differs.
         test: the name of the test.
     """

@@ -16,7 +16,6 @@ class AccuracyDifference(NamedTuple):
 
     Attributes:
         value: accuracy of B minus accuracy of A.
-        interval: its confidence interval.
         p_value: p-value of the test that they are equal.
     """
 

@@ -18,12 +18,12 @@ from ruamel.yaml import YAML
 
 from extras.reproduce.record import RecordedRun
 from sentiment.errors import UserError
-from tracking.publish import LOCKED_STAGES
 from tracking.runs import DIFF_ARTIFACT, PARAMS_ARTIFACT
-from workflow import files
-from workflow.commands import git, is_result
-from workflow.files import FETCH_FOLDER
+from workflow import paths
+from workflow.dvc import MODEL_STAGES, is_result
+from workflow.git import git
 from workflow.params_file import PARAMS_FILE, merge_params, read_yaml
+from workflow.paths import FETCH_FOLDER
 from workflow.provenance import COMMIT
 from workflow.stage import STAGES
 
@@ -40,7 +40,6 @@ def make_clone(run: RecordedRun, folder: Path) -> Path:
     """Clone the repository at the commit of a run, with its uncommitted changes and its params.
 
     Args:
-        run: the run.
         folder: the clone, which does not exist yet.
 
     Returns:
@@ -59,7 +58,7 @@ def make_clone(run: RecordedRun, folder: Path) -> Path:
         ask(project, *GIT, "apply", "--whitespace=nowarn", str(diff))
     params = merge_params(read_yaml(project / PARAMS_FILE), read_yaml(run.folder / PARAMS_ARTIFACT))
     YAML().dump(params, project / PARAMS_FILE)
-    shutil.copyfile(run.folder / files.DVC_LOCK.name, project / files.DVC_LOCK)
+    shutil.copyfile(run.folder / paths.DVC_LOCK.name, project / paths.DVC_LOCK)
     return project
 
 
@@ -69,7 +68,6 @@ def run_stages(run: RecordedRun, project: Path) -> Sequence[str]:
     The stage `fetch` is not run if DVC has the run's `data/fetch`.
 
     Args:
-        run: the run.
         project: the project's root in the clone.
 
     Returns:
@@ -80,7 +78,7 @@ def run_stages(run: RecordedRun, project: Path) -> Sequence[str]:
     """
     has_data = pull_data(project)
     stages = STAGES[1:] if has_data else STAGES
-    locked = [stage for stage in stages if stage in LOCKED_STAGES]
+    locked = [stage for stage in stages if stage in MODEL_STAGES]
     changed = changed_inputs(json.loads(ask(project, *DVC, "status", "--json", *locked)))
     if changed:
         advice = "Name another run."

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extras.reproduce.record import RecordedRun
-from sentiment.prediction.labels import PREFIX
+from sentiment.text.labels import PREFIX
 from tracking.promotion import is_correct
 from tracking.versions import read_predictions
-from workflow import files
+from workflow import paths
 from workflow.machine import machine_changes, machine_tags
 from workflow.params_file import read_yaml
 from workflow.provenance import COMMIT
@@ -44,16 +44,15 @@ def compare_results(run: RecordedRun, project: Path, stages: Collection[str]) ->
     """Compare the results of a run with those of a clone.
 
     Args:
-        run: the run.
         project: the project's root in the clone, whose dvc.lock has the digests of the results.
         stages: those that were run.
     """
-    lock_then = read_yaml(run.folder / files.DVC_LOCK)["stages"]
-    lock_now = read_yaml(project / files.DVC_LOCK)["stages"]
-    then = run.folder / files.PREDICTIONS_FILE.name
-    now = project / files.PREDICTIONS_FILE
+    lock_then = read_yaml(run.folder / paths.DVC_LOCK)["stages"]
+    lock_now = read_yaml(project / paths.DVC_LOCK)["stages"]
+    then = run.folder / paths.PREDICTIONS_FILE.name
+    now = project / paths.PREDICTIONS_FILE
     is_same = then.read_bytes() == now.read_bytes()
-    predictions = {str(files.PREDICTIONS_FILE): EQUAL if is_same else DIFFERS}
+    predictions = {str(paths.PREDICTIONS_FILE): EQUAL if is_same else DIFFERS}
     return Comparison(
         states=compare_outs(lock_then, lock_now, stages) | predictions,
         machine=machine_changes(run.tags, machine_tags()),

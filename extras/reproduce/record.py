@@ -8,29 +8,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten
 from tracking import store
-from tracking.publish import EVALUATION, evaluation_identity
+from tracking.publish import evaluation_digest
 from tracking.registry import registered_name
-from tracking.runs import DIFF_ARTIFACT, PARAMS_ARTIFACT, TRAINING_KEY, find_runs
-from workflow import files
-from workflow.commands import git
-from workflow.files import EVALUATE_FOLDER, EvaluateInputs
+from tracking.runs import DIFF_ARTIFACT, EVALUATION_DIGEST, PARAMS_ARTIFACT, TRAINING_KEY, find_runs
+from workflow import paths
+from workflow.git import git
+from workflow.inputs import EvaluateInputs, read_inputs
 from workflow.params_file import merge_params, parse_params, read_yaml
-from workflow.provenance import COMMIT, DIFF_TAG, UNKNOWN
+from workflow.paths import EVALUATE_FOLDER
+from workflow.provenance import COMMIT, DIFF_TAG, UNKNOWN_COMMIT
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-NO_COMMIT = ("none", UNKNOWN)  # values of the tag
-NEEDED_ARTIFACTS = (PARAMS_ARTIFACT, files.DVC_LOCK.name, files.PREDICTIONS_FILE.name)
+NO_COMMIT = ("none", UNKNOWN_COMMIT)  # values of the tag
+NEEDED_ARTIFACTS = (PARAMS_ARTIFACT, paths.DVC_LOCK.name, paths.PREDICTIONS_FILE.name)
 
 
 class RecordedRun(NamedTuple):
     """A run, and where its artifacts were downloaded to.
 
     Attributes:
-        run_id: its id.
-        name: its name.
-        tags: its tags.
         folder: has `NEEDED_ARTIFACTS` and, if the run has uncommitted changes, their diff.
     """
 
@@ -49,12 +47,12 @@ def find_own_run() -> str:
     """
     import mlflow
 
-    inputs = files.read_inputs(EVALUATE_FOLDER, EvaluateInputs)
+    inputs = read_inputs(EVALUATE_FOLDER, EvaluateInputs)
     found: list[Run] = []
     with store.store_errors():
         experiment = mlflow.get_experiment_by_name(registered_name(inputs.fetch.dataset_name))
         if experiment is not None:
-            tags = {TRAINING_KEY: inputs.key, EVALUATION: evaluation_identity()}
+            tags = {TRAINING_KEY: inputs.training_key, EVALUATION_DIGEST: evaluation_digest()}
             found = find_runs(experiment.experiment_id, tags)
     if not found:
         raise UserError("MLflow has no run with the results in data/. Run `sentiment sync`.")
@@ -110,7 +108,7 @@ def find_lacking(tags: Mapping[str, str], logged: Collection[str]) -> list[str]:
         logged: the names of its artifacts.
     """
     lacking = [f"the artifact {name}" for name in NEEDED_ARTIFACTS if name not in logged]
-    commit = tags.get(COMMIT, UNKNOWN)
+    commit = tags.get(COMMIT, UNKNOWN_COMMIT)
     if commit in NO_COMMIT:
         lacking.append("the commit of its code")
     elif not git("cat-file", "-t", f"{commit}^{{commit}}"):

@@ -62,7 +62,7 @@ def command(
     from extras.score import parts, predict, report
     from extras.score.source import Source
     from sentiment.data.rows import Columns
-    from sentiment.prediction.labels import labels_of_columns
+    from sentiment.text.labels import label_names_in
     from tracking import store, versions
     from workflow.params_file import load_params
 
@@ -71,7 +71,7 @@ def command(
     source = Source(file, Columns(text_column, label_column, id_column))
     version = connect_to_version(model_uri)
     test_set = versions.download_evaluation(str(version.run_id)).predictions
-    labels = labels_of_columns(test_set.columns)
+    labels = label_names_in(test_set.columns)
     paths = predict.predict_source(source, labels, str(version.source), scheduler)
     name = click.format_filename(file, shorten=True)
     title = f"{versions.version_uri(version)} on {name}"

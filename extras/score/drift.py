@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sentiment.prediction.labels import labels_of_columns, probability_column
+from sentiment.text.labels import label_names_in, probability_column
 
 # Chance of an alarm for unchanged texts, over all means together.
 FALSE_ALARM_RATE = 0.001
@@ -47,7 +47,7 @@ def quantities(predictions: pd.DataFrame) -> pd.DataFrame:
     Args:
         predictions: see `sentiment.evaluation.metrics`.
     """
-    labels = labels_of_columns(predictions.columns)
+    labels = label_names_in(predictions.columns)
     probabilities = predictions[[probability_column(label) for label in labels]].to_numpy()
     is_predicted = predictions["predicted"].to_numpy()[:, None] == np.array(labels)
     columns = {

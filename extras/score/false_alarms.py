@@ -13,7 +13,7 @@ import pandas as pd
 
 from extras.score.drift import measure_drift, summarize
 from sentiment.evaluation.metrics import CONFIDENCE, wilson_interval
-from sentiment.prediction.labels import predicted_labels, probability_column
+from sentiment.text.labels import predicted_labels, probability_column
 
 SIZES = (100, 1_000, 10_000)  # texts in a window
 TEST_TEXTS = (500, 25_000)

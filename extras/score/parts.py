@@ -16,7 +16,7 @@ from pyarrow import compute, csv, parquet
 
 from sentiment.data.rows import Row
 from sentiment.errors import UserError
-from sentiment.prediction.labels import probability_column
+from sentiment.text.labels import probability_column
 from tracking import store, versions
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def predict_part(part: Part, model_uri: str) -> tuple[int, pa.Table]:
             for label, probability in prediction.probabilities.items():
                 record[probability_column(label)] = probability
         records.append(record)
-    return part.number, pa.Table.from_pylist(records, predictions_schema(model.labels))
+    return part.number, pa.Table.from_pylist(records, predictions_schema(model.label_names))
 
 
 @cache

@@ -25,7 +25,6 @@ def predict_source(
     """Return the files of all parts, in the order of the rows.
 
     Args:
-        source: the rows.
         labels: the labels of the model.
         model_uri: URI of the logged model, which no other store has.
         scheduler: address of a Dask scheduler. None: this process predicts.

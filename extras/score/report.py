@@ -12,9 +12,9 @@ from pyarrow import parquet
 from extras.score.drift import MIN_TEXTS, Quantities, measure_drift, summarize
 from extras.score.parts import read_part
 from extras.score.source import Source
-from sentiment.evaluation.evaluate import Results, evaluate_predictions
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
-from workflow import files
+from sentiment.evaluation.results import Results, evaluate_predictions
+from workflow.documents import guard_formulas
 
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
@@ -50,7 +50,6 @@ def make_report(
     Args:
         source: the source. If its labels are read, the predictions are evaluated.
         paths: the files of its parts.
-        test_set: see `sentiment.evaluation.metrics`.
         with_texts: whether the worst mistakes have their texts.
         title: for the titles of the plots.
     """
@@ -94,12 +93,11 @@ def evaluate(predictions: pd.DataFrame, source: Source | None, title: str) -> Re
         source: has the texts. None: mistakes are without their texts.
         title: for the titles of the plots.
     """
-    find_texts = source.find_texts if source else None
-    metrics, tables, plots = evaluate_predictions(predictions, find_texts, title)
+    metrics, tables, plots = evaluate_predictions(predictions, title)
     del metrics[f"test_{UNSEEN}"]
     mistakes = tables["mistakes"].drop(columns="seen_in_training").rename(columns={"review": "row"})
     if source:
-        mistakes["text"] = files.guard_formulas(mistakes["text"])
+        mistakes.insert(1, "text", guard_formulas(source.find_texts(mistakes["row"])))
     return Results(metrics, {"mistakes": mistakes}, plots)
 
 

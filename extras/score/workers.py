@@ -13,10 +13,9 @@ from distributed.comm import CommClosedError
 
 from extras.score.parts import Part, predict_part
 from sentiment.errors import UserError
-from workflow.loopback import LOOPBACK
 
 CONNECT_SECONDS = 10
-OWN_PORT = f"{LOOPBACK}:0"  # of Dask's pages, which all networks would see otherwise
+OWN_PORT = "127.0.0.1:0"  # of Dask's pages, which all networks would see otherwise
 CONFIG = {
     "distributed.admin.low-level-log-length": 0,  # messages, and so texts, would be kept in memory
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # a part may have 100 MB of texts

@@ -1,13 +1,15 @@
 """`sentiment serve`: serve a model version over HTTP, with a page to try it."""
 
+import socket
 from functools import partial
 from pathlib import Path
 
 import click
 
 from extras.common.operations import connect_to_version, model_option
-from workflow.loopback import LOOPBACK, check_port_is_free
+from sentiment.errors import UserError
 
+LOOPBACK = "127.0.0.1"  # no other machine reaches it
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
 
 
@@ -61,3 +63,17 @@ def command(port: int, model_uri: str | None, folder: Path | None) -> None:
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+
+
+def check_port_is_free(port: int) -> None:
+    """Check that a server can listen on a port, before a model is loaded.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except OSError as error:
+        raise UserError(
+            f"Port {port} cannot be used: {error.strerror}. Choose another one with --port."
+        ) from None

@@ -20,8 +20,6 @@ class ServedVersion(NamedTuple):
     """A version that is loaded.
 
     Attributes:
-        uri: the URI of the version.
-        model: the model.
         batcher: predicts texts by the model.
         explaining: held while the model explains a prediction. Eight explanations at once would
             let a prediction wait for seconds.

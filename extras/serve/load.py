@@ -26,9 +26,11 @@ import click
 import numpy as np
 import pandas as pd
 
-from sentiment.prediction.backend import usable_cores
+from sentiment.backend import usable_cores
 from tracking import registry, store
-from workflow import files
+from workflow import paths
+from workflow.arrays import read_reviews
+from workflow.documents import read_json
 from workflow.machine import processor_name
 from workflow.params_file import load_params
 
@@ -61,9 +63,9 @@ class Load(NamedTuple):
 
 def read_requests() -> list[bytes]:
     """Return HTTP requests, each with a test review."""
-    words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
+    words = {rank: word for word, rank in read_json(paths.WORD_INDEX_FILE).items()}
     requests = []
-    for review in islice(files.read_reviews(files.FETCH_FOLDER, "test"), TEXTS):
+    for review in islice(read_reviews(paths.FETCH_FOLDER, "test"), TEXTS):
         text = " ".join(words[rank] for rank in review)
         body = json.dumps({"dataframe_records": [{"text": text}]}).encode()
         head = (

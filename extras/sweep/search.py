@@ -36,9 +36,11 @@ from extras.sweep.values import SPACE_FILE, fixed_params
 from sentiment.errors import UserError
 from sentiment.params import Params
 from tracking import runs, store
-from workflow import files, provenance
-from workflow.files import FETCH_FOLDER, FetchInputs
+from workflow import paths, provenance
+from workflow.arrays import read_reviews
+from workflow.inputs import FetchInputs, read_inputs
 from workflow.params_file import PARAMS_FILE
+from workflow.paths import FETCH_FOLDER
 from workflow.stage import SignalFlag
 
 SWEEP_DATABASE = "sweeps.db"  # in the project's root
@@ -58,11 +60,11 @@ def open_sweep(params: Params, storage: str | None) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
     fixed = fixed_params(params)
-    if files.read_inputs(FETCH_FOLDER, FetchInputs).fetch != params.fetch.used():
+    if read_inputs(FETCH_FOLDER, FetchInputs).fetch != params.fetch.used():
         raise UserError(
             f"{FETCH_FOLDER} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`."
         )
-    return open_study(storage or f"sqlite:///{files.root() / SWEEP_DATABASE}", study_name(fixed))
+    return open_study(storage or f"sqlite:///{paths.root() / SWEEP_DATABASE}", study_name(fixed))
 
 
 def search(study: optuna.Study, params: Params, n_trials: int) -> None:
@@ -82,9 +84,9 @@ def search(study: optuna.Study, params: Params, n_trials: int) -> None:
     tags = provenance.provenance_tags(provenance.uncommitted_changes())
     with store.store_errors(), parent_run(experiment, study.study_name, params, tags) as parent:
         click.echo(store.run_url(experiment, parent.info.run_id))
-        reviews = files.read_reviews(FETCH_FOLDER, "train")
-        labels = len(files.read_inputs(FETCH_FOLDER, FetchInputs).labels)
-        context = TrialContext(params, labels, reviews, flag, tags)
+        reviews = read_reviews(FETCH_FOLDER, "train")
+        label_count = len(read_inputs(FETCH_FOLDER, FetchInputs).label_names)
+        context = TrialContext(params, label_count, reviews, flag, tags)
         train_trials(study, context, n_trials)
         fail_lost_trials(study, before, lost_by, flag)
         end_lost_runs(experiment, study)
@@ -123,7 +125,7 @@ def train_trials(study: optuna.Study, context: TrialContext, n_trials: int) -> N
 
     def print_outcome(study: optuna.Study, trial: FrozenTrial) -> None:
         click.echo(f"Trial {trial.number}: {outcome(trial)}; {count_done(study)} of {n_trials}")
-        if context.flag.number is not None:
+        if context.flag.received is not None:
             study.stop()
 
     if count_done(study) < n_trials:  # MaxTrialsCallback counts only after a trial
@@ -131,7 +133,7 @@ def train_trials(study: optuna.Study, context: TrialContext, n_trials: int) -> N
             partial(objective, context),
             callbacks=[MaxTrialsCallback(n_trials, states=DONE), print_outcome],
         )
-    if context.flag.number is not None:
+    if context.flag.received is not None:
         raise KeyboardInterrupt
 
 

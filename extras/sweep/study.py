@@ -1,6 +1,5 @@
 """The study of a sweep: its name, and its trials."""
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from extras.sweep.values import SPACE_FILE, draw_values
 from sentiment.errors import UserError
-from workflow import files
-from workflow.params_file import read_yaml
+from workflow.digests import list_digests, short_digest
+from workflow.dvc import stage_dependencies
+from workflow.paths import FETCH_FOLDER
+from workflow.provenance import is_code
 from workflow.stage import SignalFlag
 
 METRIC = "val_accuracy"  # of the kept epoch
@@ -35,15 +36,11 @@ def study_name(fixed: Mapping[str, Any]) -> str:
     Args:
         fixed: see `extras.sweep.values.fixed_params`.
     """
-    stages = read_yaml(Path("dvc.yaml"))["stages"]
-    paths = [Path(path) for name in ("pad", "train") for path in stages[name]["deps"]]
-    code = {
-        module for path in paths for module in ([path] if path.is_file() else path.rglob("*.py"))
-    }
-    digest = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode())
-    for path in [*sorted(code), Path(SPACE_FILE), *sorted(files.FETCH_FOLDER.glob("train_*.npy"))]:
-        digest.update(path.read_bytes())
-    return f"sweep-{digest.hexdigest()[:8]}"
+    dependencies = stage_dependencies()
+    code = {path for stage in ("pad", "train") for path in dependencies[stage] if is_code(path)}
+    data = FETCH_FOLDER.glob("train_*.npy")
+    digests = list_digests([*map(Path, code), Path(SPACE_FILE), *data])
+    return f"sweep-{short_digest(json.dumps(fixed, sort_keys=True) + digests)}"
 
 
 def running_numbers(study: optuna.Study) -> set[int]:
@@ -67,7 +64,6 @@ def find_trial(study: optuna.Study, number: str) -> FrozenTrial:
     """Return the trial of this number, or the best one, which must be trained to its end or pruned.
 
     Args:
-        study: the study.
         number: a number, or `BEST`.
 
     Raises:
@@ -103,7 +99,6 @@ def fail_lost_trials(
     """Wait until each of some running trials has ended or is found to be lost.
 
     Args:
-        study: the study.
         numbers: the trials.
         until: `time.monotonic()` by which Optuna finds all of them that are lost. Those that still
             run are trained by another process.
@@ -113,7 +108,7 @@ def fail_lost_trials(
         KeyboardInterrupt: a signal came.
     """
     while running := running_numbers(study) & numbers:
-        if flag.number is not None:
+        if flag.received is not None:
             raise KeyboardInterrupt
         if time.monotonic() > until:
             break

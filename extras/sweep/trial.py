@@ -15,13 +15,13 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from extras.sweep.storage import StorageError
 from extras.sweep.study import ENDED, METRIC, STARTED, running_numbers
 from extras.sweep.values import draw_values, format_values, with_values
+from sentiment.backend import load_keras
+from sentiment.data.padded import pad_in_chunks, shuffle_orders
 from sentiment.errors import StoreError, UserError
-from sentiment.network.batches import Split, train_validation_split
-from sentiment.network.training import Training
-from sentiment.padding import pad_in_chunks, shuffle_orders
+from sentiment.model.batches import Split, train_validation_split
+from sentiment.model.training import Training
 from sentiment.params import Params, flatten_used
-from sentiment.prediction.backend import load_keras
-from sentiment.prediction.reviews import Reviews
+from sentiment.text.reviews import Reviews
 from tracking import runs, store
 from workflow.naming import SEPARATOR, training_name
 from workflow.presets import valid_presets
@@ -38,14 +38,13 @@ class TrialContext(NamedTuple):
 
     Attributes:
         params: the params that the sweep starts from.
-        labels: number of labels.
         reviews: the training set.
         flag: the signals of this process.
         tags: further tags of a child run.
     """
 
     params: Params
-    labels: int
+    label_count: int
     reviews: Reviews
     flag: SignalFlag
     tags: Mapping[str, str]
@@ -120,7 +119,7 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
     """Train, report each epoch to MLflow and to Optuna, and return `METRIC` of the kept epoch."""
     load_keras().utils.clear_session()  # otherwise the models of earlier trials stay in memory
     train_split, val_split = split_reviews(params, context.reviews)
-    training = Training(params.train, params.pad, context.labels, train_split, val_split)
+    training = Training(params.train, params.pad, context.label_count, train_split, val_split)
 
     def after_epoch() -> None:
         epoch = len(training.epochs)

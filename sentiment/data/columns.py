@@ -17,7 +17,6 @@ def find_columns(path: Path, text: str | None, label: str | None) -> Columns:
     """Return the columns of a table, as a user names them or as their names say.
 
     Args:
-        path: the table.
         text: the column of the texts. None: find it. `label` likewise.
         label: the column of the labels.
 
@@ -40,7 +39,6 @@ def choose_columns(
 
     Args:
         table: the table, for messages.
-        names: the names of all columns.
         text: the column of the texts. None: choose it. `label` likewise.
         label: the column of the labels.
 

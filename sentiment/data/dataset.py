@@ -26,9 +26,9 @@ def load_dataset(params: FetchParams) -> EncodedDataset:
             train=train,
             test=test,
             word_index=word_index,
-            words_dropped=np.zeros(len(test), np.int64),
-            labels=imdb.LABELS,  # the synthetic reviews have the same
-            test_set=table.reviews_digest(test),
+            unranked_words=np.zeros(len(test), np.int64),
+            label_names=imdb.LABELS,  # the synthetic reviews have the same
+            test_set_digest=table.reviews_digest(test),
         )
     if params.adds_texts:
         texts = Path(params.added_texts)

@@ -4,7 +4,7 @@ import numpy as np
 
 from sentiment.data.encoded import EncodedDataset
 from sentiment.data.label_column import MAX_LABELS_SHOWN
-from sentiment.prediction.reviews import review_hashes
+from sentiment.text.reviews import review_hashes
 
 
 def describe_dataset(name: str, dataset: EncodedDataset) -> str:
@@ -15,7 +15,7 @@ def describe_dataset(name: str, dataset: EncodedDataset) -> str:
         "training reviews repeat another": len(train_hashes) - len(np.unique(train_hashes)),
         "test reviews repeat another": len(test_hashes) - len(np.unique(test_hashes)),
         "test reviews are also in the training set": np.isin(test_hashes, train_hashes).sum(),
-        "rows were skipped: no known word, or in the dataset already": dataset.rows_skipped,
+        "rows were skipped: no known word, or in the dataset already": dataset.skipped_rows,
     }
     lines = [f"{name}: {len(dataset.train):,} training and {len(dataset.test):,} test reviews"]
     lines.append(f"  labels: {describe_labels(dataset)}")
@@ -26,20 +26,15 @@ def describe_dataset(name: str, dataset: EncodedDataset) -> str:
 def describe_labels(dataset: EncodedDataset) -> str:
     """Return the labels with the numbers of their texts."""
     indices = np.concatenate([dataset.train.labels, dataset.test.labels])
-    counts = np.bincount(indices, minlength=len(dataset.labels)).tolist()
-    named = [f"{label} {count:,}" for label, count in zip(dataset.labels, counts, strict=True)]
+    counts = np.bincount(indices, minlength=len(dataset.label_names)).tolist()
+    named = [f"{label} {count:,}" for label, count in zip(dataset.label_names, counts, strict=True)]
     shown = ", ".join(named[:MAX_LABELS_SHOWN])
     more = len(named) - MAX_LABELS_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 
 def describe_lengths(dataset: EncodedDataset, max_length: int) -> str:
-    """Say how long the training texts are, and how many are longer than a model reads.
-
-    Args:
-        dataset: the dataset.
-        max_length: number of tokens that a model reads.
-    """
+    """Say how long the training texts are, and how many are longer than a model reads."""
     lengths = dataset.train.lengths
     longer = np.count_nonzero(lengths > max_length) / len(lengths)
     return (

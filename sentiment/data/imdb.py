@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sentiment.errors import UserError, first_line
-from sentiment.prediction.reviews import Reviews
+from sentiment.text.reviews import Reviews
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 ARCHIVE = "imdb.npz"

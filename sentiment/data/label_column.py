@@ -1,17 +1,13 @@
 """The labels in a column of a table, which define the labels of its dataset."""
 
-import json
-import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
 
-INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # pandas writes integers so if some are missing
 NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 MAX_LABELS = 100  # distinct values; a column with more has no labels
 MAX_LABELS_SHOWN = 10  # in a message
@@ -19,23 +15,10 @@ MAX_CHARACTERS_SHOWN = 20  # of a label in a message
 MIN_TEXTS_OF_LABEL = 2  # of each label, before a part of them becomes the test set
 
 
-def normalize_label(value: Any) -> Any:
-    """Return a finite number or a boolean as its JSON text, and any other value as it is.
-
-    The texts of a CSV file are normalized in the same way: 1, 1.0, `1` and `1.0` are the same
-    label, and so are true, `true` and `True`. Whitespace around a text is removed.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        return text.lower() if text in ("True", "False") else INTEGER_AS_FLOAT.sub(r"\1", text)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
-    return json.dumps(value) if is_number else value
-
-
 class LabelColumn:
-    """The labels in a column, numbered from 0 in the order of their first occurrence.
+    """The labels in a column, and their codes.
+
+    The codes count from 0 in the order of first occurrence, as those of `pandas.factorize`.
 
     Args:
         name: name of the column, for messages.
@@ -49,13 +32,12 @@ class LabelColumn:
         self.name = name
         self.positive = positive
         self.first_rows: dict[str, str] = {}
-        self._numbers: dict[str, int] = {}
+        self._codes: dict[str, int] = {}
 
     def learn(self, label: str, location: str) -> int:
-        """Return the number of a label, and remember the label.
+        """Return the code of a label, and remember the label.
 
         Args:
-            label: the label.
             location: file and row of the label.
 
         Raises:
@@ -67,31 +49,31 @@ class LabelColumn:
                 f"{location}: column {self.name!r} has more than {MAX_LABELS} different values. "
                 "Name the column of the labels."
             )
-        return self._numbers.setdefault(label, len(self._numbers))
+        return self._codes.setdefault(label, len(self._codes))
 
-    def indices(self, numbers: NDArray[np.uint8], labels: list[str]) -> NDArray[np.uint8]:
-        """Return the indices of labels in a list of all labels, from their numbers."""
-        index = [labels.index(label) for label in self._numbers]
-        return np.array(index, np.uint8)[numbers]
+    def indices(self, codes: NDArray[np.uint8], names: list[str]) -> NDArray[np.uint8]:
+        """Return the indices of labels in the names of all labels, from their codes."""
+        index = [names.index(label) for label in self._codes]
+        return np.array(index, np.uint8)[codes]
 
-    def training_labels(self, numbers: NDArray[np.uint8], name: str) -> list[str]:
+    def training_labels(self, codes: NDArray[np.uint8], name: str) -> list[str]:
         """Return the labels of a table's training texts, in the order of their indices.
 
         Args:
-            numbers: the numbers of the labels, shape (texts,).
+            codes: the codes of the labels, shape (texts,).
             name: what the texts are called in messages.
 
         Raises:
             UserError: there are no texts, or their labels cannot be learned.
         """
-        if not len(numbers):
+        if not len(codes):
             raise UserError(f"{name} has no row with a known word in its text. Add rows.")
-        counts = np.bincount(numbers, minlength=len(self._numbers))
-        labels = sort_labels(label for label, number in self._numbers.items() if counts[number])
+        counts = np.bincount(codes, minlength=len(self._codes))
+        labels = sort_labels(label for label, code in self._codes.items() if counts[code])
         where = f"{name}, column {self.name!r}"
         if len(labels) == 1:
             raise UserError(
-                f"{where}: all {len(numbers):,} texts have the label {shorten_label(labels[0])}. "
+                f"{where}: all {len(codes):,} texts have the label {shorten_label(labels[0])}. "
                 "Add texts with another label, or name another column."
             )
         measurements = [label for label in labels if "." in label]
@@ -101,7 +83,7 @@ class LabelColumn:
                 "Make a column of labels from them, such as low and high."
             )
         for label in labels:
-            if counts[self._numbers[label]] < MIN_TEXTS_OF_LABEL:
+            if counts[self._codes[label]] < MIN_TEXTS_OF_LABEL:
                 raise UserError(
                     f"{where}: a single text has the label {shorten_label(label)} "
                     f"({self.first_rows[label]}). Add texts with this label, or correct it."

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 from unicodedata import category
 
-from sentiment.data.label_column import normalize_label
 from sentiment.errors import UserError, first_line
+from sentiment.text.labels import normalize_label
 
 MAX_FIELD_SIZE = 10_000_000  # characters of a field in CSV
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
@@ -76,7 +76,6 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
     """Read the rows of a file.
 
     Args:
-        path: the file.
         columns: the columns to read. The file must have each of them once.
 
     Raises:
@@ -97,7 +96,6 @@ def _read_values(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Read the values of each row by their columns.
 
     Args:
-        path: the file.
         names: columns that the file must have once. Without any, all are read.
 
     Raises:
@@ -128,11 +126,7 @@ def _read_values(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 class ColumnError(UserError):
-    """A file does not have a named column exactly once.
-
-    Attributes:
-        column: the name.
-    """
+    """A file does not have a named column exactly once."""
 
     def __init__(self, message: str, column: str) -> None:
         super().__init__(message)

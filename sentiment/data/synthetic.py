@@ -17,7 +17,7 @@ from itertools import chain
 import numpy as np
 
 from sentiment.params import SyntheticParams
-from sentiment.prediction.reviews import Reviews
+from sentiment.text.reviews import Reviews
 
 VOCABULARY_SIZE = 400  # distinct words; all but about seventy are names without a meaning
 MIN_WORDS_BEFORE = 4  # words of a review before its cue

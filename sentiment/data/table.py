@@ -15,8 +15,8 @@ from sentiment.data.label_column import LabelColumn
 from sentiment.data.rows import ColumnError, Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.params import TableParams
-from sentiment.prediction.reviews import Reviews, review_hashes
-from sentiment.prediction.tokenizer import tokenize
+from sentiment.text.reviews import Reviews, review_hashes
+from sentiment.text.tokenizer import tokenize
 
 SPLIT_SEED = 0
 DIGEST_BYTES = 16
@@ -27,39 +27,37 @@ class LabeledRow(NamedTuple):
     """A row of a table.
 
     Attributes:
-        row: the row.
-        label_number: the number of its label, see `LabelColumn`.
+        label_code: the code of its label, see `LabelColumn`.
         words: its words, in order. There may be none.
     """
 
     row: Row
-    label_number: int
+    label_code: int
     words: list[str]
 
 
-class NumberedRows:
-    """The words of rows as numbers from 0, in the order of their first occurrence.
+class CodedRows:
+    """The words and labels of rows as codes from 0, in the order of their first occurrence.
 
     Attributes:
-        params: the section `fetch.table`.
         label_column: the labels that the rows have.
-        word_numbers: the number of each distinct word.
-        words: the numbers of the words of all rows, one row after the other.
+        vocabulary: the code of each distinct word.
+        words: the codes of the words of all rows, one row after the other.
         lengths: number of words of each row. Rows without a word are left out.
-        label_numbers: the number of each row's label, see `LabelColumn`.
+        label_codes: the code of each row's label, see `LabelColumn`.
         digests: the digest of each row's text and label, one row after the other.
-        rows_skipped: number of rows without a word.
+        skipped_rows: number of rows without a word.
     """
 
     def __init__(self, params: TableParams, label_column: LabelColumn) -> None:
         self.params = params
         self.label_column = label_column
-        self.word_numbers: dict[str, int] = {}
+        self.vocabulary: dict[str, int] = {}
         self.words = array("I")
         self.lengths = array("q")
-        self.label_numbers = array("B")
+        self.label_codes = array("B")
         self.digests = bytearray()
-        self.rows_skipped = 0
+        self.skipped_rows = 0
 
     def append(self, path: Path) -> None:
         """Append the rows of a file.
@@ -68,14 +66,14 @@ class NumberedRows:
             UserError: see `read_labeled_rows`.
         """
         labeled = read_labeled_rows(path, self.params, self.params.tokenizer, self.label_column)
-        for row, label_number, words in labeled:
+        for row, label_code, words in labeled:
             if not words:
-                self.rows_skipped += 1
+                self.skipped_rows += 1
                 continue
-            numbers = self.word_numbers
-            self.words.extend(numbers.setdefault(word, len(numbers)) for word in words)
+            codes = self.vocabulary
+            self.words.extend(codes.setdefault(word, len(codes)) for word in words)
             self.lengths.append(len(words))
-            self.label_numbers.append(label_number)
+            self.label_codes.append(label_code)
             self.digests += digest(row.text.encode(), b"\0", row.label.encode())
 
 
@@ -85,9 +83,7 @@ def read_labeled_rows(
     """Yield the rows of a file.
 
     Args:
-        path: the file.
         params: the section `fetch.table`, which names the columns.
-        tokenizer: name of the tokenizer.
         label_column: the labels, to which those of the file are added.
 
     Raises:
@@ -99,8 +95,8 @@ def read_labeled_rows(
         for row in read_rows(path, Columns(params.text, params.label)):
             if not row.text:
                 blank.append(row.number)
-            label_number = label_column.learn(row.label, f"{path}, row {row.number}")
-            yield LabeledRow(row, label_number, tokenize(row.text, tokenizer))
+            label_code = label_column.learn(row.label, f"{path}, row {row.number}")
+            yield LabeledRow(row, label_code, tokenize(row.text, tokenizer))
     except ColumnError as error:
         param = "text" if error.column == params.text else "label"
         raise UserError(f"{error}. Correct fetch.table.{param} in params.yaml.") from None
@@ -125,15 +121,15 @@ def load_table(params: TableParams) -> EncodedDataset:
         UserError: a file cannot be used.
     """
     column = LabelColumn(params.label, params.positive)
-    rows = NumberedRows(params, column)
+    rows = CodedRows(params, column)
     rows.append(Path(params.train))
     training_rows = len(rows.lengths)
-    names = column.training_labels(np.array(rows.label_numbers), params.train)
+    names = column.training_labels(np.array(rows.label_codes), params.train)
     if params.test != params.train:
         rows.append(Path(params.test))
         check_files_differ(params)
     column.check_known(names)
-    labels = column.indices(np.array(rows.label_numbers), names)
+    labels = column.indices(np.array(rows.label_codes), names)
     if params.test != params.train:
         is_test = np.arange(len(labels)) >= training_rows
     else:
@@ -143,7 +139,7 @@ def load_table(params: TableParams) -> EncodedDataset:
 
 
 def encode_rows(
-    rows: NumberedRows, labels: NDArray[np.uint8], names: list[str], is_test: NDArray[np.bool_]
+    rows: CodedRows, labels: NDArray[np.uint8], names: list[str], is_test: NDArray[np.bool_]
 ) -> EncodedDataset:
     """Return rows as a dataset.
 
@@ -155,20 +151,20 @@ def encode_rows(
     """
     words = np.array(rows.words, np.uint32)
     lengths = np.array(rows.lengths)
-    ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.word_numbers))
+    ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.vocabulary))
     tokens = ranks[words]
     test = _select(tokens, lengths, labels, is_test)
-    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # numbers of the words, by rank
-    vocabulary = list(rows.word_numbers)
+    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # codes of the words, by rank
+    words_by_code = list(rows.vocabulary)
     digests = np.frombuffer(rows.digests, np.uint8).reshape(-1, DIGEST_BYTES)
     return EncodedDataset(
         train=_select(tokens, lengths, labels, ~is_test),
         test=test,
-        word_index={vocabulary[number]: rank for rank, number in enumerate(order, 1)},
-        words_dropped=lengths[is_test] - test.lengths,
-        labels=names,
-        test_set=digest(repr(names).encode(), digests[is_test].tobytes()).hex(),
-        rows_skipped=rows.rows_skipped,
+        word_index={words_by_code[code]: rank for rank, code in enumerate(order, 1)},
+        unranked_words=lengths[is_test] - test.lengths,
+        label_names=names,
+        test_set_digest=digest(repr(names).encode(), digests[is_test].tobytes()).hex(),
+        skipped_rows=rows.skipped_rows,
     )
 
 
@@ -176,7 +172,6 @@ def check_none_is_blank(path: Path, rows: Sequence[int]) -> None:
     """Check that a file has no blank texts.
 
     Args:
-        path: the file.
         rows: the numbers of the rows whose text is blank.
 
     Raises:
@@ -222,7 +217,6 @@ def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[
 
     Args:
         labels: indices of the labels, shape (rows,).
-        params: the section `fetch.table`.
 
     Returns:
         Shape (rows,).
@@ -257,8 +251,7 @@ def frequency_ranks(words: NDArray[np.uint32], count: int) -> NDArray[np.uint32]
     has the smaller rank.
 
     Args:
-        words: the words of the training set as numbers below `count`, shape (words,).
-        count: number of distinct words.
+        words: the words of the training set as codes below `count`, shape (words,).
 
     Returns:
         Shape (count,). Words that do not occur have rank 0.
@@ -304,21 +297,22 @@ def add_texts(
     """
     column = LabelColumn(params.label, params.positive)
     reviews: list[list[int]] = []
-    numbers = array("B")
+    label_codes = array("B")
     rows = 0
     for table in list_tables(path):
-        for _, number, words in read_labeled_rows(table, params, tokenizer, column):
+        for _, label_code, words in read_labeled_rows(table, params, tokenizer, column):
             rows += 1
             ranks = [dataset.word_index[word] for word in words if word in dataset.word_index]
             if ranks:
                 reviews.append(ranks)
-                numbers.append(number)
-    column.check_known(dataset.labels)
-    added = Reviews.from_lists(reviews, column.indices(np.array(numbers), dataset.labels))
+                label_codes.append(label_code)
+    column.check_known(dataset.label_names)
+    labels = column.indices(np.array(label_codes), dataset.label_names)
+    added = Reviews.from_lists(reviews, labels)
     is_new = _are_new(added, [dataset.train, dataset.test])
     return dataset._replace(
         train=_extend(dataset.train, added, is_new),
-        rows_skipped=dataset.rows_skipped + rows - int(is_new.sum()),
+        skipped_rows=dataset.skipped_rows + rows - int(is_new.sum()),
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.prediction.reviews import PADDING_TOKEN
+from sentiment.text.padding import PADDING_TOKEN
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +36,6 @@ def measure_gradients(
 
     Args:
         model: the trained network, see `gradient_norms`.
-        initial_model: the network before the first epoch.
         x: token ids, shape (all reviews, length).
 
     Returns:
@@ -59,7 +58,7 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     labels, it is the logit of the most probable one.
 
     Args:
-        model: a recurrent network, see `sentiment.network.model.build_model`. It is not changed.
+        model: a recurrent network, see `sentiment.model.build.build_model`. It is not changed.
         x: token ids, shape (reviews, length).
 
     Returns:
@@ -90,7 +89,6 @@ def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:
 
     Args:
         x: token ids, shape (all reviews, length).
-        max_reviews: the maximum number of reviews.
 
     Returns:
         Shape (selected reviews, length).

@@ -21,7 +21,7 @@ import pandas as pd
 import sklearn.metrics
 from numpy.typing import NDArray
 
-from sentiment.prediction.labels import labels_of_columns, probability_column
+from sentiment.text.labels import label_names_in, probability_column
 
 DECIMALS = 6  # of a metric; more would only be noise in tables
 CONFIDENCE = 0.95  # of every confidence interval
@@ -61,7 +61,7 @@ class Metric(NamedTuple):
 
 def positive_label(predictions: pd.DataFrame) -> str | None:
     """Return the positive label, or None if there are more than two labels."""
-    labels = labels_of_columns(predictions.columns)
+    labels = label_names_in(predictions.columns)
     return labels[1] if len(labels) == 2 else None
 
 
@@ -71,18 +71,18 @@ def averaged_labels(predictions: pd.DataFrame) -> list[str]:
     if positive is not None:
         return [positive]
     occurring = set(predictions["actual"])
-    return [label for label in labels_of_columns(predictions.columns) if label in occurring]
+    return [label for label in label_names_in(predictions.columns) if label in occurring]
 
 
 def probability_matrix(predictions: pd.DataFrame) -> NDArray[np.floating]:
     """Return the probability of each label, shape (reviews, labels)."""
-    labels = labels_of_columns(predictions.columns)
+    labels = label_names_in(predictions.columns)
     return predictions[[probability_column(label) for label in labels]].to_numpy()
 
 
 def label_indices(predictions: pd.DataFrame, column: str) -> NDArray[np.intp]:
     """Return the indices of the labels in `actual` or `predicted`, shape (reviews,)."""
-    labels = labels_of_columns(predictions.columns)
+    labels = label_names_in(predictions.columns)
     return pd.Index(labels).get_indexer(pd.Index(predictions[column]))
 
 
@@ -227,7 +227,7 @@ def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the number of `reviews` for each combination of `actual` and `predicted`."""
-    labels = labels_of_columns(predictions.columns)
+    labels = label_names_in(predictions.columns)
     matrix = sklearn.metrics.confusion_matrix(
         predictions["actual"], predictions["predicted"], labels=labels
     )
@@ -237,7 +237,7 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def label_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each label: `label`, `precision`, `recall`, `f1` and `reviews`."""
-    labels = labels_of_columns(predictions.columns)
+    labels = label_names_in(predictions.columns)
     counts = predictions["actual"].value_counts()
     return pd.DataFrame(
         {

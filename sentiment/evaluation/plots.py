@@ -34,7 +34,7 @@ def draw_curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, on the training and the validation set.
 
     Args:
-        history: see `sentiment.network.training.Training.history`.
+        history: see `sentiment.model.training.Training.history`.
         metric: "accuracy" or "loss".
         name: name of the model, for the title.
     """

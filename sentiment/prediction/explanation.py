@@ -1,15 +1,14 @@
 """Explain a registered model's prediction by the attribution of each word and by prefixes."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import predicted_labels
-
-if TYPE_CHECKING:
-    from .pyfunc_model import SentimentModel
-
+from ..text.labels import predicted_labels
+from ..text.tokenizer import Word
+from .keras_classifier import KerasClassifier
 
 MIN_PROBABILITY = 1e-7  # closer to 0 or 1, float32 cannot tell probabilities apart
 
@@ -30,14 +29,7 @@ class WordAttribution(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A prediction, and the attributions of the known words that the model reads, in order.
-
-    Attributes:
-        label: the predicted label.
-        probability: probability of the label.
-        probabilities: probability of each label, by name.
-        words: the attributions.
-    """
+    """A prediction, and the attributions of the known words that the model reads, in order."""
 
     label: str
     probability: float
@@ -53,36 +45,41 @@ class PrefixPrediction(NamedTuple):
     probabilities: dict[str, float]
 
 
-def attribute_by_occlusion(model: "SentimentModel", text: str) -> Explanation:
+def attribute_by_occlusion(
+    classifier: KerasClassifier,
+    words: Sequence[Word],
+    label_names: Sequence[str],
+    threshold: float,
+) -> Explanation:
     """Attribute a prediction to words: compare it with the predictions without each word.
 
     Source: Zeiler and Fergus 2014, *Visualizing and Understanding Convolutional Networks*.
     """
-    words = model.tokenize(text)
-    probabilities = model.classifier.predict_without_each(words)
-    label = predicted_labels(probabilities[:1], model.threshold)[0]
+    probabilities = classifier.predict_without_each(words)
+    label = predicted_labels(probabilities[:1], threshold)[0]
     of_label = log_odds(probabilities, label)
     effects = of_label[0] - of_label[1:]
     attributions = [
         WordAttribution(words[position].start, words[position].end, float(effect))
-        for position, effect in zip(model.classifier.positions_read(words), effects, strict=True)
+        for position, effect in zip(classifier.positions_read(words), effects, strict=True)
     ]
     return Explanation(
-        label=model.labels[label],
+        label=label_names[label],
         probability=float(probabilities[0, label]),
-        probabilities=dict(zip(model.labels, probabilities[0].tolist(), strict=True)),
+        probabilities=dict(zip(label_names, probabilities[0].tolist(), strict=True)),
         words=attributions,
     )
 
 
-def predictions_after_words(model: "SentimentModel", text: str) -> list[PrefixPrediction]:
+def predictions_after_words(
+    classifier: KerasClassifier, words: Sequence[Word], label_names: Sequence[str]
+) -> list[PrefixPrediction]:
     """Return the prediction after each word that the model reads."""
-    words = model.tokenize(text)
-    positions = model.classifier.positions_read(words)
-    probabilities = model.classifier.predict_prefixes(words, positions).tolist()
+    positions = classifier.positions_read(words)
+    probabilities = classifier.predict_prefixes(words, positions).tolist()
     return [
         PrefixPrediction(
-            words[position].start, words[position].end, dict(zip(model.labels, row, strict=True))
+            words[position].start, words[position].end, dict(zip(label_names, row, strict=True))
         )
         for position, row in zip(positions, probabilities, strict=True)
     ]

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import load_keras, usable_cores
-from .labels import label_probabilities
-from .reviews import UNKNOWN_TOKEN, Layout, pad_ranks, sequence_positions
-from .tokenizer import Word
+from ..backend import load_keras, usable_cores
+from ..text.labels import label_probabilities
+from ..text.padding import UNKNOWN_TOKEN, Layout, pad_ranks, sequence_positions
+from ..text.tokenizer import Word
 
 if TYPE_CHECKING:
     import keras
@@ -138,9 +138,6 @@ class KerasClassifier:
 
     def word_columns(self, word_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the columns of a row that hold a word, and the position of each column's word.
-
-        Args:
-            word_count: number of words of the text.
 
         Returns:
             Two arrays of shape (read,).

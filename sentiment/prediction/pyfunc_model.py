@@ -1,9 +1,9 @@
 """The registered model: predict the label and the probability of raw texts.
 
-MLflow stores the model as code and files, without pickle: this package, the Keras model, the word
-index and the config. Texts are encoded by the code that encoded the training data, and predicted
-as the evaluation predicts them. Served probabilities therefore equal those of the evaluation to the
-last bit.
+MLflow stores the model as code and files, without pickle: this package and what it imports, the
+Keras model, the word index and the config. Texts are encoded by the code that encoded the training
+data, and predicted as the evaluation predicts them. Served probabilities therefore equal those of
+the evaluation to the last bit.
 """
 
 import json
@@ -18,6 +18,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from ..text.labels import predicted_labels
+from ..text.padding import Layout
+from ..text.tokenizer import Word, encode, tokenize_with_spans
 from .explanation import (
     Explanation,
     PrefixPrediction,
@@ -25,9 +28,6 @@ from .explanation import (
     predictions_after_words,
 )
 from .keras_classifier import KerasClassifier, load_keras_model
-from .labels import predicted_labels
-from .reviews import Layout
-from .tokenizer import Word, encode, tokenize_with_spans
 
 MODEL_ARTIFACT = "model.keras"
 WORD_INDEX_ARTIFACT = "word_index.json"
@@ -39,10 +39,6 @@ class Prediction(NamedTuple):
     """The prediction for a text, and how much of the text the model reads.
 
     Attributes:
-        label: the predicted label.
-        probability: probability of the label.
-        probabilities: probability of each label.
-        words: number of words in the text.
         unknown_words: number of words that have no token id of their own.
         truncated: whether the model ignores some of the known words because of their number.
     """
@@ -59,15 +55,14 @@ class SentimentModel(PythonModel):
     """The MLflow model, from a column `text` to the columns that `predict` returns.
 
     Attributes:
-        labels: the names of the labels, in the order of their indices.
+        label_names: the names of the labels, in the order of their indices.
         threshold: see `labels.predicted_labels`.
         tokenizer: name of the tokenizer, see `tokenizer.py`.
         word_index: the frequency rank of each known word.
         layout: how a text becomes a row of token ids.
-        classifier: the model itself.
     """
 
-    labels: list[str]
+    label_names: list[str]
     threshold: float
     tokenizer: str
     word_index: dict[str, int]
@@ -82,7 +77,7 @@ class SentimentModel(PythonModel):
         """Load the model from its files, given by their names."""
         config = json.loads(paths[CONFIG_ARTIFACT].read_bytes())
         self.layout = Layout(**config["layout"])
-        self.labels = config["labels"]
+        self.label_names = config["label_names"]
         self.threshold = config["threshold"]
         self.tokenizer = config["tokenizer"]
         self.word_index = json.loads(paths[WORD_INDEX_ARTIFACT].read_bytes())
@@ -96,9 +91,9 @@ class SentimentModel(PythonModel):
         predicted = predicted_labels(probabilities, self.threshold)
         return [
             Prediction(
-                label=self.labels[label],
+                label=self.label_names[label],
                 probability=row[label],
-                probabilities=dict(zip(self.labels, row, strict=True)),
+                probabilities=dict(zip(self.label_names, row, strict=True)),
                 words=text.word_count,
                 unknown_words=text.count_unknown(self.layout.max_rank),
                 truncated=len(text.ranks) > self.layout.max_words,
@@ -138,11 +133,12 @@ class SentimentModel(PythonModel):
 
     def explain(self, text: str) -> Explanation:
         """Return the prediction for a text, with the attribution of each word."""
-        return attribute_by_occlusion(self, text)
+        words = self.tokenize(text)
+        return attribute_by_occlusion(self.classifier, words, self.label_names, self.threshold)
 
     def predict_prefixes(self, text: str) -> list[PrefixPrediction]:
         """Return the prediction after each word that the model reads."""
-        return predictions_after_words(self, text)
+        return predictions_after_words(self.classifier, self.tokenize(text), self.label_names)
 
 
 def _check_texts(values: Sequence[Any]) -> None:

@@ -78,7 +78,7 @@ def test_another_threshold_is_another_run_and_trains_nothing(pipeline_copy: Proj
     assert executed(pipeline_copy.run(*names.REPRO)) == ["evaluate"]
     new, old = runs()
     assert [run.data.params["evaluate.threshold"] for run in (new, old)] == ["0.6", "0.5"]
-    assert new.data.tags["training.id"] == old.data.tags["training.id"]
+    assert new.data.tags["training_id"] == old.data.tags["training_id"]
     assert_whole(new)
 
 

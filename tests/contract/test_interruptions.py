@@ -74,7 +74,7 @@ def test_a_publication_that_is_killed_is_done_again_in_the_same_run(
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=120)
     killed, _ = runs()
-    assert "evaluation" not in killed.data.tags
+    assert "evaluation_digest" not in killed.data.tags
     printed = project.run(*DVC)
     assert "Epoch 1/2" not in printed
     whole, _ = runs()

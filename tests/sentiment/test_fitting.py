@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sentiment.fitting import MIN_STEPS, fit_params
-from sentiment.network.batches import count_steps
+from sentiment.model.batches import count_steps
 from sentiment.params import LinearParams, PadParams, TrainParams
 
 

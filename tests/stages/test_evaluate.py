@@ -7,7 +7,8 @@ from sentiment.errors import UserError
 from tests.conftest import run_stages, runs
 from tests.project import Project
 from tracking import store
-from workflow import files
+from workflow import paths
+from workflow.documents import read_json
 
 pytestmark = pytest.mark.slow
 MISTAKES = "data/evaluate/mistakes.csv"
@@ -51,7 +52,7 @@ def test_without_a_store_the_result_is_said_and_how_to_log_it_later(
 ) -> None:
     run_stages(project, "evaluate", store=NO_STORE)
     printed = capsys.readouterr()
-    accuracy = files.read_json(files.TEST_METRICS_FILE)["test_accuracy"]
+    accuracy = read_json(paths.TEST_METRICS_FILE)["test_accuracy"]
     assert printed.out == f"Test Accuracy: {accuracy:.4f}\n"
     assert printed.err.startswith("data/ is complete but not logged to MLflow. ")
     assert printed.err.count("`sentiment sync`") == 1

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.network.training import EPOCH_METRICS
+from sentiment.model.training import EPOCH_METRICS
 from stages import train
 from stages.train import begin, resume
 from tests.conftest import run_stages
 from tests.networks import new_training
 from tests.project import Project
 from tracking.runs import LiveRun
-from workflow import files
+from workflow import paths
 from workflow.checkpoint import (
     CHECKPOINTS_FOLDER,
     JOURNAL_FILE,
@@ -24,7 +24,9 @@ from workflow.checkpoint import (
     exclusive_checkpoint,
 )
 from workflow.digests import file_digest
-from workflow.files import TRAIN_FOLDER, TrainedInputs
+from workflow.documents import read_table
+from workflow.inputs import ModelInputs, read_inputs
+from workflow.paths import TRAIN_FOLDER
 from workflow.provenance import UncommittedChanges
 
 pytestmark = pytest.mark.slow
@@ -127,9 +129,9 @@ def test_what_the_diff_lacks_is_said_before_the_training(
 
 def test_the_journal_and_the_inputs_have_the_digest_of_the_model(finished: Project) -> None:
     (path,) = (finished.path / CHECKPOINTS_FOLDER).glob(f"*/{JOURNAL_FILE}")
-    model = file_digest(files.MODEL_FILE)
-    assert Journal.model_validate_json(path.read_bytes()).model == model
-    assert files.read_inputs(TRAIN_FOLDER, TrainedInputs).model == model
+    model = file_digest(paths.MODEL_FILE)
+    assert Journal.model_validate_json(path.read_bytes()).model_digest == model
+    assert read_inputs(TRAIN_FOLDER, ModelInputs).model_digest == model
 
 
 def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
@@ -159,8 +161,8 @@ def test_params_that_change_during_the_training_are_refused_before_dvc_records_t
     monkeypatch.setattr(LiveRun, "log_epochs", change_params)
     with pytest.raises(UserError, match="was changed during the training"):
         run_stages(fresh, "train")
-    assert not (fresh.path / files.MODEL_FILE).exists()
+    assert not (fresh.path / paths.MODEL_FILE).exists()
     fresh.change(train={"epochs": 2})
     monkeypatch.undo()
     run_stages(fresh, "train")
-    assert len(files.read_table(fresh.path / files.HISTORY_FILE)) == 2
+    assert len(read_table(fresh.path / paths.HISTORY_FILE)) == 2

@@ -7,7 +7,7 @@ from sentiment.evaluation.metrics import compute_metrics
 from sentiment.params import FetchParams, PadParams
 from tests.evaluations import INPUTS, predictions
 from tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
-from workflow.files import EvaluateInputs
+from workflow.inputs import EvaluateInputs
 
 PREDICTIONS = predictions(correct=600)
 
@@ -55,7 +55,7 @@ def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_
             "seen_in_training": False,
         }
     )
-    text = card(INPUTS.model_copy(update={"labels": names}), table)
+    text = card(INPUTS.model_copy(update={"label_names": names}), table)
     assert "`topic 09`" in text
     assert "`topic 10`" not in text
     assert (

@@ -13,7 +13,8 @@ from sentiment.params import TrainParams
 from tests.evaluations import NAME, evaluation, read_version, register, submit
 from tests.tracking.kills import end_at
 from tracking import champion, promotion, registry, store
-from workflow import files
+from workflow import paths
+from workflow.documents import read_json, write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_store")]
 
@@ -74,7 +75,7 @@ def test_tests_against_a_champion_are_counted_beyond_deleted_versions() -> None:
     mlflow.MlflowClient().delete_model_version(NAME, second.version)
     submit(403)
     assert "(test 2 against this champion)" in decision("3")[1]
-    assert read_version("1").tags["tests"] == "2"
+    assert read_version("1").tags["tested_candidates"] == "2"
 
 
 def test_the_rule_decides_once_about_a_version() -> None:
@@ -83,7 +84,7 @@ def test_the_rule_decides_once_about_a_version() -> None:
     text = champion.decide(second, evaluation(600), alpha=0.05)
     assert text.startswith(f"Version 2 of {NAME} was not promoted: no difference from the champion")
     assert champion_number() == "1"
-    assert read_version("1").tags["tests"] == "1"
+    assert read_version("1").tags["tested_candidates"] == "1"
 
 
 def test_a_training_with_another_seed_repeats_the_champions_and_is_not_tested() -> None:
@@ -91,7 +92,7 @@ def test_a_training_with_another_seed_repeats_the_champions_and_is_not_tested() 
     submit(600, repetition_key="the same", train=TrainParams(seed=43))
     assert champion_number() == "1"
     assert decision("2") == ("not promoted", promotion.REPETITION)
-    assert "tests" not in read_version("1").tags
+    assert "tested_candidates" not in read_version("1").tags
 
 
 def lose_artifacts() -> str:
@@ -130,7 +131,7 @@ def test_a_champion_whose_evaluation_is_lost_stays(lose: Callable[[], str], prob
 def test_a_champion_whose_predictions_were_cut_in_the_store_stays() -> None:
     run = mlflow.get_run(str(submit(400).run_id))
     table = evaluation(400).predictions[:200]
-    table.to_csv(Path(run.info.artifact_uri, files.PREDICTIONS_FILE.name), index=False)
+    table.to_csv(Path(run.info.artifact_uri, paths.PREDICTIONS_FILE.name), index=False)
     submit(600)
     assert champion_number() == "1"
     assert decision("2") == ("not promoted", promotion.DAMAGED)
@@ -139,11 +140,11 @@ def test_a_champion_whose_predictions_were_cut_in_the_store_stays() -> None:
 def test_a_champion_of_other_code_with_other_params_is_compared() -> None:
     """Only what versions are compared by must be in its `inputs.json`."""
     run = mlflow.get_run(str(submit(400).run_id))
-    path = Path(run.info.artifact_uri, files.INPUTS)
-    document = files.read_json(path)
-    del document["key"], document["train"]["units"]
+    path = Path(run.info.artifact_uri, paths.INPUTS)
+    document = read_json(path)
+    del document["training_key"], document["train"]["units"]
     document["train"]["heads"] = 4
-    files.write_json(path, document)
+    write_json(path, document)
     submit(600)
     assert decision("2")[0] == "promoted"
 
@@ -231,7 +232,7 @@ def test_a_run_without_a_version_cannot_be_promoted() -> None:
 @pytest.mark.parametrize(
     ("correct", "last_write", "champion_after", "reason"),
     [
-        (500, ("set_model_version_tag", "tests"), "2", "better than the champion"),
+        (500, ("set_model_version_tag", "tested_candidates"), "2", "better than the champion"),
         (500, ("set_model_version_tag", "reason"), "2", "better than the champion"),
         (500, ("set_registered_model_alias", "champion"), "2", "better than the champion"),
         (300, ("set_model_version_tag", "reason"), "1", "worse than the champion"),

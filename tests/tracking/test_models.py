@@ -13,8 +13,9 @@ from tests.conftest import runs, versions
 from tests.project import ROOT
 from tracking import models
 from tracking.versions import read_predictions, version_uri
-from workflow import files
-from workflow.files import EvaluateInputs
+from workflow import paths
+from workflow.documents import read_json
+from workflow.inputs import EvaluateInputs, read_inputs
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ def logged_model(name: str) -> LoggedModel:
 def test_the_page_of_a_model_shows_the_params_and_each_test_metric_once(name: str) -> None:
     (run,) = runs()
     model = logged_model(name)
-    metrics = files.read_json(files.TEST_METRICS_FILE)
+    metrics = read_json(paths.TEST_METRICS_FILE)
     points = [(point.key, point.value) for point in model.metrics or []]
     assert sorted(point for point in points if point[0] in metrics) == sorted(metrics.items())
     assert model.params == run.data.params
@@ -56,8 +57,8 @@ def test_no_file_of_a_model_is_a_pickle(name: str) -> None:
 def test_a_version_predicts_to_the_bit_where_the_package_of_the_project_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    mistakes = pd.read_csv(files.EVALUATE_FOLDER / "mistakes.csv")
-    expected = read_predictions(files.PREDICTIONS_FILE).set_index("review").loc[mistakes["review"]]
+    mistakes = pd.read_csv(paths.EVALUATE_FOLDER / "mistakes.csv")
+    expected = read_predictions(paths.PREDICTIONS_FILE).set_index("review").loc[mistakes["review"]]
     for name in ("sentiment", "workflow", "tracking"):
         for module in [each for each in sys.modules if f"{each}.".startswith(f"{name}.")]:
             monkeypatch.delitem(sys.modules, module)
@@ -85,7 +86,7 @@ def test_a_version_needs_the_tensorflow_of_every_platform_and_no_package_of_anot
 
 @pytest.mark.usefixtures("project")
 def test_a_version_of_the_unicode_tokenizer_needs_its_package() -> None:
-    inputs = files.read_inputs(files.EVALUATE_FOLDER, EvaluateInputs)
+    inputs = read_inputs(paths.EVALUATE_FOLDER, EvaluateInputs)
     table = inputs.fetch.table.model_copy(update={"tokenizer": "unicode"})
     fetch = inputs.fetch.model_copy(update={"dataset": "table", "table": table})
     with mlflow.start_run(experiment_id=runs()[0].info.experiment_id) as run:

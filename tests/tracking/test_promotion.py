@@ -20,7 +20,7 @@ from tracking.promotion import (
     why_not_compared,
 )
 from tracking.versions import Evaluation
-from workflow.files import ComparedInputs
+from workflow.inputs import ComparedInputs
 
 ALPHA = 0.05
 # The simulation
@@ -83,7 +83,7 @@ def test_what_may_be_chance_is_no_difference(is_correct: list[bool]) -> None:
 @pytest.mark.parametrize(
     ("changes", "reviews", "reason"),
     [
-        ({"test_set": "4567"}, 20, OTHER_TEST_SET),
+        ({"test_set_digest": "4567"}, 20, OTHER_TEST_SET),
         ({}, 20, REPETITION),
         ({"evaluate": EvaluateParams(threshold=0.6)}, 20, None),
         ({"repetition_key": "another"}, 20, None),

@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos import databricks_pb2
 
 from sentiment.errors import UserError
-from sentiment.network.model import save_model
-from sentiment.network.training import EPOCH_METRICS
+from sentiment.model.saving import save_model
+from sentiment.model.training import EPOCH_METRICS
 from sentiment.prediction.keras_classifier import load_keras_model
 from tests.conftest import (
     MakeProject,
@@ -33,17 +33,18 @@ from tests.tracking.kills import end_at
 from tracking import models, publish
 from tracking.runs import live_run
 from tracking.versions import load_model, version_uri
-from workflow import checkpoint, files
+from workflow import checkpoint, paths
 from workflow.checkpoint import CHECKPOINTS_FOLDER, STATE_FILE, Journal, exclusive_checkpoint
 from workflow.digests import file_digest
-from workflow.files import TrainedInputs
+from workflow.documents import read_json, write_json
+from workflow.inputs import ModelInputs, read_inputs, write_inputs
 from workflow.params_file import read_yaml
 from workflow.stage import Interrupted
 
 pytestmark = pytest.mark.slow
 AWAY = "sqlite:///absent/mlflow.db"  # a store in a folder that does not exist
 COMMIT = "mlflow.source.git.commit"
-PROVENANCE = (COMMIT, "mlflow.source.git.branch", "training.id", "processor", "keras")
+PROVENANCE = (COMMIT, "mlflow.source.git.branch", "training_id", "processor", "keras")
 
 
 def publish_files() -> Run:
@@ -68,13 +69,13 @@ def logged_models(run: Run) -> dict[str, LoggedModel]:
 def assert_whole(run: Run) -> None:
     """Check that a run has everything in the files, once, and one version that predicts."""
     assert run.info.status == "FINISHED"
-    history = pd.read_csv(files.HISTORY_FILE)
+    history = pd.read_csv(paths.HISTORY_FILE)
     for name in EPOCH_METRICS:
         points = list(zip(history["epoch"], history[name], strict=True))
         assert curve(run.info.run_id, name) == points, name
-    for name, value in files.read_json(files.TEST_METRICS_FILE).items():
+    for name, value in read_json(paths.TEST_METRICS_FILE).items():
         assert curve(run.info.run_id, name) == [(0, value)], name
-    for path in files.EVALUATE_FOLDER.iterdir():
+    for path in paths.EVALUATE_FOLDER.iterdir():
         logged = Path(run.info.artifact_uri, path.name)
         assert logged.read_bytes() == path.read_bytes(), path
     (version,) = (each for each in versions() if each.run_id == run.info.run_id)
@@ -86,7 +87,7 @@ def assert_whole(run: Run) -> None:
 
 def has_state(run: Run) -> bool:
     """Return whether the training of a run would resume."""
-    return Path(CHECKPOINTS_FOLDER, run.data.tags["training.key"], STATE_FILE).exists()
+    return Path(CHECKPOINTS_FOLDER, run.data.tags["training_key"], STATE_FILE).exists()
 
 
 def forget_machine(project: Project) -> None:
@@ -145,7 +146,7 @@ def test_a_run_and_its_version_have_the_same_card() -> None:
 @pytest.mark.usefixtures("finished")
 def test_a_run_has_the_gradients_by_distance() -> None:
     (run,) = runs()
-    table = pd.read_csv(files.GRADIENTS_FILE)
+    table = pd.read_csv(paths.GRADIENTS_FILE)
     for name, column in {"word_gradient": "mean", "word_gradient_initial": "initial_mean"}.items():
         points = list(zip(table["distance"], table[column], strict=True))
         assert curve(run.info.run_id, name) == points
@@ -169,9 +170,9 @@ def test_a_training_whose_store_was_away_is_logged_later_with_its_commit(
         pytest.param("_create_logged_model", "sentiment", False, id="between the models"),
         pytest.param("create_model_version", "", False, id="before the version"),
         pytest.param("create_model_version", "", True, id="after the version"),
-        pytest.param("set_model_version_tag", "tests", True, id="in the decision"),
+        pytest.param("set_model_version_tag", "tested_candidates", True, id="in the decision"),
         pytest.param("set_model_version_tag", "decision", False, id="before the decision"),
-        pytest.param("set_tag", "evaluation", False, id="before the tag"),
+        pytest.param("set_tag", "evaluation_digest", False, id="before the tag"),
     ],
 )
 @pytest.mark.usefixtures("unlogged")
@@ -183,7 +184,7 @@ def test_a_publication_that_was_killed_is_done_again_in_the_same_run(
         with pytest.raises(KeyboardInterrupt):
             publish_files()
     killed, _ = runs()
-    assert "evaluation" not in killed.data.tags
+    assert "evaluation_digest" not in killed.data.tags
     assert has_state(killed)
     assert publish_files().info.run_id == killed.info.run_id
     whole, _ = runs()
@@ -248,8 +249,8 @@ def test_another_threshold_is_another_run_of_the_same_training(project: Project)
 
 @pytest.mark.usefixtures("project")
 def test_an_evaluation_with_other_metrics_is_another_run_of_the_same_training() -> None:
-    metrics = files.read_json(files.TEST_METRICS_FILE)
-    files.write_json(files.TEST_METRICS_FILE, {**metrics, "test_loss": 0.1})
+    metrics = read_json(paths.TEST_METRICS_FILE)
+    write_json(paths.TEST_METRICS_FILE, {**metrics, "test_loss": 0.1})
     publish_files()
     new, old = runs()
     assert new.data.metrics["test_loss"] == 0.1
@@ -261,9 +262,9 @@ def test_an_evaluation_with_other_metrics_is_another_run_of_the_same_training() 
 def test_a_new_plot_and_a_new_metric_reach_the_same_run() -> None:
     """Write what newer code writes for the same predictions."""
     (run,) = runs()
-    metrics = files.read_json(files.TEST_METRICS_FILE)
-    files.write_json(files.TEST_METRICS_FILE, {**metrics, "test_kappa": 0.5})
-    plot = files.EVALUATE_FOLDER / "roc.png"
+    metrics = read_json(paths.TEST_METRICS_FILE)
+    write_json(paths.TEST_METRICS_FILE, {**metrics, "test_kappa": 0.5})
+    plot = paths.EVALUATE_FOLDER / "roc.png"
     plot.write_bytes(plot.read_bytes() + b"restyled")
     assert publish_files().info.run_id == run.info.run_id
     (same,) = runs()
@@ -277,14 +278,14 @@ def test_without_log_texts_no_text_stays_in_the_run_and_nothing_is_decided_again
     run = publish_files()
     folder = Path(run.info.artifact_uri)
     texts = pd.read_csv(folder / "mistakes.csv")["text"]
-    tests = champion().tags["tests"]
+    tests = champion().tags["tested_candidates"]
     unlogged.change(evaluate={"log_texts": False})
     run_stages(unlogged, "evaluate")
     use_store(unlogged, monkeypatch)
     same, _ = runs()
     assert same.info.run_id == run.info.run_id
     assert_whole(same)
-    assert champion().tags["tests"] == tests
+    assert champion().tags["tested_candidates"] == tests
     logged = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert [text for text in texts if text.strip().encode() in logged] == []
 
@@ -292,8 +293,8 @@ def test_without_log_texts_no_text_stays_in_the_run_and_nothing_is_decided_again
 def test_a_forced_training_is_another_run_that_repeats_the_champion(project: Project) -> None:
     run_stages(project, "train", "evaluate")
     new, old = runs()
-    assert new.data.tags["evaluation"] == old.data.tags["evaluation"]
-    assert new.data.tags["training.id"] != old.data.tags["training.id"]
+    assert new.data.tags["evaluation_digest"] == old.data.tags["evaluation_digest"]
+    assert new.data.tags["training_id"] != old.data.tags["training_id"]
     assert_whole(new)
     assert champion().run_id == old.info.run_id
     assert versions()[0].tags["reason"].startswith("it repeats the champion's training")
@@ -301,9 +302,9 @@ def test_a_forced_training_is_another_run_that_repeats_the_champion(project: Pro
 
 def interrupt_training() -> Journal:
     """Leave what a training of the same key leaves that was interrupted, and return its journal."""
-    inputs = files.read_inputs(files.TRAIN_FOLDER, TrainedInputs)
+    inputs = read_inputs(paths.TRAIN_FOLDER, ModelInputs)
     journal = Journal(tags={COMMIT: "interrupted", "processor": "another"})
-    with exclusive_checkpoint(inputs.key) as interrupted:
+    with exclusive_checkpoint(inputs.training_key) as interrupted:
         interrupted.write_journal(journal)
         interrupted.write_state({})
     with pytest.raises(Interrupted), live_run(journal, inputs):
@@ -319,7 +320,7 @@ def test_a_machine_with_an_interrupted_training_finds_the_run_of_anothers_result
     before = database_rows(project)
     assert publish_files().info.run_id == run.info.run_id
     assert database_rows(project) == before
-    with exclusive_checkpoint(run.data.tags["training.key"]) as interrupted:
+    with exclusive_checkpoint(run.data.tags["training_key"]) as interrupted:
         assert interrupted.read_state() is not None
         assert interrupted.read_journal() == journal
 
@@ -328,7 +329,7 @@ def test_a_machine_with_an_interrupted_training_finds_the_run_of_anothers_result
 def test_a_machine_with_an_interrupted_training_logs_anothers_result_to_another_run() -> None:
     journal = interrupt_training()
     run = publish_files()
-    assert run.data.tags["training.id"] != journal.training_id
+    assert run.data.tags["training_id"] != journal.training_id
     assert run.data.tags[COMMIT] == "unknown"
     assert has_state(run)
     assert_whole(run)
@@ -336,15 +337,17 @@ def test_a_machine_with_an_interrupted_training_logs_anothers_result_to_another_
 
 def train_with_other_bits(project: Project) -> None:
     """Write what the same training writes on a machine with another arithmetic."""
-    model = load_keras_model(files.MODEL_FILE)
+    model = load_keras_model(paths.MODEL_FILE)
     rng = np.random.default_rng(0)
     model.set_weights([each + rng.normal(0, 0.1, each.shape) for each in model.get_weights()])
-    save_model(model, files.MODEL_FILE)
-    inputs = files.read_inputs(files.TRAIN_FOLDER, TrainedInputs)
-    inputs = inputs.model_copy(update={"model": file_digest(files.MODEL_FILE)})
-    files.write_inputs(files.TRAIN_FOLDER, inputs)
-    with exclusive_checkpoint(inputs.key) as other:
-        other.write_journal(Journal(tags={"processor": "another"}, model=inputs.model))
+    save_model(model, paths.MODEL_FILE)
+    inputs = read_inputs(paths.TRAIN_FOLDER, ModelInputs)
+    inputs = inputs.model_copy(update={"model_digest": file_digest(paths.MODEL_FILE)})
+    write_inputs(paths.TRAIN_FOLDER, inputs)
+    with exclusive_checkpoint(inputs.training_key) as other:
+        other.write_journal(
+            Journal(tags={"processor": "another"}, model_digest=inputs.model_digest)
+        )
     run_stages(project, "evaluate")
 
 
@@ -352,16 +355,16 @@ def test_two_machines_with_other_bits_of_the_same_training_find_each_its_own_run
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (own,) = runs()
-    for name in (files.DATA.name, files.METRICS_FOLDER.name, CHECKPOINTS_FOLDER):
+    for name in (paths.DATA.name, paths.METRICS_FOLDER.name, CHECKPOINTS_FOLDER):
         shutil.copytree(project.path / name, project.path / "own" / name)
     train_with_other_bits(project)
     use_store(project, monkeypatch)
     other, _ = runs()
-    assert other.data.tags["training.key"] == own.data.tags["training.key"]
+    assert other.data.tags["training_key"] == own.data.tags["training_key"]
     assert other.data.tags["processor"] == "another"
     before = database_rows(project)
     assert publish_files().info.run_id == other.info.run_id
-    for name in (files.DATA.name, files.METRICS_FOLDER.name, CHECKPOINTS_FOLDER):
+    for name in (paths.DATA.name, paths.METRICS_FOLDER.name, CHECKPOINTS_FOLDER):
         shutil.rmtree(project.path / name)
         (project.path / "own" / name).rename(project.path / name)
     assert publish_files().info.run_id == own.info.run_id
@@ -376,10 +379,10 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "damage", "problem"),
     [
-        (files.MODEL_FILE, Path.unlink, "is missing"),
-        (files.MODEL_FILE, cut, "is not the model"),
-        (files.HISTORY_FILE, Path.unlink, "is missing"),
-        (files.TEST_METRICS_FILE, cut, "is damaged"),
+        (paths.MODEL_FILE, Path.unlink, "is missing"),
+        (paths.MODEL_FILE, cut, "is not the model"),
+        (paths.HISTORY_FILE, Path.unlink, "is missing"),
+        (paths.TEST_METRICS_FILE, cut, "is damaged"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
@@ -396,17 +399,17 @@ def test_files_that_are_missing_or_damaged_are_one_message_and_nothing_is_logged
     ("copied", "message"),
     [
         (
-            files.MODEL_FILE,
+            paths.MODEL_FILE,
             "data/train/model.keras is not the model that the stage train wrote. Run `dvc repro`, "
             "which makes it or takes it from DVC's cache.",
         ),
-        (files.HISTORY_FILE, "metrics/history.csv is of another training. Run `dvc repro`."),
+        (paths.HISTORY_FILE, "metrics/history.csv is of another training. Run `dvc repro`."),
         (
-            files.TRAIN_FOLDER / files.INPUTS,
+            paths.TRAIN_FOLDER / paths.INPUTS,
             "data/evaluate was made from another data/train. Run `dvc repro`.",
         ),
         (
-            files.EVALUATE_FOLDER / files.INPUTS,
+            paths.EVALUATE_FOLDER / paths.INPUTS,
             "data/evaluate was made from another data/train. Run `dvc repro`.",
         ),
     ],
@@ -426,12 +429,12 @@ def test_files_of_another_training_are_one_message_and_nothing_is_logged(
 def test_files_that_are_replaced_while_they_are_logged_are_not_registered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = files.MODEL_FILE.read_bytes()
+    own = paths.MODEL_FILE.read_bytes()
     log_text_model = models.log_text_model
 
     def replace_files(*arguments: object) -> str:
         model_id = log_text_model(*arguments)  # type: ignore[arg-type]
-        files.MODEL_FILE.write_bytes(b"another training")
+        paths.MODEL_FILE.write_bytes(b"another training")
         return model_id
 
     with monkeypatch.context() as patch:
@@ -439,9 +442,9 @@ def test_files_that_are_replaced_while_they_are_logged_are_not_registered(
         with pytest.raises(UserError, match="data was changed while it was logged"):
             publish_files()
     replaced, _ = runs()
-    assert "evaluation" not in replaced.data.tags
+    assert "evaluation_digest" not in replaced.data.tags
     assert [version.run_id for version in versions()] != [replaced.info.run_id]
-    files.MODEL_FILE.write_bytes(own)
+    paths.MODEL_FILE.write_bytes(own)
     assert publish_files().info.run_id == replaced.info.run_id
     assert_whole(mlflow.get_run(replaced.info.run_id))
 
@@ -462,7 +465,7 @@ def test_files_of_a_training_that_runs_again_are_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(checkpoint, "WAIT_SECONDS", 0.1)
-    with exclusive_checkpoint(runs()[0].data.tags["training.key"]):
+    with exclusive_checkpoint(runs()[0].data.tags["training_key"]):
         assert publish.publish_stage(alpha=0.05) is None
     assert "This training is already running" in capsys.readouterr().err
 
@@ -472,15 +475,15 @@ def write_lock(history: str) -> dict[str, object]:
     outs = {"train": [{"path": "metrics/history.csv", "md5": history}]}
     stages = {name: {"outs": outs.get(name, [])} for name in ("fetch", "pad", "train")}
     document = {"schema": "2.0", "stages": {**stages, "evaluate": {"outs": []}}}
-    files.write_json(files.DVC_LOCK, document)
+    write_json(paths.DVC_LOCK, document)
     return dict(stages)
 
 
 @pytest.mark.usefixtures("lost")
 def test_a_run_has_the_stages_that_made_its_model_in_its_lock() -> None:
-    stages = write_lock(hashlib.md5(files.HISTORY_FILE.read_bytes()).hexdigest())
+    stages = write_lock(hashlib.md5(paths.HISTORY_FILE.read_bytes()).hexdigest())
     run = publish_files()
-    assert read_yaml(Path(run.info.artifact_uri, files.DVC_LOCK.name))["stages"] == stages
+    assert read_yaml(Path(run.info.artifact_uri, paths.DVC_LOCK.name))["stages"] == stages
     assert "dvc pull data/fetch data/pad data/train" in run.data.tags["mlflow.note.content"]
     (version,) = versions()
     assert "dvc pull" not in str(version.description)
@@ -490,7 +493,7 @@ def test_a_run_has_the_stages_that_made_its_model_in_its_lock() -> None:
 def test_a_lock_of_another_training_is_not_logged() -> None:
     write_lock("of another training")
     run = publish_files()
-    assert not Path(run.info.artifact_uri, files.DVC_LOCK.name).exists()
+    assert not Path(run.info.artifact_uri, paths.DVC_LOCK.name).exists()
     assert "dvc pull" not in run.data.tags["mlflow.note.content"]
 
 
@@ -523,6 +526,6 @@ def test_a_user_who_may_not_delete_completes_an_interrupted_publication(
 
     monkeypatch.setattr(mlflow.MlflowClient, "delete_logged_model", refuse)
     run = publish_files()
-    assert "evaluation" in run.data.tags
+    assert "evaluation_digest" in run.data.tags
     (version,) = (each for each in versions() if each.run_id == run.info.run_id)
     assert load_model(version_uri(version)).predict_texts(["A fine plot."])

@@ -6,13 +6,13 @@ import mlflow
 import pandas as pd
 import pytest
 
-from sentiment.network.training import EPOCH_METRICS
+from sentiment.model.training import EPOCH_METRICS
 from tests.conftest import MakeProject, copy_project, curve, run_stages, runs, use_store
 from tests.project import Project
 from tracking.runs import live_run
-from workflow import files
+from workflow import paths
 from workflow.checkpoint import Journal
-from workflow.files import TrainedInputs, TrainInputs
+from workflow.inputs import ModelInputs, TrainingInputs, read_inputs
 from workflow.machine import machine_tags
 from workflow.stage import Interrupted
 
@@ -35,12 +35,12 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: Project) -> N
     (run,) = runs()
     own = {name for name in run.data.tags if not name.startswith("mlflow.")}
     assert own == {
-        "training.id",
-        "training.key",
-        "training.repetition_key",
-        "test_set",
-        "evaluation",
-        "training.model",
+        "training_id",
+        "training_key",
+        "repetition_key",
+        "test_set_digest",
+        "evaluation_digest",
+        "model_digest",
         "cores",
         *machine_tags(),
     }
@@ -62,20 +62,20 @@ def test_a_run_has_the_three_splits_as_datasets() -> None:
 
 
 @pytest.fixture
-def inputs(project: Project) -> TrainInputs:
+def inputs(project: Project) -> TrainingInputs:
     """Return what another training depends on. The project's folder is the working directory."""
-    read = files.read_inputs(project.path / files.TRAIN_FOLDER, TrainedInputs)
+    read = read_inputs(project.path / paths.TRAIN_FOLDER, ModelInputs)
     return read.model_copy(update={"key": "0123456789abcdef"})
 
 
-def test_a_run_has_the_uncommitted_changes_of_its_journal(inputs: TrainInputs) -> None:
+def test_a_run_has_the_uncommitted_changes_of_its_journal(inputs: TrainingInputs) -> None:
     with live_run(Journal(diff="+  units: 5"), inputs):
         pass
     diff = mlflow.artifacts.load_text(f"runs:/{runs()[0].info.run_id}/uncommitted.diff")
     assert diff == "+  units: 5\n"
 
 
-def test_the_name_of_a_run_ends_with_its_dvc_experiment(inputs: TrainInputs) -> None:
+def test_the_name_of_a_run_ends_with_its_dvc_experiment(inputs: TrainingInputs) -> None:
     with live_run(Journal(tags={"dvc.experiment": "bold-move"}), inputs):
         pass
     new, old = runs()
@@ -84,7 +84,7 @@ def test_the_name_of_a_run_ends_with_its_dvc_experiment(inputs: TrainInputs) -> 
 
 @pytest.mark.parametrize(("error", "status"), [(Interrupted, "KILLED"), (MemoryError, "FAILED")])
 def test_the_status_of_a_run_says_how_its_training_ended(
-    inputs: TrainInputs, error: type[BaseException], status: str
+    inputs: TrainingInputs, error: type[BaseException], status: str
 ) -> None:
     with pytest.raises(error), live_run(Journal(), inputs):
         raise error
@@ -97,7 +97,9 @@ def epochs(count: int) -> pd.DataFrame:
     return pd.DataFrame({"epoch": range(1, count + 1), **dict.fromkeys(EPOCH_METRICS, values)})
 
 
-def test_a_training_that_resumes_has_the_same_run_and_each_epoch_once(inputs: TrainInputs) -> None:
+def test_a_training_that_resumes_has_the_same_run_and_each_epoch_once(
+    inputs: TrainingInputs,
+) -> None:
     journal = Journal()
     with live_run(journal, inputs) as live:
         live.log_epochs(epochs(1))

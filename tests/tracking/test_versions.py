@@ -11,7 +11,7 @@ from tests.conftest import runs
 from tests.evaluations import NAME, evaluation, predictions, register, submit
 from tracking import versions
 from tracking.models import KERAS_MODEL
-from workflow import files
+from workflow import paths
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def test_the_evaluation_of_a_run_is_downloaded_with_the_same_bits(rng: np.random
         logged.predictions[name] = rng.random(len(logged.predictions), np.float32)
     read = versions.download_evaluation(str(register(logged).run_id))
     assert read.predictions.equals(logged.predictions)
-    assert read.inputs.test_set == logged.inputs.test_set
+    assert read.inputs.test_set_digest == logged.inputs.test_set_digest
     assert read.inputs.repetition_key == logged.inputs.repetition_key
     assert read.inputs.evaluate.threshold == logged.inputs.evaluate.threshold
 
@@ -94,7 +94,7 @@ def test_a_run_without_an_evaluation_is_one_message() -> None:
 
 
 def test_predictions_that_are_missing_or_no_table_are_one_message(tmp_path: Path) -> None:
-    path = tmp_path / files.PREDICTIONS_FILE.name
+    path = tmp_path / paths.PREDICTIONS_FILE.name
     with pytest.raises(UserError, match=f"{path.name} is missing"):
         versions.read_predictions(path)
     path.touch()

@@ -22,7 +22,7 @@ from workflow.checkpoint import (
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 FOLDER = Path(CHECKPOINTS_FOLDER, "abc")
-JOURNAL = Journal(tags={"mlflow.source.git.commit": "0123"}, diff="+x = 1", model="89ab")
+JOURNAL = Journal(tags={"mlflow.source.git.commit": "0123"}, diff="+x = 1", model_digest="89ab")
 
 
 @pytest.fixture

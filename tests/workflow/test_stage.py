@@ -20,7 +20,7 @@ from workflow.stage import run_stage
 
 def main(flag):
     print("started", flush=True)
-    while flag.number is None:
+    while flag.received is None:
         time.sleep(0.01)
     Path("received").touch()
     if "hang" in sys.argv:
@@ -66,7 +66,7 @@ def test_a_signal_that_nohup_ignores_stays_ignored_after_another_one() -> None:
         flag = SignalFlag()
         flag.watch()
         signal.raise_signal(signal.SIGTERM)
-        assert flag.number == signal.SIGTERM
+        assert flag.received == signal.SIGTERM
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
@@ -149,7 +149,7 @@ def test_a_training_stops_if_the_process_that_started_it_has_exited(
     after_batch = flag.callback().on_train_batch_end
     if not is_gone:
         after_batch(0)
-        assert flag.number is None
+        assert flag.received is None
         return
     with pytest.raises(Interrupted):
         after_batch(0)

@@ -14,8 +14,8 @@ from tests.project import ROOT
 pytestmark = pytest.mark.slow
 
 GROUPS = {  # tags
-    "a": {"training.repetition_key": "a", "processor": "Zen 4", "test_set": "0123"},
-    "b": {"training.repetition_key": "b", "processor": "Zen 4", "test_set": "0123"},
+    "a": {"repetition_key": "a", "processor": "Zen 4", "test_set_digest": "0123"},
+    "b": {"repetition_key": "b", "processor": "Zen 4", "test_set_digest": "0123"},
 }
 
 
@@ -33,7 +33,7 @@ def log_run(
     tags: Mapping[str, str] = GROUPS["a"],
 ) -> str:
     """Log an evaluated run that is right about `correct` of 600 reviews, and return its id."""
-    version = register(evaluation(correct, test_set=tags["test_set"]))
+    version = register(evaluation(correct, test_set_digest=tags["test_set_digest"]))
     with mlflow.start_run(str(version.run_id)) as run:
         mlflow.log_params({**params, "train.seed": seed})
         mlflow.log_metrics({"test_accuracy": correct / 600, "test_f1": 0.5, "loss": 0.1})
@@ -60,7 +60,7 @@ def test_seeds_are_summarized_for_each_set_of_params_the_best_first(sentiment: C
 
 
 @pytest.mark.parametrize(
-    "change", [{"training.repetition_key": "b"}, {"processor": "Zen 5"}, {"tensorflow": "3.0"}]
+    "change", [{"repetition_key": "b"}, {"processor": "Zen 5"}, {"tensorflow": "3.0"}]
 )
 def test_runs_with_other_code_data_packages_or_processor_are_another_group(
     change: dict[str, str], sentiment: Command
@@ -81,7 +81,7 @@ def test_a_seed_that_was_trained_twice_counts_once(sentiment: Command) -> None:
 
 def test_groups_of_different_test_sets_are_different_tables(sentiment: Command) -> None:
     log_run(480)
-    log_run(540, tags={**GROUPS["b"], "test_set": "4567"})
+    log_run(540, tags={**GROUPS["b"], "test_set_digest": "4567"})
     printed = sentiment("compare")
     assert printed.index("Test set 4567:") < printed.index("0.9000")
     assert printed.index("Test set 0123:") < printed.index("0.8000")
@@ -131,7 +131,7 @@ def test_comparison_only_reads_the_store(store: Path, sentiment: Command) -> Non
 
 def test_runs_that_cannot_be_compared_are_refused(sentiment: Command) -> None:
     a = log_run(480)
-    b = log_run(480, tags={**GROUPS["b"], "test_set": "4567"})
+    b = log_run(480, tags={**GROUPS["b"], "test_set_digest": "4567"})
     with mlflow.start_run() as unevaluated:
         pass
     message = sentiment.fail("compare", a, b)

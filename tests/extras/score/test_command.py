@@ -24,12 +24,13 @@ import pytest
 
 from extras.score import parts, workers
 from extras.score.parts import Part
-from stages.evaluate import text_lookup
+from sentiment.evaluation.results import insert_texts
 from tests.conftest import Command, copy_project, runs, use_store
 from tests.project import MODEL, Project, wait_until
 from tracking import versions
-from workflow import files
-from workflow.loopback import LOOPBACK
+from workflow import paths
+from workflow.arrays import read_reviews
+from workflow.documents import read_json
 
 pytestmark = pytest.mark.slow
 OPERATIONS = f"{MODEL} operations"
@@ -57,17 +58,18 @@ cli.main()
 
 def write_test_set() -> None:
     """Write the test set of the project in the working directory to texts.csv."""
-    reviews = files.read_reviews(files.FETCH_FOLDER, "test")
-    texts = text_lookup(reviews)(range(ROWS))
+    reviews = read_reviews(paths.FETCH_FOLDER, "test")
+    table = pd.DataFrame({"review": range(ROWS)})
+    insert_texts(table, reviews, read_json(paths.WORD_INDEX_FILE))
     labels = np.array(["negative", "positive"])[reviews.labels]
     with Path("texts.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = zip(range(ROWS), texts, labels, strict=True)
+        rows = zip(table["review"], table["text"], labels, strict=True)
         csv.writer(file).writerows([("review", "body", "label"), *rows])
 
 
 def read_evaluated() -> pd.DataFrame:
     """Return the predictions of the evaluation, in the order of texts.csv."""
-    return versions.read_predictions(files.PREDICTIONS_FILE).sort_values("review")
+    return versions.read_predictions(paths.PREDICTIONS_FILE).sort_values("review")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_means_and_metrics_are_those_of_the_evaluation() -> None:
     drift = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/drift.csv")
     assert pd.read_csv(drift)["difference"].abs().max() < 1e-6
     logged = run.data.metrics
-    evaluated = files.read_json(files.TEST_METRICS_FILE)
+    evaluated = read_json(paths.TEST_METRICS_FILE)
     for name in ("test_accuracy", "test_loss", "test_roc_auc", "test_recall"):
         assert logged[name] == pytest.approx(evaluated[name])
     assert "test_accuracy_unseen" not in logged
@@ -260,8 +262,8 @@ def test_part_of_a_killed_worker_is_predicted_by_another(
         n_workers=2,
         threads_per_worker=1,
         memory_limit=0,
-        host=LOOPBACK,
-        dashboard_address=f"{LOOPBACK}:0",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
     ) as cluster:
         address = cluster.scheduler_address
@@ -279,4 +281,4 @@ def test_own_worker_is_reached_from_this_machine_alone() -> None:
             for connection in psutil.Process().net_connections("inet")
             if connection.status == psutil.CONN_LISTEN
         }
-    assert listening <= {LOOPBACK}
+    assert listening <= {"127.0.0.1"}

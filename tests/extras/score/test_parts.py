@@ -20,7 +20,7 @@ PART = Part(1, [Row(1, "So fine", "good", "a"), Row(2, "", "", "b"), Row(3, "Fin
 class AlwaysGood:
     """A model to which all texts are good."""
 
-    labels = LABELS
+    label_names = LABELS
 
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
         probabilities = {"bad": 0.25, "good": 0.75}

@@ -24,7 +24,9 @@ from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
 from tests.conftest import Command, copy_project, use_store
 from tests.project import MODEL, Project, free_port, wait_for, wait_until
 from tracking import versions
-from workflow import files
+from workflow import paths
+from workflow.arrays import read_reviews
+from workflow.documents import read_json
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
@@ -102,9 +104,9 @@ def server(served: Project) -> Iterator[Server]:
 @pytest.fixture
 def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
     """Return the predictions of the evaluation, with the reviews as texts."""
-    table = versions.read_predictions(files.PREDICTIONS_FILE)
-    words = {rank: word for word, rank in files.read_json(files.WORD_INDEX_FILE).items()}
-    texts = files.read_reviews(files.FETCH_FOLDER, "test")
+    table = versions.read_predictions(paths.PREDICTIONS_FILE)
+    words = {rank: word for word, rank in read_json(paths.WORD_INDEX_FILE).items()}
+    texts = read_reviews(paths.FETCH_FOLDER, "test")
     return table.assign(
         text=[" ".join(words[rank] for rank in texts[review]) for review in table["review"]]
     )

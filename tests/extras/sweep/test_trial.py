@@ -15,7 +15,8 @@ from extras.sweep.trial import ENDED_TAG, TrialContext
 from sentiment.errors import StoreError, UserError
 from tests.conftest import curve, runs
 from tests.project import Project
-from workflow import files
+from workflow import paths
+from workflow.arrays import read_reviews
 from workflow.params_file import load_params
 from workflow.stage import SignalFlag
 
@@ -29,14 +30,14 @@ def study(project: Project, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     monkeypatch.setattr(space, "draw", lambda _: {"train.cell": "simple_rnn"})
     for path in (project.path / "data").rglob("*test*"):
         path.unlink()
-    shutil.rmtree(files.PAD_FOLDER)
+    shutil.rmtree(paths.PAD_FOLDER)
     connect_operations()
     return storage.open_study(f"sqlite:///{project.path}/sweeps.db", "some")
 
 
 def own_trials(flag: SignalFlag | None = None) -> TrialContext:
     """Return what the trials of this process have in common."""
-    reviews = files.read_reviews(files.FETCH_FOLDER, "train")
+    reviews = read_reviews(paths.FETCH_FOLDER, "train")
     return TrialContext(load_params(), 2, reviews, flag or SignalFlag(), {})
 
 
@@ -81,7 +82,7 @@ def test_trial_that_diverges_counts_as_a_pruned_one(
 
 def test_trial_that_a_signal_stops_is_enqueued_again(study: optuna.Study) -> None:
     flag = SignalFlag()
-    flag.number = 15
+    flag.received = 15
     with pytest.raises(KeyboardInterrupt):
         train_one(study, flag)
     (run,) = runs(OPERATIONS)

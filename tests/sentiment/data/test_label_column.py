@@ -1,28 +1,10 @@
 """The labels of a dataset are those of the column in its training set."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from sentiment.data.label_column import MAX_LABELS, LabelColumn, normalize_label, sort_labels
+from sentiment.data.label_column import MAX_LABELS, LabelColumn, sort_labels
 from sentiment.errors import UserError
-
-
-@pytest.mark.parametrize(
-    ("values", "label"),
-    [
-        ([1, 1.0, "1", "1.0"], "1"),
-        ([-2, -2.0, "-2", "-2.00"], "-2"),
-        ([0.5, "0.5"], "0.5"),
-        ([True, "true", "True"], "true"),
-        (["007"], "007"),
-        (["1e5"], "1e5"),
-        (["NA"], "NA"),
-    ],
-)
-def test_equal_numbers_and_booleans_are_one_label(values: list[Any], label: str) -> None:
-    assert {normalize_label(value) for value in values} == {label}
 
 
 def training_labels(*labels: str, positive: str = "") -> list[str]:

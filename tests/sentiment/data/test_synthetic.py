@@ -5,7 +5,7 @@ import pytest
 
 from sentiment.data import synthetic
 from sentiment.params import SyntheticParams
-from sentiment.prediction.reviews import Reviews
+from sentiment.text.reviews import Reviews
 
 Generated = tuple[Reviews, Reviews, dict[str, int]]
 PARAMS = SyntheticParams(seed=1, train_reviews=2000, test_reviews=2000, cue_distance=30)

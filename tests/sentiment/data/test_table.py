@@ -20,7 +20,7 @@ from sentiment.data.table import (
 )
 from sentiment.errors import UserError
 from sentiment.params import TableParams
-from sentiment.prediction.reviews import Reviews
+from sentiment.text.reviews import Reviews
 
 Rows = Sequence[tuple[str, str]]
 Loader = Callable[..., EncodedDataset]
@@ -34,10 +34,10 @@ OWN = EncodedDataset(
     Reviews.from_lists([[1, 3], [2, 3]], np.array([1, 0])),
     Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0])),
     RANKS,
-    words_dropped=np.array([0, 1, 2]),
-    labels=["no", "yes"],
-    test_set="0123",
-    rows_skipped=1,
+    unranked_words=np.array([0, 1, 2]),
+    label_names=["no", "yes"],
+    test_set_digest="0123",
+    skipped_rows=1,
 )
 
 
@@ -85,7 +85,7 @@ def test_words_are_ranked_as_keras_ranks_them(load_rows: Loader) -> None:
     assert loaded.train.labels.tolist() == [1, 0, 1, 0, 0]
     assert rank_lists(loaded.test) == [[1, 2], []]
     assert loaded.test.labels.tolist() == [1, 0]
-    assert loaded.words_dropped.tolist() == [1, 1]
+    assert loaded.unranked_words.tolist() == [1, 1]
 
 
 LITERAL = [
@@ -137,10 +137,10 @@ def test_every_format_has_the_same_arrays_and_digest(
     assert loaded.train.labels.tolist() == [1, 0, 1]
     assert rank_lists(loaded.test) == [[], [2]]
     assert loaded.test.labels.tolist() == [0, 1]
-    assert loaded.words_dropped.tolist() == [4, 3]
-    assert loaded.test_set == "757479667764a913514bb5c3e523eac8"
-    assert loaded.rows_skipped == 1
-    assert loaded.labels == ["0", "1"]
+    assert loaded.unranked_words.tolist() == [4, 3]
+    assert loaded.test_set_digest == "757479667764a913514bb5c3e523eac8"
+    assert loaded.skipped_rows == 1
+    assert loaded.label_names == ["0", "1"]
 
 
 def test_of_equally_frequent_words_the_first_of_the_training_set_has_the_smaller_rank() -> None:
@@ -153,9 +153,9 @@ def test_another_tokenizer_or_training_set_leaves_the_test_set_the_same(load_row
     test = [("x…y", "yes"), ("a", "no")]  # x…y is one word for the one, and two for the other
     keras = load_rows(TRAIN, test, tokenizer="keras")
     other = load_rows(TRAIN, test, tokenizer="unicode")
-    assert keras.words_dropped.tolist() != other.words_dropped.tolist()
-    assert other.test_set == keras.test_set
-    assert load_rows([*TRAIN, ("e", "no")], test).test_set == keras.test_set
+    assert keras.unranked_words.tolist() != other.unranked_words.tolist()
+    assert other.test_set_digest == keras.test_set_digest
+    assert load_rows([*TRAIN, ("e", "no")], test).test_set_digest == keras.test_set_digest
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_another_tokenizer_or_training_set_leaves_the_test_set_the_same(load_row
     ],
 )
 def test_other_texts_or_labels_are_another_test_set(load_rows: Loader, test: Rows) -> None:
-    assert load_rows(TRAIN, test).test_set != load_rows(TRAIN, TEST).test_set
+    assert load_rows(TRAIN, test).test_set_digest != load_rows(TRAIN, TEST).test_set_digest
 
 
 def test_other_names_of_labels_are_another_test_set(load_rows: Loader) -> None:
@@ -176,12 +176,12 @@ def test_other_names_of_labels_are_another_test_set(load_rows: Loader) -> None:
         return [(text, {"yes": "yes", "no": "nope"}[label]) for text, label in rows]
 
     renamed = load_rows(rename(TRAIN), rename(TEST))
-    assert renamed.test_set != load_rows(TRAIN, TEST).test_set
+    assert renamed.test_set_digest != load_rows(TRAIN, TEST).test_set_digest
 
 
 def test_another_positive_label_is_another_test_set(load_rows: Loader) -> None:
     other = load_rows(TRAIN, TEST, positive="no")
-    assert other.test_set != load_rows(TRAIN, TEST).test_set
+    assert other.test_set_digest != load_rows(TRAIN, TEST).test_set_digest
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_other_words_or_labels_are_another_test_set_if_there_are_no_texts(
 
 def test_texts_without_a_word_are_skipped(load_rows: Loader) -> None:
     loaded = load_rows([*TRAIN, ("!", "yes")], [*TEST, (" ?! ", "yes")])
-    assert (len(loaded.train), len(loaded.test), loaded.rows_skipped) == (5, 2, 2)
+    assert (len(loaded.train), len(loaded.test), loaded.skipped_rows) == (5, 2, 2)
 
 
 def test_test_set_is_chosen_with_the_same_share_of_each_label(load_rows: Loader) -> None:
@@ -251,8 +251,8 @@ def test_added_texts_join_the_training_set_and_the_test_set_stays(add_rows: Load
     assert loaded.train.labels.tolist() == [1, 0, 1, 0]
     assert rank_lists(loaded.test) == rank_lists(OWN.test)
     assert loaded.test.labels.tolist() == [1, 0, 0]
-    assert loaded.words_dropped.tolist() == [0, 1, 2]
-    assert loaded.test_set == OWN.test_set
+    assert loaded.unranked_words.tolist() == [0, 1, 2]
+    assert loaded.test_set_digest == OWN.test_set_digest
     assert loaded.word_index == RANKS
 
 
@@ -263,7 +263,7 @@ def test_added_texts_that_are_unknown_or_not_new_are_skipped(add_rows: Loader) -
     loaded = add_rows(unknown + in_dataset, new)
     assert rank_lists(loaded.train)[2:] == [[3], [1]]
     assert loaded.train.labels.tolist()[2:] == [0, 1]
-    assert loaded.rows_skipped == OWN.rows_skipped + 6
+    assert loaded.skipped_rows == OWN.skipped_rows + 6
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_test_set_with_the_content_of_the_training_set_is_refused(load_rows: L
 def test_a_table_with_three_labels_has_their_indices_in_both_sets(load_rows: Loader) -> None:
     train = [(text, label) for label in ("b", "c", "a") for text in (f"{label} x", f"{label} y")]
     loaded = load_rows(train, [("x", "c"), ("y", "a")])
-    assert loaded.labels == ["a", "b", "c"]
+    assert loaded.label_names == ["a", "b", "c"]
     assert loaded.train.labels.tolist() == [1, 1, 2, 2, 0, 0]
     assert loaded.test.labels.tolist() == [2, 0]
 
@@ -295,5 +295,5 @@ def test_a_table_with_three_labels_has_their_indices_in_both_sets(load_rows: Loa
 def test_test_set_has_a_share_of_each_of_many_labels(load_rows: Loader) -> None:
     labels = [f"{label:02}" for label in range(100)]
     loaded = load_rows([(f"text {at}", label) for label in labels for at in range(5)])
-    assert loaded.labels == labels
+    assert loaded.label_names == labels
     assert np.bincount(loaded.test.labels).tolist() == [1] * 100

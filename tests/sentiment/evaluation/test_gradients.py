@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sentiment.backend import load_keras
 from sentiment.evaluation import gradients
-from sentiment.prediction.backend import load_keras
 from tests.networks import new_model, pad_params
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"dropout": {"embedding": 0.3, "input": 0.3, "head": 0.3}},
     {"bidirectional": True, "pooling": "max", "cell": "gru"},
     {"layers": 2, "pooling": "mean", "mask_padding": True},
-    {"labels": 3},
+    {"label_count": 3},
 ]
 PRE = np.array([[0, 0, 5, 6], [0, 5, 6, 7], [5, 6, 7, 8], [0, 0, 0, 5], [8, 7, 6, 5]])
 POST = np.array([[5, 6, 0, 0], [5, 6, 7, 0]])

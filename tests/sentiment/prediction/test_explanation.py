@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.prediction import tokenizer
 from sentiment.prediction.explanation import log_odds
 from sentiment.prediction.keras_classifier import KerasClassifier
 from sentiment.prediction.pyfunc_model import SentimentModel
-from sentiment.prediction.reviews import Layout
+from sentiment.text import tokenizer
+from sentiment.text.padding import Layout
 from tests.networks import new_model
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def served_once() -> SentimentModel:
     model = SentimentModel()
     model.word_index = RANKS
     model.tokenizer = tokenizer.KERAS
-    model.labels = LABELS
+    model.label_names = LABELS
     model.threshold = 0.5
     model.layout = LAYOUT
     model.classifier = KerasClassifier(new_model(), LAYOUT)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sentiment.network.batches import Split
-from sentiment.network.linear import WEIGHT, find_features, initialize_linear_model
+from sentiment.model.batches import Split
+from sentiment.model.linear import WEIGHT, find_features, initialize_linear_model
 from sentiment.params import LinearParams
 from sentiment.prediction.keras_classifier import BatchPredictor
 from tests.networks import new_model, pad_params

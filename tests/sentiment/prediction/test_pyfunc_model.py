@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sentiment.network.model import save_model
-from sentiment.prediction import tokenizer
+from sentiment.model.saving import save_model
 from sentiment.prediction.keras_classifier import BatchPredictor
 from sentiment.prediction.pyfunc_model import (
     CONFIG_ARTIFACT,
@@ -20,7 +19,8 @@ from sentiment.prediction.pyfunc_model import (
     Prediction,
     SentimentModel,
 )
-from sentiment.prediction.reviews import pad_ranks
+from sentiment.text import tokenizer
+from sentiment.text.padding import pad_ranks
 from tests.networks import new_model, pad_params
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
     """Return a small untrained model, loaded from the files of a registered model."""
     folder = tmp_path_factory.mktemp("model")
     config = {
-        "labels": LABELS,
+        "label_names": LABELS,
         "layout": pad_params().model_dump(),
         "threshold": 0.5,
         "tokenizer": "keras",

@@ -1,0 +1,66 @@
+"""Both sets of a dataset as padded arrays, in the order and layout of Keras' IMDB.
+
+The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
+`keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.text.padding import Layout, pad
+from sentiment.text.reviews import Reviews, review_hashes
+
+SHUFFLE_SEED = 113  # as in `keras.datasets.imdb`; the file has all positive reviews first
+CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory at once
+
+
+def pad_dataset(train: Reviews, test: Reviews, layout: Layout) -> dict[str, NDArray[Any]]:
+    """Shuffle and pad the training set and the test set.
+
+    Returns:
+        `x_train`, `x_test`: token ids, shape (reviews, max_length), of `token_dtype`.
+        `y_train`, `y_test`: indices of the labels, shape (reviews,), uint8.
+        `test_order`: the position in `test` of each row of `x_test`, shape (reviews,), int64.
+        `test_seen`: whether each row's review also occurs in training, shape (reviews,), bool.
+    """
+    train_order, test_order = shuffle_orders(len(train), len(test))
+    return {
+        "x_train": pad_in_chunks(train, train_order, layout),
+        "y_train": train.labels[train_order],
+        "x_test": pad_in_chunks(test, test_order, layout),
+        "y_test": test.labels[test_order],
+        "test_order": test_order,
+        "test_seen": seen_in_training(test, train)[test_order],
+    }
+
+
+def pad_in_chunks(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[Any]:
+    """Return the reviews in this order as padded rows, shape (reviews, max_length)."""
+    count = max(1, CHUNK_TOKENS // layout.max_length)
+    starts = range(0, len(order), count)
+    return np.concatenate([pad(reviews, order[start : start + count], layout) for start in starts])
+
+
+def shuffle_orders(train: int, test: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw the orders of both sets one after the other, as `keras.datasets.imdb` draws them.
+
+    Args:
+        train: number of training reviews.
+        test: number of test reviews.
+
+    Returns:
+        Shapes (train,) and (test,).
+    """
+    rng = np.random.RandomState(SHUFFLE_SEED)
+    train_order = np.arange(train)
+    test_order = np.arange(test)
+    rng.shuffle(train_order)
+    rng.shuffle(test_order)
+    return train_order, test_order
+
+
+def seen_in_training(test: Reviews, train: Reviews) -> NDArray[np.bool_]:
+    """Return whether each test review equals a training review word for word, shape (test,)."""
+    return np.isin(review_hashes(test), review_hashes(train))

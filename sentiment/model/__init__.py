@@ -1,0 +1,1 @@
+"""The model: its architectures, how it is built, trained and saved."""

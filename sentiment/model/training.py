@@ -1,0 +1,184 @@
+"""Train the model, from the first epoch or from a state that was captured after an epoch.
+
+A training is a function of params, data and seed: the batches have the same order in each epoch,
+and the state has the weights, the generators of dropout and the optimizer. A training that resumes
+from a state therefore gives the same bits as one that was not interrupted.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment.backend import load_keras
+from sentiment.errors import UserError
+from sentiment.model.batches import Split, batched_dataset
+from sentiment.model.build import build_seeded_model, compile_model
+from sentiment.model.linear import find_features, initialize_linear_model
+from sentiment.params import PadParams, TrainParams
+
+if TYPE_CHECKING:
+    import keras
+
+VALIDATION_BATCH_SIZE = 256  # faster than the batches of a training, with the same metrics
+EPOCH_METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+State = dict[str, NDArray[Any]]
+
+
+class Training:
+    """A model and its training so far.
+
+    Attributes:
+        epochs: `EPOCH_METRICS` of each epoch so far.
+        best: with `train.patience`, the weights of the epoch with the lowest `val_loss`.
+    """
+
+    def __init__(
+        self,
+        params: TrainParams,
+        pad: PadParams,
+        label_count: int,
+        train_split: Split,
+        val_split: Split,
+    ) -> None:
+        load_keras()
+        import tensorflow as tf  # after Keras, whose import quiets it
+
+        tf.config.experimental.enable_op_determinism()
+        self.params = params
+        self.train_split = train_split
+        self.val_split = val_split
+        features = None
+        if params.architecture == "linear":
+            features = find_features(params.linear, train_split, label_count)
+        self.model = build_seeded_model(params, pad, label_count, features)
+        compile_model(self.model, params, len(train_split.y))
+        if features is not None:
+            initialize_linear_model(self.model, features)
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.epochs: list[dict[str, float]] = []
+        self.best: list[NDArray[Any]] = []
+
+    def capture(self) -> State:
+        """Return everything that the next epochs depend on, as named arrays."""
+        rows = [[epoch[name] for name in EPOCH_METRICS] for epoch in self.epochs]
+        variables = [np.asarray(variable.numpy()) for variable in _variables(self.model)]
+        return {
+            **{f"variable-{number}": value for number, value in enumerate(variables)},
+            **{f"best-{number}": weights for number, weights in enumerate(self.best)},
+            "epochs": np.array(rows, np.float64),
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore what `capture` returned."""
+        for number, variable in enumerate(_variables(self.model)):
+            variable.assign(state[f"variable-{number}"])
+        count = sum(name.startswith("best-") for name in state)
+        self.best = [state[f"best-{number}"] for number in range(count)]
+        rows = state["epochs"].tolist()
+        self.epochs = [dict(zip(EPOCH_METRICS, row, strict=True)) for row in rows]
+
+    @property
+    def weights_from_epoch(self) -> int:
+        """The epoch whose weights the model gets, from 1: the best with patience, else the last."""
+        losses = [epoch["val_loss"] for epoch in self.epochs]
+        return losses.index(min(losses)) + 1 if self.params.patience else len(losses)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are trained, or `val_loss` has not improved for too long.
+
+        Keras' `EarlyStopping` counts from the start of a process, so it cannot resume.
+        """
+        trained = len(self.epochs)
+        if trained in (0, self.params.epochs):
+            return trained > 0
+        waited = trained - self.weights_from_epoch
+        return self.params.patience > 0 and waited >= self.params.patience
+
+    def fit(
+        self, after_epoch: Callable[[], None], callbacks: "Sequence[keras.callbacks.Callback]" = ()
+    ) -> None:
+        """Train the remaining epochs.
+
+        Args:
+            after_epoch: called after each epoch, when `capture` has it.
+
+        Raises:
+            UserError: the loss of an epoch is not finite: the training diverged.
+        """
+        sample_weights = []
+        if self.params.class_weight != "none":
+            # Source: King and Zeng 2001, *Logistic Regression in Rare Events Data*
+            from sklearn.utils.class_weight import compute_sample_weight
+
+            sample_weights = [compute_sample_weight(self.params.class_weight, self.train_split.y)]
+        if not self.is_done:
+            self.model.fit(
+                batched_dataset(
+                    *self.train_split,
+                    *sample_weights,
+                    batch_size=self.params.batch_size,
+                    shuffle=True,
+                ),
+                validation_data=batched_dataset(
+                    *self.val_split, batch_size=VALIDATION_BATCH_SIZE, shuffle=False
+                ),
+                initial_epoch=len(self.epochs),
+                epochs=self.params.epochs,
+                shuffle=False,  # the batches are shuffled already
+                callbacks=[*callbacks, self._epoch_callback(after_epoch)],
+                verbose=1 if sys.stdout.isatty() else 2,  # a bar, or a line for each epoch
+            )
+        if self.best:
+            self.model.set_weights(self.best)
+
+    def _epoch_callback(self, after_epoch: Callable[[], None]) -> "keras.callbacks.Callback":
+        """Return a callback that appends each epoch to `epochs`, and stops a training in time."""
+        import keras
+
+        def end(epoch: int, logs: dict[str, float]) -> None:
+            if not math.isfinite(logs["loss"] + logs["val_loss"]):
+                losses = f"loss {logs['loss']}, val_loss {logs['val_loss']}"
+                raise UserError(
+                    f"The training diverged in epoch {epoch + 1} ({losses}). Lower "
+                    "train.learning_rate."
+                )
+            self.epochs.append({name: shortest_decimal(logs[name]) for name in EPOCH_METRICS})
+            if self.params.patience and self.weights_from_epoch == len(self.epochs):
+                self.best = self.model.get_weights()
+            self.model.stop_training = self.is_done
+            after_epoch()
+
+        return keras.callbacks.LambdaCallback(on_epoch_end=end)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row for each epoch: `epoch`, from 1, and `EPOCH_METRICS`."""
+        table = pd.DataFrame(self.epochs, columns=list(EPOCH_METRICS))
+        table.insert(0, "epoch", range(1, len(table) + 1))
+        return table
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the kept epoch, and its number."""
+        kept = {name: self.epochs[self.weights_from_epoch - 1][name] for name in EPOCH_METRICS}
+        # MLflow sorts its charts by name, so this one comes after the curves.
+        return {**kept, "weights_from_epoch": self.weights_from_epoch}
+
+
+def shortest_decimal(value: float) -> float:
+    """Return the number with the fewest digits that is the same float32, as Keras' metrics are.
+
+    Otherwise, tables show 0.9526500105857849 instead of 0.95265.
+    """
+    return float(str(np.float32(value)))
+
+
+def _variables(model: "keras.Model") -> "list[keras.Variable]":
+    """Return weights, the generators of dropout and the optimizer's variables."""
+    return [*model.variables, *model.optimizer.variables]

@@ -1,1 +1,0 @@
-"""Build the model, train it, and resume trainings."""

@@ -1,0 +1,153 @@
+"""An evaluation has metrics, tables and plots."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment.evaluation.gradients import NO_GRADIENTS
+from sentiment.evaluation.results import (
+    evaluate_gradients,
+    evaluate_predictions,
+    evaluate_training,
+    insert_texts,
+    predictions_table,
+    reviews_table,
+)
+from sentiment.text.padding import Layout
+from sentiment.text.reviews import Reviews
+
+GRADIENTS = pd.DataFrame(
+    {
+        "distance": [0, 1, 2],
+        "mean": [1.0, 0.5, 0.001],
+        "low": [0.5, 0.1, 0.0],
+        "high": 1.5,
+        "initial_mean": [3.0, 2.0, 0.0],
+    }
+)
+HISTORY = {"epoch": [1], "accuracy": 0.5, "val_accuracy": 0.5, "loss": 0.7, "val_loss": 0.7}
+
+
+def table_of(probabilities: list[float], threshold: float = 0.5) -> pd.DataFrame:
+    """Return the predictions of four reviews. They are in another order than in the dataset."""
+    reviews = pd.DataFrame(
+        {
+            "review": [2, 0, 3, 1],
+            "words": [3, 1, 4, 2],
+            "unknown_words": [1, 0, 2, 0],
+            "seen_in_training": [False, False, False, True],
+        }
+    )
+    positive = np.array(probabilities, np.float32)
+    return predictions_table(
+        reviews,
+        y=np.array([0, 0, 1, 1], np.uint8),
+        probabilities=np.stack([1 - positive, positive], axis=1),
+        label_names=["negative", "positive"],
+        threshold=threshold,
+    )
+
+
+def test_reviews_are_described_in_the_order_of_the_rows() -> None:
+    described = reviews_table(
+        Reviews.from_lists([[1, 9], [], [9, 9, 10]], np.zeros(3, int)),
+        unranked_words=np.array([1, 0, 0]),
+        layout=Layout(num_words=12, max_length=6, padding="pre", truncating="pre"),
+        order=np.array([2, 0, 1]),
+        seen=np.array([True, False, False]),
+    )
+    assert described.to_dict("list") == {
+        "review": [2, 0, 1],
+        "words": [3, 3, 0],
+        "unknown_words": [3, 2, 0],  # the greatest rank that the layout has room for is 8
+        "seen_in_training": [True, False, False],
+    }
+
+
+def test_table_has_a_row_for_each_review() -> None:
+    table = table_of([0.9, 0.2, 0.6, 0.1])
+    assert table.iloc[2].to_dict() == {
+        "review": 3,
+        "actual": "positive",
+        "predicted": "positive",
+        "probability_negative": np.float32(1) - np.float32(0.6),
+        "probability_positive": np.float32(0.6),
+        "words": 4,
+        "unknown_words": 2,
+        "seen_in_training": False,
+    }
+    assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
+    assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
+
+
+def test_probability_of_the_threshold_itself_is_negative() -> None:
+    table = table_of([0.75, 0.25, 0.8, 0.5], threshold=0.75)
+    assert table["predicted"].tolist() == ["negative", "negative", "positive", "negative"]
+
+
+def test_mistakes_get_the_words_of_their_reviews() -> None:
+    mistakes = pd.DataFrame({"review": [2, 0], "actual": ["negative", "positive"]})
+    reviews = Reviews.from_lists([[1], [2], [1, 3]], np.zeros(3, int))
+    insert_texts(mistakes, reviews, {"the": 1, "film": 2, "fails": 3})
+    assert mistakes.columns.tolist() == ["review", "text", "actual"]
+    assert mistakes["text"].tolist() == ["the fails", "the"]
+
+
+def test_the_worst_mistakes_come_first() -> None:
+    mistakes = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]), "lstm").tables["mistakes"]
+    assert mistakes["review"].tolist() == [2, 1]
+
+
+def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
+    evaluation = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]), "lstm")
+    assert evaluation.metrics["test_accuracy"] == 0.5
+    assert evaluation.tables["confusion"]["reviews"].tolist() == [1, 1, 1, 1]
+    assert evaluation.plots.keys() == {"roc", "reliability", "confusion", "lengths"}
+    (axes,) = evaluation.plots["roc"].axes
+    assert axes.get_title() == "ROC curve · lstm"
+
+
+def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
+    table = predictions_table(
+        pd.DataFrame(
+            {
+                "review": range(6),
+                "words": 3,
+                "unknown_words": 0,
+                "seen_in_training": False,
+            }
+        ),
+        y=np.array([0, 1, 2, 0, 1, 2], np.uint8),
+        probabilities=np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]] * 2, np.float32)[
+            ::-1
+        ],
+        label_names=["bad", "fine", "good"],
+        threshold=0.9,
+    )
+    assert table["predicted"].tolist() == ["good", "fine", "bad"] * 2
+    evaluation = evaluate_predictions(table, "lstm")
+    assert evaluation.metrics["test_accuracy"] == pytest.approx(1 / 3)
+    assert evaluation.tables["labels"]["f1"].tolist() == [0, 1, 0]
+    assert evaluation.tables["confusion"]["reviews"].tolist() == [0, 0, 2, 0, 2, 0, 2, 0, 0]
+    assert evaluation.plots.keys() == {"roc", "reliability", "confusion", "lengths"}
+
+
+def test_the_curves_of_a_training_are_drawn() -> None:
+    assert evaluate_training(pd.DataFrame(HISTORY), "lstm").plots.keys() == {"accuracy", "loss"}
+
+
+def test_gradients_are_drawn_before_and_after_the_training() -> None:
+    results = evaluate_gradients(GRADIENTS, "lstm")
+    assert results.metrics == {"word_gradient_reach": 1, "word_gradient_reach_initial": 1}
+    (axes,) = results.plots["gradients"].axes
+    lines = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()}
+    assert lines == {
+        "before the first epoch": [3.0, 2.0, 0.0],
+        "trained": pytest.approx([1.0, 0.5, 0.001]),
+    }
+
+
+def test_without_gradients_the_table_is_empty_and_nothing_is_drawn() -> None:
+    results = evaluate_gradients(NO_GRADIENTS, "linear")
+    assert (results.metrics, results.plots) == ({}, {})
+    assert results.tables["gradients"].empty

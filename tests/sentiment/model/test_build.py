@@ -1,0 +1,172 @@
+"""The network is the one that params describe."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentiment.backend import load_keras
+from sentiment.model.build import build_model, build_seeded_model, compile_model
+from sentiment.model.saving import save_model
+from sentiment.params import PadParams, TrainParams
+from sentiment.prediction.keras_classifier import load_keras_model
+from tests.networks import new_model, pad_params, train_params
+
+pytestmark = pytest.mark.slow
+BEFORE = [0, 0, 0, 7, 8, 9]
+BEHIND = [7, 8, 9, 0, 0, 0]
+SHORT = [7, 8, 9]
+
+
+def probabilities(*reviews: list[int], **train: Any) -> list[float]:
+    """Return the probability of each review, by a model with the weights of a seed."""
+    model = new_model(pad_params(max_length=len(reviews[0])), **train)
+    predicted: list[float] = model(np.array(reviews)).numpy()[:, 0].tolist()
+    return predicted
+
+
+def test_default_model_is_embedding_lstm_dense() -> None:
+    load_keras()
+    model = build_model(TrainParams(), PadParams(), label_count=2)
+    compile_model(model, TrainParams(), reviews=20_000)
+    parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
+    assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]
+    assert model.get_layer("probability").activation.__name__ == "sigmoid"
+    assert type(model.optimizer).__name__ == "Adam"
+    assert model.loss.name == "binary_crossentropy"
+
+
+def test_more_than_two_labels_have_a_probability_each() -> None:
+    model = new_model(label_count=3)
+    probabilities = model(np.ones((5, 6), np.int32)).numpy()
+    assert probabilities.shape == (5, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert model.loss.name == "sparse_categorical_crossentropy"
+
+
+def test_initial_weights_follow_from_the_seed_alone() -> None:
+    first, second = (build_seeded_model(train_params(seed=3), pad_params(), 2) for _ in "ab")
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_masked_predictions_equal_stock_keras() -> None:
+    ours = probabilities(BEFORE, BEHIND, mask_padding=True)
+    keras = load_keras()
+    keras.utils.set_random_seed(1)
+    read = [keras.layers.Embedding(20, 4, mask_zero=True), keras.layers.LSTM(4)]
+    head = keras.layers.Dense(1, activation="sigmoid")
+    model = keras.Sequential([keras.Input((6,)), *read, head])
+    assert ours == model(np.array([BEFORE, BEHIND])).numpy()[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cell": "lstm"},
+        {"cell": "gru", "bidirectional": True, "pooling": "mean"},
+        {"cell": "simple_rnn", "bidirectional": True, "pooling": "max"},
+    ],
+    ids=str,
+)
+def test_masked_padding_does_not_change_predictions(changes: dict[str, Any]) -> None:
+    train = {"layers": 2, "mask_padding": True, **changes}
+    before, behind = probabilities(BEFORE, BEHIND, **train)
+    assert 0 < before < 1
+    assert before == pytest.approx(behind, abs=1e-6)
+    assert [before] == pytest.approx(probabilities(SHORT, **train), abs=1e-6)
+
+
+def test_unmasked_padding_changes_predictions() -> None:
+    before, behind = probabilities(BEFORE, BEHIND, layers=2)
+    assert abs(before - behind) > 1e-6
+
+
+def test_layers_are_stacked_and_initialized_as_params_say() -> None:
+    model = new_model(layers=3, units=3, bidirectional=True, recurrent_initializer="identity")
+    shapes = [model.get_layer(f"bidirectional{n}").output.shape for n in ("", "_2", "_3")]
+    assert shapes == [(None, 6, 6), (None, 6, 6), (None, 6)]
+    for number in ("", "_2", "_3"):
+        layer = model.get_layer(f"bidirectional{number}")
+        for direction in (layer.forward_layer, layer.backward_layer):
+            np.testing.assert_array_equal(direction.cell.recurrent_kernel, np.eye(3, 12))
+
+
+@pytest.mark.parametrize(("pooling", "reduce"), [("max", np.max), ("mean", np.mean)])
+def test_states_of_all_words_are_pooled(pooling: str, reduce: Any) -> None:
+    model = new_model(pooling=pooling)
+    review = np.arange(5, 11)[None]
+    states = model.get_layer("lstm")(model.get_layer("embedding")(review)).numpy()
+    assert states.shape == (1, 6, 4)
+    expected = model.get_layer("probability")(reduce(states, axis=1))
+    np.testing.assert_allclose(model(review), expected, atol=1e-6)
+
+
+def test_dropouts_are_where_params_name_them() -> None:
+    model = new_model(dropout={"embedding": 0.1, "input": 0.2, "recurrent": 0.3, "head": 0.4})
+    cell = model.get_layer("lstm")
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == ["InputLayer", "Embedding", "SpatialDropout1D", "LSTM", "Dropout", "Dense"]
+    assert (model.layers[2].rate, model.layers[4].rate) == (0.1, 0.4)
+    assert (cell.dropout, cell.recurrent_dropout) == (0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"), [("adam", "Adam"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
+)
+def test_optimizer_is_that_of_params(optimizer: str, name: str) -> None:
+    used = new_model(optimizer=optimizer, learning_rate=0.05, global_clipnorm=0.5).optimizer
+    assert type(used).__name__ == name
+    assert float(used.learning_rate) == pytest.approx(0.05)
+    assert used.global_clipnorm == 0.5
+    assert new_model(optimizer=optimizer).optimizer.global_clipnorm is None
+
+
+def test_learning_rate_falls_by_a_cosine_over_all_steps() -> None:
+    """Train four epochs of five steps: 160 reviews in batches of 32."""
+    model = new_model(epochs=4, learning_rate=0.5, schedule="cosine")
+    rates = []
+    for step in range(21):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    np.testing.assert_allclose(rates, 0.25 * (1 + np.cos(np.pi * np.arange(21) / 20)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "layers": 2,
+            "bidirectional": True,
+            "pooling": "max",
+            "mask_padding": True,
+            "schedule": "cosine",
+            "dropout": {"embedding": 0.3, "head": 0.3},
+        },
+        {"architecture": "linear"},
+    ],
+    ids=["recurrent", "linear"],
+)
+def test_saved_model_is_loaded_as_plain_keras(changes: dict[str, Any], tmp_path: Path) -> None:
+    model = new_model(**changes)
+    rng = np.random.default_rng(0)
+    model.get_layer("probability").set_weights(
+        [rng.normal(size=weight.shape) for weight in model.get_layer("probability").get_weights()]
+    )
+    save_model(model, tmp_path / "model.keras")
+    loaded = load_keras_model(tmp_path / "model.keras")
+    tokens = rng.integers(0, 20, (20, 6))
+    np.testing.assert_array_equal(loaded(tokens), model(tokens))
+    modules = {entry["module"] for entry in loaded.get_config()["layers"]}
+    assert {module.split(".")[0] for module in modules} == {"keras"}
+
+
+def test_equal_models_give_equal_files(tmp_path: Path) -> None:
+    for name in ("one.keras", "two.keras"):
+        load_keras().utils.clear_session()  # otherwise the names of layers get other numbers
+        save_model(new_model(bidirectional=True, pooling="mean"), tmp_path / name)
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.keras") as archive:
+        assert b"date_saved" not in archive.read("metadata.json")

@@ -1,0 +1,72 @@
+"""DVC says which results differ from dvc.lock."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentiment.errors import UserError
+from tests.project import Project
+from workflow.dvc import changed_results, differing_results
+
+STAGE = """
+stages:
+  pad:
+    cmd: mkdir -p data/pad metrics && echo 1 > data/pad/x && echo 1 > metrics/pad.csv
+    deps: [code.py]
+    outs: [data/pad]
+    plots: [metrics/pad.csv: {cache: false}]
+"""
+MODIFIED = "modified"
+
+
+@pytest.mark.parametrize(
+    ("entries", "differing"),
+    [
+        ([{"changed outs": {"data/train": MODIFIED}}], ["data/train"]),
+        ([{"changed outs": {"metrics/train.json": "deleted"}}], ["metrics/train.json"]),
+        ([{"changed deps": {"data/pad": MODIFIED}}], ["data/pad"]),
+        (
+            [{"changed deps": {"data/pad": MODIFIED}}, {"changed outs": {"data/pad": MODIFIED}}],
+            ["data/pad"],
+        ),
+        ([{"changed outs": {"data/train": "not in cache"}}], []),
+        ([{"changed deps": {"params.yaml": {"train.units": MODIFIED}}}], []),
+        ([{"changed deps": {"sentiment/network": MODIFIED, "data/own.csv": MODIFIED}}], []),
+        (["changed command"], []),
+    ],
+)
+def test_changed_results_differ_and_changed_params_code_and_tables_do_not(
+    entries: list[Any], differing: list[str]
+) -> None:
+    assert differing_results({"train": entries}) == differing
+
+
+def test_all_stages_are_looked_at() -> None:
+    outs = {name: [{"changed outs": {f"data/{name}": MODIFIED}}] for name in ("train", "fetch")}
+    assert differing_results(outs) == ["data/fetch", "data/train"]
+    assert differing_results({}) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_tmp_path")
+def test_results_that_were_changed_after_their_stage_differ() -> None:
+    project = Project(Path.cwd())
+    Path("dvc.yaml").write_text(STAGE, encoding="utf-8")
+    Path("code.py").write_text("before", encoding="utf-8")
+    project.run("dvc", "init", "--no-scm", "--quiet")
+    project.run("dvc", "repro", "--no-commit")
+    assert changed_results() == []
+    project.run("dvc", "commit", "--force")
+    Path("code.py").write_text("after", encoding="utf-8")
+    assert changed_results() == []
+    for path in ("data/pad/x", "metrics/pad.csv"):
+        Path(path).write_text("changed", encoding="utf-8")
+    assert changed_results() == ["data/pad", "metrics/pad.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_folder_that_dvc_does_not_know_is_one_message() -> None:
+    with pytest.raises(UserError, match=r"dvc status failed: .*not inside of a DVC repository"):
+        changed_results()
