@@ -98,6 +98,13 @@ def _experiment_url(experiment_id: str) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 
+def describe_run(experiment_id: str, run_id: str) -> str:
+    """Return a line that says where to look at a run."""
+    if is_server(tracking_uri()):
+        return f"Run: {run_url(experiment_id, run_id)}"
+    return f"Run {run_id}. To look at it: mlflow ui"
+
+
 def describe_pages(experiment_id: str, run_id: str) -> str:
     """Return lines that say where to look at a run and at all runs."""
     pages = f"  the run:  {run_url(experiment_id, run_id)}\n  all runs: {runs_url(experiment_id)}"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from extras.compare.groups import MACHINE, group_name, identity
-from extras.compare.statistics import (
+from extras.compare.significance import (
     AccuracyDifference,
     compare_models,
     compare_seeds,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 TEST_ACCURACY = "test_accuracy"
+VAL_ACCURACY = "val_accuracy"
 SHOWN_METRICS = "^(test_|val_)"
 ABSENT = "–"  # what a run does not have
 SHORT_ID = 8  # characters of the id of a run or a commit
@@ -55,24 +56,26 @@ def groups_table(groups: "Sequence[Sequence[Run]]") -> pd.DataFrame:
 
 def group_row(group: "Sequence[Run]") -> dict[str, str]:
     values = accuracies(group)
+    interval = f"{CONFIDENCE:.0%} interval"
     row = {
         "name": group_name(group[0]),
         "seeds": str(len(group)),
-        "mean accuracy": f"{np.mean(values):.4f}",
+        "test accuracy": f"{np.mean(values):.4f}",
         "deviation": ABSENT,
-        f"{CONFIDENCE:.0%} interval": ABSENT,
+        interval: ABSENT,
+        "val accuracy": f"{np.mean(accuracies(group, VAL_ACCURACY)):.4f}",
         "newest run": str(group[0].info.run_id)[:SHORT_ID],
     }
     if len(values) > 1:
         low, high = mean_interval(values)
         row["deviation"] = f"{np.std(values, ddof=1):.4f}"
-        row[f"{CONFIDENCE:.0%} interval"] = f"{low:.4f} to {high:.4f}"
+        row[interval] = f"{low:.4f} to {high:.4f}"
     return row
 
 
-def accuracies(group: "Sequence[Run]") -> list[float]:
-    """Return the test accuracy of each run."""
-    return [run.data.metrics[TEST_ACCURACY] for run in group]
+def accuracies(group: "Sequence[Run]", metric: str = TEST_ACCURACY) -> list[float]:
+    """Return the test accuracy of each run, or the latest value of another metric."""
+    return [run.data.metrics[metric] for run in group]
 
 
 def describe_runs(

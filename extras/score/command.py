@@ -1,7 +1,7 @@
 """`sentiment score FILE`: predict texts, and find out how they differ from a version's test set."""
 
-import shutil
 import sys
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -9,6 +9,7 @@ import click
 from extras.common.operations import connect_to_version, model_option, operation_run
 
 ALARM_STATUS = 3
+LOG_SECONDS = 30  # between two lines of progress in a log
 
 
 def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
@@ -19,7 +20,7 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
     """
     if path is None:
         return None
-    from extras.score.parts import WRITERS
+    from extras.score.predictions import WRITERS
 
     if path.suffix not in WRITERS:
         raise click.BadParameter(f"{path} does not end in {' or '.join(WRITERS)}.")
@@ -42,7 +43,6 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
     help="New file of predictions, .parquet or .csv.",
 )
 @model_option
-@click.option("--scheduler", help="Address of a Dask scheduler, whose workers predict.")
 def command(
     file: Path,
     text_column: str | None,
@@ -50,16 +50,16 @@ def command(
     id_column: str | None,
     out: Path | None,
     model_uri: str | None,
-    scheduler: str | None,
 ) -> None:
     """Predict the texts of a FILE, and say whether they have changed.
 
     The texts are compared with the test set of the version. FILE is CSV, TSV, JSON lines or
-    Parquet, or a folder of such files, such as the log of `sentiment serve`. If the command was
-    killed, call it again: finished parts are kept. The exit status is 0 without an alarm, and 3
-    with one.
+    Parquet, or a folder of such files, such as the log of `sentiment serve`. The exit status is 0
+    without an alarm, and 3 with one.
     """
-    from extras.score import parts, predict, report
+    from tqdm import tqdm
+
+    from extras.score import predictions, report
     from extras.score.source import Source
     from sentiment.data.rows import Columns
     from sentiment.text.labels import label_names_in
@@ -71,17 +71,27 @@ def command(
     source = Source(file, Columns(text_column, label_column, id_column))
     version = connect_to_version(model_uri)
     test_set = versions.download_evaluation(str(version.run_id)).predictions
-    labels = label_names_in(test_set.columns)
-    paths = predict.predict_source(source, labels, str(version.source), scheduler)
+    label_names = label_names_in(test_set.columns)
+    rows = source.check_rows(label_names)
+    model = versions.load_model(versions.version_uri(version))
+    bar = tqdm(
+        islice(source.rows(), rows),  # a server may have added rows to its log since
+        total=rows,
+        unit=" rows",
+        mininterval=1 if sys.stderr.isatty() else LOG_SECONDS,
+    )
+    predicted = predictions.predict_rows(model, bar)
+    if out:
+        predicted = predictions.write_each(predicted, out, label_names)
+    tables = map(predictions.without_errors, predicted)
     name = click.format_filename(file, shorten=True)
     title = f"{versions.version_uri(version)} on {name}"
-    found = report.make_report(source, paths, test_set, params.evaluate.log_texts, title)
+    found = report.make_report(tables, rows, bool(label_column), test_set, title)
+    if found.evaluation and params.evaluate.log_texts:
+        report.insert_texts(found.evaluation.tables["mistakes"], source)
     click.echo(f"{title}: {found.rows:,} rows\n{report.describe(found)}")
     with operation_run(version, f"score {name}", {"file": name}) as logged:
         report.log_report(found)
-        if out:
-            parts.join_parts(paths, out)
-    shutil.rmtree(paths[0].parent)
-    click.echo(f"Run: {store.run_url(logged.info.experiment_id, logged.info.run_id)}")
+    click.echo(store.describe_run(logged.info.experiment_id, logged.info.run_id))
     if found.alarms:
         sys.exit(ALARM_STATUS)

@@ -2,15 +2,13 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from pyarrow import parquet
 
 from extras.score.drift import MIN_TEXTS, Quantities, measure_drift, summarize
-from extras.score.parts import read_part
 from extras.score.source import Source
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
 from sentiment.evaluation.results import Results, evaluate_predictions
@@ -43,24 +41,26 @@ class Report(NamedTuple):
 
 
 def make_report(
-    source: Source, paths: Sequence[Path], test_set: pd.DataFrame, with_texts: bool, title: str
+    tables: Iterable[pd.DataFrame], rows: int, has_labels: bool, test_set: pd.DataFrame, title: str
 ) -> Report:
-    """Compare the predictions for a source with those for a test set.
+    """Compare predictions with those for a test set.
 
     Args:
-        source: the source. If its labels are read, the predictions are evaluated.
-        paths: the files of its parts.
-        with_texts: whether the worst mistakes have their texts.
+        tables: the predictions, one table after the other, see `sentiment.evaluation.metrics`.
+            Without labels, each is dropped before the next one is read.
+        rows: number of the rows of the source.
+        has_labels: whether `actual` has labels, by which the predictions are evaluated.
+        test_set: the predictions for the test set.
         title: for the titles of the plots.
     """
-    rows = sum(parquet.read_metadata(path).num_rows for path in paths)
-    texts = summarize(map(read_part, paths), rows)
     metrics = None
     evaluation = None
-    if source.columns.label:
-        predictions = pd.concat(map(read_part, paths), ignore_index=True)
+    if has_labels:
+        predictions = pd.concat(tables, ignore_index=True)
         metrics = compare_metrics(predictions, test_set)
-        evaluation = evaluate(predictions, source if with_texts else None, title)
+        evaluation = evaluate(predictions, title)
+        tables = [predictions]
+    texts = summarize(tables, rows)
     return Report(rows, texts, measure_drift(texts, test_set), metrics, evaluation)
 
 
@@ -85,20 +85,17 @@ def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
     return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
 
 
-def evaluate(predictions: pd.DataFrame, source: Source | None, title: str) -> Results:
-    """Compute the metrics, the plots and the worst mistakes of predictions.
-
-    Args:
-        predictions: see `extras.score.parts.read_part`.
-        source: has the texts. None: mistakes are without their texts.
-        title: for the titles of the plots.
-    """
+def evaluate(predictions: pd.DataFrame, title: str) -> Results:
+    """Compute the metrics, the plots and the worst mistakes, which have the column `row`."""
     metrics, tables, plots = evaluate_predictions(predictions, title)
     del metrics[f"test_{UNSEEN}"]
     mistakes = tables["mistakes"].drop(columns="seen_in_training").rename(columns={"review": "row"})
-    if source:
-        mistakes.insert(1, "text", guard_formulas(source.find_texts(mistakes["row"])))
     return Results(metrics, {"mistakes": mistakes}, plots)
+
+
+def insert_texts(mistakes: pd.DataFrame, source: Source) -> None:
+    """Insert the texts of mistakes, given by the column `row`."""
+    mistakes.insert(1, "text", guard_formulas(source.find_texts(mistakes["row"])))
 
 
 def describe(report: Report) -> str:

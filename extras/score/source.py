@@ -1,6 +1,5 @@
 """The texts that are scored: a file, or all files of a folder."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -32,11 +31,11 @@ class Source(NamedTuple):
         for number, row in enumerate(rows, 1):
             yield row._replace(number=number)
 
-    def check_rows(self, labels: Sequence[str]) -> int:
+    def check_rows(self, label_names: Sequence[str]) -> int:
         """Read all rows once, and return their number.
 
         Args:
-            labels: the labels of the version. If labels are read, two of these must occur, and no
+            label_names: of the version. If labels are read, two of these must occur, and no
                 other.
 
         Raises:
@@ -47,11 +46,11 @@ class Source(NamedTuple):
         found = set()
         for path in list_tables(self.path):
             for row in read_rows(path, self.columns):
-                if self.columns.label and row.label not in labels:
+                if self.columns.label and row.label not in label_names:
                     raise UserError(
                         f"{path}, row {row.number}: column {self.columns.label!r} has "
                         f"{shorten_label(row.label)}, but the labels of the version are "
-                        f"{list_labels(labels)}. Write one of these."
+                        f"{list_labels(label_names)}. Write one of these."
                     )
                 rows += 1
                 if row.text:
@@ -68,16 +67,6 @@ class Source(NamedTuple):
                 f"{self.columns.label!r}, but metrics need texts of two labels. Add some."
             )
         return rows
-
-    def digest(self, *others: object) -> str:
-        """Return a digest of the files, of the columns, and of other things by their `repr`."""
-        paths = list_tables(self.path)
-        names = [path.name for path in paths]
-        total = hashlib.sha256(repr((names, self.columns, others)).encode())
-        for path in paths:
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-        return total.hexdigest()[:32]
 
     def find_texts(self, numbers: Iterable[int]) -> list[str]:
         """Return the texts of some rows, given by their numbers."""

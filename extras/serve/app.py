@@ -136,7 +136,7 @@ async def respond_to_invalid_request(_: Request, error: Exception) -> JSONRespon
     if first["type"] == "json_invalid":
         problem = f"{problem}, {first['ctx']['error']}"
         location = f"body, character {location}"
-    advice = "Send JSON with the header Content-Type: application/json. /docs shows its form."
+    advice = "Send JSON with the header Content-Type: application/json. /openapi.json has its form."
     return JSONResponse({"detail": f"{location}: {problem}. {advice}"}, status_code=422)
 
 
@@ -175,6 +175,8 @@ def create_app(
         title="Labels of texts",
         description="Predicts the label of each text, and explains predictions.",
         lifespan=lifespan,
+        docs_url=None,  # these pages load their scripts from the Internet
+        redoc_url=None,
         max_body_size=MAX_BODY_BYTES,
         exception_handlers={
             RequestValidationError: respond_to_invalid_request,

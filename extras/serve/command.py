@@ -51,9 +51,7 @@ def command(port: int, model_uri: str | None, folder: Path | None) -> None:
     served = load_version(version_uri(version))
     find_replacement = None if model_uri else partial(load_new_champion, version.name)
     app = create_app(served, log, find_replacement)
-    click.echo(
-        f"Serving {served.uri}\nPage: http://{LOOPBACK}:{port}\nAPI:  http://{LOOPBACK}:{port}/docs"
-    )
+    click.echo(f"Serving {served.uri}\nPage: http://{LOOPBACK}:{port}")
     uvicorn.run(
         app,
         host=LOOPBACK,

@@ -1,7 +1,5 @@
 """The log of predictions: a line of JSON for each text, in one file a day (UTC)."""
 
-import errno
-import fcntl
 import json
 import os
 import sys
@@ -17,10 +15,9 @@ if TYPE_CHECKING:
 
 
 class PredictionLog:
-    """A folder of log files that only their owner can read. Processes may share it.
+    """A folder of log files that only their owner can read.
 
-    A request whose lines cannot be written has none. This is reported once, until writing works
-    again.
+    If lines cannot be written, this is reported once, until writing works again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,19 +73,15 @@ class PredictionLog:
             self._is_failing = True
 
     def _write(self, now: datetime, lines: bytes) -> None:
-        """Append lines to the file of the day, all of them or none.
+        """Append lines to the file of the day.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: they cannot be written, or not all of them.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.folder / f"{now:%Y-%m-%d}.jsonl"
-        with open(path, "ab", buffering=0, opener=open_privately) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: nobody writes after a cut line
-            size = os.fstat(file.fileno()).st_size
-            if file.write(lines) < len(lines):  # the disk is full
-                file.truncate(size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        with open(path, "ab", opener=open_privately) as file:
+            file.write(lines)
 
 
 def open_privately(path: str, flags: int) -> int:

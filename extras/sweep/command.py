@@ -29,12 +29,18 @@ def command(trials: int | None, storage: str | None, apply: str | None) -> None:
     """Search for params with a better validation accuracy.
 
     The space is in extras/sweep/space.py.
-    The same command in another terminal, or on another machine, is one worker more. Called again,
+
+    The same command in another terminal, or on another machine, is one more worker. Called again,
     it continues a sweep that was interrupted. Without --trials, it only shows the best trials.
     """
     from extras.sweep.search import open_sweep, search
-    from extras.sweep.storage import storage_errors
-    from extras.sweep.study import best_trials, count_done, describe_trials, find_trial
+    from extras.sweep.study import (
+        best_trials,
+        count_done,
+        describe_trials,
+        find_trial,
+        storage_errors,
+    )
     from extras.sweep.values import draw_values
     from workflow.params_file import load_params, update_params_file
 

@@ -1,29 +1,43 @@
-"""The study of a sweep: its name, and its trials."""
+"""The study of a sweep, which Optuna keeps in a database that all processes share.
+
+If a process is lost, its trial has no heartbeat any more. Optuna then fails the trial, and enqueues
+its values again.
+"""
 
 import json
-import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import optuna
 import pandas as pd
+from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from extras.sweep.values import SPACE_FILE, draw_values
-from sentiment.errors import UserError
+from sentiment.errors import StoreError, UserError, first_line
+from tracking import store
 from workflow.digests import list_digests, short_digest
 from workflow.dvc import stage_dependencies
 from workflow.paths import FETCH_FOLDER
 from workflow.provenance import is_code
-from workflow.stage import SignalFlag
 
 METRIC = "val_accuracy"  # of the kept epoch
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-# Attributes of a trial
-# Its number, once its values are drawn. A repeated trial has the attributes of the lost one.
-STARTED = "started"
-ENDED = "ended"  # why it ended early
+HEARTBEAT_SECONDS = 5
+GRACE_SECONDS = 30  # a trial without a heartbeat for this long is lost
+MAX_RETRIES = 3  # of the values of a lost trial, which may need too much memory
+# Successive halving: after MIN_EPOCHS epochs, one in REDUCTION_FACTOR trials continues, for
+# REDUCTION_FACTOR times as many epochs, and so on.
+MIN_EPOCHS = 1
+REDUCTION_FACTOR = 3
+RUN_ID = "run_id"  # attribute of a trial: its run in MLflow
 BEST = "best"  # names the best trial
 SHOWN_TRIALS = 5
 
@@ -43,10 +57,42 @@ def study_name(fixed: Mapping[str, Any]) -> str:
     return f"sweep-{short_digest(json.dumps(fixed, sort_keys=True) + digests)}"
 
 
-def running_numbers(study: optuna.Study) -> set[int]:
-    """Return the numbers of the trials that a process trains, or has left behind."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return {trial.number for trial in running}
+def open_study(url: str, name: str) -> optuna.Study:
+    """Open a study in a database. Create both if they do not exist."""
+    warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
+    with store.exclusive():  # only one process can create the tables
+        return optuna.create_study(
+            study_name=name,
+            storage=RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=end_run_and_retry,
+            ),
+            pruner=SuccessiveHalvingPruner(MIN_EPOCHS, REDUCTION_FACTOR),
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+
+def end_run_and_retry(study: optuna.Study, trial: FrozenTrial) -> None:
+    """End the run of a lost trial, and enqueue its values again."""
+    if RUN_ID in trial.user_attrs:
+        with store.store_errors():
+            mlflow.MlflowClient().set_terminated(trial.user_attrs[RUN_ID], "KILLED")
+    RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)(study, trial)
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn errors of Optuna's storage into a `StoreError`."""
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError, ImportError) as error:
+        raise StoreError(
+            f"The database of the sweeps cannot be used: {first_line(error.__cause__ or error)}\n"
+            "Fix it, or name another one with --storage, and run the same command again."
+        ) from error
 
 
 def count_done(study: optuna.Study) -> int:
@@ -91,30 +137,3 @@ def describe_trials(trials: Sequence[FrozenTrial]) -> str:
     }
     table = pd.DataFrame(columns).map(str, na_action="ignore").rename_axis(columns="trial")
     return str(table.to_string(na_rep=""))
-
-
-def fail_lost_trials(
-    study: optuna.Study, numbers: set[int], until: float, flag: SignalFlag
-) -> None:
-    """Wait until each of some running trials has ended or is found to be lost.
-
-    Args:
-        numbers: the trials.
-        until: `time.monotonic()` by which Optuna finds all of them that are lost. Those that still
-            run are trained by another process.
-        flag: the signals of this process.
-
-    Raises:
-        KeyboardInterrupt: a signal came.
-    """
-    while running := running_numbers(study) & numbers:
-        if flag.received is not None:
-            raise KeyboardInterrupt
-        if time.monotonic() > until:
-            break
-        time.sleep(1)
-        optuna.storages.fail_stale_trials(study)
-    for number in running:
-        # Optuna does not find a trial that was lost before its first heartbeat.
-        if study.trials[number].user_attrs.get(STARTED) != number:
-            study.tell(number, state=TrialState.FAIL)

@@ -7,7 +7,7 @@ import optuna
 
 from extras.sweep import space
 from sentiment.errors import UserError
-from sentiment.params import Params, flatten
+from sentiment.params import Params, flatten, flatten_used
 from workflow.params_file import changed_params
 
 SPACE_FILE = "extras/sweep/space.py"
@@ -43,7 +43,8 @@ def fixed_params(params: Params) -> dict[str, Any]:
     Draws from the space at random, so that a mistake in it is found before anything is trained.
 
     Raises:
-        UserError: the space has a name or a value that is not allowed.
+        UserError: the space has a name or a value that is not allowed, or a param that the
+            architecture does not read.
     """
     fixed = flatten(params.pad, "pad") | flatten(params.train, "train")
     searchable = fixed.keys() - set(NOT_SEARCHED)
@@ -58,7 +59,14 @@ def fixed_params(params: Params) -> dict[str, Any]:
                 f"{SPACE_FILE} is not valid: {name} is no param of pad or train that can be "
                 "searched."
             )
-        with_values(params, values)
+        train = with_values(params, values).train
+        read = flatten_used(params.fetch, params.pad, train)
+        for name in values.keys() - read.keys():
+            raise UserError(
+                f"{SPACE_FILE} is not valid: the architecture {train.architecture} does not read "
+                f"{name}. Return it only for an architecture that reads it (extras/sweep/README.md "
+                "has an example)."
+            )
         for name in values:
             fixed.pop(name, None)
     return fixed

@@ -1,29 +1,22 @@
-"""`sentiment score`: each row is predicted, whatever is killed, and compared with the test set.
+"""`sentiment score`: each row is predicted, and compared with the test set.
 
 The test set itself, as a file, must have the predictions and the metrics of the evaluation.
 """
 
 import csv
 import json
-import logging
 import os
 import signal
 import stat
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import distributed
 import mlflow
 import numpy as np
 import pandas as pd
-import psutil
-import pyarrow as pa
 import pytest
 
-from extras.score import parts, workers
-from extras.score.parts import Part
+from extras.score import predictions
 from sentiment.evaluation.results import insert_texts
 from tests.conftest import Command, copy_project, runs, use_store
 from tests.project import MODEL, Project, wait_until
@@ -34,24 +27,23 @@ from workflow.documents import read_json
 
 pytestmark = pytest.mark.slow
 OPERATIONS = f"{MODEL} operations"
-PART_ROWS = 64
-ROWS = 200  # four parts
-NOBODY = "tcp://127.0.0.1:1"
+BATCH_ROWS = 64
+ROWS = 200  # four batches
 COMMAND = ("score", "texts.csv", "--text-column", "body", "--id-column", "review")
-STOPS_AT_THIRD_PART = f"""
+STOPS_IN_THE_SECOND_BATCH = f"""
 import signal
-from pathlib import Path
 
 import cli
-from extras.score import parts
+from extras.score import predictions
 
-def replace_or_wait(path, target, replace=Path.replace):
-    if "part-000003" in str(target):
-        signal.pause()
-    return replace(path, target)
+def write_or_wait(*arguments, write_each=predictions.write_each):
+    for number, table in enumerate(write_each(*arguments)):
+        if number:
+            signal.pause()
+        yield table
 
-parts.PART_ROWS = {PART_ROWS}
-Path.replace = replace_or_wait
+predictions.BATCH_ROWS = {BATCH_ROWS}
+predictions.write_each = write_or_wait
 cli.main()
 """
 
@@ -78,7 +70,7 @@ def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory
     copy = copy_project(finished_once, tmp_path_factory.mktemp("scored") / "project")
     with pytest.MonkeyPatch.context() as patch:
         use_store(copy, patch)
-        patch.setattr(parts, "PART_ROWS", PART_ROWS)
+        patch.setattr(predictions, "BATCH_ROWS", BATCH_ROWS)
         write_test_set()
         printed = Command()(*COMMAND, "--label-column", "label", "--out", "out.parquet")
         Path("printed").write_text(printed)
@@ -88,7 +80,7 @@ def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def scored(scored_once: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Return a project with its scored test set, and make it the working directory."""
-    monkeypatch.setattr(parts, "PART_ROWS", PART_ROWS)
+    monkeypatch.setattr(predictions, "BATCH_ROWS", BATCH_ROWS)
     return use_store(scored_once, monkeypatch)
 
 
@@ -200,85 +192,32 @@ def test_other_texts_in_a_log_are_an_alarm(sentiment: Command) -> None:
             "texts.csv has no column 'gone'. Its columns: 'review', 'body'",
         ),
         (["--model", f"models:/{MODEL}/7"], 1, f"There is no version models:/{MODEL}/7"),
-        (["--scheduler", NOBODY], 1, f"The Dask scheduler at {NOBODY} does not answer"),
     ],
 )
 def test_what_cannot_be_scored_is_named_and_makes_no_run(
     sentiment: Command,
-    monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     status: int,
     message: str,
 ) -> None:
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.1)
     before = len(runs(OPERATIONS))
     assert message in sentiment(*COMMAND, *arguments, status=status)
     assert len(runs(OPERATIONS)) == before
 
 
-def test_killed_command_continues_after_its_finished_parts(
-    project: Project, sentiment: Command, monkeypatch: pytest.MonkeyPatch
+def test_killed_call_leaves_no_result_and_starts_again(
+    project: Project, sentiment: Command
 ) -> None:
     write_test_set()
-    process = project.start(sys.executable, "-c", STOPS_AT_THIRD_PART, *COMMAND)
-    wait_until(lambda: [*Path(".score").glob("*/.part-000003*")] or process.poll() is not None)
+    command = (*COMMAND, "--out", "out.csv")
+    process = project.start(sys.executable, "-c", STOPS_IN_THE_SECOND_BATCH, *command)
+    partial = Path("out.csv.partial")
+    wait_until(lambda: partial.exists() or process.poll() is not None)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    finished = sorted(path.name for path in Path(".score").glob("*/part-*"))
-    assert finished == ["part-000001.parquet", "part-000002.parquet"]
+    assert partial.exists()
+    assert not Path("out.csv").exists()
     assert runs(OPERATIONS) == []
-
-    written = []
-    write_part = parts.write_part
-
-    def write(path: Path, table: pa.Table) -> None:
-        written.append(path.name)
-        write_part(path, table)
-
-    monkeypatch.setattr(parts, "PART_ROWS", PART_ROWS)
-    monkeypatch.setattr(parts, "write_part", write)
-    sentiment(*COMMAND, "--out", "out.csv")
-    assert written == ["part-000003.parquet", "part-000004.parquet"]
+    sentiment(*command)
+    assert not partial.exists()
     assert pd.read_csv("out.csv")["row"].tolist() == [*range(1, ROWS + 1)]
-    assert not [*Path(".score").iterdir()]
-
-
-def predict_or_die(killed: Path, part: Part, model_uri: str) -> tuple[int, Any]:
-    """Kill the first worker that calls this. Otherwise predict."""
-    try:
-        killed.touch(exist_ok=False)
-    except FileExistsError:
-        return parts.predict_part(part, model_uri)
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError
-
-
-def test_part_of_a_killed_worker_is_predicted_by_another(
-    scored: Project, sentiment: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    killed = scored.path / "killed"
-    monkeypatch.setattr(workers, "predict_part", partial(predict_or_die, killed))
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        memory_limit=0,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
-        address = cluster.scheduler_address
-        sentiment(*COMMAND, "--scheduler", address, "--out", "cluster.parquet")
-    assert killed.exists()
-    names = ["row", "label", "probability_positive", "words"]
-    in_process = pd.read_parquet("out.parquet", columns=names)
-    pd.testing.assert_frame_equal(pd.read_parquet("cluster.parquet", columns=names), in_process)
-
-
-def test_own_worker_is_reached_from_this_machine_alone() -> None:
-    with workers.start_client(None):
-        listening = {
-            connection.laddr.ip
-            for connection in psutil.Process().net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
-    assert listening <= {"127.0.0.1"}

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.score.false_alarms import KINDS, WINDOWS, count_alarms, draw_predictions
 from extras.score import drift
 from extras.score.drift import PROBABILITY, UNKNOWN, WORDS, Quantities, measure_drift, quantities
-from extras.score.false_alarms import KINDS, WINDOWS, count_alarms, draw_predictions
 
 KIND = KINDS["40 words"]
 SHARE = "share predicted as label 1"

@@ -47,14 +47,3 @@ def test_file_without_a_text_is_refused(tmp_path: Path) -> None:
     source = make_source(tmp_path / "a.csv", "id,text\n1, \n2,\n", label=None)
     with pytest.raises(UserError, match="has no text in column 'text' of its 2 rows"):
         source.check_rows(LABELS)
-
-
-def test_digest_is_that_of_content_columns_and_model(tmp_path: Path) -> None:
-    source = make_source(tmp_path / "a.csv", "id,text,label\n1,Fine.,good\n")
-    (tmp_path / "other").mkdir()
-    same = make_source(tmp_path / "other" / "a.csv", "id,text,label\n1,Fine.,good\n")
-    assert source.digest("model") == same.digest("model")
-    assert len({source.digest("model"), source.digest("another")}) == 2
-    assert source.digest() != source._replace(columns=Columns("text", "label")).digest()
-    before = source.digest()
-    assert make_source(source.path, "id,text,label\n1,Fine!,good\n").digest() != before

@@ -33,7 +33,7 @@ from tests.project import wait_until
 VERSION = "models:/stub/3"
 NEW_VERSION = "models:/stub/4"
 TEXTS = ["A fine film.", "dull"]
-ADVICE = "Send JSON with the header Content-Type: application/json. /docs shows its form."
+ADVICE = "Send JSON with the header Content-Type: application/json. /openapi.json has its form."
 BODIES = [
     {"dataframe_records": [{"text": TEXTS[0]}, {"text": TEXTS[1], "stars": 1}]},
     {"dataframe_split": {"index": [0, 1], "columns": ["text"], "data": [[TEXTS[0]], [TEXTS[1]]]}},
@@ -231,7 +231,11 @@ def test_schema_describes_the_requests_with_their_limits_and_all_responses(
     request = schema["components"]["schemas"]["PredictionRequest"]
     assert request["properties"].keys() == {*FORMS}
     assert request["properties"]["inputs"]["maxItems"] == MAX_TEXTS
-    assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_no_page_loads_a_script_from_the_internet(client: TestClient, page: str) -> None:
+    assert client.get(page).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def served(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> 
         use_store(project, patch)
         mlflow.artifacts.download_artifacts(FIRST, dst_path=str(folder / "model"))
         config = folder / "model" / "artifacts" / "config.json"
-        changed = json.loads(config.read_bytes()) | {"labels": ["bad", "good"]}
+        changed = json.loads(config.read_bytes()) | {"label_names": ["bad", "good"]}
         config.write_text(json.dumps(changed), encoding="utf-8")
         client = mlflow.MlflowClient()
         first = client.get_model_version(MODEL, "1")

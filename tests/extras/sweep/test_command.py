@@ -67,7 +67,7 @@ def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory)
     project.change(train={"cell": "simple_rnn"})
     (project.path / values.SPACE_FILE).write_text(SPACE, encoding="utf-8")
     # A lost trial is found within seconds.
-    module = project.path / "extras" / "sweep" / "storage.py"
+    module = project.path / "extras" / "sweep" / "study.py"
     text = module.read_text(encoding="utf-8")
     text = text.replace("HEARTBEAT_SECONDS = 5", "HEARTBEAT_SECONDS = 1")
     module.write_text(text.replace("GRACE_SECONDS = 30", "GRACE_SECONDS = 5"), encoding="utf-8")

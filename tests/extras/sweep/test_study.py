@@ -1,41 +1,53 @@
 """A study has a name of what its trials have in common, and knows which of them are lost."""
 
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from extras.sweep import space, study
-from extras.sweep.storage import open_study, storage_errors
 from extras.sweep.values import SPACE_FILE
 from sentiment.errors import StoreError, UserError
 from tests.services import postgres
-from workflow.stage import SignalFlag
+from tracking import registry
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, in_tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/sweeps.db"
+        yield f"sqlite:///{in_tmp_path}/sweeps.db"
     else:
         with postgres() as address:
             yield address
 
 
-@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
-def test_trial_that_was_lost_before_its_first_heartbeat_is_found(url: str) -> None:
-    opened = open_study(url, "some")
-    opened.ask()
-    opened.ask().set_user_attr(study.STARTED, 1)
-    opened.add_trial(create_trial(state=TrialState.WAITING, user_attrs={study.STARTED: 1}))
-    opened.ask()  # which repeats trial 1
-    opened.ask()
-    study.fail_lost_trials(opened, {0, 1, 2}, time.monotonic() - 1, SignalFlag())
-    assert [trial.state.name for trial in opened.trials] == ["FAIL", "RUNNING", "FAIL", "RUNNING"]
+def test_several_first_starts_at_once_make_one_study(url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: study.open_study(url, "some"), range(4)))
+    assert len(optuna.get_all_study_names(url)) == 1
+    assert {each.study_name for each in opened} == {"some"}
+
+
+@pytest.mark.usefixtures("empty_store")
+def test_lost_trial_is_enqueued_again_and_its_run_ends() -> None:
+    searched = study.open_study("sqlite:///sweeps.db", "some")
+    run = mlflow.MlflowClient().create_run(registry.connect_experiment("imdb"))
+    units = {"units": IntDistribution(1, 100)}
+    attributes = {study.RUN_ID: run.info.run_id}
+    lost = create_trial(
+        state=TrialState.FAIL, params={"units": 7}, distributions=units, user_attrs=attributes
+    )
+    searched.add_trial(lost)
+    study.end_run_and_retry(searched, searched.trials[0])
+    assert searched.trials[1].state == TrialState.WAITING
+    assert searched.trials[1].params == {"units": 7}
+    assert mlflow.get_run(run.info.run_id).info.status == "KILLED"
 
 
 def test_study_belongs_to_fixed_params_space_training_set_and_code(in_tmp_path: Path) -> None:
@@ -80,7 +92,8 @@ def test_best_completed_trials_are_shown_first(monkeypatch: pytest.MonkeyPatch) 
         study.find_trial(searched, "3")
 
 
+@pytest.mark.usefixtures("in_tmp_path")
 def test_unusable_database_is_one_message() -> None:
     message = r"cannot be used.*unable to open.*\n.*--storage"
-    with pytest.raises(StoreError, match=message), storage_errors():
-        open_study("sqlite:////nowhere/sweeps.db", "some")
+    with pytest.raises(StoreError, match=message), study.storage_errors():
+        study.open_study("sqlite:////nowhere/sweeps.db", "some")

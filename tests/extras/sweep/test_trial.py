@@ -10,15 +10,15 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState, create_trial
 
 from extras.common.operations import connect_operations
-from extras.sweep import search, space, storage
-from extras.sweep.trial import ENDED_TAG, TrialContext
+from extras.sweep import search, space
+from extras.sweep import study as sweep_study
+from extras.sweep.trial import PRUNED, TrialContext
 from sentiment.errors import StoreError, UserError
 from tests.conftest import curve, runs
 from tests.project import Project
 from workflow import paths
 from workflow.arrays import read_reviews
 from workflow.params_file import load_params
-from workflow.stage import SignalFlag
 
 pytestmark = pytest.mark.slow
 OPERATIONS = "synthetic-sentiment operations"
@@ -32,18 +32,17 @@ def study(project: Project, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
         path.unlink()
     shutil.rmtree(paths.PAD_FOLDER)
     connect_operations()
-    return storage.open_study(f"sqlite:///{project.path}/sweeps.db", "some")
+    return sweep_study.open_study(f"sqlite:///{project.path}/sweeps.db", "some")
 
 
-def own_trials(flag: SignalFlag | None = None) -> TrialContext:
+def own_trials() -> TrialContext:
     """Return what the trials of this process have in common."""
-    reviews = read_reviews(paths.FETCH_FOLDER, "train")
-    return TrialContext(load_params(), 2, reviews, flag or SignalFlag(), {})
+    return TrialContext(load_params(), 2, read_reviews(paths.FETCH_FOLDER, "train"), {})
 
 
-def train_one(study: optuna.Study, flag: SignalFlag | None = None) -> Run:
+def train_one(study: optuna.Study) -> Run:
     """Train a trial more, and return its run."""
-    search.train_trials(study, own_trials(flag), 1 + len(study.trials))
+    search.train_trials(study, own_trials(), 1 + len(study.trials))
     (run,) = runs(OPERATIONS)
     return run
 
@@ -62,13 +61,13 @@ def test_trial_has_the_curve_of_the_stage_train_to_the_bit_and_sees_no_test_set(
 
 
 def test_trial_that_others_are_better_than_is_killed_after_an_epoch(study: optuna.Study) -> None:
-    for _ in range(storage.REDUCTION_FACTOR):
+    for _ in range(sweep_study.REDUCTION_FACTOR):
         better = {"intermediate_values": {1: 1.0}, "system_attrs": {"completed_rung_0": 1.0}}
         study.add_trial(create_trial(value=1.0, **better))
     run = train_one(study)
     assert study.trials[-1].state == TrialState.PRUNED
     assert (run.info.status, len(curve(run.info.run_id))) == ("KILLED", 1)
-    assert run.data.tags[ENDED_TAG] == "others were better after epoch 1"
+    assert run.data.tags[PRUNED] == "others were better after epoch 1"
 
 
 def test_trial_that_diverges_counts_as_a_pruned_one(
@@ -77,29 +76,31 @@ def test_trial_that_diverges_counts_as_a_pruned_one(
     monkeypatch.setattr(math, "isfinite", lambda _: False)  # the loss of an epoch
     run = train_one(study)
     assert study.trials[0].state == TrialState.PRUNED
-    assert "The training diverged in epoch 1" in run.data.tags[ENDED_TAG]
+    assert "The training diverged in epoch 1" in run.data.tags[PRUNED]
 
 
-def test_trial_that_a_signal_stops_is_enqueued_again(study: optuna.Study) -> None:
-    flag = SignalFlag()
-    flag.received = 15
-    with pytest.raises(KeyboardInterrupt):
-        train_one(study, flag)
-    (run,) = runs(OPERATIONS)
-    assert run.info.status == "KILLED"
-    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
-
-
-def test_trial_is_enqueued_again_if_mlflow_fails(
+def test_interrupted_trial_has_failed_and_its_run_is_killed(
     study: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracking.runs.log_epochs", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_one(study)
+    (run,) = runs(OPERATIONS)
+    assert run.info.status == "KILLED"
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+
+
+def test_sweep_stops_if_mlflow_fails(study: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MlflowException("the disk is full")
 
     monkeypatch.setattr("tracking.runs.log_epochs", fail)
     with pytest.raises(StoreError, match="cannot be used: the disk is full"):
         train_one(study)
-    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
 
 
 def test_value_that_is_not_allowed_ends_the_sweep_before_it_trains(

@@ -50,6 +50,10 @@ def test_numbers_are_rounded_as_people_write_them(monkeypatch: pytest.MonkeyPatc
         (lambda _: {"train.unit": 8}, "train.unit is no param of pad or train"),
         (lambda _: {"train.seed": 1}, "train.seed is no param of pad or train that can be"),
         (lambda trial: {"train.units": trial.suggest_int("units", 9, 8)}, "low <= high"),
+        (
+            lambda _: {"train.architecture": "linear", "train.units": 8},
+            r"the architecture linear does not read train\.units",
+        ),
     ],
 )
 def test_space_that_is_not_allowed_is_one_message(

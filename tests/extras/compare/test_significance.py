@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from extras.compare.statistics import compare_models, compare_seeds, mean_interval
+from extras.compare.significance import compare_models, compare_seeds, mean_interval
 from sentiment.evaluation.metrics import CONFIDENCE
 
 

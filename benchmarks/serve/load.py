@@ -1,6 +1,6 @@
 """Measure throughput and latency of `sentiment serve` beside MLflow's server.
 
-    python -m extras.serve.load
+    python -m benchmarks.serve.load
 
 The servers serve the champion and take turns, for several rounds. Each client sends its next
 request when it has its response. A request has one test review. Writes `load.md` next to this file.
@@ -154,7 +154,7 @@ def measure_all(ports: Mapping[str, int], requests: Sequence[bytes], rounds: int
     )
 
 
-def to_markdown(loads: pd.DataFrame) -> str:
+def format_load(loads: pd.DataFrame) -> str:
     """Return a table of the medians over all rounds, from what `measure_all` returns."""
     medians = loads.groupby(["clients", "server"], sort=False).median().reset_index()
     mlflow = medians[medians["server"] == MLFLOW].set_index("clients")["per_second"]
@@ -194,13 +194,13 @@ def main(rounds: int) -> None:
             name: stack.enter_context(running_server(*command))
             for name, command in commands.items()
         }
-        table = to_markdown(measure_all(ports, requests, rounds))
+        table = format_load(measure_all(ports, requests, rounds))
     processor = f"{usable_cores()} cores of an {processor_name()}"
     page = f"""\
 # Load
 
-Written by `python -m extras.serve.load` on {date.today()}: one test review a request. Servers and
-clients share {processor}. Medians of {rounds} rounds of {ROUND_SECONDS:g} s, in which the
+Written by `python -m benchmarks.serve.load` on {date.today()}: one test review a request. Servers
+and clients share {processor}. Medians of {rounds} rounds of {ROUND_SECONDS:g} s, in which the
 servers took turns.
 
 {table}

@@ -1,4 +1,4 @@
-"""`python -m extras.score.false_alarms`: measure how often unchanged texts raise an alarm.
+"""`python -m benchmarks.score.false_alarms`: measure how often unchanged texts raise an alarm.
 
 The texts are not real: random numbers of words, shares of unknown words and probabilities stand in
 for them. A test set is drawn from them, and so is each window.

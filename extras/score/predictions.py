@@ -1,0 +1,101 @@
+"""Predict the rows of a source, batch by batch, and write the predictions to a file."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import compute, csv, parquet
+
+from sentiment.data.rows import Row
+from sentiment.text.labels import probability_column
+
+if TYPE_CHECKING:
+    from sentiment.prediction.pyfunc_model import SentimentModel
+
+BATCH_ROWS = 10_000
+WRITERS = {".parquet": parquet.ParquetWriter, ".csv": csv.CSVWriter}
+
+
+def predictions_schema(label_names: Sequence[str]) -> pa.Schema:
+    """Return the columns of predictions with these labels."""
+    return pa.schema(
+        {
+            "row": pa.int64(),  # from 1
+            "id": pa.string(),
+            "actual": pa.string(),
+            "label": pa.string(),
+            **{probability_column(label): pa.float32() for label in label_names},
+            "words": pa.int32(),
+            "unknown_words": pa.int32(),
+            "error": pa.string(),
+        }
+    )
+
+
+def predict_rows(model: "SentimentModel", rows: Iterable[Row]) -> Iterator[pa.Table]:
+    """Yield the predictions for the next `BATCH_ROWS` rows, see `predictions_schema`."""
+    schema = predictions_schema(model.label_names)
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_ROWS)):
+        predictions = iter(model.predict_texts([row.text for row in batch if row.text]))
+        records = []
+        for row in batch:
+            record: dict[str, Any] = {"row": row.number, "id": row.id, "actual": row.label or None}
+            if not row.text:
+                record["error"] = "There is no text"
+            else:
+                prediction = next(predictions)
+                record["label"] = prediction.label
+                record["words"] = prediction.words
+                record["unknown_words"] = prediction.unknown_words
+                for label, probability in prediction.probabilities.items():
+                    record[probability_column(label)] = probability
+            records.append(record)
+        yield pa.Table.from_pylist(records, schema)
+
+
+def without_errors(predictions: pa.Table) -> pd.DataFrame:
+    """Return the predictions that were made, as `sentiment.evaluation.metrics` describes them.
+
+    `review` is the number of the row. `seen_in_training` is False: it is not known which texts the
+    version was trained on.
+    """
+    made = predictions.filter(compute.is_null(predictions["error"])).drop_columns("error")
+    table: pd.DataFrame = made.to_pandas()
+    names = {"row": "review", "label": "predicted"}
+    return table.rename(columns=names).assign(seen_in_training=False)
+
+
+def write_each(
+    tables: Iterable[pa.Table], out: Path, label_names: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Yield tables, and write them to a file on the way, which appears after the last one.
+
+    Args:
+        tables: see `predict_rows`.
+        out: the new file. Its extension is one of `WRITERS`.
+        label_names: the labels of the model.
+    """
+    schema = predictions_schema(label_names)
+    with new_file(out) as file, WRITERS[out.suffix](file, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+            yield table
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that only its owner can read, and that gets its name once it is whole."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)  # of a call that was killed
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
