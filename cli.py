@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
+from sentiment.errors import describe_error
+from workflow.libraries import quiet_libraries
 from workflow.params_file import (
     PARAMS_FILE,
     changed_params,
     load_params,
     update_params_file,
 )
-from workflow.stage import describe_error, quiet_libraries
 
 EXTRAS = Path(__file__).parent / "extras"
 MAX_WORDS = 5  # words with the largest effects

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import click
 import pandas as pd
 
-from sentiment.backend import package_versions, usable_cores
-from workflow.machine import processor_name
+from sentiment.backend import usable_cores
+from workflow.machine import package_versions, processor_name
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = Path(__file__).with_name("notebook.py")

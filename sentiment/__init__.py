@@ -1,1 +1,1 @@
-"""Computation: data, networks, evaluation and prediction. It neither runs DVC nor logs."""
+"""Computation: texts, data, models, evaluation and prediction. It neither runs DVC nor logs."""

@@ -1,4 +1,4 @@
-"""Import Keras without TensorFlow's start-up messages; versions; the usable CPU cores."""
+"""The backend of Keras: its import without TensorFlow's start-up messages, and its cores."""
 
 import importlib
 import os
@@ -29,18 +29,6 @@ def load_keras() -> ModuleType:
         finally:
             os.dup2(stderr, STDERR)
             os.close(stderr)
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that may change the bits of a training, by name.
-
-    TensorFlow is asked, because its package is `tensorflow-cpu` on Linux x86-64.
-    """
-    keras = load_keras()
-    import numpy as np
-    import tensorflow as tf
-
-    return {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
 
 
 def usable_cores() -> int | None:

@@ -1,5 +1,7 @@
 """Errors that a user can fix, and their messages."""
 
+import errno
+import os
 import re
 
 # A user name with a password: up to the last @ before a space or a quote or, if the password has a
@@ -14,6 +16,8 @@ CREDENTIALS = re.compile(
 # The query of a URL, or of a path as urllib3 reports it. It may hold a signature or a token. If
 # `CREDENTIALS` ended at an @ in a query, the rest of the query starts with &.
 QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)[?&][^\s'\"<>)\]]+")
+
+NUMPY_DISK_FULL = re.compile(r"\d+ requested and \d+ written")  # NumPy's only hint at a full disk
 
 
 class UserError(Exception):
@@ -36,3 +40,24 @@ def first_line(error: BaseException) -> str:
 def redact(text: str) -> str:
     """Remove passwords with their user names, tokens and queries from all URLs in a text."""
     return QUERY.sub(r"\1", CREDENTIALS.sub("", text))
+
+
+def describe_error(error: Exception, retry: str) -> str | None:
+    """Return the message about an error for a user, without passwords in URLs.
+
+    Args:
+        error: a `UserError` or an `OSError`. Any other exception has no message: only its
+            traceback helps.
+        retry: what to run again once the problem is fixed.
+    """
+    if isinstance(error, UserError):
+        return redact(str(error))
+    if not isinstance(error, OSError):
+        return None
+    path = "" if error.filename is None else f"{error.filename}: "
+    reason = error.strerror or str(error)
+    if NUMPY_DISK_FULL.search(str(error)):
+        reason = os.strerror(errno.ENOSPC)
+    is_full = error.errno == errno.ENOSPC or reason == os.strerror(errno.ENOSPC)
+    advice = "Free some space" if is_full else "Fix that"
+    return redact(f"{path}{reason}. {advice} and run {retry} again.")

@@ -1,7 +1,6 @@
 """All params of the pipeline: a class for each section of params.yaml, a line for each param.
 
-The comments in params.yaml say what the params mean. No stage in dvc.yaml depends on this module,
-because DVC compares the values themselves.
+The comments in params.yaml say what the params mean.
 """
 
 from pathlib import PurePath
@@ -214,13 +213,18 @@ def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
 def changed_but_unread(train: TrainParams) -> list[str]:
     """Return the dotted names of params that differ from their defaults, but are not read."""
     defaults = flatten(TrainParams(), "train")
-    read = flatten_used(FetchParams(), PadParams(), train)
+    read = used_train_params(train)
     values = flatten(train, "train").items()
     return [name for name, value in values if name not in read and value != defaults[name]]
 
 
-def flatten_used(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict[str, Any]:
+def used_params(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict[str, Any]:
     """Return the params by dotted name that the dataset and the architecture read."""
+    return used_fetch_params(fetch) | flatten(pad, "pad") | used_train_params(train)
+
+
+def used_fetch_params(fetch: FetchParams) -> dict[str, Any]:
+    """Return the params of `fetch` by dotted name that the dataset reads."""
     used: dict[str, Any] = {"fetch.dataset": fetch.dataset}
     if fetch.dataset == "synthetic":
         used |= flatten(fetch.synthetic, "fetch.synthetic")
@@ -230,11 +234,20 @@ def flatten_used(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict
     if fetch.adds_texts:
         used["fetch.added_texts"] = fetch.added_texts
         used |= {f"fetch.table.{name}": table[f"fetch.table.{name}"] for name in ADDED_TEXT_PARAMS}
-    unused = ("linear",) if train.architecture == "recurrent" else RECURRENT_PARAMS
-    used |= flatten(pad, "pad")
-    used |= {
-        name: value
-        for name, value in flatten(train, "train").items()
-        if name.split(".")[1] not in unused
-    }
     return used
+
+
+def used_train_params(train: TrainParams) -> dict[str, Any]:
+    """Return the params of `train` by dotted name that the architecture reads."""
+    unused = ("linear",) if train.architecture == "recurrent" else RECURRENT_PARAMS
+    values = flatten(train, "train").items()
+    return {name: value for name, value in values if name.split(".")[1] not in unused}
+
+
+def merge_params(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return nested values with changes, which may be nested."""
+    merged = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge_params(merged[key], value) if both else value
+    return merged

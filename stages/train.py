@@ -17,13 +17,19 @@ from workflow import paths
 from workflow.arrays import read_array
 from workflow.checkpoint import Checkpoint, Journal, exclusive_checkpoint
 from workflow.digests import file_digest
-from workflow.documents import new_folder, write_compared_metrics, write_json
-from workflow.inputs import ModelInputs, PadInputs, TrainingInputs, read_inputs, write_inputs
+from workflow.documents import new_folder, write_compared_metrics, write_json, write_table
 from workflow.machine import machine_changes, machine_tags
+from workflow.manifest import (
+    ModelManifest,
+    PadManifest,
+    TrainingManifest,
+    read_manifest,
+    write_manifest,
+)
 from workflow.params_file import load_params
 from workflow.paths import PAD_FOLDER, TRAIN_FOLDER
 from workflow.provenance import provenance_tags, uncommitted_changes
-from workflow.stage import SignalFlag
+from workflow.signals import SignalFlag
 from workflow.training_key import training_keys
 
 # Two only, so that `dvc exp show` has the test accuracy within the 80 columns of a terminal.
@@ -63,7 +69,7 @@ def begin(training: Training, checkpoint: Checkpoint) -> Journal:
 def write_epochs(training: Training) -> None:
     """Write the files in `metrics/` with the epochs so far."""
     write_compared_metrics(TRAIN_FOLDER.name, training.metrics, COMPARED_TRAINING_METRICS)
-    training.history.to_csv(paths.HISTORY_FILE, index=False)
+    write_table(paths.HISTORY_FILE, training.history)
 
 
 def main(flag: SignalFlag) -> None:
@@ -71,19 +77,20 @@ def main(flag: SignalFlag) -> None:
     unread = changed_but_unread(params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
-    pad_inputs = read_inputs(PAD_FOLDER, PadInputs)
+    padded = read_manifest(PAD_FOLDER, PadManifest)
     x = read_array(PAD_FOLDER / "x_train.npy")
     y = read_array(PAD_FOLDER / "y_train.npy")
     train_split, val_split = train_validation_split(x, y, params.validation_split)
     keys = training_keys(params)
     with exclusive_checkpoint(keys.training_key) as checkpoint:
-        label_count = len(pad_inputs.label_names)
-        training = Training(params, pad_inputs.pad, label_count, train_split, val_split)
+        label_count = len(padded.label_names)
+        training = Training(params, padded.pad, label_count, train_split, val_split)
         journal = resume(training, checkpoint) or begin(training, checkpoint)
-        inputs = TrainingInputs(**dict(pad_inputs), train=params, **keys._asdict())
-        with live_run(journal, inputs) as run:
-            if training.epochs:
-                print(f"Resuming after epoch {len(training.epochs)} of {params.epochs}", flush=True)
+        manifest = TrainingManifest(**dict(padded), train=params, **keys._asdict())
+        with live_run(journal, manifest) as run:
+            if training.epoch_metrics:
+                trained = len(training.epoch_metrics)
+                print(f"Resuming after epoch {trained} of {params.epochs}", flush=True)
                 write_epochs(training)
                 run.log_epochs(training.history)  # the last one may not be logged yet
 
@@ -93,7 +100,8 @@ def main(flag: SignalFlag) -> None:
                 run.log_epochs(training.history)
 
             training.fit(after_epoch, [flag.callback()])
-            if training_keys(load_params().train) != keys:  # DVC would record the changed ones
+            if training_keys(load_params().train) != keys:
+                # DVC hashes dependencies after the stage: dvc.lock would have the changed ones.
                 raise UserError(
                     "params.yaml, data/pad or the code was changed during the training. Undo that, "
                     "and run `dvc repro`, which resumes, or run it as it is, which trains again."
@@ -102,5 +110,5 @@ def main(flag: SignalFlag) -> None:
             save_model(training.model, paths.MODEL_FILE)
             write_json(folder / paths.METRICS_NAME, training.metrics)
             model_digest = file_digest(paths.MODEL_FILE)
-            write_inputs(folder, ModelInputs(**dict(inputs), model_digest=model_digest))
+            write_manifest(folder, ModelManifest(**dict(manifest), model_digest=model_digest))
             checkpoint.write_journal(journal.model_copy(update={"model_digest": model_digest}))

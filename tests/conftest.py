@@ -19,10 +19,10 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from sentiment.params import Params
+from sentiment.params import Params, merge_params
 from tests.project import MODEL, ROOT, SMALL, Project
-from workflow.params_file import merge_params, parse_params
-from workflow.stage import quiet_libraries
+from workflow.libraries import quiet_libraries
+from workflow.params_file import parse_params
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -196,7 +196,7 @@ def run_stages(project: Project, *names: str, store: str = "") -> None:
     """
     from sentiment.backend import load_keras
     from stages import evaluate, fetch, pad, train
-    from workflow.stage import SignalFlag
+    from workflow.signals import SignalFlag
 
     stages = {"fetch": fetch, "pad": pad, "train": train, "evaluate": evaluate}
     with pytest.MonkeyPatch.context() as patch:

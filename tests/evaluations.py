@@ -14,9 +14,9 @@ from tracking.models import TEXT_MODEL
 from tracking.versions import Evaluation
 from workflow import paths
 from workflow.documents import new_folder
-from workflow.inputs import EvaluateInputs, write_inputs
+from workflow.manifest import EvaluateManifest, write_manifest
 
-INPUTS = EvaluateInputs(
+MANIFEST_NAME = EvaluateManifest(
     fetch=FetchParams(),
     label_names=["negative", "positive"],
     test_set_digest="0123",
@@ -28,7 +28,7 @@ INPUTS = EvaluateInputs(
     model_digest="89ab",
     evaluate=EvaluateParams(),
 )
-NAME = "imdb-sentiment"  # the registered model of `INPUTS`
+NAME = "imdb-sentiment"  # the registered model of `MANIFEST_NAME`
 REVIEWS = 600
 keys = map("key {}".format, count())
 
@@ -52,22 +52,22 @@ def predictions(correct: int) -> pd.DataFrame:
     )
 
 
-def evaluation(correct: int, **inputs: Any) -> Evaluation[EvaluateInputs]:
+def evaluation(correct: int, **manifest: Any) -> Evaluation[EvaluateManifest]:
     """Return the evaluation of another training, whose first `correct` predictions are right."""
-    changes = {"repetition_key": next(keys), **inputs}
-    return Evaluation(INPUTS.model_copy(update=changes), predictions(correct))
+    changes = {"repetition_key": next(keys), **manifest}
+    return Evaluation(MANIFEST_NAME.model_copy(update=changes), predictions(correct))
 
 
-def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
+def register(evaluated: Evaluation[EvaluateManifest]) -> ModelVersion:
     """Log a run that has an evaluation and a model without files, and register the model."""
     folder = new_folder(paths.EVALUATE_FOLDER)
     evaluated.predictions.to_csv(paths.PREDICTIONS_FILE, index=False)
-    write_inputs(folder, evaluated.inputs)
+    write_manifest(folder, evaluated.manifest)
     with mlflow.start_run() as run:
         mlflow.log_artifacts(str(folder))
     client = mlflow.MlflowClient()
     model = client.create_logged_model(run.info.experiment_id, TEXT_MODEL, run.info.run_id)
-    dataset = evaluated.inputs.fetch.dataset_name
+    dataset = evaluated.manifest.fetch.dataset_name
     version = registry.register_version(model.model_id, run.info.run_id, dataset)
     table = evaluated.predictions
     accuracy = float((table["actual"] == table["predicted"]).mean())
@@ -75,9 +75,9 @@ def register(evaluated: Evaluation[EvaluateInputs]) -> ModelVersion:
     return read_version(str(version.version))
 
 
-def submit(correct: int, **inputs: Any) -> ModelVersion:
+def submit(correct: int, **manifest: Any) -> ModelVersion:
     """Register the version of another training, let the rule decide, and return the version."""
-    evaluated = evaluation(correct, **inputs)
+    evaluated = evaluation(correct, **manifest)
     version = register(evaluated)
     champion.decide(version, evaluated, alpha=0.05)
     return read_version(str(version.version))

@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from workflow.params_file import merge_params
+from sentiment.params import merge_params
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {

@@ -305,7 +305,7 @@ def test_sync_says_the_accuracy_the_decision_the_run_and_where_to_look(
         levels.append(alpha)
         return run
 
-    monkeypatch.setattr(publish, "sync", sync)
+    monkeypatch.setattr(publish, "publish_locked_results", sync)
     assert sentiment("sync").splitlines() == [
         "Test Accuracy: 0.8765",
         "Version 3 is not promoted: it is worse",

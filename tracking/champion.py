@@ -8,19 +8,19 @@ A decision is written in the order `tested_candidates`, `reason`, alias, `decisi
 tag `decision` was interrupted, and is made again. The alias may be set already then.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sentiment.errors import StoreError, UserError, first_line
 from tracking import store
 from tracking.promotion import (
-    Outcome,
+    Decision,
     compare_with_champion,
     small_test_set_note,
     why_not_compared,
 )
 from tracking.registry import CHAMPION, all_versions, find_champion, find_version
 from tracking.versions import Evaluation, download_evaluation
-from workflow.inputs import EvaluateInputs
+from workflow.manifest import EvaluateManifest
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -37,20 +37,8 @@ FIRST = "there was no champion before"
 BY_A_PERSON = "promoted by a person"
 
 
-class Decision(NamedTuple):
-    """A decision about a version.
-
-    Attributes:
-        is_promoted: whether the version becomes champion.
-        reason: the reason, as a clause.
-    """
-
-    is_promoted: bool
-    reason: str
-
-
-def decide(version: "ModelVersion", candidate: Evaluation[EvaluateInputs], alpha: float) -> str:
-    """Let the rule decide about a version, unless it was decided about.
+def decide(version: "ModelVersion", candidate: Evaluation[EvaluateManifest], alpha: float) -> str:
+    """Let the rule decide about a version by its predictions, unless it was decided about.
 
     Args:
         alpha: see `tracking.promotion`.
@@ -91,7 +79,7 @@ def no_champion_reason(decided: "list[ModelVersion]") -> str:
 
 
 def compare_candidate(
-    candidate: Evaluation[EvaluateInputs], champion: "ModelVersion", alpha: float
+    candidate: Evaluation[EvaluateManifest], champion: "ModelVersion", alpha: float
 ) -> Decision:
     """Return the decision about a candidate by its test against the champion. Count the test."""
     import mlflow
@@ -110,9 +98,7 @@ def compare_candidate(
     number = int(champion.tags.get(TESTED_CANDIDATES, 0)) + 1
     client = mlflow.MlflowClient()
     client.set_model_version_tag(champion.name, champion.version, TESTED_CANDIDATES, str(number))
-    verdict = compare_with_champion(candidate.predictions, other.predictions, alpha, number)
-    is_better = verdict.outcome is Outcome.BETTER
-    return Decision(is_promoted=is_better, reason=verdict.reason)
+    return compare_with_champion(candidate.predictions, other.predictions, alpha, number)
 
 
 def promote_run(run_id: str) -> str:

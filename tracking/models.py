@@ -17,7 +17,7 @@ import sentiment
 from sentiment.text.tokenizer import UNICODE
 from workflow import paths
 from workflow.documents import write_json
-from workflow.inputs import EvaluateInputs
+from workflow.manifest import EvaluateManifest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -39,17 +39,17 @@ mlflow.models.set_model(SentimentModel())
 """
 
 
-def log_models(run: "Run", inputs: EvaluateInputs) -> str:
+def log_models(run: "Run", manifest: EvaluateManifest) -> str:
     """Log both models to the active run, and return the id of the model of raw texts.
 
     Args:
         run: the active run. It has its params and test metrics, which MLflow shows for its models.
-        inputs: what its evaluation depends on.
+        manifest: what its evaluation depends on.
     """
     delete_models(run)
     with redirect_stdout(StringIO()):  # MLflow tries examples, and Keras prints progress bars
         log_keras_model()
-        return log_text_model(run.info.run_id, inputs)
+        return log_text_model(run.info.run_id, manifest)
 
 
 def delete_models(run: "Run") -> None:
@@ -88,7 +88,7 @@ def log_keras_model() -> None:
     )
 
 
-def log_text_model(run_id: str, inputs: EvaluateInputs) -> str:
+def log_text_model(run_id: str, manifest: EvaluateManifest) -> str:
     """Log the model of raw texts to the active run, and return its id.
 
     Its copy of the code is a package that has the run's id in its name, so that one process can
@@ -104,14 +104,14 @@ def log_text_model(run_id: str, inputs: EvaluateInputs) -> str:
     )
 
     package = f"served_{run_id}"
-    extra_packages = ["regex"] if inputs.fetch.tokenizer == UNICODE else []
+    extra_packages = ["regex"] if manifest.fetch.tokenizer == UNICODE else []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         code = copy_code(scratch / package)
         entry = scratch / "served.py"
         entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
         config = scratch / CONFIG_ARTIFACT
-        write_config(config, inputs)
+        write_config(config, manifest)
         sys.path.insert(0, name)  # MLflow runs the entry while it saves it
         try:
             logged = mlflow.pyfunc.log_model(
@@ -165,13 +165,13 @@ def text_model_signature() -> "ModelSignature":
     )
 
 
-def write_config(path: Path, inputs: EvaluateInputs) -> None:
+def write_config(path: Path, manifest: EvaluateManifest) -> None:
     """Write the params that the text model needs."""
     config = {
-        "label_names": inputs.label_names,
-        "layout": inputs.pad.model_dump(),
-        "threshold": inputs.evaluate.threshold,
-        "tokenizer": inputs.fetch.tokenizer,
+        "label_names": manifest.label_names,
+        "layout": manifest.pad.model_dump(),
+        "threshold": manifest.evaluate.threshold,
+        "tokenizer": manifest.fetch.tokenizer,
     }
     write_json(path, config)
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
-from sentiment.model.training import EPOCH_METRICS
+from sentiment.model.training import EPOCH_METRICS, KEPT_EPOCH
 from tracking import card, champion, models, registry, runs, store
 from tracking.runs import (
     EVALUATION_DIGEST,
@@ -26,14 +26,13 @@ from tracking.versions import Evaluation, read_predictions
 from workflow import paths, provenance
 from workflow.arrays import read_array
 from workflow.checkpoint import Journal, exclusive_checkpoint
-from workflow.digests import list_digests, short_digest
+from workflow.consistency import check_model, check_source
+from workflow.digests import digest_lines, files_digest
 from workflow.documents import read_json, read_table
-from workflow.dvc import changed_results, read_model_stages
-from workflow.inputs import EvaluateInputs, read_inputs
+from workflow.dvc import changed_outputs, read_model_stages
+from workflow.manifest import EvaluateManifest, read_manifest
 from workflow.naming import training_name
 from workflow.paths import EVALUATE_FOLDER, PAD_FOLDER
-from workflow.presets import valid_presets
-from workflow.training_key import check_model
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -54,7 +53,7 @@ class Publication(NamedTuple):
     Attributes:
         digests: of all files in `LOGGED`.
         evaluation_digest: digest of the files in `data/evaluate`.
-        inputs: what these files depend on.
+        manifest: what these files depend on.
         predictions: see `sentiment.evaluation.metrics`.
         model_stages: how the model was made, see `workflow.dvc.read_model_stages`. None: the stages
             were run without DVC.
@@ -62,7 +61,7 @@ class Publication(NamedTuple):
 
     digests: str
     evaluation_digest: str
-    inputs: EvaluateInputs
+    manifest: EvaluateManifest
     predictions: pd.DataFrame
     test_metrics: dict[str, float]
     training_metrics: dict[str, float]
@@ -114,7 +113,7 @@ def publish_locked_results(alpha: float) -> PublishedRun:
         StoreError: the store cannot be used.
         UserError: see `publish`, or dvc.lock describes other results.
     """
-    changed = changed_results()
+    changed = changed_outputs()
     if changed:
         raise UserError(
             f"dvc.lock describes other results than these: {', '.join(changed)}. Run `dvc repro`. "
@@ -129,35 +128,31 @@ def read_publication() -> Publication:
     Raises:
         UserError: a file is missing or damaged, or the folders do not belong together.
     """
-    inputs = read_inputs(EVALUATE_FOLDER, EvaluateInputs)
-    trained = read_json(paths.TRAIN_FOLDER / paths.INPUTS)
-    if not trained.items() <= inputs.model_dump().items():
-        raise UserError(
-            f"{EVALUATE_FOLDER} was made from another {paths.TRAIN_FOLDER}. Run `dvc repro`."
-        )
-    check_model(inputs)
+    manifest = read_manifest(EVALUATE_FOLDER, EvaluateManifest)
+    check_source(EVALUATE_FOLDER, paths.TRAIN_FOLDER)
+    check_model(manifest)
     training_metrics = read_json(paths.TRAINING_METRICS_FILE)
     history = read_table(paths.HISTORY_FILE)
-    is_kept = history["epoch"] == training_metrics["weights_from_epoch"]
+    is_kept = history["epoch"] == training_metrics[KEPT_EPOCH]
     kept = history.loc[is_kept, list(EPOCH_METRICS)]
     if kept.to_dict("records") != [{name: training_metrics[name] for name in EPOCH_METRICS}]:
         raise UserError(f"{paths.HISTORY_FILE} is of another training. Run `dvc repro`.")
     return Publication(
-        digests=list_digests(LOGGED),
+        digests=digest_lines(LOGGED),
         evaluation_digest=evaluation_digest(),
-        inputs=inputs,
+        manifest=manifest,
         predictions=read_predictions(paths.PREDICTIONS_FILE),
         test_metrics=read_json(paths.TEST_METRICS_FILE),
         training_metrics=training_metrics,
         history=history,
         gradients=read_table(paths.GRADIENTS_FILE),
-        model_stages=read_model_stages(),
+        model_stages=read_model_stages(manifest.train),
     )
 
 
 def evaluation_digest() -> str:
     """Return a digest of all files in `data/evaluate`."""
-    return short_digest(list_digests([EVALUATE_FOLDER]))
+    return files_digest([EVALUATE_FOLDER])
 
 
 def publish(publication: Publication, alpha: float) -> PublishedRun:
@@ -172,21 +167,23 @@ def publish(publication: Publication, alpha: float) -> PublishedRun:
     """
     import mlflow
 
-    inputs = publication.inputs
-    with store.store_errors(), exclusive_checkpoint(inputs.training_key) as checkpoint:
-        experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
+    manifest = publication.manifest
+    with store.store_errors(), exclusive_checkpoint(manifest.training_key) as checkpoint:
+        experiment_id = registry.connect_experiment(manifest.fetch.dataset_name)
         client = mlflow.MlflowClient()
         journal = checkpoint.read_journal()
-        is_own = journal is not None and journal.model_digest == inputs.model_digest
+        is_own = journal is not None and journal.model_digest == manifest.model_digest
         if journal is None or not is_own:
-            journal = foreign_journal(inputs)
+            journal = foreign_journal(manifest)
         run = find_run(experiment_id, publication, journal)
         if run is not None and is_complete(run, publication):
             decision = champion.describe_decision(registry.find_version(run.info.run_id))
         else:
-            with runs.start_run(run, journal, inputs) as run:
+            with runs.start_or_resume_run(run, journal, manifest) as run:
                 version = log_run(run, publication, journal)
-            decision = champion.decide(version, Evaluation(inputs, publication.predictions), alpha)
+            decision = champion.decide(
+                version, Evaluation(manifest, publication.predictions), alpha
+            )
             client.set_tag(run.info.run_id, EVALUATION_DIGEST, publication.evaluation_digest)
         if is_own:
             checkpoint.remove_state()
@@ -199,13 +196,13 @@ def publish(publication: Publication, alpha: float) -> PublishedRun:
     )
 
 
-def foreign_journal(inputs: EvaluateInputs) -> Journal:
+def foreign_journal(manifest: EvaluateManifest) -> Journal:
     """Return the journal of a training that this machine has not run.
 
     Its id follows from the model, so that an interrupted publication finds its run again.
     """
     unknown = dict.fromkeys((provenance.COMMIT, provenance.BRANCH), provenance.UNKNOWN_COMMIT)
-    digest = inputs.model_digest
+    digest = manifest.model_digest
     return Journal(training_id=digest[:32], tags=unknown, model_digest=digest)
 
 
@@ -215,9 +212,9 @@ def find_run(experiment_id: str, publication: Publication, journal: Journal) -> 
     A run of this execution of the training comes before one of the same model that another machine
     has logged.
     """
-    inputs = publication.inputs
+    manifest = publication.manifest
     own = runs.find_runs(experiment_id, {TRAINING_ID: journal.training_id})
-    same_model = {TRAINING_KEY: inputs.training_key, MODEL_DIGEST: inputs.model_digest}
+    same_model = {TRAINING_KEY: manifest.training_key, MODEL_DIGEST: manifest.model_digest}
     for found in (own, runs.find_runs(experiment_id, same_model)):
         complete = [run for run in found if is_complete(run, publication)]
         consistent = [run for run in found if is_consistent(run, publication)]
@@ -232,12 +229,12 @@ def is_complete(run: "Run", publication: Publication) -> bool:
 
 
 def is_consistent(run: "Run", publication: Publication) -> bool:
-    """Return whether a run of the training has no param and no test metric with another value.
+    """Return whether no param, test metric or gradient of a run has another value.
 
     A run may have an earlier evaluation with the same predictions, such as one with other plots or
     with texts that must not stay. Its files are replaced.
     """
-    params = publication.inputs.run_params()
+    params = publication.manifest.run_params()
     metrics = dict(publication.test_metrics)
     if not publication.gradients.empty:
         last = publication.gradients.iloc[-1]  # what MLflow shows of a curve
@@ -257,22 +254,21 @@ def log_run(run: "Run", publication: Publication, journal: Journal) -> "ModelVer
     """
     import mlflow
 
-    inputs = publication.inputs
+    manifest = publication.manifest
     metrics = publication.test_metrics
     if EVALUATION_DIGEST in run.data.tags:  # an earlier evaluation, whose files are replaced now
         mlflow.delete_tag(EVALUATION_DIGEST)
-    mlflow.set_tag(MODEL_DIGEST, inputs.model_digest)
-    runs.log_inputs(inputs, journal.diff)
-    mlflow.log_params(inputs.run_params())
+    mlflow.set_tag(MODEL_DIGEST, manifest.model_digest)
+    runs.log_training(manifest, journal.diff)
     x = read_array(PAD_FOLDER / "x_test.npy")
     y = read_array(PAD_FOLDER / "y_test.npy")
-    runs.log_dataset(inputs, "test", x, y)
+    runs.log_dataset(manifest, "test", x, y)
     runs.log_epochs(run.info.run_id, publication.history)
     log_points(run, publication)
     mlflow.log_artifacts(str(EVALUATE_FOLDER))
     mlflow.log_artifacts(str(paths.METRICS_FOLDER), TABLES_ARTIFACT)
-    name = training_name(valid_presets(), inputs.fetch, inputs.pad, inputs.train)
-    description = card.describe_evaluation(inputs, publication.predictions, metrics, name)
+    name = training_name(manifest.fetch, manifest.pad, manifest.train)
+    description = card.describe_evaluation(manifest, publication.predictions, metrics, name)
     how_to_get_data = ""
     if publication.model_stages is not None:
         text = StringIO()
@@ -284,7 +280,7 @@ def log_run(run: "Run", publication: Publication, journal: Journal) -> "ModelVer
 
 
 def log_points(run: "Run", publication: Publication) -> None:
-    """Log the metrics of the test set, the summary of the training and the gradient curves.
+    """Log the metrics of the test set, the epoch that was kept and the gradient curves.
 
     They have the time of the run's start: the same points again are equal, and MLflow keeps one of
     them.
@@ -293,10 +289,8 @@ def log_points(run: "Run", publication: Publication) -> None:
     from mlflow.entities import Metric
 
     start = run.info.start_time
-    # A curve has the name of a metric of an epoch, so the summary would add a point to it.
-    training = publication.training_metrics
-    summary = {name: training[name] for name in training.keys() - set(EPOCH_METRICS)}
-    mlflow.log_metrics({**publication.test_metrics, **summary}, step=0, timestamp=start)
+    kept = {KEPT_EPOCH: publication.training_metrics[KEPT_EPOCH]}  # the others are curves
+    mlflow.log_metrics({**publication.test_metrics, **kept}, step=0, timestamp=start)
     points = [
         Metric(name, value, start, distance)
         for name, column in GRADIENT_CURVES.items()
@@ -315,14 +309,14 @@ def ensure_version(run: "Run", publication: Publication, description: str) -> "M
         UserError: the files were changed while they were logged.
     """
     version = registry.find_version(run.info.run_id)
-    model_id = models.log_models(run, publication.inputs) if version is None else ""
-    if list_digests(LOGGED) != publication.digests:
+    model_id = models.log_models(run, publication.manifest) if version is None else ""
+    if digest_lines(LOGGED) != publication.digests:
         raise UserError(
             f"{paths.DATA} was changed while it was logged, by another training. Run `dvc repro`, "
             "and then `sentiment sync`."
         )
     if version is None:
-        dataset = publication.inputs.fetch.dataset_name
+        dataset = publication.manifest.fetch.dataset_name
         version = registry.register_version(model_id, run.info.run_id, dataset)
     accuracy = publication.test_metrics["test_accuracy"]
     registry.write_card(version, description, accuracy)

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from sentiment.errors import first_line
 from sentiment.model.batches import train_validation_split
 from sentiment.model.training import EPOCH_METRICS
-from sentiment.params import flatten_used
 from tracking import registry
 from workflow import paths, provenance
 from workflow.arrays import read_array
 from workflow.checkpoint import Journal
-from workflow.inputs import TrainingInputs
+from workflow.manifest import TrainingManifest
 from workflow.naming import SEPARATOR, training_name
-from workflow.presets import valid_presets
-from workflow.stage import Interrupted
+from workflow.signals import Interrupted
 
 if TYPE_CHECKING:
     import mlflow
@@ -69,13 +67,13 @@ class LiveRun:
 
                 mlflow.end_run("FAILED")
 
-    def start(self, journal: Journal, inputs: TrainingInputs) -> None:
-        """Start the run of a training, or resume it."""
-        experiment_id = registry.connect_experiment(inputs.fetch.dataset_name)
+    def start(self, journal: Journal, manifest: TrainingManifest) -> None:
+        """Find or start the run, and log what the training depends on."""
+        experiment_id = registry.connect_experiment(manifest.fetch.dataset_name)
         found = find_runs(experiment_id, {TRAINING_ID: journal.training_id})
-        run = start_run(found[0] if found else None, journal, inputs)
+        run = start_or_resume_run(found[0] if found else None, journal, manifest)
         self._run_id = run.info.run_id
-        log_inputs(inputs, journal.diff)
+        log_training(manifest, journal.diff)
 
     def log_epochs(self, history: "pd.DataFrame") -> None:
         """Log the epochs that are not logged yet."""
@@ -83,15 +81,15 @@ class LiveRun:
 
 
 @contextmanager
-def live_run(journal: Journal, inputs: TrainingInputs) -> Iterator[LiveRun]:
-    """Start the run of a training, or resume it.
+def live_run(journal: Journal, manifest: TrainingManifest) -> Iterator[LiveRun]:
+    """Yield the run of a training, which ends with the block.
 
-    The run ends with the block: FINISHED, KILLED by a signal, or FAILED.
+    Its status is FINISHED, KILLED by a signal, or FAILED.
     """
     import mlflow
 
     live = LiveRun()
-    live.attempt(live.start, journal, inputs)
+    live.attempt(live.start, journal, manifest)
     try:
         yield live
     except BaseException as error:
@@ -100,8 +98,8 @@ def live_run(journal: Journal, inputs: TrainingInputs) -> Iterator[LiveRun]:
     live.attempt(mlflow.end_run)
 
 
-def start_run(
-    unfinished: "mlflow.entities.Run | None", journal: Journal, inputs: TrainingInputs
+def start_or_resume_run(
+    unfinished: "mlflow.entities.Run | None", journal: Journal, manifest: TrainingManifest
 ) -> "mlflow.ActiveRun":
     """Start the run of a training, or resume it.
 
@@ -109,42 +107,42 @@ def start_run(
 
     Args:
         unfinished: the run to resume. None: start a new one.
-        inputs: what the training depends on.
+        manifest: what the training depends on.
     """
     import mlflow
 
     if unfinished is not None:
         return mlflow.start_run(run_id=unfinished.info.run_id)
-    name = training_name(valid_presets(), inputs.fetch, inputs.pad, inputs.train)
-    experiment = journal.tags.get(provenance.DVC_EXPERIMENT_TAG)
+    name = training_name(manifest.fetch, manifest.pad, manifest.train)
+    experiment = journal.tags.get(provenance.DVC_EXPERIMENT)
     return mlflow.start_run(
         run_name=SEPARATOR.join(filter(None, [name, experiment])),
         tags={
             TRAINING_ID: journal.training_id,
-            TRAINING_KEY: inputs.training_key,
-            REPETITION_KEY: inputs.repetition_key,
-            TEST_SET_DIGEST: inputs.test_set_digest,
+            TRAINING_KEY: manifest.training_key,
+            REPETITION_KEY: manifest.repetition_key,
+            TEST_SET_DIGEST: manifest.test_set_digest,
             SOURCE_NAME: SOURCE,  # also if `sentiment sync` makes the run
             **journal.tags,
         },
-        description=f"A training on `{inputs.fetch.dataset_name}` that is not evaluated yet.",
+        description=f"A training on `{manifest.fetch.dataset_name}` that is not evaluated yet.",
     )
 
 
-def log_inputs(inputs: TrainingInputs, diff: str) -> None:
+def log_training(manifest: TrainingManifest, diff: str) -> None:
     """Log the params, the uncommitted changes and the datasets of a training to the active run."""
     import mlflow
 
-    mlflow.log_params(flatten_used(inputs.fetch, inputs.pad, inputs.train))
-    sections = inputs.model_dump(include={"fetch", "pad", "train", "evaluate"})
+    mlflow.log_params(manifest.run_params())
+    sections = manifest.model_dump(include={"fetch", "pad", "train", "evaluate"})
     mlflow.log_dict(sections, PARAMS_ARTIFACT)
     if diff:
         mlflow.log_text(f"{diff}\n", DIFF_ARTIFACT)
     x = read_array(paths.PAD_FOLDER / "x_train.npy")
     y = read_array(paths.PAD_FOLDER / "y_train.npy")
-    splits = train_validation_split(x, y, inputs.train.validation_split)
+    splits = train_validation_split(x, y, manifest.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
-        log_dataset(inputs, context, split.x, split.y)
+        log_dataset(manifest, context, split.x, split.y)
 
 
 def log_epochs(run_id: str, history: "pd.DataFrame") -> None:
@@ -155,6 +153,7 @@ def log_epochs(run_id: str, history: "pd.DataFrame") -> None:
     """
     import mlflow
 
+    # A request logs all metrics of an epoch, so one of them stands for all.
     points = mlflow.MlflowClient().get_metric_history(run_id, EPOCH_METRICS[-1])
     logged = {point.step for point in points}
     for row in history.to_dict("records"):
@@ -164,22 +163,22 @@ def log_epochs(run_id: str, history: "pd.DataFrame") -> None:
 
 
 def log_dataset(
-    inputs: TrainingInputs, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
+    manifest: TrainingManifest, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
 ) -> None:
     """Log a split of `data/pad` as a dataset of the active run.
 
     Args:
-        inputs: what the training depends on.
+        manifest: what the training depends on.
         context: training, validation or test.
         x: token ids, shape (reviews, max_length).
-        y: labels, shape (reviews,).
+        y: indices of the labels, shape (reviews,).
     """
     import mlflow
     from mlflow.data.dataset_source_registry import get_dataset_source_from_json
     from mlflow.data.numpy_dataset import from_numpy
 
     source = get_dataset_source_from_json(f'{{"uri": "{paths.PAD_FOLDER}"}}', "local")
-    name = f"{inputs.fetch.dataset_name}-{context}"
+    name = f"{manifest.fetch.dataset_name}-{context}"
     mlflow.log_input(from_numpy(x, source, y, name=name), context)
 
 

@@ -12,7 +12,7 @@ from sentiment.text.labels import label_names_in, probability_column
 from tracking import registry, store
 from workflow import paths
 from workflow.documents import damaged_error, missing_error
-from workflow.inputs import ComparedInputs, ModelT, read_inputs
+from workflow.manifest import ComparedManifest, ManifestT, read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second, for which `--help` of an extra should not wait
@@ -96,32 +96,32 @@ def load_model(model_uri: str) -> "SentimentModel":
     return model
 
 
-class Evaluation(NamedTuple, Generic[ModelT]):
+class Evaluation(NamedTuple, Generic[ManifestT]):
     """An evaluation of a model.
 
     Attributes:
-        inputs: what it depends on: `EvaluateInputs`, or `ComparedInputs` if it is in the store.
+        manifest: `EvaluateManifest`, or `ComparedManifest` if it is in the store.
         predictions: see `sentiment.evaluation.metrics`.
     """
 
-    inputs: ModelT
+    manifest: ManifestT
     predictions: "pd.DataFrame"
 
 
-def read_evaluation(folder: Path, kind: type[ModelT]) -> Evaluation[ModelT]:
+def read_evaluation(folder: Path, kind: type[ManifestT]) -> Evaluation[ManifestT]:
     """Read an evaluation from a folder such as `data/evaluate`.
 
     Args:
-        kind: the type of its inputs.
+        kind: the type of its manifest.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    inputs = read_inputs(folder, kind)
-    return Evaluation(inputs, read_predictions(folder / paths.PREDICTIONS_FILE.name))
+    manifest = read_manifest(folder, kind)
+    return Evaluation(manifest, read_predictions(folder / paths.PREDICTIONS_FILE.name))
 
 
-def download_evaluation(run_id: str) -> Evaluation[ComparedInputs]:
+def download_evaluation(run_id: str) -> Evaluation[ComparedManifest]:
     """Read the evaluation of a run from the store.
 
     Raises:
@@ -138,12 +138,12 @@ def download_evaluation(run_id: str) -> Evaluation[ComparedInputs]:
             if error.error_code not in store.NOT_FOUND_CODES:
                 raise
             raise UserError(f"there is no run {run_id}") from None
-        for name in (paths.INPUTS, paths.PREDICTIONS_FILE.name):
+        for name in (paths.MANIFEST_NAME, paths.PREDICTIONS_FILE.name):
             if name not in logged:
                 raise UserError(f"run {run_id} has no {name}")
             mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
         try:
-            return read_evaluation(Path(scratch), ComparedInputs)
+            return read_evaluation(Path(scratch), ComparedManifest)
         except UserError:
             raise UserError(f"the evaluation of run {run_id} in MLflow is damaged") from None
 

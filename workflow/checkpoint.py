@@ -1,10 +1,12 @@
-"""The state and the provenance of a training on this machine, in `.checkpoint/<key>/` in the root.
+"""The state and the provenance of a training on this machine, in `.checkpoint/`.
 
 `state.npz` is the state after the last epoch. It is there from before the first epoch until an
 evaluation of the training is logged, and means that the training resumes.
 
-`run.json` is the journal: what the files in `data/` cannot have, because they are the same each
-time. It stays, so that a run can be logged later.
+`journal.json` has what the files in `data/` cannot have, because they are the same each time. It
+stays, so that a run can be logged later.
+
+Each training has a folder there, which is named by its key.
 """
 
 from collections.abc import Iterator
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
 
 CHECKPOINTS_FOLDER = ".checkpoint"
 STATE_FILE = "state.npz"
-JOURNAL_FILE = "run.json"
+JOURNAL_FILE = "journal.json"
 LOCK_FILE = "lock"
 WAIT_SECONDS = 30.0  # an evaluation takes seconds, and an interrupted training needs a moment
 
 
 class Journal(BaseModel):
-    """The provenance of a training that this machine has run, or runs.
+    """The provenance of a training.
 
     Attributes:
         training_id: identifies the training, however often it resumes.

@@ -1,4 +1,4 @@
-"""Digests of files, of which the identities of trainings and evaluations are made."""
+"""Digests, of which the identities of trainings and evaluations are made."""
 
 import hashlib
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, hashlib.sha256).hexdigest()
 
 
-def list_digests(paths: Iterable[Path]) -> str:
+def digest_lines(paths: Iterable[Path]) -> str:
     """Return a line with digest and path for each file, sorted by path, as `sha256sum` prints it.
 
     Args:
@@ -31,6 +31,11 @@ def list_digests(paths: Iterable[Path]) -> str:
         if file.is_file() and not ignored.match_file(file)
     ]
     return "".join(f"{file_digest(file)}  {file.as_posix()}\n" for file in sorted(files))
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """Return the first digits of the digest of files and folders, see `digest_lines`."""
+    return short_digest(digest_lines(paths))
 
 
 def short_digest(text: str) -> str:

@@ -1,11 +1,12 @@
 """Write and read the JSON files and tables of the stages."""
 
+import csv
 import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sentiment.errors import UserError, first_line
 from workflow.paths import METRICS_FOLDER
@@ -56,6 +57,16 @@ def write_compared_metrics(stage: str, metrics: Mapping[str, float], names: Sequ
 def guard_formulas(texts: Iterable[str]) -> list[str]:
     """Put a space, which tokenizers ignore, before texts that may look like a formula."""
     return [FORMULA_START.sub(" ", text) for text in texts]
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV. A column `text` has no formulas, see `guard_formulas`."""
+    # With texts, all are quoted: pandas writes a carriage return unquoted, and reads it as an end.
+    quoting: Literal[0, 2] = csv.QUOTE_MINIMAL
+    if "text" in table:
+        table = table.assign(text=guard_formulas(table["text"]))
+        quoting = csv.QUOTE_NONNUMERIC
+    table.to_csv(path, index=False, quoting=quoting)
 
 
 def read_table(path: Path) -> "pd.DataFrame":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.errors import UserError
+from sentiment.params import TrainParams
 from workflow import paths
 from workflow.params_file import read_yaml
 
@@ -23,23 +24,31 @@ def stage_dependencies() -> dict[str, list[str]]:
     return {name: stage.get("deps", []) for name, stage in stages.items()}
 
 
-def read_model_stages() -> dict[str, Any] | None:
-    """Return the entries of `MODEL_STAGES` in dvc.lock, or None if they are of another training.
+def read_model_stages(params: TrainParams) -> dict[str, Any] | None:
+    """Return the entries of `MODEL_STAGES` in dvc.lock.
 
-    No two trainings have the same epochs, so `history.csv` stands for all results.
+    Two trainings with the same params and the same metrics of all epochs count as the same.
+
+    Args:
+        params: those of the training in `data/train`.
+
+    Returns:
+        None if there are no such entries, or if they are of another training.
     """
     try:
         stages = read_yaml(paths.DVC_LOCK)["stages"]
-        outs = {out["path"]: out["md5"] for out in stages["train"]["outs"]}
         entries = {name: stages[name] for name in MODEL_STAGES}
+        outs = {out["path"]: out["md5"] for out in stages["train"]["outs"]}
+        locked = stages["train"]["params"]["params.yaml"]["train"]
     except (UserError, KeyError, TypeError):  # without DVC, it may be missing or incomplete
         return None
     content = paths.HISTORY_FILE.read_bytes()
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # as DVC computes it
-    return entries if outs.get(paths.HISTORY_FILE.as_posix()) == digest else None
+    has_history = outs.get(paths.HISTORY_FILE.as_posix()) == digest
+    return entries if has_history and locked == params.model_dump() else None
 
 
-def changed_results() -> list[str]:
+def changed_outputs() -> list[str]:
     """Return the paths in `data/` and `metrics/` that are not as dvc.lock says.
 
     Raises:
@@ -49,10 +58,10 @@ def changed_results() -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"dvc status failed: {done.stderr.strip()}")
-    return differing_results(json.loads(done.stdout))
+    return differing_outputs(json.loads(done.stdout))
 
 
-def differing_results(status: Mapping[str, Sequence[Any]]) -> list[str]:
+def differing_outputs(status: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return the results that differ, given what `dvc status --json` prints.
 
     Changed params, code and tables are ignored: the results are still those of dvc.lock.
@@ -69,9 +78,9 @@ def differing_results(status: Mapping[str, Sequence[Any]]) -> list[str]:
         for paths in section.values()
         for path_and_state in paths.items()
     ]
-    return sorted({path for path, state in states if is_result(path) and state != NOT_CACHED})
+    return sorted({path for path, state in states if is_output(path) and state != NOT_CACHED})
 
 
-def is_result(path: str) -> bool:
+def is_output(path: str) -> bool:
     """Return whether a stage writes this path."""
     return Path(path) in paths.FOLDERS or Path(path).is_relative_to(paths.METRICS_FOLDER)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentiment.backend import XLA_FLAGS, load_keras, package_versions
+from sentiment.backend import load_keras
 
 CPU_INFO = Path("/proc/cpuinfo")
 # Tags of a run
@@ -27,16 +27,26 @@ def machine_tags() -> dict[str, str]:
     return {
         PROCESSOR: f"{processor_name()}, {gpus} GPUs" if gpus else processor_name(),
         THREADS: os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
-        XLA: os.environ.get("XLA_FLAGS", XLA_FLAGS),
+        XLA: os.environ["XLA_FLAGS"],
         ONEDNN: " ".join(onednn) or "default",
         **package_versions(),
     }
 
 
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that may change the bits of a training, by name.
+
+    TensorFlow is asked, because its package is `tensorflow-cpu` on Linux x86-64.
+    """
+    keras = load_keras()
+    import numpy as np
+    import tensorflow as tf
+
+    return {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+
+
 def machine_changes(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return what differs between two machines: the values then and now, by name.
-
-    The bits do not depend on the number of cores.
 
     Args:
         then: tags of a run. Names that are not in `now` are ignored.

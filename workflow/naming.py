@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from sentiment.params import FetchParams, PadParams, TrainParams
-from workflow.presets import SEED, Preset, differences
+from workflow.presets import SEED, Preset, differences, valid_presets
 
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 3  # in a name; a run has all its params anyway
 
 
-def training_name(
+def training_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
+    """Return a name for a training by the nearest of the presets in this folder."""
+    return nearest_name(valid_presets(), fetch, pad, train)
+
+
+def nearest_name(
     presets: Sequence[Preset], fetch: FetchParams, pad: PadParams, train: TrainParams
 ) -> str:
     """Return a name for a training, such as `default`, `linear · epochs 12` or `lstm · seed 43`.

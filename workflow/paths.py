@@ -23,7 +23,7 @@ METRICS_NAME = "metrics.json"  # all metrics of a stage, in its folder of data/
 TRAINING_METRICS_FILE = TRAIN_FOLDER / METRICS_NAME
 TEST_METRICS_FILE = EVALUATE_FOLDER / METRICS_NAME
 PREDICTIONS_FILE = EVALUATE_FOLDER / "predictions.csv"
-INPUTS = "inputs.json"  # in each folder of data/, see `workflow.inputs`
+MANIFEST_NAME = "manifest.json"  # in each folder of data/, see `workflow.manifest`
 
 
 def root() -> Path:

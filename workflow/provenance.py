@@ -14,8 +14,10 @@ from workflow.machine import machine_tags
 # MLflow would set these two for the process that logs, which may not be the one that trained.
 COMMIT = "mlflow.source.git.commit"
 BRANCH = "mlflow.source.git.branch"
-DVC_EXPERIMENT_TAG = "dvc.experiment"
-DIFF_TAG = "git.diff"  # says what the diff lacks
+DVC_EXPERIMENT = "dvc.experiment"
+DVC_BASELINE = "dvc.baseline"
+CORES = "cores"  # on which the bits do not depend
+DIFF = "git.diff"  # says what the diff lacks
 MAX_DIFF_BYTES = 2**20
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
 DIFFED_PATHS = (
@@ -81,12 +83,12 @@ def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
         COMMIT: git("rev-parse", "HEAD") or "none",
         BRANCH: git("branch", "--show-current") or "none",
         **machine_tags(),
-        "cores": str(usable_cores()),
+        CORES: str(usable_cores()),
     }
     if changes.missing:
-        tags[DIFF_TAG] = f"not complete: {'; '.join(changes.missing)}"
+        tags[DIFF] = f"not complete: {'; '.join(changes.missing)}"
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment:
-        tags[DVC_EXPERIMENT_TAG] = experiment
-        tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
+        tags[DVC_EXPERIMENT] = experiment
+        tags[DVC_BASELINE] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return tags

@@ -13,7 +13,8 @@ import pandas as pd
 
 from extras.score.drift import measure_drift, summarize
 from sentiment.evaluation.metrics import CONFIDENCE, wilson_interval
-from sentiment.text.labels import predicted_labels, probability_column
+from sentiment.prediction.probabilities import predicted_indices
+from sentiment.text.labels import probability_column
 
 SIZES = (100, 1_000, 10_000)  # texts in a window
 TEST_TEXTS = (500, 25_000)
@@ -59,7 +60,7 @@ def draw_predictions(kind: Kind, count: int, rng: np.random.Generator) -> pd.Dat
     names = np.array([f"label {number}" for number in range(len(kind.labels))])
     return pd.DataFrame(
         {
-            "predicted": names[predicted_labels(probabilities, THRESHOLD)],
+            "predicted": names[predicted_indices(probabilities, THRESHOLD)],
             **{probability_column(name): probabilities[:, at] for at, name in enumerate(names)},
             "words": words,
             "unknown_words": rng.binomial(words, rng.beta(1, 19, count)),

@@ -104,7 +104,7 @@ def predictions_for_one_test_set(a: "Run", b: "Run") -> "tuple[pd.DataFrame, pd.
     if run_ids[0] == run_ids[1]:
         raise UserError(f"Run {run_ids[0]} is named twice. Name two runs that differ.")
     evaluation_a, evaluation_b = map(versions.download_evaluation, run_ids)
-    if evaluation_a.inputs.test_set_digest != evaluation_b.inputs.test_set_digest:
+    if evaluation_a.manifest.test_set_digest != evaluation_b.manifest.test_set_digest:
         raise UserError(
             f"{' and '.join(run_ids)} were evaluated on different test sets. Name runs of the same "
             "dataset."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tracking.runs import REPETITION_KEY
 from workflow.naming import SEPARATOR
 from workflow.presets import SEED
-from workflow.provenance import DVC_EXPERIMENT_TAG
+from workflow.provenance import DVC_EXPERIMENT
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -38,6 +38,6 @@ def group_runs(runs: "Iterable[Run]") -> "dict[Hashable, list[Run]]":
 
 def group_name(run: "Run") -> str:
     """Return the name of a run without its seed and its DVC experiment."""
-    own = {f"seed {run.data.params.get(SEED)}", run.data.tags.get(DVC_EXPERIMENT_TAG)}
+    own = {f"seed {run.data.params.get(SEED)}", run.data.tags.get(DVC_EXPERIMENT)}
     parts = str(run.info.run_name).split(SEPARATOR)
     return SEPARATOR.join(part for part in parts if part not in own)

@@ -18,11 +18,12 @@ from ruamel.yaml import YAML
 
 from extras.reproduce.record import RecordedRun
 from sentiment.errors import UserError
+from sentiment.params import merge_params
 from tracking.runs import DIFF_ARTIFACT, PARAMS_ARTIFACT
 from workflow import paths
-from workflow.dvc import MODEL_STAGES, is_result
+from workflow.dvc import MODEL_STAGES, is_output
 from workflow.git import git
-from workflow.params_file import PARAMS_FILE, merge_params, read_yaml
+from workflow.params_file import PARAMS_FILE, read_yaml
 from workflow.paths import FETCH_FOLDER
 from workflow.provenance import COMMIT
 from workflow.stage import STAGES
@@ -143,7 +144,7 @@ def changed_inputs(status: Mapping[str, Sequence[Any]]) -> list[str]:
             if isinstance(entry, str):
                 changed.add(f"{entry} of the stage {stage}")
             else:
-                changed |= {path for path in entry.get("changed deps", {}) if not is_result(path)}
+                changed |= {path for path in entry.get("changed deps", {}) if not is_output(path)}
     return sorted(changed)
 
 

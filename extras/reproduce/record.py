@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment.errors import UserError
-from sentiment.params import Params, flatten
+from sentiment.params import Params, flatten, merge_params
 from tracking import store
 from tracking.publish import evaluation_digest
 from tracking.registry import registered_name
 from tracking.runs import DIFF_ARTIFACT, EVALUATION_DIGEST, PARAMS_ARTIFACT, TRAINING_KEY, find_runs
 from workflow import paths
 from workflow.git import git
-from workflow.inputs import EvaluateInputs, read_inputs
-from workflow.params_file import merge_params, parse_params, read_yaml
+from workflow.manifest import EvaluateManifest, read_manifest
+from workflow.params_file import parse_params, read_yaml
 from workflow.paths import EVALUATE_FOLDER
-from workflow.provenance import COMMIT, DIFF_TAG, UNKNOWN_COMMIT
+from workflow.provenance import COMMIT, DIFF, UNKNOWN_COMMIT
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -47,12 +47,12 @@ def find_own_run() -> str:
     """
     import mlflow
 
-    inputs = read_inputs(EVALUATE_FOLDER, EvaluateInputs)
+    manifest = read_manifest(EVALUATE_FOLDER, EvaluateManifest)
     found: list[Run] = []
     with store.store_errors():
-        experiment = mlflow.get_experiment_by_name(registered_name(inputs.fetch.dataset_name))
+        experiment = mlflow.get_experiment_by_name(registered_name(manifest.fetch.dataset_name))
         if experiment is not None:
-            tags = {TRAINING_KEY: inputs.training_key, EVALUATION_DIGEST: evaluation_digest()}
+            tags = {TRAINING_KEY: manifest.training_key, EVALUATION_DIGEST: evaluation_digest()}
             found = find_runs(experiment.experiment_id, tags)
     if not found:
         raise UserError("MLflow has no run with the results in data/. Run `sentiment sync`.")
@@ -113,8 +113,8 @@ def find_lacking(tags: Mapping[str, str], logged: Collection[str]) -> list[str]:
         lacking.append("the commit of its code")
     elif not git("cat-file", "-t", f"{commit}^{{commit}}"):
         lacking.append(f"its commit {commit} in this repository (`git fetch` may get it)")
-    if DIFF_TAG in tags:
-        lacking.append(f"all uncommitted changes: its diff is {tags[DIFF_TAG]}")
+    if DIFF in tags:
+        lacking.append(f"all uncommitted changes: its diff is {tags[DIFF]}")
     return lacking
 
 

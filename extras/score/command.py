@@ -88,7 +88,8 @@ def command(
     title = f"{versions.version_uri(version)} on {name}"
     found = report.make_report(tables, rows, bool(label_column), test_set, title)
     if found.evaluation and params.evaluate.log_texts:
-        report.insert_texts(found.evaluation.tables["mistakes"], source)
+        texts = source.find_texts(found.evaluation.tables["mistakes"]["row"])
+        found = found._replace(evaluation=found.evaluation.with_texts(texts))
     click.echo(f"{title}: {found.rows:,} rows\n{report.describe(found)}")
     with operation_run(version, f"score {name}", {"file": name}) as logged:
         report.log_report(found)

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from extras.score.drift import MIN_TEXTS, Quantities, measure_drift, summarize
-from extras.score.source import Source
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
 from sentiment.evaluation.results import Results, evaluate_predictions
-from workflow.documents import guard_formulas
+from workflow.documents import write_table
 
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
@@ -81,7 +80,7 @@ def compare_metrics(predictions: pd.DataFrame, test_set: pd.DataFrame) -> pd.Dat
 
 def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
     """Return the confidence interval of a metric, or "" if it has none."""
-    interval = metric.interval(predictions, CONFIDENCE)
+    interval = metric.interval(predictions)
     return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
 
 
@@ -91,11 +90,6 @@ def evaluate(predictions: pd.DataFrame, title: str) -> Results:
     del metrics[f"test_{UNSEEN}"]
     mistakes = tables["mistakes"].drop(columns="seen_in_training").rename(columns={"review": "row"})
     return Results(metrics, {"mistakes": mistakes}, plots)
-
-
-def insert_texts(mistakes: pd.DataFrame, source: Source) -> None:
-    """Insert the texts of mistakes, given by the column `row`."""
-    mistakes.insert(1, "text", guard_formulas(source.find_texts(mistakes["row"])))
 
 
 def describe(report: Report) -> str:
@@ -138,5 +132,5 @@ def log_report(report: Report) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mistakes.csv"
         path.touch(mode=0o600)  # a local store copies the permissions, too
-        report.evaluation.tables["mistakes"].to_csv(path, index=False)
+        write_table(path, report.evaluation.tables["mistakes"])
         mlflow.log_artifact(str(path))

@@ -28,7 +28,7 @@ from sentiment.params import Params
 from tracking import runs, store
 from workflow import paths, provenance
 from workflow.arrays import read_reviews
-from workflow.inputs import FetchInputs, read_inputs
+from workflow.manifest import FetchManifest, read_manifest
 from workflow.params_file import PARAMS_FILE
 from workflow.paths import FETCH_FOLDER
 
@@ -49,7 +49,7 @@ def open_sweep(params: Params, storage: str | None) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
     fixed = fixed_params(params)
-    if read_inputs(FETCH_FOLDER, FetchInputs).fetch != params.fetch.used():
+    if read_manifest(FETCH_FOLDER, FetchManifest).fetch != params.fetch.used():
         raise UserError(
             f"{FETCH_FOLDER} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`."
         )
@@ -68,7 +68,7 @@ def search(study: optuna.Study, params: Params, n_trials: int) -> None:
     with store.store_errors(), parent_run(experiment, study.study_name, params, tags) as parent:
         click.echo(store.describe_run(experiment, parent.info.run_id))
         reviews = read_reviews(FETCH_FOLDER, "train")
-        label_count = len(read_inputs(FETCH_FOLDER, FetchInputs).label_names)
+        label_count = len(read_manifest(FETCH_FOLDER, FetchManifest).label_names)
         train_trials(study, TrialContext(params, label_count, reviews, tags), n_trials)
         mlflow.log_artifact(SPACE_FILE)
         mlflow.log_artifact(str(PARAMS_FILE))

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from extras.sweep.values import SPACE_FILE, draw_values
 from sentiment.errors import StoreError, UserError, first_line
 from tracking import store
-from workflow.digests import list_digests, short_digest
+from workflow.digests import digest_lines, short_digest
 from workflow.dvc import stage_dependencies
 from workflow.paths import FETCH_FOLDER
 from workflow.provenance import is_code
@@ -53,7 +53,7 @@ def study_name(fixed: Mapping[str, Any]) -> str:
     dependencies = stage_dependencies()
     code = {path for stage in ("pad", "train") for path in dependencies[stage] if is_code(path)}
     data = FETCH_FOLDER.glob("train_*.npy")
-    digests = list_digests([*map(Path, code), Path(SPACE_FILE), *data])
+    digests = digest_lines([*map(Path, code), Path(SPACE_FILE), *data])
     return f"sweep-{short_digest(json.dumps(fixed, sort_keys=True) + digests)}"
 
 

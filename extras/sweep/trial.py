@@ -18,11 +18,10 @@ from sentiment.data.padded import pad_in_chunks, shuffle_orders
 from sentiment.errors import UserError
 from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.training import Training
-from sentiment.params import Params, flatten_used
+from sentiment.params import Params, used_params
 from sentiment.text.reviews import Reviews
 from tracking import runs, store
 from workflow.naming import SEPARATOR, training_name
-from workflow.presets import valid_presets
 
 # Tags of a child run
 STUDY = "sweep.study"  # name of its study
@@ -65,14 +64,14 @@ def child_run(
     context: TrialContext, trial: optuna.Trial, params: Params
 ) -> Iterator[mlflow.ActiveRun]:
     """Start the run of a trial below the active run, log its params, and end it with the block."""
-    name = training_name(valid_presets(), params.fetch, params.pad, params.train)
+    name = training_name(params.fetch, params.pad, params.train)
     with started_run(
         run_name=SEPARATOR.join([f"trial {trial.number}", name]),
         tags={**context.tags, STUDY: trial.study.study_name, TRIAL: str(trial.number)},
         nested=True,
     ) as run:
         trial.set_user_attr(RUN_ID, run.info.run_id)
-        mlflow.log_params(flatten_used(params.fetch, params.pad, params.train))
+        mlflow.log_params(used_params(params.fetch, params.pad, params.train))
         yield run
 
 
@@ -101,9 +100,9 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
     training = Training(params.train, params.pad, context.label_count, train_split, val_split)
 
     def after_epoch() -> None:
-        epoch = len(training.epochs)
+        epoch = len(training.epoch_metrics)
         runs.log_epochs(run_id, training.history)
-        trial.report(training.epochs[-1][METRIC], epoch)
+        trial.report(training.epoch_metrics[-1][METRIC], epoch)
         if not training.is_done and trial.should_prune():
             prune(f"others were better after epoch {epoch}")
 

@@ -7,7 +7,7 @@ import optuna
 
 from extras.sweep import space
 from sentiment.errors import UserError
-from sentiment.params import Params, flatten, flatten_used
+from sentiment.params import Params, flatten, used_params
 from workflow.params_file import changed_params
 
 SPACE_FILE = "extras/sweep/space.py"
@@ -60,7 +60,7 @@ def fixed_params(params: Params) -> dict[str, Any]:
                 "searched."
             )
         train = with_values(params, values).train
-        read = flatten_used(params.fetch, params.pad, train)
+        read = used_params(params.fetch, params.pad, train)
         for name in values.keys() - read.keys():
             raise UserError(
                 f"{SPACE_FILE} is not valid: the architecture {train.architecture} does not read "

@@ -1,1 +1,1 @@
-"""Read reviews from their source into flat arrays of word ranks."""
+"""Read a dataset from its source into arrays of word ranks, and pad it."""

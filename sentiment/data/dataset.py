@@ -27,7 +27,7 @@ def load_dataset(params: FetchParams) -> EncodedDataset:
             test=test,
             word_index=word_index,
             unranked_words=np.zeros(len(test), np.int64),
-            label_names=imdb.LABELS,  # the synthetic reviews have the same
+            label_names=imdb.LABEL_NAMES,  # the synthetic reviews have the same
             test_set_digest=table.reviews_digest(test),
         )
     if params.adds_texts:

@@ -12,11 +12,14 @@ class EncodedDataset(NamedTuple):
     """A dataset as word ranks.
 
     Attributes:
-        word_index: the frequency rank of each word of the training set.
-        unranked_words: number of each test review's words that have no rank, shape (reviews,).
+        word_index: the frequency rank of each word. Words that do not occur in the training set
+            come last, or are left out.
+        unranked_words: number of each test review's words that have no rank, shape (reviews,), as
+            far as it is known: IMDB's files lack such words.
         label_names: the names of the labels, in the order of their indices.
-        test_set_digest: digest of the texts of the test set and their labels, with the names of all
-            labels in their order. Another tokenizer does not change it.
+        test_set_digest: digest of the test set. Of a table, it is of the texts and their labels
+            with the names of all labels in their order, so another tokenizer does not change it.
+            IMDB and the synthetic reviews have no texts, so it is of their word ranks and labels.
         skipped_rows: number of rows without a word, and of those that `add_texts` skips.
     """
 

@@ -15,7 +15,7 @@ from sentiment.text.reviews import Reviews
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 ARCHIVE = "imdb.npz"
-LABELS = ["negative", "positive"]  # in the order of their indices
+LABEL_NAMES = ["negative", "positive"]  # in the order of their indices
 WORD_INDEX = "imdb_word_index.json"
 SHA256 = {
     ARCHIVE: "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",

@@ -12,7 +12,7 @@ NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 MAX_LABELS = 100  # distinct values; a column with more has no labels
 MAX_LABELS_SHOWN = 10  # in a message
 MAX_CHARACTERS_SHOWN = 20  # of a label in a message
-MIN_TEXTS_OF_LABEL = 2  # of each label, before a part of them becomes the test set
+MIN_TEXTS_OF_LABEL = 2  # of each label, before a share of them becomes the test set
 
 
 class LabelColumn:
@@ -34,7 +34,7 @@ class LabelColumn:
         self.first_rows: dict[str, str] = {}
         self._codes: dict[str, int] = {}
 
-    def learn(self, label: str, location: str) -> int:
+    def code_of(self, label: str, location: str) -> int:
         """Return the code of a label, and remember the label.
 
         Args:
@@ -52,7 +52,7 @@ class LabelColumn:
         return self._codes.setdefault(label, len(self._codes))
 
     def indices(self, codes: NDArray[np.uint8], names: list[str]) -> NDArray[np.uint8]:
-        """Return the indices of labels in the names of all labels, from their codes."""
+        """Return the indices of labels in the names of all labels, shape (texts,)."""
         index = [names.index(label) for label in self._codes]
         return np.array(index, np.uint8)[codes]
 

@@ -18,6 +18,7 @@ from sentiment.text.labels import normalize_label
 
 MAX_FIELD_SIZE = 10_000_000  # characters of a field in CSV
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
+READ_BYTES = 2**20  # of a Parquet file at once, whose row groups may be as large as the file
 MAX_CHARACTERS = 1_000_000  # of a text; a longer one shows that a quote is not closed
 MAX_LABEL_CHARACTERS = 100
 MAX_NAMES_SHOWN = 20  # column names in a message
@@ -230,7 +231,7 @@ def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     from pyarrow import ArrowException, parquet
 
     try:
-        with path.open("rb") as opened, parquet.ParquetFile(opened) as file:
+        with path.open("rb") as opened, parquet.ParquetFile(opened, buffer_size=READ_BYTES) as file:
             _check_names(file.schema_arrow.names, names)
             for batch in file.iter_batches(BATCH_ROWS, columns=list(names) or None):
                 yield from batch.to_pylist()

@@ -42,7 +42,7 @@ class CodedRows:
     Attributes:
         label_column: the labels that the rows have.
         vocabulary: the code of each distinct word.
-        words: the codes of the words of all rows, one row after the other.
+        word_codes: the codes of the words of all rows, one row after the other.
         lengths: number of words of each row. Rows without a word are left out.
         label_codes: the code of each row's label, see `LabelColumn`.
         digests: the digest of each row's text and label, one row after the other.
@@ -53,13 +53,13 @@ class CodedRows:
         self.params = params
         self.label_column = label_column
         self.vocabulary: dict[str, int] = {}
-        self.words = array("I")
+        self.word_codes = array("I")
         self.lengths = array("q")
         self.label_codes = array("B")
         self.digests = bytearray()
         self.skipped_rows = 0
 
-    def append(self, path: Path) -> None:
+    def append_file(self, path: Path) -> None:
         """Append the rows of a file.
 
         Raises:
@@ -71,7 +71,7 @@ class CodedRows:
                 self.skipped_rows += 1
                 continue
             codes = self.vocabulary
-            self.words.extend(codes.setdefault(word, len(codes)) for word in words)
+            self.word_codes.extend(codes.setdefault(word, len(codes)) for word in words)
             self.lengths.append(len(words))
             self.label_codes.append(label_code)
             self.digests += digest(row.text.encode(), b"\0", row.label.encode())
@@ -87,15 +87,15 @@ def read_labeled_rows(
         label_column: the labels, to which those of the file are added.
 
     Raises:
-        UserError: see `rows.read_rows`; or there are too many labels, or a text is blank, which is
-            raised after the last row.
+        UserError: see `rows.read_rows`; or there are too many labels; or, after the last row, a
+            text is blank.
     """
     blank = []
     try:
         for row in read_rows(path, Columns(params.text, params.label)):
             if not row.text:
                 blank.append(row.number)
-            label_code = label_column.learn(row.label, f"{path}, row {row.number}")
+            label_code = label_column.code_of(row.label, f"{path}, row {row.number}")
             yield LabeledRow(row, label_code, tokenize(row.text, tokenizer))
     except ColumnError as error:
         param = "text" if error.column == params.text else "label"
@@ -109,8 +109,8 @@ def digest(*parts: bytes) -> bytes:
 
 
 def reviews_digest(reviews: Reviews) -> str:
-    """Return a digest of reviews that have no other texts, in their order."""
-    arrays = (reviews.tokens, reviews.offsets, reviews.labels)
+    """Return a digest of reviews whose texts are not available, by their ranks and labels."""
+    arrays = (reviews.ranks, reviews.offsets, reviews.labels)
     return digest(*(array.tobytes() for array in arrays)).hex()
 
 
@@ -122,11 +122,11 @@ def load_table(params: TableParams) -> EncodedDataset:
     """
     column = LabelColumn(params.label, params.positive)
     rows = CodedRows(params, column)
-    rows.append(Path(params.train))
+    rows.append_file(Path(params.train))
     training_rows = len(rows.lengths)
     names = column.training_labels(np.array(rows.label_codes), params.train)
     if params.test != params.train:
-        rows.append(Path(params.test))
+        rows.append_file(Path(params.test))
         check_files_differ(params)
     column.check_known(names)
     labels = column.indices(np.array(rows.label_codes), names)
@@ -149,7 +149,7 @@ def encode_rows(
         names: the names of all labels, in the order of their indices.
         is_test: whether each row belongs to the test set, shape (rows,).
     """
-    words = np.array(rows.words, np.uint32)
+    words = np.array(rows.word_codes, np.uint32)
     lengths = np.array(rows.lengths)
     ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.vocabulary))
     tokens = ranks[words]
@@ -333,10 +333,10 @@ def _extend(split: Reviews, added: Reviews, chosen: NDArray[np.bool_]) -> Review
         added: the reviews to choose from.
         chosen: whether to add each of them, shape (added,).
     """
-    tokens = added.tokens[np.repeat(chosen, added.lengths)]
+    ranks = added.ranks[np.repeat(chosen, added.lengths)]
     ends = split.offsets[-1] + np.cumsum(added.lengths[chosen])
     return Reviews(
-        tokens=np.concatenate([split.tokens, tokens]),
+        ranks=np.concatenate([split.ranks, ranks]),
         offsets=np.concatenate([split.offsets, ends]),
         labels=np.concatenate([split.labels, added.labels[chosen]]),
     )

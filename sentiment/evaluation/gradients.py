@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sentiment.model.layers import EMBEDDING, HEAD
 from sentiment.text.padding import PADDING_TOKEN
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     import keras
     import tensorflow as tf
 
-    head = model.get_layer("probability")
-    # Dropout is applied after the embedding.
-    outputs = keras.Model(model.input, [model.get_layer("embedding").output, head.input])
+    head = model.get_layer(HEAD)
+    # Dropout after the embedding is part of the path of the gradient, and is off.
+    outputs = keras.Model(model.input, [model.get_layer(EMBEDDING).output, head.input])
 
     def batch_norms(tokens: Any) -> Any:
         with tf.GradientTape() as tape:

@@ -53,10 +53,10 @@ class Metric(NamedTuple):
     compute: Callable[[pd.DataFrame], float]
     proportion: Callable[[pd.DataFrame], tuple[int, int] | None] | None = None
 
-    def interval(self, predictions: pd.DataFrame, confidence: float) -> Interval | None:
+    def interval(self, predictions: pd.DataFrame) -> Interval | None:
         """Return Wilson's interval, or None if the metric is no proportion or has no reviews."""
         counts = self.proportion(predictions) if self.proportion else None
-        return wilson_interval(*counts, confidence) if counts and counts[1] else None
+        return wilson_interval(*counts, CONFIDENCE) if counts and counts[1] else None
 
 
 def positive_label(predictions: pd.DataFrame) -> str | None:
@@ -193,27 +193,6 @@ def unseen(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[~predictions["seen_in_training"]]
 
 
-METRICS: dict[str, Metric] = {
-    "accuracy": Metric(
-        "accuracy", lambda predictions: accuracy(predictions, if_empty=0.0), count_correct
-    ),
-    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy),
-    "loss": Metric("loss", log_loss),
-    "precision": Metric("precision", averaged(precision), correct_of_positive("predicted")),
-    "recall": Metric("recall", averaged(recall), correct_of_positive("actual")),
-    "f1": Metric("F1", averaged(f1)),
-    "roc_auc": Metric("ROC AUC", averaged(roc_auc)),
-    "average_precision": Metric("average precision", averaged(average_precision)),
-    "brier": Metric("Brier score", brier_score),
-    "ece": Metric("calibration error", lambda predictions: calibration_error(predictions)),
-    "accuracy_unseen": Metric(
-        "accuracy on unseen reviews",
-        lambda predictions: accuracy(unseen(predictions), if_empty=math.nan),
-        lambda predictions: count_correct(unseen(predictions)),
-    ),
-}
-
-
 def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
     """Return Wilson's confidence interval of a proportion.
 
@@ -309,7 +288,7 @@ def accuracy_by_length(predictions: pd.DataFrame) -> pd.DataFrame:
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     """Compare the probabilities of a label with the share of reviews that have it.
 
-    It is the positive label or, without one, the label that is predicted.
+    The label is the positive one or, without one, the predicted one.
 
     Returns:
         Columns `predicted` (mean probability), `observed` (share of the reviews) and `reviews`
@@ -344,6 +323,27 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
     error = pd.Series(1 - probability_of(wrong, "actual"), wrong.index)
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(
+        "accuracy", lambda predictions: accuracy(predictions, if_empty=0.0), count_correct
+    ),
+    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy),
+    "loss": Metric("loss", log_loss),
+    "precision": Metric("precision", averaged(precision), correct_of_positive("predicted")),
+    "recall": Metric("recall", averaged(recall), correct_of_positive("actual")),
+    "f1": Metric("F1", averaged(f1)),
+    "roc_auc": Metric("ROC AUC", averaged(roc_auc)),
+    "average_precision": Metric("average precision", averaged(average_precision)),
+    "brier": Metric("Brier score", brier_score),
+    "ece": Metric("calibration error", calibration_error),
+    "accuracy_unseen": Metric(
+        "accuracy on unseen reviews",
+        lambda predictions: accuracy(unseen(predictions), if_empty=math.nan),
+        lambda predictions: count_correct(unseen(predictions)),
+    ),
+}
 
 
 def compute_metrics(predictions: pd.DataFrame) -> dict[str, float]:

@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.evaluation import gradients, metrics, plots
-from sentiment.text.labels import predicted_labels, probability_column
+from sentiment.prediction.probabilities import predicted_indices
+from sentiment.text.labels import probability_column
 from sentiment.text.padding import Layout
 from sentiment.text.reviews import Reviews
 
@@ -28,6 +29,12 @@ class Results(NamedTuple):
     metrics: dict[str, float]
     tables: dict[str, pd.DataFrame]
     plots: dict[str, "Figure"]
+
+    def with_texts(self, texts: Sequence[str]) -> "Results":
+        """Return these results with the texts of the mistakes, in a column `text`."""
+        mistakes = self.tables["mistakes"].copy()
+        mistakes.insert(1, "text", texts)
+        return self._replace(tables=self.tables | {"mistakes": mistakes})
 
     def join(self, other: "Results") -> "Results":
         """Return these results and other ones."""
@@ -84,12 +91,12 @@ def predictions_table(
         y: the indices of their labels, shape (reviews,).
         probabilities: of each label, shape (reviews, labels), float32.
         label_names: the names of the labels, in the order of their indices.
-        threshold: see `sentiment.text.labels.predicted_labels`.
+        threshold: see `sentiment.prediction.probabilities.predicted_indices`.
     """
     names = np.array(label_names)
     columns = {
         "actual": names[y],
-        "predicted": names[predicted_labels(probabilities, threshold)],
+        "predicted": names[predicted_indices(probabilities, threshold)],
         **{probability_column(name): probabilities[:, at] for at, name in enumerate(label_names)},
     }
     predictions = pd.DataFrame(columns, reviews.index)
@@ -117,16 +124,15 @@ def evaluate_predictions(predictions: pd.DataFrame, name: str) -> Results:
     return Results(values, tables, _plot_predictions(values, tables, positive, name))
 
 
-def insert_texts(mistakes: pd.DataFrame, reviews: Reviews, word_index: Mapping[str, int]) -> None:
-    """Insert a column `text` with the reviews' words, but for those that have no rank.
+def texts_of(mistakes: pd.DataFrame, reviews: Reviews, word_index: Mapping[str, int]) -> list[str]:
+    """Return the texts of mistakes: the words of their reviews, but for those that have no rank.
 
     Args:
         mistakes: has a column `review`, the positions of the reviews.
         word_index: the frequency rank of each word.
     """
     words = {rank: word for word, rank in word_index.items()}
-    texts = [" ".join(words[rank] for rank in reviews[at]) for at in mistakes["review"]]
-    mistakes.insert(1, "text", texts)
+    return [" ".join(words[rank] for rank in reviews[at]) for at in mistakes["review"]]
 
 
 def _plot_predictions(
@@ -147,7 +153,7 @@ def _plot_predictions(
     return drawn
 
 
-def evaluate_training(history: pd.DataFrame, name: str) -> Results:
+def plot_training(history: pd.DataFrame, name: str) -> Results:
     """Draw the curves of a training.
 
     Args:
@@ -158,7 +164,7 @@ def evaluate_training(history: pd.DataFrame, name: str) -> Results:
     return Results({}, {}, curves)
 
 
-def evaluate_gradients(table: pd.DataFrame, name: str) -> Results:
+def summarize_gradients(table: pd.DataFrame, name: str) -> Results:
     """Compute how far back the gradients reach, and draw them.
 
     Args:

@@ -18,7 +18,7 @@ class Split(NamedTuple):
     """The training set or the validation set.
 
     Attributes:
-        x: token ids, shape (reviews, max_length).
+        x: token ids of any integer type, which Keras casts, shape (reviews, max_length).
         y: indices of the labels, shape (reviews,).
     """
 
@@ -33,7 +33,7 @@ def train_validation_split(
 
     Args:
         x: token ids, shape (reviews, max_length).
-        y: labels, shape (reviews,).
+        y: indices of the labels, shape (reviews,).
         share: share of the reviews that become the validation set.
 
     Returns:

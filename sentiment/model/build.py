@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from sentiment.backend import load_keras
 from sentiment.model.batches import count_steps
-from sentiment.model.linear import EPSILON, Features, linear_features
+from sentiment.model.layers import HEAD
+from sentiment.model.linear import EPSILON, KnownFeatures, linear_features
 from sentiment.model.recurrent import recurrent_features
 from sentiment.params import PadParams, TrainParams
 
@@ -13,37 +14,29 @@ if TYPE_CHECKING:
 
 
 def build_model(
-    params: TrainParams, pad: PadParams, label_count: int, linear: Features | None = None
+    params: TrainParams, pad: PadParams, label_count: int, known: KnownFeatures | None = None
 ) -> "keras.Model":
-    """Build the classifier.
+    """Set the seed of Python, NumPy and TensorFlow, and build the classifier.
 
     Args:
         label_count: number of labels, at least 2.
-        linear: the features of the architecture `linear`, which alone needs them.
+        known: the features of the architecture `linear`, which alone needs them.
 
     Returns:
         A model from token ids, shape (batch, max_length), int32, to the probability of the second
         of two labels, shape (batch, 1), or of each of more labels, shape (batch, labels); float32.
     """
-    import keras
-
+    keras = load_keras()
+    keras.utils.set_random_seed(params.seed)
     outputs = 1 if label_count == 2 else label_count
     tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
-    if linear is not None:
-        features = linear_features(params.linear, tokens, linear)
+    if known is not None:
+        features = linear_features(params.linear, tokens, known)
     else:
         features = recurrent_features(params, pad.num_words, tokens)
     activation = "sigmoid" if outputs == 1 else "softmax"
-    head = keras.layers.Dense(outputs, activation=activation, name="probability")
+    head = keras.layers.Dense(outputs, activation=activation, name=HEAD)
     return keras.Model(tokens, head(features), name="sentiment")
-
-
-def build_seeded_model(
-    params: TrainParams, pad: PadParams, label_count: int, linear: Features | None = None
-) -> "keras.Model":
-    """Set the seed of Python, NumPy and TensorFlow, and build the classifier, see `build_model`."""
-    load_keras().utils.set_random_seed(params.seed)
-    return build_model(params, pad, label_count, linear)
 
 
 def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> None:

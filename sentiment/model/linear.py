@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from sentiment.errors import UserError
 from sentiment.model.batches import Split
+from sentiment.model.layers import HEAD
 from sentiment.params import LinearParams
 from sentiment.text.padding import PADDING_TOKEN, UNKNOWN_TOKEN
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 HASH_PRIMES = (7_919, 1_000_003, 104_729)  # factors of the last word, the one before it, and so on
 NO_NGRAM = -1
-# Names of layers, by which others find them
+# Names of layers
 INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
@@ -53,8 +54,8 @@ SMOOTHING = 1  # added to the number of reviews of each label, as in the paper
 HASH_BATCH_SIZE = 1024  # reviews
 
 
-class Features(NamedTuple):
-    """The features that a model reads.
+class KnownFeatures(NamedTuple):
+    """The words and n-grams that a model reads.
 
     Attributes:
         hashes: their hashes, shape (features,).
@@ -67,12 +68,12 @@ class Features(NamedTuple):
     slots: int
 
 
-def linear_features(linear: LinearParams, tokens: Any, features: Features) -> Any:
+def linear_features(params: LinearParams, tokens: Any, known: KnownFeatures) -> Any:
     """Return each review's sums of log-ratio times weight over its distinct features.
 
     Args:
         tokens: token ids, shape (batch, length).
-        features: the features, whose number is that of the weights.
+        known: the features. Each has weights.
 
     Returns:
         Shape (batch, outputs), float32.
@@ -80,25 +81,25 @@ def linear_features(linear: LinearParams, tokens: Any, features: Features) -> An
     import keras
     from keras import ops
 
-    hashes = feature_hashes(linear, tokens)
+    hashes = feature_hashes(params, tokens)
     # A hash is quotient * slots + slot. A feature is known if its slot stores its quotient. An
     # empty slot stores NO_NGRAM and row 0, which stands for all other features.
-    index = keras.layers.Embedding(features.slots, 2, "zeros", trainable=False, name=INDEX)
-    quotient, rows = ops.unstack(index(ops.mod(hashes, features.slots)), 2, axis=3)
-    is_known = ops.equal(quotient, ops.cast(ops.floor_divide(hashes, features.slots), "float32"))
+    index = keras.layers.Embedding(known.slots, 2, "zeros", trainable=False, name=INDEX)
+    quotient, rows = ops.unstack(index(ops.mod(hashes, known.slots)), 2, axis=3)
+    is_known = ops.equal(quotient, ops.cast(ops.floor_divide(hashes, known.slots), "float32"))
     rows = ops.cast(ops.where(is_known, rows, 0), "int32")
     # In ascending order, the repetitions of a row follow its first occurrence.
     ordered = ops.sort(ops.reshape(rows, (-1, rows.shape[1] * rows.shape[2])), axis=1)
     before = ops.pad(ordered[:, :-1], [[0, 0], [1, 0]])
     is_first = ops.cast(ops.not_equal(ordered, before), "float32")
-    count, outputs = features.log_ratios.shape
+    count, outputs = known.log_ratios.shape
     ratio = keras.layers.Embedding(count + 1, outputs, "zeros", trainable=False, name=LOG_RATIO)
     weight = keras.layers.Embedding(count + 1, outputs, "zeros", name=WEIGHT)
     values = ratio(ordered) * weight(ordered)
     return ops.sum(ops.expand_dims(is_first, 2) * values, axis=1)
 
 
-def feature_hashes(linear: LinearParams, tokens: Any) -> Any:
+def feature_hashes(params: LinearParams, tokens: Any) -> Any:
     """Return the hashes of the words and n-grams that end with each word, and of the ending's.
 
     Args:
@@ -109,9 +110,9 @@ def feature_hashes(linear: LinearParams, tokens: Any) -> Any:
     """
     from keras import ops
 
-    hashes = [ngram_hashes(tokens, size) for size in range(1, linear.ngrams + 1)]
-    if linear.ending:
-        is_inside = _is_in_ending(tokens, linear.ending)
+    hashes = [ngram_hashes(tokens, size) for size in range(1, params.ngrams + 1)]
+    if params.ending:
+        is_inside = _is_in_ending(tokens, params.ending)
         hashes += [
             ops.where(
                 ops.logical_and(is_inside, ops.not_equal(of_size, NO_NGRAM)),
@@ -159,7 +160,7 @@ def _is_in_ending(tokens: Any, share: float) -> Any:
     return ops.greater(position, (1 - share) * position[:, -1:])
 
 
-def find_features(linear: LinearParams, train_split: Split, label_count: int) -> Features:
+def find_features(params: LinearParams, train_split: Split, label_count: int) -> KnownFeatures:
     """Choose the features that a model reads, and compute their log-ratios.
 
     Raises:
@@ -167,22 +168,22 @@ def find_features(linear: LinearParams, train_split: Split, label_count: int) ->
     """
     if len(np.unique(train_split.y)) < 2:
         raise UserError("All training reviews have the same label. Add reviews with other labels.")
-    hashes, counts = _count_reviews(linear, train_split, label_count)
+    hashes, counts = _count_reviews(params, train_split, label_count)
     reviews = counts.sum(axis=0)
     is_word = np.isin(hashes, HASH_PRIMES[0] * np.unique(train_split.x).astype(np.int64))
-    is_frequent = reviews >= linear.min_reviews
+    is_frequent = reviews >= params.min_reviews
     is_frequent |= is_word & (reviews >= MIN_WORD_SHARE * len(train_split.y))
     hashes = hashes[is_frequent]
     counts = counts[:, is_frequent]
     if not len(hashes):
         raise UserError(
-            f"No word is in {linear.min_reviews} training reviews. Lower train.linear.min_reviews."
+            f"No word is in {params.min_reviews} training reviews. Lower train.linear.min_reviews."
         )
-    slots = count_slots(min(len(hashes), linear.max_features))
-    chosen = choose_features(hashes, reviews[is_frequent], linear.max_features, slots)
+    slots = count_slots(min(len(hashes), params.max_features))
+    chosen = choose_features(hashes, reviews[is_frequent], params.max_features, slots)
     outputs = 1 if label_count == 2 else label_count  # a single output is the second label
     ratios = [log_ratios(counts[:, chosen], label) for label in range(label_count)[-outputs:]]
-    return Features(hashes[chosen], np.stack(ratios, axis=1), slots)
+    return KnownFeatures(hashes[chosen], np.stack(ratios, axis=1), slots)
 
 
 def count_slots(features: int) -> int:
@@ -193,26 +194,26 @@ def count_slots(features: int) -> int:
     return slots
 
 
-def initialize_linear_model(model: "keras.Model", features: Features) -> None:
+def initialize_linear_model(model: "keras.Model", known: KnownFeatures) -> None:
     """Give a model the features that it was built for, and the initial scale.
 
     Args:
         model: a model with the architecture `linear`.
     """
-    slots = features.hashes % features.slots
-    index = np.full((features.slots, 2), [NO_NGRAM, 0], np.float32)
-    index[slots, 0] = features.hashes // features.slots
+    slots = known.hashes % known.slots
+    index = np.full((known.slots, 2), [NO_NGRAM, 0], np.float32)
+    index[slots, 0] = known.hashes // known.slots
     index[slots, 1] = np.arange(1, len(slots) + 1)
-    no_ratio = np.zeros((1, features.log_ratios.shape[1]))
+    no_ratio = np.zeros((1, known.log_ratios.shape[1]))
     model.get_layer(INDEX).set_weights([index])
-    model.get_layer(LOG_RATIO).set_weights([np.concatenate([no_ratio, features.log_ratios])])
-    head = model.get_layer("probability")
+    model.get_layer(LOG_RATIO).set_weights([np.concatenate([no_ratio, known.log_ratios])])
+    head = model.get_layer(HEAD)
     kernel, bias = head.get_weights()
     head.set_weights([INITIAL_SCALE * np.eye(*kernel.shape), bias])
 
 
 def _count_reviews(
-    linear: LinearParams, split: Split, label_count: int
+    params: LinearParams, split: Split, label_count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the reviews of each label that have each feature.
 
@@ -223,7 +224,7 @@ def _count_reviews(
     import keras
 
     tokens = keras.Input(split.x.shape[1:], dtype="int32")
-    read = keras.Model(tokens, feature_hashes(linear, tokens))
+    read = keras.Model(tokens, feature_hashes(params, tokens))
     distinct = []
     labels_of_distinct = []
     for start in range(0, len(split.y), HASH_BATCH_SIZE):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sentiment.model.layers import EMBEDDING
 from sentiment.params import TrainParams
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def recurrent_features(params: TrainParams, num_words: int, tokens: Any) -> Any:
     import keras
 
     embedding = keras.layers.Embedding(
-        num_words, params.embedding_units, mask_zero=params.mask_padding, name="embedding"
+        num_words, params.embedding_units, mask_zero=params.mask_padding, name=EMBEDDING
     )
     mask = embedding.compute_mask(tokens)
     states = embedding(tokens)

@@ -1,6 +1,6 @@
 """Train the model, from the first epoch or from a state that was captured after an epoch.
 
-A training is a function of params, data and seed: the batches have the same order in each epoch,
+A training is a function of params, data and machine: the batches have the same order in each epoch,
 and the state has the weights, the generators of dropout and the optimizer. A training that resumes
 from a state therefore gives the same bits as one that was not interrupted.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.model.batches import Split, batched_dataset
-from sentiment.model.build import build_seeded_model, compile_model
+from sentiment.model.build import build_model, compile_model
 from sentiment.model.linear import find_features, initialize_linear_model
 from sentiment.params import PadParams, TrainParams
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import keras
 
 VALIDATION_BATCH_SIZE = 256  # faster than the batches of a training, with the same metrics
+# MLflow sorts its charts by name, so this one comes after the curves.
+KEPT_EPOCH = "weights_from_epoch"
 EPOCH_METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 State = dict[str, NDArray[Any]]
 
@@ -33,7 +35,7 @@ class Training:
     """A model and its training so far.
 
     Attributes:
-        epochs: `EPOCH_METRICS` of each epoch so far.
+        epoch_metrics: `EPOCH_METRICS` of each epoch so far.
         best: with `train.patience`, the weights of the epoch with the lowest `val_loss`.
     """
 
@@ -52,20 +54,20 @@ class Training:
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
-        features = None
+        known = None
         if params.architecture == "linear":
-            features = find_features(params.linear, train_split, label_count)
-        self.model = build_seeded_model(params, pad, label_count, features)
+            known = find_features(params.linear, train_split, label_count)
+        self.model = build_model(params, pad, label_count, known)
         compile_model(self.model, params, len(train_split.y))
-        if features is not None:
-            initialize_linear_model(self.model, features)
+        if known is not None:
+            initialize_linear_model(self.model, known)
         self.model.optimizer.build(self.model.trainable_variables)
-        self.epochs: list[dict[str, float]] = []
+        self.epoch_metrics: list[dict[str, float]] = []
         self.best: list[NDArray[Any]] = []
 
     def capture(self) -> State:
         """Return everything that the next epochs depend on, as named arrays."""
-        rows = [[epoch[name] for name in EPOCH_METRICS] for epoch in self.epochs]
+        rows = [[epoch[name] for name in EPOCH_METRICS] for epoch in self.epoch_metrics]
         variables = [np.asarray(variable.numpy()) for variable in _variables(self.model)]
         return {
             **{f"variable-{number}": value for number, value in enumerate(variables)},
@@ -80,12 +82,12 @@ class Training:
         count = sum(name.startswith("best-") for name in state)
         self.best = [state[f"best-{number}"] for number in range(count)]
         rows = state["epochs"].tolist()
-        self.epochs = [dict(zip(EPOCH_METRICS, row, strict=True)) for row in rows]
+        self.epoch_metrics = [dict(zip(EPOCH_METRICS, row, strict=True)) for row in rows]
 
     @property
     def weights_from_epoch(self) -> int:
         """The epoch whose weights the model gets, from 1: the best with patience, else the last."""
-        losses = [epoch["val_loss"] for epoch in self.epochs]
+        losses = [epoch["val_loss"] for epoch in self.epoch_metrics]
         return losses.index(min(losses)) + 1 if self.params.patience else len(losses)
 
     @property
@@ -94,9 +96,11 @@ class Training:
 
         Keras' `EarlyStopping` counts from the start of a process, so it cannot resume.
         """
-        trained = len(self.epochs)
-        if trained in (0, self.params.epochs):
-            return trained > 0
+        trained = len(self.epoch_metrics)
+        if trained == 0:
+            return False
+        if trained == self.params.epochs:
+            return True
         waited = trained - self.weights_from_epoch
         return self.params.patience > 0 and waited >= self.params.patience
 
@@ -128,7 +132,7 @@ class Training:
                 validation_data=batched_dataset(
                     *self.val_split, batch_size=VALIDATION_BATCH_SIZE, shuffle=False
                 ),
-                initial_epoch=len(self.epochs),
+                initial_epoch=len(self.epoch_metrics),
                 epochs=self.params.epochs,
                 shuffle=False,  # the batches are shuffled already
                 callbacks=[*callbacks, self._epoch_callback(after_epoch)],
@@ -148,8 +152,9 @@ class Training:
                     f"The training diverged in epoch {epoch + 1} ({losses}). Lower "
                     "train.learning_rate."
                 )
-            self.epochs.append({name: shortest_decimal(logs[name]) for name in EPOCH_METRICS})
-            if self.params.patience and self.weights_from_epoch == len(self.epochs):
+            metrics = {name: shortest_decimal(logs[name]) for name in EPOCH_METRICS}
+            self.epoch_metrics.append(metrics)
+            if self.params.patience and self.weights_from_epoch == len(self.epoch_metrics):
                 self.best = self.model.get_weights()
             self.model.stop_training = self.is_done
             after_epoch()
@@ -159,16 +164,15 @@ class Training:
     @property
     def history(self) -> pd.DataFrame:
         """A row for each epoch: `epoch`, from 1, and `EPOCH_METRICS`."""
-        table = pd.DataFrame(self.epochs, columns=list(EPOCH_METRICS))
+        table = pd.DataFrame(self.epoch_metrics, columns=list(EPOCH_METRICS))
         table.insert(0, "epoch", range(1, len(table) + 1))
         return table
 
     @property
     def metrics(self) -> dict[str, float]:
         """The metrics of the kept epoch, and its number."""
-        kept = {name: self.epochs[self.weights_from_epoch - 1][name] for name in EPOCH_METRICS}
-        # MLflow sorts its charts by name, so this one comes after the curves.
-        return {**kept, "weights_from_epoch": self.weights_from_epoch}
+        kept = self.epoch_metrics[self.weights_from_epoch - 1]
+        return {**{name: kept[name] for name in EPOCH_METRICS}, KEPT_EPOCH: self.weights_from_epoch}
 
 
 def shortest_decimal(value: float) -> float:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text.labels import predicted_labels
 from ..text.tokenizer import Word
 from .keras_classifier import KerasClassifier
+from .probabilities import predicted_indices
 
 MIN_PROBABILITY = 1e-7  # closer to 0 or 1, float32 cannot tell probabilities apart
 
@@ -56,7 +56,7 @@ def attribute_by_occlusion(
     Source: Zeiler and Fergus 2014, *Visualizing and Understanding Convolutional Networks*.
     """
     probabilities = classifier.predict_without_each(words)
-    label = predicted_labels(probabilities[:1], threshold)[0]
+    label = predicted_indices(probabilities[:1], threshold)[0]
     of_label = log_odds(probabilities, label)
     effects = of_label[0] - of_label[1:]
     attributions = [
@@ -71,12 +71,12 @@ def attribute_by_occlusion(
     )
 
 
-def predictions_after_words(
+def predict_prefixes(
     classifier: KerasClassifier, words: Sequence[Word], label_names: Sequence[str]
 ) -> list[PrefixPrediction]:
     """Return the prediction after each word that the model reads."""
     positions = classifier.positions_read(words)
-    probabilities = classifier.predict_prefixes(words, positions).tolist()
+    probabilities = classifier.prefix_probabilities(words, positions).tolist()
     return [
         PrefixPrediction(
             words[position].start, words[position].end, dict(zip(label_names, row, strict=True))

@@ -1,4 +1,4 @@
-"""Predict with a network that Keras saved.
+"""Predict with a model that Keras saved.
 
 All batches have the same shape. Matrix products of another shape may be summed in another order, so
 a review's probability could otherwise depend, in its last bits, on the batch that it is in. The
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend import load_keras, usable_cores
-from ..text.labels import label_probabilities
 from ..text.padding import UNKNOWN_TOKEN, Layout, pad_ranks, sequence_positions
 from ..text.tokenizer import Word
+from .probabilities import label_probabilities
 
 if TYPE_CHECKING:
     import keras
@@ -118,7 +118,7 @@ class KerasClassifier:
         without[np.arange(len(word_columns)), word_columns] = UNKNOWN_TOKEN
         return self.predictor(np.concatenate([tokens, without]))
 
-    def predict_prefixes(
+    def prefix_probabilities(
         self, words: Sequence[Word], word_positions: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the probabilities for the text up to and including the word at each position.

@@ -1,7 +1,7 @@
 """The registered model: predict the label and the probability of raw texts.
 
 MLflow stores the model as code and files, without pickle: this package and what it imports, the
-Keras model, the word index and the config. Texts are encoded by the code that encoded the training
+Keras model, the word index and the config. Texts are encoded by the rules of the training
 data, and predicted as the evaluation predicts them. Served probabilities therefore equal those of
 the evaluation to the last bit.
 """
@@ -18,16 +18,16 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from ..text.labels import predicted_labels
 from ..text.padding import Layout
 from ..text.tokenizer import Word, encode, tokenize_with_spans
 from .explanation import (
     Explanation,
     PrefixPrediction,
     attribute_by_occlusion,
-    predictions_after_words,
+    predict_prefixes,
 )
 from .keras_classifier import KerasClassifier, load_keras_model
+from .probabilities import predicted_indices
 
 MODEL_ARTIFACT = "model.keras"
 WORD_INDEX_ARTIFACT = "word_index.json"
@@ -56,7 +56,7 @@ class SentimentModel(PythonModel):
 
     Attributes:
         label_names: the names of the labels, in the order of their indices.
-        threshold: see `labels.predicted_labels`.
+        threshold: see `probabilities.predicted_indices`.
         tokenizer: name of the tokenizer, see `tokenizer.py`.
         word_index: the frequency rank of each known word.
         layout: how a text becomes a row of token ids.
@@ -88,7 +88,7 @@ class SentimentModel(PythonModel):
         """Return the prediction for each text."""
         encoded = [encode(text, self.word_index, self.tokenizer) for text in texts]
         probabilities = self.classifier.predict([text.ranks for text in encoded])
-        predicted = predicted_labels(probabilities, self.threshold)
+        predicted = predicted_indices(probabilities, self.threshold)
         return [
             Prediction(
                 label=self.label_names[label],
@@ -127,18 +127,18 @@ class SentimentModel(PythonModel):
             }
         )
 
-    def tokenize(self, text: str) -> list[Word]:
+    def known_words(self, text: str) -> list[Word]:
         """Return the words of a text that the model knows, in order."""
         return tokenize_with_spans(text, self.word_index, self.tokenizer)
 
     def explain(self, text: str) -> Explanation:
         """Return the prediction for a text, with the attribution of each word."""
-        words = self.tokenize(text)
+        words = self.known_words(text)
         return attribute_by_occlusion(self.classifier, words, self.label_names, self.threshold)
 
     def predict_prefixes(self, text: str) -> list[PrefixPrediction]:
         """Return the prediction after each word that the model reads."""
-        return predictions_after_words(self.classifier, self.tokenize(text), self.label_names)
+        return predict_prefixes(self.classifier, self.known_words(text), self.label_names)
 
 
 def _check_texts(values: Sequence[Any]) -> None:

@@ -1,5 +1,5 @@
 """Texts and labels as numbers: words, ranks, rows of token ids, indices, probabilities.
 
 Each registered model brings a copy of this package, see `sentiment.prediction`. Its modules import
-each other relatively, and nothing else of the project.
+nothing else of the project.
 """

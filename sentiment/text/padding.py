@@ -69,7 +69,7 @@ def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[A
     is_word = inside & (position > 0)
     padded = np.full(position.shape, PADDING_TOKEN, token_dtype(layout.num_words))
     padded[inside & (position == 0)] = START_TOKEN
-    ids = reviews.tokens[words[is_word]] + np.uint32(INDEX_FROM)
+    ids = reviews.ranks[words[is_word]] + np.uint32(INDEX_FROM)
     ids[ids >= layout.num_words] = UNKNOWN_TOKEN
     padded[is_word] = ids
     return padded

@@ -15,12 +15,12 @@ class Reviews:
     """Reviews and their labels. `reviews[i]` has the word ranks of review i, shape (its words,).
 
     Attributes:
-        tokens: the frequency ranks of all words, 1 = most frequent, shape (words,).
-        offsets: review i is `tokens[offsets[i]:offsets[i + 1]]`, shape (reviews + 1,).
+        ranks: the frequency ranks of all words, 1 = most frequent, shape (words,).
+        offsets: review i is `ranks[offsets[i]:offsets[i + 1]]`, shape (reviews + 1,).
         labels: indices of the labels, shape (reviews,).
     """
 
-    tokens: NDArray[np.uint32]
+    ranks: NDArray[np.uint32]
     offsets: NDArray[np.int64]
     labels: NDArray[np.uint8]
 
@@ -29,14 +29,14 @@ class Reviews:
         """Join lists of ranks into flat arrays."""
         lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        tokens = np.fromiter(chain.from_iterable(reviews), np.uint32, int(offsets[-1]))
-        return cls(tokens, offsets, labels.astype(np.uint8))
+        ranks = np.fromiter(chain.from_iterable(reviews), np.uint32, int(offsets[-1]))
+        return cls(ranks, offsets, labels.astype(np.uint8))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, review: int) -> NDArray[np.uint32]:
-        return self.tokens[self.offsets[review] : self.offsets[review + 1]]
+        return self.ranks[self.offsets[review] : self.offsets[review + 1]]
 
     def __iter__(self) -> Iterator[NDArray[np.uint32]]:
         return (self[review] for review in range(len(self)))
@@ -48,7 +48,7 @@ class Reviews:
 
     def count_rarer(self, rank: int) -> NDArray[np.int64]:
         """Return the number of each review's words with a greater rank, shape (reviews,)."""
-        rarer = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.tokens > rank)])
+        rarer = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.ranks > rank)])
         return np.diff(rarer[self.offsets])
 
 
@@ -57,7 +57,7 @@ def review_hashes(reviews: Reviews) -> NDArray[np.uint64]:
 
     Among a million different reviews, two have the same hash with a probability of 3 in 10^8.
     """
-    tokens = memoryview(reviews.tokens.data)
+    ranks = memoryview(reviews.ranks.data)
     bounds = pairwise(reviews.offsets.tolist())
-    digests = (hashlib.blake2b(tokens[low:high], digest_size=8).digest() for low, high in bounds)
+    digests = (hashlib.blake2b(ranks[low:high], digest_size=8).digest() for low, high in bounds)
     return np.frombuffer(b"".join(digests), np.uint64)

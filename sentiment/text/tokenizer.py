@@ -1,8 +1,5 @@
 """Turn texts into words, and look up the words' ranks.
 
-This module travels with each registered model. Texts are therefore encoded by the same code as the
-training data when the model is served.
-
 The tokenizer `keras` follows the rules by which Keras' IMDB files were made: applied to the raw
 reviews of Maas et al. 2011, it gives exactly these files. It lower-cases ASCII letters and no
 others. Each of `SEPARATORS` separates words, so that `<br />` leaves the word `br`. The apostrophe,
@@ -13,7 +10,7 @@ The tokenizer `unicode` splits at the word boundaries of Unicode's annex 29 and 
 dropped. Scripts without spaces, such as Chinese and Thai, are split into characters, because their
 words need a dictionary.
 
-Both drop words that are not in the word index.
+When a text is encoded, words that are not in the word index are left out.
 """
 
 import re

@@ -19,7 +19,7 @@ from tests.project import Project
 
 EPOCHS = 2  # of SMALL
 TEXT = "The plot was not dull."
-HEAD_LAYER = 'name="probability"'  # an argument of the model's last layer
+HEAD_LAYER = "name=HEAD"  # an argument of the model's last layer
 PASSWORD = "secret-password"
 UNREACHABLE = f"http://user:{PASSWORD}@127.0.0.1:9"
 
@@ -87,7 +87,7 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
         commands.run("sync", *names.SYNC)
         project.change(train={"units": 4})
         commands.run("four units again", *names.REPRO)
-        model = project.path / "sentiment" / "network" / "model.py"
+        model = project.path / "sentiment" / "model" / "build.py"
         code = model.read_text(encoding="utf-8")
         changed = code.replace(HEAD_LAYER, f'{HEAD_LAYER}, kernel_initializer="he_normal"')
         assert changed != code

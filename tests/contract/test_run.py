@@ -93,7 +93,7 @@ def test_the_first_version_is_champion_and_has_a_card() -> None:
 def test_raw_texts_are_predicted_to_the_bit_as_in_the_evaluation() -> None:
     index = json.loads((names.FETCH_FOLDER / "word_index.json").read_bytes())
     words = {rank: word for word, rank in index.items()}
-    tokens = np.load(names.FETCH_FOLDER / "test_tokens.npy")
+    tokens = np.load(names.FETCH_FOLDER / "test_ranks.npy")
     offsets = np.load(names.FETCH_FOLDER / "test_offsets.npy")
     texts = [
         " ".join(words[rank] for rank in tokens[start:end])

@@ -17,9 +17,10 @@ from sentiment.params import (
     TableParams,
     TrainParams,
     changed_but_unread,
-    flatten_used,
+    merge_params,
+    used_params,
 )
-from workflow.params_file import merge_params, parse_params
+from workflow.params_file import parse_params
 
 TABLE = TableParams(train="own.csv", text="body", label="stars", positive="5", tokenizer="unicode")
 SYNTHETIC = SyntheticParams(seed=7)
@@ -28,7 +29,7 @@ PAD_NAMES = {f"pad.{name}" for name in PadParams.model_fields}
 
 
 def used_names(fetch: FetchParams, train: TrainParams | None = None) -> set[str]:
-    return flatten_used(fetch, PadParams(), train or TrainParams()).keys() - PAD_NAMES
+    return used_params(fetch, PadParams(), train or TrainParams()).keys() - PAD_NAMES
 
 
 def names_of(section: str, names: list[str]) -> set[str]:
@@ -108,7 +109,7 @@ def test_used_params_are_the_same_after_unused_ones_got_their_defaults(
 ) -> None:
     fetch = FetchParams(dataset=dataset, added_texts=added_texts, synthetic=SYNTHETIC, table=TABLE)
     used = fetch.used()
-    assert flatten_used(used, PadParams(), TrainParams()) == flatten_used(
+    assert used_params(used, PadParams(), TrainParams()) == used_params(
         fetch, PadParams(), TrainParams()
     )
     assert (used.synthetic == SYNTHETIC) == (dataset == "synthetic")

@@ -11,7 +11,7 @@ from sentiment.model.training import EPOCH_METRICS
 from stages import train
 from stages.train import begin, resume
 from tests.conftest import run_stages
-from tests.networks import new_training
+from tests.models import new_training
 from tests.project import Project
 from tracking.runs import LiveRun
 from workflow import paths
@@ -25,7 +25,7 @@ from workflow.checkpoint import (
 )
 from workflow.digests import file_digest
 from workflow.documents import read_table
-from workflow.inputs import ModelInputs, read_inputs
+from workflow.manifest import ModelManifest, read_manifest
 from workflow.paths import TRAIN_FOLDER
 from workflow.provenance import UncommittedChanges
 
@@ -53,7 +53,7 @@ def train_an_epoch(checkpoint: Checkpoint) -> Journal:
     """Begin a training, stop it after an epoch, and return its journal."""
     training = new_training()
     journal = begin(training, checkpoint)
-    training.epochs = [EPOCH]
+    training.epoch_metrics = [EPOCH]
     checkpoint.write_state(training.capture())
     return journal
 
@@ -62,7 +62,7 @@ def resumed(checkpoint: Checkpoint) -> tuple[Journal | None, int]:
     """Return the journal of the training that resumes, and the number of its epochs."""
     training = new_training()
     journal = resume(training, checkpoint)
-    return journal, len(training.epochs)
+    return journal, len(training.epoch_metrics)
 
 
 def test_a_training_resumes_with_its_id_after_its_last_epoch(checkpoint: Checkpoint) -> None:
@@ -131,7 +131,7 @@ def test_the_journal_and_the_inputs_have_the_digest_of_the_model(finished: Proje
     (path,) = (finished.path / CHECKPOINTS_FOLDER).glob(f"*/{JOURNAL_FILE}")
     model = file_digest(paths.MODEL_FILE)
     assert Journal.model_validate_json(path.read_bytes()).model_digest == model
-    assert read_inputs(TRAIN_FOLDER, ModelInputs).model_digest == model
+    assert read_manifest(TRAIN_FOLDER, ModelManifest).model_digest == model
 
 
 def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(

@@ -118,7 +118,7 @@ def make_champion(run_id: str) -> None:
 
 @pytest.mark.parametrize(
     ("lose", "problem"),
-    [(lose_artifacts, "run {} has no inputs.json"), (lose_run, "there is no run {}")],
+    [(lose_artifacts, "run {} has no manifest.json"), (lose_run, "there is no run {}")],
 )
 def test_a_champion_whose_evaluation_is_lost_stays(lose: Callable[[], str], problem: str) -> None:
     run_id = lose()
@@ -138,9 +138,9 @@ def test_a_champion_whose_predictions_were_cut_in_the_store_stays() -> None:
 
 
 def test_a_champion_of_other_code_with_other_params_is_compared() -> None:
-    """Only what versions are compared by must be in its `inputs.json`."""
+    """Only what versions are compared by must be in its `manifest.json`."""
     run = mlflow.get_run(str(submit(400).run_id))
-    path = Path(run.info.artifact_uri, paths.INPUTS)
+    path = Path(run.info.artifact_uri, paths.MANIFEST_NAME)
     document = read_json(path)
     del document["training_key"], document["train"]["units"]
     document["train"]["heads"] = 4

@@ -15,7 +15,7 @@ from tracking import models
 from tracking.versions import read_predictions, version_uri
 from workflow import paths
 from workflow.documents import read_json
-from workflow.inputs import EvaluateInputs, read_inputs
+from workflow.manifest import EvaluateManifest, read_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def test_the_page_of_a_model_shows_the_params_and_each_test_metric_once(name: st
 @pytest.mark.usefixtures("finished")
 def test_a_version_takes_a_column_of_texts_and_returns_labels_with_probabilities() -> None:
     signature = mlflow.models.get_model_info(version_uri(versions()[0])).signature
-    assert signature.inputs.input_names() == ["text"]
+    assert signature.manifest.input_names() == ["text"]
     assert signature.outputs.input_names() == ["label", "probability", "probabilities"]
 
 
@@ -86,11 +86,11 @@ def test_a_version_needs_the_tensorflow_of_every_platform_and_no_package_of_anot
 
 @pytest.mark.usefixtures("project")
 def test_a_version_of_the_unicode_tokenizer_needs_its_package() -> None:
-    inputs = read_inputs(paths.EVALUATE_FOLDER, EvaluateInputs)
-    table = inputs.fetch.table.model_copy(update={"tokenizer": "unicode"})
-    fetch = inputs.fetch.model_copy(update={"dataset": "table", "table": table})
+    manifest = read_manifest(paths.EVALUATE_FOLDER, EvaluateManifest)
+    table = manifest.fetch.table.model_copy(update={"tokenizer": "unicode"})
+    fetch = manifest.fetch.model_copy(update={"dataset": "table", "table": table})
     with mlflow.start_run(experiment_id=runs()[0].info.experiment_id) as run:
-        models.log_text_model(run.info.run_id, inputs.model_copy(update={"fetch": fetch}))
+        models.log_text_model(run.info.run_id, manifest.model_copy(update={"fetch": fetch}))
     assert any(line.startswith("regex==") for line in requirements(logged_model(models.TEXT_MODEL)))
 
 

@@ -7,20 +7,19 @@ import pandas as pd
 import pytest
 
 from sentiment.params import EvaluateParams
-from tests.evaluations import INPUTS
+from tests.evaluations import MANIFEST_NAME
 from tracking.promotion import (
     DAMAGED,
     OTHER_TEST_SET,
     REPETITION,
     DiscordantPairs,
-    Outcome,
     compare_with_champion,
     mcnemar_p_value,
     significance_level,
     why_not_compared,
 )
 from tracking.versions import Evaluation
-from workflow.inputs import ComparedInputs
+from workflow.manifest import ComparedManifest
 
 ALPHA = 0.05
 # The simulation
@@ -46,23 +45,23 @@ BETTER = predictions([True] * 17 + [False] * 3)  # p = 0.016
 MUCH_BETTER = predictions([True] * 18 + [False] * 2)  # p = 0.0078
 
 
-def outcome(candidate: pd.DataFrame, number: int = 1) -> Outcome:
-    return compare_with_champion(candidate, CHAMPION, ALPHA, number).outcome
+def is_promoted(candidate: pd.DataFrame, number: int = 1) -> bool:
+    return compare_with_champion(candidate, CHAMPION, ALPHA, number).is_promoted
 
 
 def test_a_candidate_that_is_better_beyond_chance_is_better() -> None:
-    verdict = compare_with_champion(BETTER, CHAMPION, ALPHA, 1)
-    assert verdict.outcome is Outcome.BETTER
-    assert verdict.reason == (
+    decision = compare_with_champion(BETTER, CHAMPION, ALPHA, 1)
+    assert decision.is_promoted
+    assert decision.reason == (
         "better than the champion: accuracy 0.8500 against 0.5000, McNemar's exact p = 0.016 at "
         "level 0.025 (test 1 against this champion, with only 20 test texts)"
     )
 
 
 def test_a_candidate_that_is_worse_beyond_chance_is_worse() -> None:
-    verdict = compare_with_champion(CHAMPION, BETTER, ALPHA, 1)
-    assert verdict.outcome is Outcome.WORSE
-    assert verdict.reason.startswith("worse than the champion: accuracy 0.5000 against 0.8500, ")
+    decision = compare_with_champion(CHAMPION, BETTER, ALPHA, 1)
+    assert not decision.is_promoted
+    assert decision.reason.startswith("worse than the champion: accuracy 0.5000 against 0.8500, ")
 
 
 @pytest.mark.parametrize(
@@ -75,9 +74,9 @@ def test_a_candidate_that_is_worse_beyond_chance_is_worse() -> None:
     ],
 )
 def test_what_may_be_chance_is_no_difference(is_correct: list[bool]) -> None:
-    verdict = compare_with_champion(predictions(is_correct), CHAMPION, ALPHA, 1)
-    assert verdict.outcome is Outcome.NO_DIFFERENCE
-    assert verdict.reason.startswith("no difference from the champion is shown: accuracy ")
+    decision = compare_with_champion(predictions(is_correct), CHAMPION, ALPHA, 1)
+    assert not decision.is_promoted
+    assert decision.reason.startswith("no difference from the champion is shown: accuracy ")
 
 
 @pytest.mark.parametrize(
@@ -93,15 +92,15 @@ def test_what_may_be_chance_is_no_difference(is_correct: list[bool]) -> None:
 def test_only_another_model_for_the_same_test_set_is_compared(
     changes: dict[str, object], reviews: int, reason: str | None
 ) -> None:
-    candidate = Evaluation(INPUTS.model_copy(update=changes), BETTER)
-    read = ComparedInputs.model_validate(INPUTS.model_dump())
+    candidate = Evaluation(MANIFEST_NAME.model_copy(update=changes), BETTER)
+    read = ComparedManifest.model_validate(MANIFEST_NAME.model_dump())
     assert why_not_compared(candidate, Evaluation(read, CHAMPION[:reviews])) == reason
 
 
 def test_each_further_candidate_is_tested_at_a_lower_level() -> None:
-    assert outcome(BETTER, number=1) is Outcome.BETTER
-    assert outcome(BETTER, number=2) is Outcome.NO_DIFFERENCE
-    assert outcome(MUCH_BETTER, number=2) is Outcome.BETTER
+    assert is_promoted(BETTER, number=1)
+    assert not is_promoted(BETTER, number=2)
+    assert is_promoted(MUCH_BETTER, number=2)
     reason = compare_with_champion(BETTER, CHAMPION, ALPHA, 2).reason
     assert "at level 0.0083 (test 2 against this champion" in reason
 
@@ -123,16 +122,16 @@ def test_all_levels_together_are_alpha() -> None:
 
 
 @cache
-def is_promoted(only_first: int, only_second: int, number: int) -> bool:
+def is_promoted_by_counts(only_first: int, only_second: int, number: int) -> bool:
     """Return whether the rule promotes a candidate, by the number of reviews that one gets right.
 
-    The verdict depends on nothing else, so each table is made once.
+    The decision depends on nothing else, so each table is made once.
     """
     same = REVIEWS - only_first - only_second
     champion = [True] * only_first + [False] * only_second + [True] * same
     candidate = [False] * only_first + [True] * only_second + [True] * same
-    verdict = compare_with_champion(predictions(candidate), predictions(champion), ALPHA, number)
-    return verdict.outcome is Outcome.BETTER
+    decision = compare_with_champion(predictions(candidate), predictions(champion), ALPHA, number)
+    return decision.is_promoted
 
 
 def test_candidates_that_are_no_better_are_rarely_promoted() -> None:
@@ -145,7 +144,7 @@ def test_candidates_that_are_no_better_are_rarely_promoted() -> None:
         only_first = (champion & ~candidates).sum(axis=1).tolist()
         only_second = (candidates & ~champion).sum(axis=1).tolist()
         false_promotions += any(
-            is_promoted(a, b, number)
+            is_promoted_by_counts(a, b, number)
             for number, (a, b) in enumerate(zip(only_first, only_second, strict=True), 1)
         )
     assert 0 < false_promotions <= ALPHA * CHAMPIONS

@@ -37,9 +37,9 @@ from workflow import checkpoint, paths
 from workflow.checkpoint import CHECKPOINTS_FOLDER, STATE_FILE, Journal, exclusive_checkpoint
 from workflow.digests import file_digest
 from workflow.documents import read_json, write_json
-from workflow.inputs import ModelInputs, read_inputs, write_inputs
+from workflow.manifest import ModelManifest, read_manifest, write_manifest
 from workflow.params_file import read_yaml
-from workflow.stage import Interrupted
+from workflow.signals import Interrupted
 
 pytestmark = pytest.mark.slow
 AWAY = "sqlite:///absent/mlflow.db"  # a store in a folder that does not exist
@@ -302,12 +302,12 @@ def test_a_forced_training_is_another_run_that_repeats_the_champion(project: Pro
 
 def interrupt_training() -> Journal:
     """Leave what a training of the same key leaves that was interrupted, and return its journal."""
-    inputs = read_inputs(paths.TRAIN_FOLDER, ModelInputs)
+    manifest = read_manifest(paths.TRAIN_FOLDER, ModelManifest)
     journal = Journal(tags={COMMIT: "interrupted", "processor": "another"})
-    with exclusive_checkpoint(inputs.training_key) as interrupted:
+    with exclusive_checkpoint(manifest.training_key) as interrupted:
         interrupted.write_journal(journal)
         interrupted.write_state({})
-    with pytest.raises(Interrupted), live_run(journal, inputs):
+    with pytest.raises(Interrupted), live_run(journal, manifest):
         raise Interrupted
     return journal
 
@@ -341,12 +341,12 @@ def train_with_other_bits(project: Project) -> None:
     rng = np.random.default_rng(0)
     model.set_weights([each + rng.normal(0, 0.1, each.shape) for each in model.get_weights()])
     save_model(model, paths.MODEL_FILE)
-    inputs = read_inputs(paths.TRAIN_FOLDER, ModelInputs)
-    inputs = inputs.model_copy(update={"model_digest": file_digest(paths.MODEL_FILE)})
-    write_inputs(paths.TRAIN_FOLDER, inputs)
-    with exclusive_checkpoint(inputs.training_key) as other:
+    manifest = read_manifest(paths.TRAIN_FOLDER, ModelManifest)
+    manifest = manifest.model_copy(update={"model_digest": file_digest(paths.MODEL_FILE)})
+    write_manifest(paths.TRAIN_FOLDER, manifest)
+    with exclusive_checkpoint(manifest.training_key) as other:
         other.write_journal(
-            Journal(tags={"processor": "another"}, model_digest=inputs.model_digest)
+            Journal(tags={"processor": "another"}, model_digest=manifest.model_digest)
         )
     run_stages(project, "evaluate")
 
@@ -405,11 +405,11 @@ def test_files_that_are_missing_or_damaged_are_one_message_and_nothing_is_logged
         ),
         (paths.HISTORY_FILE, "metrics/history.csv is of another training. Run `dvc repro`."),
         (
-            paths.TRAIN_FOLDER / paths.INPUTS,
+            paths.TRAIN_FOLDER / paths.MANIFEST_NAME,
             "data/evaluate was made from another data/train. Run `dvc repro`.",
         ),
         (
-            paths.EVALUATE_FOLDER / paths.INPUTS,
+            paths.EVALUATE_FOLDER / paths.MANIFEST_NAME,
             "data/evaluate was made from another data/train. Run `dvc repro`.",
         ),
     ],

@@ -12,9 +12,9 @@ from tests.project import Project
 from tracking.runs import live_run
 from workflow import paths
 from workflow.checkpoint import Journal
-from workflow.inputs import ModelInputs, TrainingInputs, read_inputs
 from workflow.machine import machine_tags
-from workflow.stage import Interrupted
+from workflow.manifest import ModelManifest, TrainingManifest, read_manifest
+from workflow.signals import Interrupted
 
 pytestmark = pytest.mark.slow
 
@@ -62,21 +62,21 @@ def test_a_run_has_the_three_splits_as_datasets() -> None:
 
 
 @pytest.fixture
-def inputs(project: Project) -> TrainingInputs:
+def manifest(project: Project) -> TrainingManifest:
     """Return what another training depends on. The project's folder is the working directory."""
-    read = read_inputs(project.path / paths.TRAIN_FOLDER, ModelInputs)
+    read = read_manifest(project.path / paths.TRAIN_FOLDER, ModelManifest)
     return read.model_copy(update={"key": "0123456789abcdef"})
 
 
-def test_a_run_has_the_uncommitted_changes_of_its_journal(inputs: TrainingInputs) -> None:
-    with live_run(Journal(diff="+  units: 5"), inputs):
+def test_a_run_has_the_uncommitted_changes_of_its_journal(manifest: TrainingManifest) -> None:
+    with live_run(Journal(diff="+  units: 5"), manifest):
         pass
     diff = mlflow.artifacts.load_text(f"runs:/{runs()[0].info.run_id}/uncommitted.diff")
     assert diff == "+  units: 5\n"
 
 
-def test_the_name_of_a_run_ends_with_its_dvc_experiment(inputs: TrainingInputs) -> None:
-    with live_run(Journal(tags={"dvc.experiment": "bold-move"}), inputs):
+def test_the_name_of_a_run_ends_with_its_dvc_experiment(manifest: TrainingManifest) -> None:
+    with live_run(Journal(tags={"dvc.experiment": "bold-move"}), manifest):
         pass
     new, old = runs()
     assert new.info.run_name == f"{old.info.run_name} · bold-move"
@@ -84,9 +84,9 @@ def test_the_name_of_a_run_ends_with_its_dvc_experiment(inputs: TrainingInputs) 
 
 @pytest.mark.parametrize(("error", "status"), [(Interrupted, "KILLED"), (MemoryError, "FAILED")])
 def test_the_status_of_a_run_says_how_its_training_ended(
-    inputs: TrainingInputs, error: type[BaseException], status: str
+    manifest: TrainingManifest, error: type[BaseException], status: str
 ) -> None:
-    with pytest.raises(error), live_run(Journal(), inputs):
+    with pytest.raises(error), live_run(Journal(), manifest):
         raise error
     assert runs()[0].info.status == status
 
@@ -98,13 +98,13 @@ def epochs(count: int) -> pd.DataFrame:
 
 
 def test_a_training_that_resumes_has_the_same_run_and_each_epoch_once(
-    inputs: TrainingInputs,
+    manifest: TrainingManifest,
 ) -> None:
     journal = Journal()
-    with live_run(journal, inputs) as live:
+    with live_run(journal, manifest) as live:
         live.log_epochs(epochs(1))
     before, _ = runs()
-    with live_run(journal, inputs) as live:
+    with live_run(journal, manifest) as live:
         live.log_epochs(epochs(1))
         live.log_epochs(epochs(3))
     resumed, _ = runs()

@@ -65,9 +65,9 @@ def test_the_evaluation_of_a_run_is_downloaded_with_the_same_bits(rng: np.random
         logged.predictions[name] = rng.random(len(logged.predictions), np.float32)
     read = versions.download_evaluation(str(register(logged).run_id))
     assert read.predictions.equals(logged.predictions)
-    assert read.inputs.test_set_digest == logged.inputs.test_set_digest
-    assert read.inputs.repetition_key == logged.inputs.repetition_key
-    assert read.inputs.evaluate.threshold == logged.inputs.evaluate.threshold
+    assert read.manifest.test_set_digest == logged.manifest.test_set_digest
+    assert read.manifest.repetition_key == logged.manifest.repetition_key
+    assert read.manifest.evaluate.threshold == logged.manifest.evaluate.threshold
 
 
 @pytest.mark.usefixtures("in_tmp_path")
@@ -87,7 +87,7 @@ def test_labels_that_look_like_missing_values_or_numbers_are_read_as_they_are() 
 def test_a_run_without_an_evaluation_is_one_message() -> None:
     with mlflow.start_run() as run:
         pass
-    with pytest.raises(UserError, match=rf"^run {run.info.run_id} has no inputs.json$"):
+    with pytest.raises(UserError, match=rf"^run {run.info.run_id} has no manifest.json$"):
         versions.download_evaluation(run.info.run_id)
     with pytest.raises(UserError, match=rf"^there is no run {'0' * 32}$"):
         versions.download_evaluation("0" * 32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT
-from workflow.digests import file_digest, list_digests, short_digest
+from workflow.digests import digest_lines, file_digest, short_digest
 
 OF_A = hashlib.sha256(b"a").hexdigest()
 OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -25,20 +25,20 @@ def code(in_tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("code")
 def test_files_are_listed_by_path_as_sha256sum_lists_them() -> None:
-    listed = list_digests([Path("code"), Path("alone.py")])
+    listed = digest_lines([Path("code"), Path("alone.py")])
     assert listed == f"{OF_NOTHING}  alone.py\n{OF_A}  code/part/a.py\n"
-    assert list_digests([Path("alone.py"), Path("code")]) == listed
+    assert digest_lines([Path("alone.py"), Path("code")]) == listed
 
 
 def test_the_files_that_dvcignore_names_do_not_count(code: Path) -> None:
     shutil.copy(ROOT / ".dvcignore", code.parent)
-    before = list_digests([Path("code")])
+    before = digest_lines([Path("code")])
     for ignored in ("__pycache__/a.pyc", "part/.a.py.swp", ".DS_Store"):
         (code / ignored).parent.mkdir(exist_ok=True)
         (code / ignored).touch()
-    assert list_digests([Path("code")]) == before
+    assert digest_lines([Path("code")]) == before
     (code / "b.py").touch()
-    assert list_digests([Path("code")]) != before
+    assert digest_lines([Path("code")]) != before
 
 
 @pytest.mark.usefixtures("code")

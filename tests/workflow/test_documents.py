@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from workflow.documents import new_folder, read_json, read_table, write_json
+from workflow.documents import new_folder, read_json, read_table, write_json, write_table
 
 
 def test_a_table_is_read_back_with_all_bits_of_its_numbers(
@@ -52,3 +52,9 @@ def test_a_new_folder_has_nothing_of_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "old.json").touch()
     assert list(new_folder(tmp_path / "train").iterdir()) == []
+
+
+def test_a_table_has_no_text_that_a_spreadsheet_takes_for_a_formula(tmp_path: Path) -> None:
+    path = tmp_path / "mistakes.csv"
+    write_table(path, pd.DataFrame({"review": [1, 2, 3], "text": ["=1+1", "a\rb", 'a "b"']}))
+    assert pd.read_csv(path)["text"].tolist() == [" =1+1", "a\rb", 'a "b"']

@@ -7,7 +7,7 @@ import pytest
 
 from sentiment.errors import UserError
 from tests.project import Project
-from workflow.dvc import changed_results, differing_results
+from workflow.dvc import changed_outputs, differing_outputs
 
 STAGE = """
 stages:
@@ -32,20 +32,20 @@ MODIFIED = "modified"
         ),
         ([{"changed outs": {"data/train": "not in cache"}}], []),
         ([{"changed deps": {"params.yaml": {"train.units": MODIFIED}}}], []),
-        ([{"changed deps": {"sentiment/network": MODIFIED, "data/own.csv": MODIFIED}}], []),
+        ([{"changed deps": {"sentiment/model": MODIFIED, "data/own.csv": MODIFIED}}], []),
         (["changed command"], []),
     ],
 )
 def test_changed_results_differ_and_changed_params_code_and_tables_do_not(
     entries: list[Any], differing: list[str]
 ) -> None:
-    assert differing_results({"train": entries}) == differing
+    assert differing_outputs({"train": entries}) == differing
 
 
 def test_all_stages_are_looked_at() -> None:
     outs = {name: [{"changed outs": {f"data/{name}": MODIFIED}}] for name in ("train", "fetch")}
-    assert differing_results(outs) == ["data/fetch", "data/train"]
-    assert differing_results({}) == []
+    assert differing_outputs(outs) == ["data/fetch", "data/train"]
+    assert differing_outputs({}) == []
 
 
 @pytest.mark.slow
@@ -56,17 +56,17 @@ def test_results_that_were_changed_after_their_stage_differ() -> None:
     Path("code.py").write_text("before", encoding="utf-8")
     project.run("dvc", "init", "--no-scm", "--quiet")
     project.run("dvc", "repro", "--no-commit")
-    assert changed_results() == []
+    assert changed_outputs() == []
     project.run("dvc", "commit", "--force")
     Path("code.py").write_text("after", encoding="utf-8")
-    assert changed_results() == []
+    assert changed_outputs() == []
     for path in ("data/pad/x", "metrics/pad.csv"):
         Path(path).write_text("changed", encoding="utf-8")
-    assert changed_results() == ["data/pad", "metrics/pad.csv"]
+    assert changed_outputs() == ["data/pad", "metrics/pad.csv"]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_folder_that_dvc_does_not_know_is_one_message() -> None:
     with pytest.raises(UserError, match=r"dvc status failed: .*not inside of a DVC repository"):
-        changed_results()
+        changed_outputs()

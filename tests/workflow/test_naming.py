@@ -6,7 +6,7 @@ import pytest
 
 from sentiment.params import FetchParams, PadParams, TrainParams
 from tests.project import ROOT
-from workflow.naming import training_name
+from workflow.naming import nearest_name
 from workflow.presets import read_preset, valid_presets
 
 
@@ -19,7 +19,7 @@ def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def name(preset: str, pad: dict[str, Any] | None = None, **train: Any) -> str:
     """Return the name of a training with the params of a preset and some changes."""
     params = read_preset(preset)
-    return training_name(
+    return nearest_name(
         valid_presets(),
         FetchParams(),
         params.pad.model_copy(update=pad or {}),
@@ -49,5 +49,5 @@ def test_at_most_three_differences_are_named_and_the_seed_comes_last() -> None:
 
 def test_added_texts_come_first() -> None:
     fetch = FetchParams(added_texts="texts/labeled")
-    named = training_name(valid_presets(), fetch, PadParams(), TrainParams(epochs=9))
+    named = nearest_name(valid_presets(), fetch, PadParams(), TrainParams(epochs=9))
     assert named == "+labeled · default · epochs 9"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.errors import UserError
+from sentiment.errors import UserError, describe_error
 from tests.project import ROOT, default_signals
-from workflow.stage import SIGNALS, Interrupted, SignalFlag, describe_error, run_stage
+from workflow.signals import SIGNALS, Interrupted, SignalFlag
+from workflow.stage import run_stage
 
 STAGE = """
 import sys, time

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from extras.score import predictions
-from sentiment.evaluation.results import insert_texts
+from sentiment.evaluation.results import texts_of
 from tests.conftest import Command, copy_project, runs, use_store
 from tests.project import MODEL, Project, wait_until
 from tracking import versions
@@ -52,10 +52,10 @@ def write_test_set() -> None:
     """Write the test set of the project in the working directory to texts.csv."""
     reviews = read_reviews(paths.FETCH_FOLDER, "test")
     table = pd.DataFrame({"review": range(ROWS)})
-    insert_texts(table, reviews, read_json(paths.WORD_INDEX_FILE))
+    texts = texts_of(table, reviews, read_json(paths.WORD_INDEX_FILE))
     labels = np.array(["negative", "positive"])[reviews.labels]
     with Path("texts.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = zip(table["review"], table["text"], labels, strict=True)
+        rows = zip(table["review"], texts, labels, strict=True)
         csv.writer(file).writerows([("review", "body", "label"), *rows])
 
 

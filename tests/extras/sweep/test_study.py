@@ -57,8 +57,8 @@ def test_study_belongs_to_fixed_params_space_training_set_and_code(in_tmp_path: 
     paths = {
         "code": in_tmp_path / "code" / "module.py",
         "space": in_tmp_path / SPACE_FILE,
-        "train": in_tmp_path / "data" / "fetch" / "train_tokens.npy",
-        "test": in_tmp_path / "data" / "fetch" / "test_tokens.npy",
+        "train": in_tmp_path / "data" / "fetch" / "train_ranks.npy",
+        "test": in_tmp_path / "data" / "fetch" / "test_ranks.npy",
     }
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)

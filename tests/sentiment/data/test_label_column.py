@@ -10,8 +10,8 @@ from sentiment.errors import UserError
 def training_labels(*labels: str, positive: str = "") -> list[str]:
     """Return the names of the labels of texts that have these labels."""
     column = LabelColumn("stars", positive)
-    numbers = [column.learn(label, f"a.csv, row {row}") for row, label in enumerate(labels, 1)]
-    return column.training_labels(np.array(numbers, np.uint8), "a.csv")
+    codes = [column.code_of(label, f"a.csv, row {row}") for row, label in enumerate(labels, 1)]
+    return column.training_labels(np.array(codes, np.uint8), "a.csv")
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_labels_are_in_the_order_of_numbers_or_texts(
 
 def test_labels_have_the_indices_of_their_order() -> None:
     column = LabelColumn("stars", "")
-    numbers = [column.learn(label, "row 1") for label in ("c", "a", "b", "a")]
-    assert column.indices(np.array(numbers), ["a", "b", "c"]).tolist() == [2, 0, 1, 0]
+    codes = [column.code_of(label, "row 1") for label in ("c", "a", "b", "a")]
+    assert column.indices(np.array(codes), ["a", "b", "c"]).tolist() == [2, 0, 1, 0]
 
 
 @pytest.mark.parametrize(("positive", "labels"), [("", ["1", "5"]), ("1", ["5", "1"])])
@@ -96,8 +96,8 @@ def test_column_of_many_values_is_refused_early() -> None:
 
 def test_a_label_that_the_training_set_does_not_have_is_named_with_its_row() -> None:
     column = LabelColumn("stars", "")
-    column.learn("1", "a.csv, row 1")
-    column.learn("maybe", "b.csv, row 7")
+    column.code_of("1", "a.csv, row 1")
+    column.code_of("maybe", "b.csv, row 7")
     with pytest.raises(UserError) as raised:
         column.check_known(["1", "5"])
     assert str(raised.value) == (

@@ -33,7 +33,7 @@ def label_by_rule(words: list[str], use_cue: bool) -> int:
 def test_sizes_follow_params_and_words_are_ranked_by_frequency(generated: Generated) -> None:
     train, test, index = generated
     assert (len(train), len(test)) == (2000, 2000)
-    counts = np.bincount(train.tokens, minlength=len(index) + 1)[1:]
+    counts = np.bincount(train.ranks, minlength=len(index) + 1)[1:]
     assert list(index.values()) == list(range(1, synthetic.VOCABULARY_SIZE + 1))
     assert (np.diff(counts) <= 0).all()
 
@@ -42,7 +42,7 @@ def test_cue_is_at_its_distance_in_every_review() -> None:
     """Use so few training reviews that they do not have all words."""
     params = PARAMS.model_copy(update={"train_reviews": 1})
     train, test, index = synthetic.generate(params)
-    assert test.tokens.max() > len(np.unique(train.tokens))
+    assert test.ranks.max() > len(np.unique(train.ranks))
     cues = {words[-PARAMS.cue_distance - 1] for words in texts(test, index)}
     assert cues == {synthetic.SINCERE, synthetic.IRONIC}
 
@@ -62,6 +62,6 @@ def test_rule_is_right_except_for_noise_and_needs_the_cue(generated: Generated) 
 def test_seed_gives_the_same_reviews_again(generated: Generated) -> None:
     again = synthetic.generate(PARAMS)
     other = synthetic.generate(PARAMS.model_copy(update={"seed": 2}))
-    np.testing.assert_array_equal(again[1].tokens, generated[1].tokens)
+    np.testing.assert_array_equal(again[1].ranks, generated[1].ranks)
     assert again[2] == generated[2]
     assert not np.array_equal(other[1].offsets, generated[1].offsets)

@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.evaluation import gradients
-from tests.networks import new_model, pad_params
+from tests.models import new_model, pad_params
 
 if TYPE_CHECKING:
     import keras

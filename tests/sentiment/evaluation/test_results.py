@@ -6,12 +6,12 @@ import pytest
 
 from sentiment.evaluation.gradients import NO_GRADIENTS
 from sentiment.evaluation.results import (
-    evaluate_gradients,
     evaluate_predictions,
-    evaluate_training,
-    insert_texts,
+    plot_training,
     predictions_table,
     reviews_table,
+    summarize_gradients,
+    texts_of,
 )
 from sentiment.text.padding import Layout
 from sentiment.text.reviews import Reviews
@@ -80,22 +80,19 @@ def test_table_has_a_row_for_each_review() -> None:
     assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
 
 
-def test_probability_of_the_threshold_itself_is_negative() -> None:
-    table = table_of([0.75, 0.25, 0.8, 0.5], threshold=0.75)
-    assert table["predicted"].tolist() == ["negative", "negative", "positive", "negative"]
-
-
-def test_mistakes_get_the_words_of_their_reviews() -> None:
-    mistakes = pd.DataFrame({"review": [2, 0], "actual": ["negative", "positive"]})
+def test_texts_of_mistakes_are_the_words_of_their_reviews() -> None:
+    mistakes = pd.DataFrame({"review": [2, 0]})
     reviews = Reviews.from_lists([[1], [2], [1, 3]], np.zeros(3, int))
-    insert_texts(mistakes, reviews, {"the": 1, "film": 2, "fails": 3})
-    assert mistakes.columns.tolist() == ["review", "text", "actual"]
+    word_index = {"the": 1, "film": 2, "fails": 3}
+    assert texts_of(mistakes, reviews, word_index) == ["the fails", "the"]
+
+
+def test_mistakes_get_their_texts_in_the_second_column() -> None:
+    results = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]), "lstm")
+    mistakes = results.with_texts(["the fails", "the"]).tables["mistakes"]
+    assert mistakes.columns.tolist()[:3] == ["review", "text", "actual"]
     assert mistakes["text"].tolist() == ["the fails", "the"]
-
-
-def test_the_worst_mistakes_come_first() -> None:
-    mistakes = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]), "lstm").tables["mistakes"]
-    assert mistakes["review"].tolist() == [2, 1]
+    assert "text" not in results.tables["mistakes"]
 
 
 def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
@@ -133,11 +130,11 @@ def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
 
 
 def test_the_curves_of_a_training_are_drawn() -> None:
-    assert evaluate_training(pd.DataFrame(HISTORY), "lstm").plots.keys() == {"accuracy", "loss"}
+    assert plot_training(pd.DataFrame(HISTORY), "lstm").plots.keys() == {"accuracy", "loss"}
 
 
 def test_gradients_are_drawn_before_and_after_the_training() -> None:
-    results = evaluate_gradients(GRADIENTS, "lstm")
+    results = summarize_gradients(GRADIENTS, "lstm")
     assert results.metrics == {"word_gradient_reach": 1, "word_gradient_reach_initial": 1}
     (axes,) = results.plots["gradients"].axes
     lines = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()}
@@ -148,6 +145,6 @@ def test_gradients_are_drawn_before_and_after_the_training() -> None:
 
 
 def test_without_gradients_the_table_is_empty_and_nothing_is_drawn() -> None:
-    results = evaluate_gradients(NO_GRADIENTS, "linear")
+    results = summarize_gradients(NO_GRADIENTS, "linear")
     assert (results.metrics, results.plots) == ({}, {})
     assert results.tables["gradients"].empty

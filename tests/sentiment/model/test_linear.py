@@ -12,10 +12,9 @@ from sentiment.model import linear
 from sentiment.model.batches import Split
 from sentiment.model.linear import HASH_PRIMES, NO_NGRAM, feature_hashes, ngram_hashes
 from sentiment.model.training import Training
-from sentiment.params import LinearParams
+from sentiment.params import LinearParams, merge_params
 from sentiment.text.padding import PADDING_TOKEN, UNKNOWN_TOKEN
-from tests.networks import LINEAR, new_model, new_training
-from workflow.params_file import merge_params
+from tests.models import LINEAR, new_model, new_training
 
 if TYPE_CHECKING:
     import keras

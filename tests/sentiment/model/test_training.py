@@ -11,7 +11,7 @@ from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.model.batches import Split
 from sentiment.model.training import EPOCH_METRICS, State, Training
-from tests.networks import LINEAR, new_training, reviews, splits
+from tests.models import LINEAR, new_training, reviews, splits
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ def assert_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
 def with_losses(training: Training, *losses: float) -> Training:
     """Return a training that had these validation losses."""
     row = dict.fromkeys(EPOCH_METRICS, 0.0)
-    training.epochs = [{**row, "val_loss": loss} for loss in losses]
+    training.epoch_metrics = [{**row, "val_loss": loss} for loss in losses]
     return training
 
 
@@ -67,7 +67,7 @@ def validation_loss(model: "keras.Model") -> float:
 def test_history_equals_stock_keras_and_each_epoch_is_reported() -> None:
     training = new_training(seed=5)
     reported: list[int] = []
-    training.fit(lambda: reported.append(len(training.epochs)))
+    training.fit(lambda: reported.append(len(training.epoch_metrics)))
     keras = load_keras()
     keras.utils.set_random_seed(5)
     layers = [keras.layers.Embedding(20, 4), keras.layers.LSTM(4)]
@@ -106,7 +106,7 @@ def test_resumed_training_gives_the_same_bits(changes: dict[str, Any]) -> None:
     for remaining in (1, 0):
         resumed = new_training(**changes)
         resumed.restore(states[-1 - remaining])
-        assert len(resumed.epochs) == len(states) - remaining
+        assert len(resumed.epoch_metrics) == len(states) - remaining
         later = fit(resumed)
         assert len(later) == remaining
         assert_same((later or states)[-1], states[-1])

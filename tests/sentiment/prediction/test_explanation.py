@@ -12,7 +12,7 @@ from sentiment.prediction.keras_classifier import KerasClassifier
 from sentiment.prediction.pyfunc_model import SentimentModel
 from sentiment.text import tokenizer
 from sentiment.text.padding import Layout
-from tests.networks import new_model
+from tests.models import new_model
 
 pytestmark = pytest.mark.slow
 LAYOUT = Layout(num_words=20, max_length=6, padding="pre", truncating="pre")

@@ -9,7 +9,7 @@ from sentiment.model.batches import Split
 from sentiment.model.linear import WEIGHT, find_features, initialize_linear_model
 from sentiment.params import LinearParams
 from sentiment.prediction.keras_classifier import BatchPredictor
-from tests.networks import new_model, pad_params
+from tests.models import new_model, pad_params
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +44,7 @@ def linear_model(tokens: np.ndarray) -> "keras.Model":
     """Return a linear model with random weights that knows every n-gram of these reviews."""
     labels = (np.arange(len(tokens)) % 2).astype(np.uint8)
     features = find_features(LinearParams(min_reviews=1), Split(tokens, labels), 2)
-    model = new_model(pad_params(WORDS, LENGTH), features=features, **LINEAR)
+    model = new_model(pad_params(WORDS, LENGTH), known=features, **LINEAR)
     initialize_linear_model(model, features)
     rows = len(features.hashes) + 1
     model.get_layer(WEIGHT).set_weights([np.random.default_rng(0).normal(size=(rows, 1))])

@@ -21,7 +21,7 @@ from sentiment.prediction.pyfunc_model import (
 )
 from sentiment.text import tokenizer
 from sentiment.text.padding import pad_ranks
-from tests.networks import new_model, pad_params
+from tests.models import new_model, pad_params
 
 pytestmark = pytest.mark.slow
 LABELS = ["bad", "good"]

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.backend import load_keras
 from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.build import build_model, compile_model
-from sentiment.model.linear import MIN_SLOTS, Features
+from sentiment.model.linear import MIN_SLOTS, KnownFeatures
 from sentiment.model.training import Training
-from sentiment.params import PadParams, TrainParams
+from sentiment.params import PadParams, TrainParams, merge_params
 from tests.project import SMALL
-from workflow.params_file import merge_params
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +21,9 @@ LINEAR: dict[str, Any] = {
     "architecture": "linear",
     "linear": {"min_reviews": 1, "ending": 0.0},
 }
-FEATURES = Features(np.arange(5), np.ones((5, 1)), MIN_SLOTS)  # of a linear model without training
+KNOWN = KnownFeatures(
+    np.arange(5), np.ones((5, 1)), MIN_SLOTS
+)  # of a linear model without training
 
 
 def train_params(**changes: Any) -> TrainParams:
@@ -41,14 +41,13 @@ def new_model(
     pad: PadParams | None = None,
     seed: int = 1,
     label_count: int = 2,
-    features: Features = FEATURES,
+    known: KnownFeatures = KNOWN,
     **train: Any,
 ) -> "keras.Model":
     """Return an untrained model with the weights of a seed."""
-    load_keras().utils.set_random_seed(seed)
-    params = train_params(**train)
-    linear = features if params.architecture == "linear" else None
-    model = build_model(params, pad or pad_params(), label_count, linear)
+    params = train_params(**{"seed": seed, **train})
+    features = known if params.architecture == "linear" else None
+    model = build_model(params, pad or pad_params(), label_count, features)
     compile_model(model, params, reviews=160)
     return model
 

@@ -1,7 +1,6 @@
-"""What each folder of `data/` depends on: its `inputs.json`.
+"""The manifest of each folder of `data/`: the params and the digests that identify its files.
 
-Each stage writes the params of its own section and of earlier ones, and the digests that identify
-its files.
+CONTRIBUTING.md has a table of the identities.
 """
 
 from pathlib import Path
@@ -15,19 +14,18 @@ from sentiment.params import (
     PadParams,
     Section,
     TrainParams,
-    flatten_used,
+    used_params,
 )
 from workflow.documents import damaged_error, read_json, write_json
-from workflow.paths import INPUTS
+from workflow.paths import MANIFEST_NAME
 
 
-class FetchInputs(Section):
-    """The inputs of `data/fetch`.
+class FetchManifest(Section):
+    """The manifest of `data/fetch`.
 
     Attributes:
         label_names: the names of the labels, in the order of their indices.
-        test_set_digest: digest of the texts of the test set and their labels, see
-            `sentiment.data.table.EncodedDataset`.
+        test_set_digest: see `sentiment.data.encoded.EncodedDataset`.
         dataset_digest: digest of the arrays and the words.
     """
 
@@ -37,14 +35,14 @@ class FetchInputs(Section):
     dataset_digest: str
 
 
-class PadInputs(FetchInputs):
-    """The inputs of `data/pad`."""
+class PadManifest(FetchManifest):
+    """The manifest of `data/pad`."""
 
     pad: PadParams
 
 
-class TrainingInputs(PadInputs):
-    """The inputs of a training.
+class TrainingManifest(PadManifest):
+    """The manifest of a training that may not have ended.
 
     Attributes:
         training_key: digest of what identifies the training, see `workflow.training_key`.
@@ -55,9 +53,14 @@ class TrainingInputs(PadInputs):
     training_key: str
     repetition_key: str
 
+    def run_params(self) -> dict[str, str]:
+        """Return the params that the training depends on, as texts by dotted names."""
+        used = used_params(self.fetch, self.pad, self.train)
+        return {name: str(value) for name, value in used.items()}
 
-class ModelInputs(TrainingInputs):
-    """The inputs of `data/train`.
+
+class ModelManifest(TrainingManifest):
+    """The manifest of `data/train`.
 
     Attributes:
         model_digest: SHA-256 digest of `model.keras`.
@@ -66,19 +69,17 @@ class ModelInputs(TrainingInputs):
     model_digest: str
 
 
-class EvaluateInputs(ModelInputs):
-    """The inputs of `data/evaluate`."""
+class EvaluateManifest(ModelManifest):
+    """The manifest of `data/evaluate`."""
 
     evaluate: EvaluateParams
 
     def run_params(self) -> dict[str, str]:
-        """Return the params that the predictions depend on, as texts by dotted names."""
-        used = flatten_used(self.fetch, self.pad, self.train)
-        used["evaluate.threshold"] = self.evaluate.threshold
-        return {name: str(value) for name, value in used.items()}
+        """Return the params of the training and the threshold, as texts by dotted names."""
+        return super().run_params() | {"evaluate.threshold": str(self.evaluate.threshold)}
 
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
+ManifestT = TypeVar("ManifestT", bound=BaseModel)
 
 
 class ComparedThreshold(BaseModel):
@@ -87,26 +88,26 @@ class ComparedThreshold(BaseModel):
     threshold: float
 
 
-class ComparedInputs(BaseModel):
-    """The inputs by which versions are compared. Other code may have written further ones."""
+class ComparedManifest(BaseModel):
+    """The manifest by which versions are compared. Other code may have written further ones."""
 
     test_set_digest: str
     repetition_key: str
     evaluate: ComparedThreshold
 
 
-def write_inputs(folder: Path, inputs: FetchInputs) -> None:
+def write_manifest(folder: Path, manifest: FetchManifest) -> None:
     """Write what a folder of `data/` depends on."""
-    write_json(folder / INPUTS, inputs.model_dump())
+    write_json(folder / MANIFEST_NAME, manifest.model_dump())
 
 
-def read_inputs(folder: Path, kind: type[ModelT]) -> ModelT:
+def read_manifest(folder: Path, kind: type[ManifestT]) -> ManifestT:
     """Read what a folder of `data/` depends on.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = folder / INPUTS
+    path = folder / MANIFEST_NAME
     document = read_json(path)
     try:
         return kind.model_validate(document)
