@@ -103,8 +103,8 @@ def dataset(
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
-    from sentiment.fitting import fit_params
     from workflow import own_table, presets
+    from workflow.fitted_params import fit_params
 
     params = load_params()
     columns = find_columns(file, text, label)

@@ -24,14 +24,6 @@ class UserError(Exception):
     """A problem that the user can fix. The message says what is wrong and what to do."""
 
 
-class StoreError(UserError):
-    """A store of runs or trials cannot be used now. It may work again later."""
-
-
-class AlreadyRunningError(UserError):
-    """Another process is doing the same. The command works once that process has stopped."""
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without secrets (see `redact`)."""
     return redact(str(error)).partition("\n")[0]

@@ -8,13 +8,12 @@ A training that was killed resumes after its last finished epoch.
 """
 
 from sentiment.errors import UserError
-from sentiment.model.batches import train_validation_split
 from sentiment.model.saving import save_model
 from sentiment.model.training import Training
 from sentiment.params import changed_but_unread
 from tracking.runs import live_run
 from workflow import paths
-from workflow.arrays import read_array
+from workflow.arrays import read_training_splits
 from workflow.checkpoint import Checkpoint, Journal, exclusive_checkpoint
 from workflow.digests import file_digest
 from workflow.documents import new_folder, write_compared_metrics, write_json, write_table
@@ -78,9 +77,7 @@ def main(flag: SignalFlag) -> None:
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
     padded = read_manifest(PAD_FOLDER, PadManifest)
-    x = read_array(PAD_FOLDER / "x_train.npy")
-    y = read_array(PAD_FOLDER / "y_train.npy")
-    train_split, val_split = train_validation_split(x, y, params.validation_split)
+    train_split, val_split = read_training_splits(params.validation_split)
     keys = training_keys(params)
     with exclusive_checkpoint(keys.training_key) as checkpoint:
         label_count = len(padded.label_names)

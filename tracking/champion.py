@@ -10,7 +10,7 @@ tag `decision` was interrupted, and is made again. The alias may be set already 
 
 from typing import TYPE_CHECKING
 
-from sentiment.errors import StoreError, UserError, first_line
+from sentiment.errors import UserError, first_line
 from tracking import store
 from tracking.promotion import (
     Decision,
@@ -19,6 +19,7 @@ from tracking.promotion import (
     why_not_compared,
 )
 from tracking.registry import CHAMPION, all_versions, find_champion, find_version
+from tracking.store import StoreError
 from tracking.versions import Evaluation, download_evaluation
 from workflow.manifest import EvaluateManifest
 

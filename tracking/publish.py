@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 from ruamel.yaml import YAML
 
-from sentiment.errors import AlreadyRunningError, StoreError, UserError, first_line
+from sentiment.errors import UserError, first_line
 from sentiment.model.training import EPOCH_METRICS, KEPT_EPOCH
 from tracking import card, champion, models, registry, runs, store
 from tracking.runs import (
@@ -22,10 +22,11 @@ from tracking.runs import (
     TRAINING_ID,
     TRAINING_KEY,
 )
+from tracking.store import StoreError
 from tracking.versions import Evaluation, read_predictions
 from workflow import paths, provenance
 from workflow.arrays import read_array
-from workflow.checkpoint import Journal, exclusive_checkpoint
+from workflow.checkpoint import AlreadyRunningError, Journal, exclusive_checkpoint
 from workflow.consistency import check_model, check_source
 from workflow.digests import digest_lines, files_digest
 from workflow.documents import read_json, read_table

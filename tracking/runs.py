@@ -9,11 +9,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import first_line
-from sentiment.model.batches import train_validation_split
 from sentiment.model.training import EPOCH_METRICS
 from tracking import registry
 from workflow import paths, provenance
-from workflow.arrays import read_array
+from workflow.arrays import read_training_splits
 from workflow.checkpoint import Journal
 from workflow.manifest import TrainingManifest
 from workflow.naming import SEPARATOR, training_name
@@ -138,9 +137,7 @@ def log_training(manifest: TrainingManifest, diff: str) -> None:
     mlflow.log_dict(sections, PARAMS_ARTIFACT)
     if diff:
         mlflow.log_text(f"{diff}\n", DIFF_ARTIFACT)
-    x = read_array(paths.PAD_FOLDER / "x_train.npy")
-    y = read_array(paths.PAD_FOLDER / "y_train.npy")
-    splits = train_validation_split(x, y, manifest.train.validation_split)
+    splits = read_training_splits(manifest.train.validation_split)
     for context, split in zip(("training", "validation"), splits, strict=True):
         log_dataset(manifest, context, split.x, split.y)
 

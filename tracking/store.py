@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.errors import StoreError, first_line, redact
+from sentiment.errors import UserError, first_line, redact
 from workflow import paths
 
 DATABASE = "mlflow.db"
@@ -49,6 +49,10 @@ WORKFLOW = "workflowType=machine_learning"  # without it, MLflow shows its view 
 LOCK_SECONDS = 60.0  # other processes hold the lock for a few seconds
 MOVED_PAGE = "docs/pipeline.md#a-moved-folder"
 INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
+
+
+class StoreError(UserError):
+    """A store of runs or trials cannot be used now. It may work again later."""
 
 
 def tracking_uri() -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.model.batches import Split, train_validation_split
 from sentiment.text.reviews import Reviews
 from workflow.documents import damaged_error, missing_error
+from workflow.paths import PAD_FOLDER
 
 
 def write_arrays(folder: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -46,3 +48,14 @@ def read_reviews(folder: Path, split: str) -> Reviews:
     """
     names = [field.name for field in fields(Reviews)]
     return Reviews(*(read_array(folder / f"{split}_{name}.npy") for name in names))
+
+
+def read_training_splits(validation_split: float) -> tuple[Split, Split]:
+    """Read the padded training reviews, split into the training set and the validation set.
+
+    Raises:
+        UserError: a file is missing or damaged, or one of the two sets would be empty.
+    """
+    x = read_array(PAD_FOLDER / "x_train.npy")
+    y = read_array(PAD_FOLDER / "y_train.npy")
+    return train_validation_split(x, y, validation_split)

@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
-from sentiment.errors import AlreadyRunningError, UserError, first_line
+from sentiment.errors import UserError, first_line
 from workflow import paths
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ STATE_FILE = "state.npz"
 JOURNAL_FILE = "journal.json"
 LOCK_FILE = "lock"
 WAIT_SECONDS = 30.0  # an evaluation takes seconds, and an interrupted training needs a moment
+
+
+class AlreadyRunningError(UserError):
+    """Another process is doing the same. The command works once that process has stopped."""
 
 
 class Journal(BaseModel):

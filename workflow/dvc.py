@@ -62,9 +62,9 @@ def changed_outputs() -> list[str]:
 
 
 def differing_outputs(status: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return the results that differ, given what `dvc status --json` prints.
+    """Return the outputs that differ, given what `dvc status --json` prints.
 
-    Changed params, code and tables are ignored: the results are still those of dvc.lock.
+    Changed params, code and tables are ignored: the outputs are still those of dvc.lock.
 
     Args:
         status: for each stage, mappings from paths to how they differ, under a title such as
@@ -75,8 +75,8 @@ def differing_outputs(status: Mapping[str, Sequence[Any]]) -> list[str]:
         path_and_state
         for section in sections
         if isinstance(section, dict)
-        for paths in section.values()
-        for path_and_state in paths.items()
+        for states_by_path in section.values()
+        for path_and_state in states_by_path.items()
     ]
     return sorted({path for path, state in states if is_output(path) and state != NOT_CACHED})
 

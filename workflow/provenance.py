@@ -47,7 +47,7 @@ def uncommitted_changes() -> UncommittedChanges:
     prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
     changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
-    dependencies = {path for paths in stage_dependencies().values() for path in paths}
+    dependencies = {path for listed in stage_dependencies().values() for path in listed}
     code = filter(is_code, dependencies)
     untracked = git("ls-files", "--others", "--exclude-standard", "--", *sorted(code)).splitlines()
     return limit_changes(changes, untracked)

@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from extras.sweep.values import SPACE_FILE, draw_values
-from sentiment.errors import StoreError, UserError, first_line
+from sentiment.errors import UserError, first_line
 from tracking import store
+from tracking.store import StoreError
 from workflow.digests import digest_lines, short_digest
 from workflow.dvc import stage_dependencies
 from workflow.paths import FETCH_FOLDER

@@ -8,11 +8,12 @@ import mlflow
 import pytest
 import requests
 
-from sentiment.errors import StoreError, UserError
+from sentiment.errors import UserError
 from sentiment.params import TrainParams
 from tests.evaluations import NAME, evaluation, read_version, register, submit
 from tests.tracking.kills import end_at
 from tracking import champion, promotion, registry, store
+from tracking.store import StoreError
 from workflow import paths
 from workflow.documents import read_json, write_json
 

@@ -40,7 +40,7 @@ def test_the_page_of_a_model_shows_the_params_and_each_test_metric_once(name: st
 @pytest.mark.usefixtures("finished")
 def test_a_version_takes_a_column_of_texts_and_returns_labels_with_probabilities() -> None:
     signature = mlflow.models.get_model_info(version_uri(versions()[0])).signature
-    assert signature.manifest.input_names() == ["text"]
+    assert signature.inputs.input_names() == ["text"]
     assert signature.outputs.input_names() == ["label", "probability", "probabilities"]
 
 

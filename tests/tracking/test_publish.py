@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -38,7 +39,7 @@ from workflow.checkpoint import CHECKPOINTS_FOLDER, STATE_FILE, Journal, exclusi
 from workflow.digests import file_digest
 from workflow.documents import read_json, write_json
 from workflow.manifest import ModelManifest, read_manifest, write_manifest
-from workflow.params_file import read_yaml
+from workflow.params_file import load_params, read_yaml
 from workflow.signals import Interrupted
 
 pytestmark = pytest.mark.slow
@@ -470,10 +471,13 @@ def test_files_of_a_training_that_runs_again_are_one_message(
     assert "This training is already running" in capsys.readouterr().err
 
 
-def write_lock(history: str) -> dict[str, object]:
+def write_lock(history: str, train: dict[str, Any]) -> dict[str, object]:
     """Write a dvc.lock, whose training has a digest of its epochs, and return its first stages."""
-    outs = {"train": [{"path": "metrics/history.csv", "md5": history}]}
-    stages = {name: {"outs": outs.get(name, [])} for name in ("fetch", "pad", "train")}
+    stages: dict[str, object] = {name: {"outs": []} for name in ("fetch", "pad")}
+    stages["train"] = {
+        "params": {"params.yaml": {"train": train}},
+        "outs": [{"path": "metrics/history.csv", "md5": history}],
+    }
     document = {"schema": "2.0", "stages": {**stages, "evaluate": {"outs": []}}}
     write_json(paths.DVC_LOCK, document)
     return dict(stages)
@@ -481,7 +485,8 @@ def write_lock(history: str) -> dict[str, object]:
 
 @pytest.mark.usefixtures("lost")
 def test_a_run_has_the_stages_that_made_its_model_in_its_lock() -> None:
-    stages = write_lock(hashlib.md5(paths.HISTORY_FILE.read_bytes()).hexdigest())
+    train = load_params().train.model_dump()
+    stages = write_lock(hashlib.md5(paths.HISTORY_FILE.read_bytes()).hexdigest(), train)
     run = publish_files()
     assert read_yaml(Path(run.info.artifact_uri, paths.DVC_LOCK.name))["stages"] == stages
     assert "dvc pull data/fetch data/pad data/train" in run.data.tags["mlflow.note.content"]
@@ -490,8 +495,16 @@ def test_a_run_has_the_stages_that_made_its_model_in_its_lock() -> None:
 
 
 @pytest.mark.usefixtures("lost")
-def test_a_lock_of_another_training_is_not_logged() -> None:
-    write_lock("of another training")
+@pytest.mark.parametrize(
+    ("history", "changes"),
+    [("of another training", {}), (None, {"patience": 9})],
+    ids=["other epochs", "other weights of the same epochs"],
+)
+def test_a_lock_of_another_training_is_not_logged(
+    history: str | None, changes: dict[str, Any]
+) -> None:
+    digest = hashlib.md5(paths.HISTORY_FILE.read_bytes()).hexdigest()
+    write_lock(history or digest, load_params().train.model_dump() | changes)
     run = publish_files()
     assert not Path(run.info.artifact_uri, paths.DVC_LOCK.name).exists()
     assert "dvc pull" not in run.data.tags["mlflow.note.content"]

@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sentiment.errors import StoreError
 from tests.conftest import move_store
 from tests.project import ROOT, free_port
 from tests.services import mlflow_server
 from tracking import store
+from tracking.store import StoreError
 
 NAME = "imdb-sentiment"  # of the experiment in the fixture `empty_store`
 OTHER = "other-sentiment"  # of an experiment that is not there

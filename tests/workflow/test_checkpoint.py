@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentiment.errors import AlreadyRunningError, UserError
+from sentiment.errors import UserError
 from tests.full_disk import full_disk
 from workflow import checkpoint
 from workflow.checkpoint import (
     CHECKPOINTS_FOLDER,
     JOURNAL_FILE,
     STATE_FILE,
+    AlreadyRunningError,
     Checkpoint,
     Journal,
     exclusive_checkpoint,

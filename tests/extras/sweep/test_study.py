@@ -13,9 +13,10 @@ from optuna.trial import TrialState, create_trial
 
 from extras.sweep import space, study
 from extras.sweep.values import SPACE_FILE
-from sentiment.errors import StoreError, UserError
+from sentiment.errors import UserError
 from tests.services import postgres
 from tracking import registry
+from tracking.store import StoreError
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])

@@ -13,9 +13,10 @@ from extras.common.operations import connect_operations
 from extras.sweep import search, space
 from extras.sweep import study as sweep_study
 from extras.sweep.trial import PRUNED, TrialContext
-from sentiment.errors import StoreError, UserError
+from sentiment.errors import UserError
 from tests.conftest import curve, runs
 from tests.project import Project
+from tracking.store import StoreError
 from workflow import paths
 from workflow.arrays import read_reviews
 from workflow.params_file import load_params

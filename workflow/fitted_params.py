@@ -1,4 +1,4 @@
-"""The params that fit a table of one's own texts."""
+"""Params that fit the size of a table of one's own texts."""
 
 import math
 from typing import Any

@@ -5,9 +5,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from sentiment.fitting import MIN_STEPS, fit_params
 from sentiment.model.batches import count_steps
 from sentiment.params import LinearParams, PadParams, TrainParams
+from workflow.fitted_params import MIN_STEPS, fit_params
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""An extra is deleted with its tests by one command, and the rest does not miss it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT
+
+EXTRAS = sorted(path.parent.name for path in ROOT.glob("extras/*/command.py"))
+
+
+def deleting_command() -> str:
+    """Return the command that CONTRIBUTING.md shows, for the extra `score`."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (line,) = (line for line in page.splitlines() if line.startswith("    rm "))
+    return line.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not EXTRAS, reason="there are no extras")
+def test_extras_are_deleted_by_the_command_that_contributing_shows(tmp_path: Path) -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    for name in filter(lambda name: (ROOT / name).is_file(), listed.splitlines()):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    for extra in EXTRAS:
+        command = deleting_command().replace("score", extra)
+        subprocess.run(command, cwd=tmp_path, shell=True, check=True)
+        using = [
+            path
+            for path in tmp_path.rglob("*.py")
+            if f"extras.{extra}" in path.read_text(encoding="utf-8")
+        ]
+        assert using == []
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not slow",
+            "tests/test_docs.py",
+            "tests/test_cli.py",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
