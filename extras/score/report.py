@@ -13,6 +13,7 @@ from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
 from sentiment.evaluation.results import Results, evaluate_predictions
 from workflow.documents import write_table
 
+MIN_P_VALUE = 1e-300
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
 
@@ -92,10 +93,15 @@ def evaluate(predictions: pd.DataFrame, title: str) -> Results:
     return Results(metrics, {"mistakes": mistakes}, plots)
 
 
+def format_p_value(p: float) -> str:
+    """Return a p-value, which is rounded to 0 far below `MIN_P_VALUE`."""
+    return f"{p:.1g}" if p >= MIN_P_VALUE else f"< {MIN_P_VALUE:.0e}"
+
+
 def describe(report: Report) -> str:
     """Return the tables and what follows from them, for a terminal."""
     shown = report.drift.assign(
-        p=report.drift["p"].map("{:.1g}".format),
+        p=report.drift["p"].map(format_p_value),
         alarm=report.drift["alarm"].map({True: "yes", False: ""}),
     )
     lines = [shown.to_string(float_format="{:.4g}".format)]

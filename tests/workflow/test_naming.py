@@ -38,10 +38,6 @@ def test_what_differs_from_the_nearest_preset_follows() -> None:
     assert name("lstm", {"max_length": 300}) == "lstm · max_length 300"
 
 
-def test_params_that_the_architecture_does_not_read_are_not_named() -> None:
-    assert name("linear", cell="gru") == "linear"
-
-
 def test_at_most_three_differences_are_named_and_the_seed_comes_last() -> None:
     changed = name("default", {"num_words": 500}, seed=3, units=8, epochs=1, batch_size=2)
     assert changed == "default · num_words 500 · units 8 · epochs 1 · seed 3"

@@ -58,15 +58,6 @@ def test_other_params_have_another_key_and_another_repetition_key(params: TrainP
 
 
 @pytest.mark.usefixtures("stage")
-def test_a_param_that_the_architecture_does_not_read_changes_the_key_alone() -> None:
-    linear = TrainParams(architecture="linear")
-    before = training_keys(linear)
-    after = training_keys(linear.model_copy(update={"units": 65}))
-    assert after.training_key != before.training_key
-    assert after.repetition_key == before.repetition_key
-
-
-@pytest.mark.usefixtures("stage")
 def test_another_seed_changes_the_key_alone() -> None:
     before = training_keys(TrainParams(seed=42))
     after = training_keys(TrainParams(seed=43))

@@ -1,9 +1,7 @@
 """The registered model predicts label and probability of raw texts."""
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,15 +81,6 @@ def test_prediction_says_how_much_of_the_text_is_read(served: SentimentModel) ->
     assert isinstance(short, Prediction)
     assert (short.words, short.unknown_words, short.truncated) == (4, 2, False)
     assert (long.words, long.unknown_words, long.truncated) == (7, 0, True)
-
-
-@pytest.mark.parametrize(("truncating", "words_read"), [("pre", 6), ("post", 5)])
-def test_a_text_that_is_read_whole_is_not_truncated(
-    served: SentimentModel, monkeypatch: pytest.MonkeyPatch, truncating: Any, words_read: int
-) -> None:
-    monkeypatch.setattr(served, "layout", replace(served.layout, truncating=truncating))
-    texts = ["dull " * words for words in (words_read, words_read + 1)]
-    assert [each.truncated for each in served.predict_texts(texts)] == [False, True]
 
 
 @pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])
