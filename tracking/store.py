@@ -2,8 +2,6 @@
 
 Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
 `mlflow.db`, with artifacts in `mlruns/` beside it.
-
-The tag of the shared view is no part of MLflow's API.
 """
 
 import json
@@ -43,8 +41,8 @@ UNREACHABLE = "Max retries exceeded"  # in MLflow's message, which has several l
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a description
 # MLflow keeps a view of an experiment that somebody shared in a tag with this prefix.
-SHARED_VIEW = "mlflow.sharedViewState."
-VIEW = "metrics"  # the view of an experiment's runs with a column for each of its metrics
+SHARED_VIEW = "mlflow.sharedViewState."  # no part of MLflow's API
+VIEW = "metrics"  # the view of an experiment's runs with its own columns
 WORKFLOW = "workflowType=machine_learning"  # without it, MLflow shows its view for language models
 LOCK_SECONDS = 60.0  # other processes hold the lock for a few seconds
 MOVED_PAGE = "docs/pipeline.md#a-moved-folder"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 VALIDATION_BATCH_SIZE = 256  # faster than the batches of a training, with the same metrics
-# MLflow sorts its charts by name, so this one comes after the curves.
+# Charts are sorted by name, and this one comes after the curves.
 KEPT_EPOCH = "weights_from_epoch"
 EPOCH_METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 State = dict[str, NDArray[Any]]
