@@ -3,10 +3,17 @@
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from extras.common.operations import connect_to_version, model_option, operation_run
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+    from extras.score.report import Report
+    from extras.score.source import Source
 
 ALARM_STATUS = 3
 LOG_SECONDS = 30  # between two lines of progress in a log
@@ -57,19 +64,43 @@ def command(
     Parquet, or a folder of such files, such as the log of `sentiment serve`. The exit status is 0
     without an alarm, and 3 with one.
     """
-    from tqdm import tqdm
-
-    from extras.score import predictions, report
+    from extras.score import report
     from extras.score.source import Source
     from sentiment.data.rows import Columns
-    from sentiment.text.labels import label_names_in
     from tracking import store, versions
     from workflow.params_file import load_params
 
     params = load_params()
-    text_column = text_column or params.fetch.table.text
-    source = Source(file, Columns(text_column, label_column, id_column))
+    columns = Columns(text_column or params.fetch.table.text, label_column, id_column)
+    source = Source(file, columns)
     version = connect_to_version(model_uri)
+    name = click.format_filename(file, shorten=True)
+    title = f"{versions.version_uri(version)} on {name}"
+    found = score(source, version, out, title)
+    if found.evaluation and params.evaluate.log_texts:
+        texts = source.find_texts(found.evaluation.tables["mistakes"]["row"])
+        found = found._replace(evaluation=found.evaluation.with_texts(texts))
+    click.echo(f"{title}: {found.rows:,} rows\n{report.describe(found)}")
+    with operation_run(version, f"score {name}", {"file": name}) as logged:
+        report.log_report(found)
+    click.echo(store.describe_run(logged.info.experiment_id, logged.info.run_id))
+    if found.alarms:
+        sys.exit(ALARM_STATUS)
+
+
+def score(source: "Source", version: "ModelVersion", out: Path | None, title: str) -> "Report":
+    """Predict the rows of a source, and compare the predictions with those for the test set.
+
+    Args:
+        out: the new file of the predictions. None: they are not kept.
+        title: for the titles of the plots.
+    """
+    from tqdm import tqdm
+
+    from extras.score import predictions, report
+    from sentiment.text.labels import label_names_in
+    from tracking import versions
+
     test_set = versions.download_evaluation(str(version.run_id)).predictions
     label_names = label_names_in(test_set.columns)
     rows = source.check_rows(label_names)
@@ -84,15 +115,4 @@ def command(
     if out:
         predicted = predictions.write_each(predicted, out, label_names)
     tables = map(predictions.without_errors, predicted)
-    name = click.format_filename(file, shorten=True)
-    title = f"{versions.version_uri(version)} on {name}"
-    found = report.make_report(tables, rows, bool(label_column), test_set, title)
-    if found.evaluation and params.evaluate.log_texts:
-        texts = source.find_texts(found.evaluation.tables["mistakes"]["row"])
-        found = found._replace(evaluation=found.evaluation.with_texts(texts))
-    click.echo(f"{title}: {found.rows:,} rows\n{report.describe(found)}")
-    with operation_run(version, f"score {name}", {"file": name}) as logged:
-        report.log_report(found)
-    click.echo(store.describe_run(logged.info.experiment_id, logged.info.run_id))
-    if found.alarms:
-        sys.exit(ALARM_STATUS)
+    return report.make_report(tables, rows, bool(source.columns.label), test_set, title)
