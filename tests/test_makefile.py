@@ -21,7 +21,7 @@ NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'
 # Not needed here, and large
 LEFT_OUT = re.compile(
     r"^(tensorflow|keras|mlflow|pyarrow|scipy|scikit-learn|pandas|matplotlib|"
-    r"mypy|selenium|distributed|dask|h5py|ml-dtypes|grpcio|fonttools|sqlalchemy|pillow)[^=]*==",
+    r"mypy|selenium|h5py|ml-dtypes|grpcio|fonttools|sqlalchemy|pillow)[^=]*==",
     re.MULTILINE,
 )
 
