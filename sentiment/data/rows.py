@@ -231,7 +231,10 @@ def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     from pyarrow import ArrowException, parquet
 
     try:
-        with path.open("rb") as opened, parquet.ParquetFile(opened, buffer_size=READ_BYTES) as file:
+        with (
+            path.open("rb") as opened,
+            parquet.ParquetFile(opened, buffer_size=READ_BYTES, pre_buffer=False) as file,
+        ):
             _check_names(file.schema_arrow.names, names)
             for batch in file.iter_batches(BATCH_ROWS, columns=list(names) or None):
                 yield from batch.to_pylist()
