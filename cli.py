@@ -75,7 +75,7 @@ def preset(name: str | None, with_dataset: bool) -> None:
     """Write the params of the preset NAME into params.yaml. Without NAME, list the presets.
 
     A preset is a file presets/NAME.yaml. All other params of pad and train get their defaults, so
-    that two presets never mix. `default` restores all defaults.
+    that two presets never mix. `default` is the one without changes.
     """
     from workflow import presets
 
@@ -91,14 +91,15 @@ def preset(name: str | None, with_dataset: bool) -> None:
 @click.option("--text", help="Column of the texts.")
 @click.option("--label", help="Column of the labels.")
 @click.option("--test", type=click.Path(path_type=Path), help="Table of the test set.")
-@click.option("--positive", default="", help="The positive one of two labels.")
+@click.option("--positive", help="The positive one of two labels.")
 def dataset(
-    file: Path, text: str | None, label: str | None, test: Path | None, positive: str
+    file: Path, text: str | None, label: str | None, test: Path | None, positive: str | None
 ) -> None:
     """Check a table of your own texts, and name it in params.yaml.
 
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
-    table becomes the test set. Batches and rows of the preset get a size that fits the texts.
+    table becomes the test set. For the table that params.yaml names already, options that are left
+    out stay as they are there. Batches and rows of the preset get a size that fits the texts.
     """
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
@@ -107,15 +108,22 @@ def dataset(
     from workflow.fitted_params import fit_params
 
     params = load_params()
-    columns = find_columns(file, text, label)
     train = own_table.project_path(file)
+    present = params.fetch.table
+    is_present = params.fetch.dataset == "table" and present.train == train
+    if is_present:  # the table may have grown
+        text = text or present.text
+        label = label or present.label
+        test = test or Path(present.test)
+        positive = present.positive if positive is None else positive
+    columns = find_columns(file, text, label)
     changes = {
         "fetch.dataset": "table",
         "fetch.table.train": train,
         "fetch.table.test": own_table.project_path(test) if test else train,
         "fetch.table.text": columns.text,
         "fetch.table.label": columns.label,
-        "fetch.table.positive": positive,
+        "fetch.table.positive": positive or "",
     }
     fetch = changed_params(params, changes).fetch
     loaded = load_dataset(fetch)
@@ -130,7 +138,7 @@ def dataset(
     for advice in own_table.tracking_advice(fetch):
         click.echo(advice)
     click.echo("Then: dvc repro")
-    click.echo("To go back to IMDB and all defaults: sentiment preset default --with-dataset")
+    click.echo("To go back to IMDB and the default model: sentiment preset default --with-dataset")
 
 
 @main.command()
@@ -164,7 +172,7 @@ def promote(run_id: str) -> None:
     """Make the model of a RUN the champion, whatever was decided."""
     from tracking import champion, registry, store
 
-    if not registry.RUN_ID.fullmatch(run_id):
+    if not registry.RUN_ID_PATTERN.fullmatch(run_id):
         raise click.BadParameter(f"{run_id} is not the id of a run. MLflow's UI shows the ids.")
     with store.store_errors():
         registry.connect_experiment(load_params().fetch.dataset_name)

@@ -20,8 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 COMPARED_METRICS = ["accuracy", "loss", "val_accuracy", "val_loss"]
-PROBABILITIES = {"probability": "float32", "probability_positive": "float32"}  # until 1.0.0, after
-HISTORIES = ("metrics/history.csv", "data/train/history.csv")  # the second one until 1.0.0
+PROBABILITY = "probability_positive"
 
 
 def clone(commit: str, folder: Path) -> Path:
@@ -37,9 +36,7 @@ def run_pipeline(project: Path, preset: str | None) -> None:
     path = f"{project / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path}
     if preset:
-        old_command = ["python", "-m", "tools.preset", "--name", preset]
-        is_old = (project / "tools" / "preset.py").exists()
-        command = old_command if is_old else ["sentiment", "preset", preset]
+        command = ["sentiment", "preset", preset]
         subprocess.run(command, cwd=project, check=True, env=environment)
     subprocess.run(["dvc", "repro"], cwd=project, check=True, env=environment)
 
@@ -60,15 +57,13 @@ def differing_numbers(old: Path, new: Path) -> Iterator[str]:
 
 def read_probabilities(project: Path) -> NDArray[np.float32]:
     """Read the probability that each test review is positive."""
-    table = pd.read_csv(project / "data/evaluate/predictions.csv", dtype=PROBABILITIES)
-    (column,) = PROBABILITIES.keys() & set(table)
-    return table[column].to_numpy()
+    table = pd.read_csv(project / "data/evaluate/predictions.csv", dtype={PROBABILITY: "float32"})
+    return table[PROBABILITY].to_numpy()
 
 
 def read_history(project: Path) -> pd.DataFrame:
     """Read the metrics of each epoch."""
-    (path,) = (project / name for name in HISTORIES if (project / name).exists())
-    return pd.read_csv(path)
+    return pd.read_csv(project / "metrics/history.csv")
 
 
 @click.command(help=__doc__)

@@ -13,7 +13,9 @@ from sentiment.text.labels import normalize_label
 from sentiment.text.padding import INDEX_FROM, Layout
 from sentiment.text.tokenizer import KERAS
 
-NO_ADDED_TEXTS = "data/none.csv"  # an empty file, because DVC does not accept an empty dependency
+NO_ADDED_TEXTS = (
+    "data/none.csv"  # a table without rows, because DVC does not accept an empty dependency
+)
 # Params of `train` that only recurrent networks read.
 RECURRENT_PARAMS = (
     "embedding_units",

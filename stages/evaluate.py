@@ -44,7 +44,6 @@ from workflow.manifest import (
     read_manifest,
     write_manifest,
 )
-from workflow.naming import training_name
 from workflow.params_file import load_params
 from workflow.paths import EVALUATE_FOLDER, FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER
 from workflow.signals import SignalFlag
@@ -106,14 +105,13 @@ def main(_: SignalFlag) -> None:
     predictions = predictions_table(
         review_rows, y, probabilities, manifest.label_names, params.threshold
     )
-    name = training_name(manifest.fetch, manifest.pad, manifest.train)
-    results = evaluate_predictions(predictions, name)
+    results = evaluate_predictions(predictions)
     if params.log_texts:
         word_index = read_json(paths.WORD_INDEX_FILE)
         results = results.with_texts(texts_of(results.tables["mistakes"], reviews, word_index))
     gradients = gradients_before_and_after(model, manifest, x)
-    results = results.join(plot_training(read_table(paths.HISTORY_FILE), name))
-    results = results.join(summarize_gradients(gradients, name))
+    results = results.join(plot_training(read_table(paths.HISTORY_FILE)))
+    results = results.join(summarize_gradients(gradients))
 
     write_results(results, EvaluateManifest(**dict(manifest), evaluate=params))
     print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}", flush=True)

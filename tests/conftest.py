@@ -19,10 +19,8 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from sentiment.params import Params, merge_params
 from tests.project import MODEL, ROOT, SMALL, Project
 from workflow.libraries import quiet_libraries
-from workflow.params_file import parse_params
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -58,12 +56,6 @@ def nothing_is_started(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         pytest.fail(f"A test that is not slow starts {arguments[0]}")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-
-
-@pytest.fixture
-def small_params() -> Params:
-    """Return params with which every stage takes seconds."""
-    return parse_params(merge_params(Params().model_dump(), SMALL), "params.yaml")
 
 
 @pytest.fixture

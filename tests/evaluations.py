@@ -16,7 +16,7 @@ from workflow import paths
 from workflow.documents import new_folder
 from workflow.manifest import EvaluateManifest, write_manifest
 
-MANIFEST_NAME = EvaluateManifest(
+MANIFEST = EvaluateManifest(
     fetch=FetchParams(),
     label_names=["negative", "positive"],
     test_set_digest="0123",
@@ -28,7 +28,7 @@ MANIFEST_NAME = EvaluateManifest(
     model_digest="89ab",
     evaluate=EvaluateParams(),
 )
-NAME = "imdb-sentiment"  # the registered model of `MANIFEST_NAME`
+NAME = "imdb-sentiment"  # the registered model of `MANIFEST`
 REVIEWS = 600
 keys = map("key {}".format, count())
 
@@ -55,7 +55,7 @@ def predictions(correct: int) -> pd.DataFrame:
 def evaluation(correct: int, **manifest: Any) -> Evaluation[EvaluateManifest]:
     """Return the evaluation of another training, whose first `correct` predictions are right."""
     changes = {"repetition_key": next(keys), **manifest}
-    return Evaluation(MANIFEST_NAME.model_copy(update=changes), predictions(correct))
+    return Evaluation(MANIFEST.model_copy(update=changes), predictions(correct))
 
 
 def register(evaluated: Evaluation[EvaluateManifest]) -> ModelVersion:

@@ -144,6 +144,7 @@ def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: C
     assert "own.csv: 4 training and 4 test reviews\n  labels: 1 4, 0 4\n" in printed
     assert "fetch.table.positive: '' -> 0" in printed
     assert load_params().fetch.table.test == "test.csv"
+    assert "has these values already" in sentiment("dataset", "own.csv")  # as they were
 
 
 @pytest.mark.usefixtures("params")

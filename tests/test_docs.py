@@ -10,7 +10,7 @@ import cli
 from tests.project import ROOT
 
 # The changelog names what is gone.
-FOLDERS = (ROOT, ROOT / "docs", ROOT / "benchmarks", *ROOT.glob("extras/*/"))
+FOLDERS = (ROOT, ROOT / "docs", *ROOT.glob("benchmarks/**/"), *ROOT.glob("extras/*/"))
 PAGES = [page for folder in FOLDERS for page in folder.glob("*.md") if page.stem != "CHANGELOG"]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

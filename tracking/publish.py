@@ -17,6 +17,7 @@ from sentiment.model.training import EPOCH_METRICS, KEPT_EPOCH
 from tracking import card, champion, models, registry, runs, store
 from tracking.runs import (
     EVALUATION_DIGEST,
+    KEPT_VAL_ACCURACY,
     MODEL_DIGEST,
     SYNC_ADVICE,
     TRAINING_ID,
@@ -49,7 +50,7 @@ METRICS_AT_ONCE = 1000  # the most that one request takes
 
 
 class Publication(NamedTuple):
-    """The content of a run: all that `publish` takes from `data/` and `metrics/`.
+    """The content of a run. Arrays, models and other files are logged from `data/` and `metrics/`.
 
     Attributes:
         digests: of all files in `LOGGED`.
@@ -290,7 +291,8 @@ def log_points(run: "Run", publication: Publication) -> None:
     from mlflow.entities import Metric
 
     start = run.info.start_time
-    kept = {KEPT_EPOCH: publication.training_metrics[KEPT_EPOCH]}  # the others are curves
+    training = publication.training_metrics
+    kept = {KEPT_EPOCH: training[KEPT_EPOCH], KEPT_VAL_ACCURACY: training["val_accuracy"]}
     mlflow.log_metrics({**publication.test_metrics, **kept}, step=0, timestamp=start)
     points = [
         Metric(name, value, start, distance)

@@ -18,15 +18,15 @@ TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGN
 # What the table of runs shows in MLflow's UI
 RUN_COLUMNS = (
     "metrics.`test_accuracy`",
-    "metrics.`val_accuracy`",
+    "metrics.`val_accuracy_kept`",
     "params.`train.architecture`",
     "params.`train.cell`",
     "params.`train.units`",
 )
-RUN_ID = re.compile(r"[0-9a-f]{32}")
+RUN_ID_PATTERN = re.compile(r"[0-9a-f]{32}")
 CHAMPION = "champion"  # the alias
 # Tags of a version
-ACCURACY_TAG = "test_accuracy"
+ACCURACY = "test_accuracy"
 DATASET = "dataset"
 
 
@@ -84,7 +84,7 @@ def write_card(version: "ModelVersion", card: str, accuracy: float) -> None:
 
     client = mlflow.MlflowClient()
     client.update_model_version(version.name, version.version, card)
-    client.set_model_version_tag(version.name, version.version, ACCURACY_TAG, f"{accuracy:.4f}")
+    client.set_model_version_tag(version.name, version.version, ACCURACY, f"{accuracy:.4f}")
 
 
 def find_version(run_id: str) -> "ModelVersion | None":

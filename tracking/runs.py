@@ -31,6 +31,8 @@ REPETITION_KEY = "repetition_key"
 TEST_SET_DIGEST = "test_set_digest"
 MODEL_DIGEST = "model_digest"
 EVALUATION_DIGEST = "evaluation_digest"  # of a complete run
+# The metric of the epoch whose weights are kept. MLflow shows the last epoch's as val_accuracy.
+KEPT_VAL_ACCURACY = "val_accuracy_kept"
 SOURCE_NAME = "mlflow.source.name"
 SOURCE = "stages/train.py"
 # Artifacts

@@ -47,11 +47,10 @@ def fit_params(pad: PadParams, train: TrainParams, lengths: NDArray[np.int64]) -
     if train.architecture == "linear" and np.median(lengths) <= SHORT_TEXT:
         ngrams = min(ngrams, SHORT_NGRAM)
         ending = 0.0
-    fitted = (
-        min(pad.max_length, int(longest)),
-        batch_size,
-        max(train.epochs, math.ceil(MIN_STEPS / steps_per_epoch)),
-        ngrams,
-        ending,
-    )
-    return dict(zip(FITTED_PARAMS, fitted, strict=True))
+    return {
+        "pad.max_length": min(pad.max_length, int(longest)),
+        "train.batch_size": batch_size,
+        "train.epochs": max(train.epochs, math.ceil(MIN_STEPS / steps_per_epoch)),
+        "train.linear.ngrams": ngrams,
+        "train.linear.ending": ending,
+    }

@@ -14,6 +14,7 @@ PROCESSOR = "processor"
 THREADS = "threads"
 XLA = "xla"
 ONEDNN = "onednn"
+MACHINE_TAGS = (PROCESSOR, THREADS, XLA, ONEDNN, "tensorflow", "keras", "numpy")
 ONEDNN_VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA")
 
 
@@ -49,7 +50,7 @@ def machine_changes(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str
     """Return what differs between two machines: the values then and now, by name.
 
     Args:
-        then: tags of a run. Names that are not in `now` are ignored.
+        then: tags of a run. Names that are only in one of both are ignored.
         now: see `machine_tags`.
     """
     return {

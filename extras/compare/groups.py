@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
 from tracking.runs import REPETITION_KEY
+from workflow.machine import MACHINE_TAGS
 from workflow.naming import SEPARATOR
 from workflow.presets import SEED
 from workflow.provenance import DVC_EXPERIMENT
@@ -11,18 +12,16 @@ from workflow.provenance import DVC_EXPERIMENT
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MACHINE = ("processor", "tensorflow", "keras")  # tags
-
 
 def identity(run: "Run") -> Hashable:
     """Return what runs have in common that differ by their seed alone.
 
-    The tag `repetition_key` is a digest of the code and the data that the training has
-    read. A commit would say too much, as it changes with every page, and too little, as it has no
+    The tag `repetition_key` is a digest of the code and the data that the training has read. A
+    commit would say too much, as it changes with every page, and too little, as it has no
     uncommitted changes.
     """
     params = frozenset((name, value) for name, value in run.data.params.items() if name != SEED)
-    return params, *(run.data.tags.get(name) for name in (REPETITION_KEY, *MACHINE))
+    return params, *(run.data.tags.get(name) for name in (REPETITION_KEY, *MACHINE_TAGS))
 
 
 def group_runs(runs: "Iterable[Run]") -> "dict[Hashable, list[Run]]":

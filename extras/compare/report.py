@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from extras.compare.groups import MACHINE, group_name, identity
+from extras.compare.groups import group_name, identity
 from extras.compare.significance import (
     AccuracyDifference,
     compare_models,
@@ -14,8 +14,9 @@ from extras.compare.significance import (
     mean_interval,
 )
 from sentiment.evaluation.metrics import CONFIDENCE
-from tracking.promotion import is_correct
-from tracking.runs import TEST_SET_DIGEST
+from tracking.promotion import format_p_value, is_correct
+from tracking.runs import KEPT_VAL_ACCURACY, TEST_SET_DIGEST
+from workflow.machine import MACHINE_TAGS
 from workflow.presets import SEED
 from workflow.provenance import COMMIT
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 TEST_ACCURACY = "test_accuracy"
-VAL_ACCURACY = "val_accuracy"
 SHOWN_METRICS = "^(test_|val_)"
 ABSENT = "–"  # what a run does not have
 SHORT_ID = 8  # characters of the id of a run or a commit
@@ -42,7 +42,7 @@ def describe_groups(groups: "Sequence[Sequence[Run]]") -> str:
         parts.append(f"{title}{format_table(table)}")
         if table["name"].duplicated().any():
             parts.append(
-                "Groups of the same name differ in other params, code, data, packages or processor."
+                "Groups of the same name differ in other params, code, data, packages or machine."
             )
     parts.append(f"To train another seed of the params in params.yaml: {MORE_SEEDS}")
     return "\n\n".join(parts)
@@ -63,7 +63,7 @@ def group_row(group: "Sequence[Run]") -> dict[str, str]:
         "test accuracy": f"{np.mean(values):.4f}",
         "deviation": ABSENT,
         interval: ABSENT,
-        "val accuracy": f"{np.mean(accuracies(group, VAL_ACCURACY)):.4f}",
+        "val accuracy": f"{np.mean(accuracies(group, KEPT_VAL_ACCURACY)):.4f}",
         "newest run": str(group[0].info.run_id)[:SHORT_ID],
     }
     if len(values) > 1:
@@ -74,7 +74,7 @@ def group_row(group: "Sequence[Run]") -> dict[str, str]:
 
 
 def accuracies(group: "Sequence[Run]", metric: str = TEST_ACCURACY) -> list[float]:
-    """Return the test accuracy of each run, or the latest value of another metric."""
+    """Return the test accuracy of each run, or another metric."""
     return [run.data.metrics[metric] for run in group]
 
 
@@ -113,7 +113,7 @@ def describe_models(a: pd.DataFrame, b: pd.DataFrame) -> str:
 def describe_seeds(a: "Run", b: "Run", groups: "Mapping[Hashable, Sequence[Run]]") -> str:
     """Say whether the params of one of two runs are more accurate, over their seeds."""
     if identity(a) == identity(b):
-        return "Their params are the same, and so are code, data, packages and processor."
+        return "Their params are the same, and so are code, data, packages and machine."
     values_a, values_b = (accuracies(groups[identity(run)]) for run in (a, b))
     count = f"{len(values_a)} and {len(values_b)} seeds"
     if min(len(values_a), len(values_b)) < 2:
@@ -139,7 +139,7 @@ def describe_difference(difference: AccuracyDifference, of: str, test: str) -> s
     value, low, high = (100 * each for each in (difference.value, *difference.interval))
     return (
         f"{lead}. B − A is {value:+.2f} percentage points of {of} ({CONFIDENCE:.0%} interval "
-        f"{low:+.2f} to {high:+.2f}; {test}, p = {difference.p_value:.2g})."
+        f"{low:+.2f} to {high:+.2f}; {test}, p {format_p_value(difference.p_value)})."
     )
 
 
@@ -158,7 +158,7 @@ def describe_changes(a: "Run", b: "Run") -> str:
 def params_and_machine(run: "Run") -> dict[str, str]:
     """Return the params, the commit and the machine of a run."""
     tags = run.data.tags
-    machine = {name: tags[name] for name in MACHINE if name in tags}
+    machine = {name: tags[name] for name in MACHINE_TAGS if name in tags}
     return {**run.data.params, **machine, "commit": tags.get(COMMIT, ABSENT)[:SHORT_ID]}
 
 

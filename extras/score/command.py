@@ -76,7 +76,7 @@ def command(
     version = connect_to_version(model_uri)
     name = click.format_filename(file, shorten=True)
     title = f"{versions.version_uri(version)} on {name}"
-    found = score(source, version, out, title)
+    found = score(source, version, out)
     if found.evaluation and params.evaluate.log_texts:
         texts = source.find_texts(found.evaluation.tables["mistakes"]["row"])
         found = found._replace(evaluation=found.evaluation.with_texts(texts))
@@ -88,12 +88,11 @@ def command(
         sys.exit(ALARM_STATUS)
 
 
-def score(source: "Source", version: "ModelVersion", out: Path | None, title: str) -> "Report":
+def score(source: "Source", version: "ModelVersion", out: Path | None) -> "Report":
     """Predict the rows of a source, and compare the predictions with those for the test set.
 
     Args:
         out: the new file of the predictions. None: they are not kept.
-        title: for the titles of the plots.
     """
     from tqdm import tqdm
 
@@ -115,4 +114,4 @@ def score(source: "Source", version: "ModelVersion", out: Path | None, title: st
     if out:
         predicted = predictions.write_each(predicted, out, label_names)
     tables = map(predictions.without_errors, predicted)
-    return report.make_report(tables, rows, bool(source.columns.label), test_set, title)
+    return report.make_report(tables, rows, bool(source.columns.label), test_set)

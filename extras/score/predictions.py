@@ -17,7 +17,7 @@ from sentiment.text.labels import probability_column
 if TYPE_CHECKING:
     from sentiment.prediction.pyfunc_model import SentimentModel
 
-BATCH_ROWS = 10_000
+ROWS_AT_ONCE = 10_000
 WRITERS = {".parquet": parquet.ParquetWriter, ".csv": csv.CSVWriter}
 
 
@@ -38,10 +38,10 @@ def predictions_schema(label_names: Sequence[str]) -> pa.Schema:
 
 
 def predict_rows(model: "SentimentModel", rows: Iterable[Row]) -> Iterator[pa.Table]:
-    """Yield the predictions for the next `BATCH_ROWS` rows, see `predictions_schema`."""
+    """Yield the predictions for the next `ROWS_AT_ONCE` rows, see `predictions_schema`."""
     schema = predictions_schema(model.label_names)
     remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH_ROWS)):
+    while batch := list(islice(remaining, ROWS_AT_ONCE)):
         predictions = iter(model.predict_texts([row.text for row in batch if row.text]))
         records = []
         for row in batch:

@@ -11,9 +11,9 @@ import pandas as pd
 from extras.score.drift import MIN_TEXTS, Quantities, measure_drift, summarize
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
 from sentiment.evaluation.results import Results, evaluate_predictions
+from tracking.promotion import format_p_value
 from workflow.documents import write_table
 
-MIN_P_VALUE = 1e-300
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
 
@@ -41,7 +41,7 @@ class Report(NamedTuple):
 
 
 def make_report(
-    tables: Iterable[pd.DataFrame], rows: int, has_labels: bool, test_set: pd.DataFrame, title: str
+    tables: Iterable[pd.DataFrame], rows: int, has_labels: bool, test_set: pd.DataFrame
 ) -> Report:
     """Compare predictions with those for a test set.
 
@@ -51,14 +51,13 @@ def make_report(
         rows: number of the rows of the source.
         has_labels: whether `actual` has labels, by which the predictions are evaluated.
         test_set: the predictions for the test set.
-        title: for the titles of the plots.
     """
     metrics = None
     evaluation = None
     if has_labels:
         predictions = pd.concat(tables, ignore_index=True)
         metrics = compare_metrics(predictions, test_set)
-        evaluation = evaluate(predictions, title)
+        evaluation = evaluate(predictions)
         tables = [predictions]
     texts = summarize(tables, rows)
     return Report(rows, texts, measure_drift(texts, test_set), metrics, evaluation)
@@ -85,23 +84,18 @@ def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
     return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
 
 
-def evaluate(predictions: pd.DataFrame, title: str) -> Results:
+def evaluate(predictions: pd.DataFrame) -> Results:
     """Compute the metrics, the plots and the worst mistakes, which have the column `row`."""
-    metrics, tables, plots = evaluate_predictions(predictions, title)
+    metrics, tables, plots = evaluate_predictions(predictions)
     del metrics[f"test_{UNSEEN}"]
     mistakes = tables["mistakes"].drop(columns="seen_in_training").rename(columns={"review": "row"})
     return Results(metrics, {"mistakes": mistakes}, plots)
 
 
-def format_p_value(p: float) -> str:
-    """Return a p-value, which is rounded to 0 far below `MIN_P_VALUE`."""
-    return f"{p:.1g}" if p >= MIN_P_VALUE else f"< {MIN_P_VALUE:.0e}"
-
-
 def describe(report: Report) -> str:
     """Return the tables and what follows from them, for a terminal."""
     shown = report.drift.assign(
-        p=report.drift["p"].map(format_p_value),
+        p=report.drift["p"].map(format_p_value).str.removeprefix("= "),
         alarm=report.drift["alarm"].map({True: "yes", False: ""}),
     )
     lines = [shown.to_string(float_format="{:.4g}".format)]

@@ -24,8 +24,7 @@ from tracking import runs, store
 from workflow.naming import SEPARATOR, training_name
 
 # Tags of a child run
-STUDY = "sweep.study"  # name of its study
-TRIAL = "sweep.trial"  # its number there
+TRIAL = "sweep.trial"  # its number in the study
 PRUNED = "sweep.pruned"  # why it was pruned
 
 
@@ -67,7 +66,7 @@ def child_run(
     name = training_name(params.fetch, params.pad, params.train)
     with started_run(
         run_name=SEPARATOR.join([f"trial {trial.number}", name]),
-        tags={**context.tags, STUDY: trial.study.study_name, TRIAL: str(trial.number)},
+        tags={**context.tags, TRIAL: str(trial.number)},
         nested=True,
     ) as run:
         trial.set_user_attr(RUN_ID, run.info.run_id)

@@ -25,20 +25,19 @@ def new_axes(title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
     """Return an empty figure with a title and labels."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.add_subplot(xlabel=x, ylabel=y)
-    axes.set_title(title, wrap=True, parse_math=False)  # a dataset's name may contain dollar signs
+    axes.set_title(title)
     axes.grid(alpha=0.3)
     return figure, axes
 
 
-def draw_curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
+def draw_curve(history: pd.DataFrame, metric: str) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, on the training and the validation set.
 
     Args:
         history: see `sentiment.model.training.Training.history`.
         metric: "accuracy" or "loss".
-        name: name of the model, for the title.
     """
-    figure, axes = new_axes(f"{metric.capitalize()} · {name}", "Epoch", metric.capitalize())
+    figure, axes = new_axes(metric.capitalize(), "Epoch", metric.capitalize())
     epochs = history["epoch"]
     axes.plot(epochs, history[metric], "o-", color=TRAINING_COLOR, label="training")
     axes.plot(epochs, history[f"val_{metric}"], "s-", color=VALIDATION_COLOR, label="validation")
@@ -51,15 +50,14 @@ def draw_curve(history: pd.DataFrame, metric: str, name: str) -> Figure:
     return figure
 
 
-def draw_roc_curves(corners: pd.DataFrame, area: float, name: str) -> Figure:
+def draw_roc_curves(corners: pd.DataFrame, area: float) -> Figure:
     """Draw ROC curves, and the diagonal of a classifier that guesses.
 
     Args:
         corners: see `sentiment.evaluation.metrics.roc_curves`.
         area: the mean area under the curves.
-        name: name of the model, for the title.
     """
-    figure, axes = new_axes(f"ROC curve · {name}", "False positive rate", "True positive rate")
+    figure, axes = new_axes("ROC curve", "False positive rate", "True positive rate")
     curves: dict[str, pd.DataFrame] = {f"model, area {area:.4f}": corners}
     if "label" in corners:
         curves = {str(label): curve for label, curve in corners.groupby("label", sort=False)}
@@ -77,12 +75,12 @@ def draw_roc_curves(corners: pd.DataFrame, area: float, name: str) -> Figure:
     return figure
 
 
-def draw_confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
+def draw_confusion_matrix(counts: pd.DataFrame) -> Figure:
     """Draw the confusion matrix.
 
     With few labels, each cell has its count and its share of the row.
     """
-    figure, axes = new_axes(f"Confusion matrix · {name}", "Predicted", "Actual")
+    figure, axes = new_axes("Confusion matrix", "Predicted", "Actual")
     axes.grid(visible=False)
     labels = list(counts["actual"].unique())
     table = counts.pivot(index="actual", columns="predicted", values="reviews")
@@ -104,17 +102,16 @@ def draw_confusion_matrix(counts: pd.DataFrame, name: str) -> Figure:
     return figure
 
 
-def draw_reliability(groups: pd.DataFrame, error: float, positive: str | None, name: str) -> Figure:
+def draw_reliability(groups: pd.DataFrame, error: float, positive: str | None) -> Figure:
     """Draw the share of reviews with a label by its predicted probability.
 
     Args:
         groups: see `sentiment.evaluation.metrics.reliability`.
         error: the calibration error.
         positive: the positive label. None: the label is the predicted one.
-        name: name of the model, for the title.
     """
     observed = f"Share {positive}" if positive else "Share predicted right"
-    figure, axes = new_axes(f"Reliability · {name}", "Predicted probability", "")
+    figure, axes = new_axes("Reliability", "Predicted probability", "")
     axes.set_ylabel(observed, parse_math=False)  # a label may contain dollar signs
     label = f"model, expected calibration error {error:.4f}"
     axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING_COLOR, label=label)
@@ -124,14 +121,13 @@ def draw_reliability(groups: pd.DataFrame, error: float, positive: str | None, n
     return figure
 
 
-def draw_gradients(table: pd.DataFrame, name: str) -> Figure:
+def draw_gradients(table: pd.DataFrame) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
         table: see `sentiment.evaluation.gradients.measure_gradients`.
-        name: name of the model, for the title.
     """
-    title = f"How far back the gradient reaches · {name}"
+    title = "How far back the gradient reaches"
     figure, axes = new_axes(title, "Words before the last", "Norm of the gradient")
     x = table["distance"]
     axes.plot(x, table["initial_mean"], color=NEUTRAL_COLOR, label="before the first epoch")
@@ -142,9 +138,9 @@ def draw_gradients(table: pd.DataFrame, name: str) -> Figure:
     return figure
 
 
-def draw_length_bars(table: pd.DataFrame, accuracy: float, name: str) -> Figure:
+def draw_length_bars(table: pd.DataFrame, accuracy: float) -> Figure:
     """Draw the accuracy by length. Each bar has its accuracy and its number of reviews."""
-    figure, axes = new_axes(f"Accuracy by length · {name}", "Words in the review", "Accuracy")
+    figure, axes = new_axes("Accuracy by length", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING_COLOR, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)
     labels = [f"{share:.1%}\n{count:,} reviews" for share, count in values]

@@ -103,12 +103,11 @@ def predictions_table(
     return pd.concat([reviews[["review"]], predictions, reviews.drop(columns="review")], axis=1)
 
 
-def evaluate_predictions(predictions: pd.DataFrame, name: str) -> Results:
+def evaluate_predictions(predictions: pd.DataFrame) -> Results:
     """Compute the metrics, tables and plots that predictions define.
 
     Args:
         predictions: see `sentiment.evaluation.metrics`.
-        name: name of the model, for the titles of the plots.
     """
     tables = {
         "predictions": predictions,
@@ -121,7 +120,7 @@ def evaluate_predictions(predictions: pd.DataFrame, name: str) -> Results:
     }
     values = metrics.compute_metrics(predictions)
     positive = metrics.positive_label(predictions)
-    return Results(values, tables, _plot_predictions(values, tables, positive, name))
+    return Results(values, tables, _plot_predictions(values, tables, positive))
 
 
 def texts_of(mistakes: pd.DataFrame, reviews: Reviews, word_index: Mapping[str, int]) -> list[str]:
@@ -139,37 +138,32 @@ def _plot_predictions(
     values: Mapping[str, float],
     tables: Mapping[str, pd.DataFrame],
     positive: str | None,
-    name: str,
 ) -> dict[str, "Figure"]:
     drawn = {
-        "reliability": plots.draw_reliability(
-            tables["reliability"], values["test_ece"], positive, name
-        ),
-        "confusion": plots.draw_confusion_matrix(tables["confusion"], name),
-        "lengths": plots.draw_length_bars(tables["lengths"], values["test_accuracy"], name),
+        "reliability": plots.draw_reliability(tables["reliability"], values["test_ece"], positive),
+        "confusion": plots.draw_confusion_matrix(tables["confusion"]),
+        "lengths": plots.draw_length_bars(tables["lengths"], values["test_accuracy"]),
     }
     if not tables["roc"].empty:
-        drawn["roc"] = plots.draw_roc_curves(tables["roc"], values["test_roc_auc"], name)
+        drawn["roc"] = plots.draw_roc_curves(tables["roc"], values["test_roc_auc"])
     return drawn
 
 
-def plot_training(history: pd.DataFrame, name: str) -> Results:
+def plot_training(history: pd.DataFrame) -> Results:
     """Draw the curves of a training.
 
     Args:
         history: see `sentiment.model.training.Training.history`.
-        name: name of the model, for the titles of the plots.
     """
-    curves = {metric: plots.draw_curve(history, metric, name) for metric in ("accuracy", "loss")}
+    curves = {metric: plots.draw_curve(history, metric) for metric in ("accuracy", "loss")}
     return Results({}, {}, curves)
 
 
-def summarize_gradients(table: pd.DataFrame, name: str) -> Results:
+def summarize_gradients(table: pd.DataFrame) -> Results:
     """Compute how far back the gradients reach, and draw them.
 
     Args:
         table: see `gradients.measure_gradients`. Without a row, there is nothing to draw.
-        name: name of the model, for the title of the plot.
     """
     tables = {"gradients": table}
     if table.empty:
@@ -178,4 +172,4 @@ def summarize_gradients(table: pd.DataFrame, name: str) -> Results:
         "word_gradient_reach": gradients.gradient_reach(table["mean"]),
         "word_gradient_reach_initial": gradients.gradient_reach(table["initial_mean"]),
     }
-    return Results(reach, tables, {"gradients": plots.draw_gradients(table, name)})
+    return Results(reach, tables, {"gradients": plots.draw_gradients(table)})

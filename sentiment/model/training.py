@@ -142,7 +142,7 @@ class Training:
             self.model.set_weights(self.best)
 
     def _epoch_callback(self, after_epoch: Callable[[], None]) -> "keras.callbacks.Callback":
-        """Return a callback that appends each epoch to `epochs`, and stops a training in time."""
+        """Return a callback that keeps the metrics of each epoch, and stops a training in time."""
         import keras
 
         def end(epoch: int, logs: dict[str, float]) -> None:

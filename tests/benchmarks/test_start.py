@@ -10,8 +10,7 @@ from tests.project import ROOT
 SCRIPTS = ("notebook.py", "pytorch.py")  # `benchmarks.bench` runs them
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for pattern in ("benchmarks/*.py", "extras/*/*.py")
-    for path in ROOT.glob(pattern)
+    for path in ROOT.glob("benchmarks/**/*.py")
     if '"__main__"' in path.read_text(encoding="utf-8")
 )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sentiment.errors import first_line, redact
+from sentiment.errors import UserError, describe_error, first_line, redact
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,22 @@ def test_text_without_a_secret_stays(text: str) -> None:
 def test_first_line_is_taken_after_a_password_with_a_line_feed_is_removed() -> None:
     error = ValueError("http://me:se\ncret@host does not answer.\nStart it.")
     assert first_line(error) == "http://host does not answer."
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (UserError("There is no file a.csv."), "There is no file a.csv."),
+        (
+            PermissionError(13, "Permission denied", "data/pad"),
+            "data/pad: Permission denied. Fix that and run `dvc repro` again.",
+        ),
+        (
+            OSError("1000 requested and 24 written"),
+            "No space left on device. Free some space and run `dvc repro` again.",
+        ),
+        (UserError("http://ann:secret@host/"), "http://host/"),
+    ],
+)
+def test_a_problem_of_the_user_is_one_message(error: Exception, message: str) -> None:
+    assert describe_error(error, "`dvc repro`") == message

@@ -5,7 +5,7 @@ import pytest
 
 from sentiment.evaluation.metrics import compute_metrics
 from sentiment.params import FetchParams, PadParams
-from tests.evaluations import MANIFEST_NAME, predictions
+from tests.evaluations import MANIFEST, predictions
 from tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
 from workflow.manifest import EvaluateManifest
 
@@ -18,24 +18,24 @@ def card(manifest: EvaluateManifest, table: pd.DataFrame) -> str:
 
 
 def test_a_card_begins_with_the_accuracy_and_the_model() -> None:
-    assert card(MANIFEST_NAME, PREDICTIONS).startswith("1.0000 · default\n\n| ")
+    assert card(MANIFEST, PREDICTIONS).startswith("1.0000 · default\n\n| ")
 
 
 def test_a_card_has_each_metric_with_its_interval() -> None:
-    text = card(MANIFEST_NAME, PREDICTIONS.iloc[:100])
+    text = card(MANIFEST, PREDICTIONS.iloc[:100])
     assert f"| accuracy{SPACED_COLUMNS}1.0000{SPACED_COLUMNS}0.9630 to 1.0000 |" in text
 
 
 def test_a_card_has_the_metrics_that_it_is_given() -> None:
     metrics = {"test_accuracy": 0.5, "test_loss": 0.25}
-    text = describe_evaluation(MANIFEST_NAME, PREDICTIONS, metrics, "linear")
+    text = describe_evaluation(MANIFEST, PREDICTIONS, metrics, "linear")
     assert text.startswith("0.5000 · linear")
     assert f"| loss{SPACED_COLUMNS}0.2500{SPACED_COLUMNS} |" in text
     assert "ROC AUC" not in text
 
 
 def test_a_card_has_the_metrics_of_each_label() -> None:
-    text = card(MANIFEST_NAME, predictions(correct=300))
+    text = card(MANIFEST, predictions(correct=300))
     row = SPACED_COLUMNS.join(["`positive`", "0.5000", "0.5000", "0.5000", "300"])
     assert f"| {row} |" in text
     assert "macro" not in text
@@ -55,7 +55,7 @@ def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_
             "seen_in_training": False,
         }
     )
-    text = card(MANIFEST_NAME.model_copy(update={"label_names": names}), table)
+    text = card(MANIFEST.model_copy(update={"label_names": names}), table)
     assert "`topic 09`" in text
     assert "`topic 10`" not in text
     assert (
@@ -76,14 +76,14 @@ def test_a_label_cannot_break_the_table() -> None:
 
 
 def test_a_card_has_no_verdict_because_that_may_change() -> None:
-    text = card(MANIFEST_NAME, PREDICTIONS)
+    text = card(MANIFEST, PREDICTIONS)
     assert "promoted" not in text
     assert "better" not in text
     assert "the champion" not in text
 
 
 def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
-    text = card(MANIFEST_NAME, PREDICTIONS)
+    text = card(MANIFEST, PREDICTIONS)
     assert "- Evaluated on 600 texts of `imdb`." in text
     assert "- Only the last 200 tokens of a text are read." in text
     assert "generated" not in text
@@ -101,4 +101,4 @@ def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
 def test_a_card_says_what_limits_the_version(
     changes: dict[str, object], reviews: int, limit: str
 ) -> None:
-    assert limit in card(MANIFEST_NAME.model_copy(update=changes), PREDICTIONS.iloc[:reviews])
+    assert limit in card(MANIFEST.model_copy(update=changes), PREDICTIONS.iloc[:reviews])

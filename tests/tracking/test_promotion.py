@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sentiment.params import EvaluateParams
-from tests.evaluations import MANIFEST_NAME
+from tests.evaluations import MANIFEST
 from tracking.promotion import (
     DAMAGED,
     OTHER_TEST_SET,
@@ -92,8 +92,8 @@ def test_what_may_be_chance_is_no_difference(is_correct: list[bool]) -> None:
 def test_only_another_model_for_the_same_test_set_is_compared(
     changes: dict[str, object], reviews: int, reason: str | None
 ) -> None:
-    candidate = Evaluation(MANIFEST_NAME.model_copy(update=changes), BETTER)
-    read = ComparedManifest.model_validate(MANIFEST_NAME.model_dump())
+    candidate = Evaluation(MANIFEST.model_copy(update=changes), BETTER)
+    read = ComparedManifest.model_validate(MANIFEST.model_dump())
     assert why_not_compared(candidate, Evaluation(read, CHAMPION[:reviews])) == reason
 
 

@@ -32,7 +32,7 @@ from tests.conftest import (
 from tests.project import MODEL, Project
 from tests.tracking.kills import end_at
 from tracking import models, publish
-from tracking.runs import live_run
+from tracking.runs import KEPT_VAL_ACCURACY, live_run
 from tracking.versions import load_model, version_uri
 from workflow import checkpoint, paths
 from workflow.checkpoint import CHECKPOINTS_FOLDER, STATE_FILE, Journal, exclusive_checkpoint
@@ -76,6 +76,8 @@ def assert_whole(run: Run) -> None:
         assert curve(run.info.run_id, name) == points, name
     for name, value in read_json(paths.TEST_METRICS_FILE).items():
         assert curve(run.info.run_id, name) == [(0, value)], name
+    kept = read_json(paths.TRAINING_METRICS_FILE)["val_accuracy"]
+    assert curve(run.info.run_id, KEPT_VAL_ACCURACY) == [(0, kept)]
     for path in paths.EVALUATE_FOLDER.iterdir():
         logged = Path(run.info.artifact_uri, path.name)
         assert logged.read_bytes() == path.read_bytes(), path

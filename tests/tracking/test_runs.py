@@ -65,7 +65,7 @@ def test_a_run_has_the_three_splits_as_datasets() -> None:
 def manifest(project: Project) -> TrainingManifest:
     """Return what another training depends on. The project's folder is the working directory."""
     read = read_manifest(project.path / paths.TRAIN_FOLDER, ModelManifest)
-    return read.model_copy(update={"key": "0123456789abcdef"})
+    return read.model_copy(update={"training_key": "0123456789abcdef"})
 
 
 def test_a_run_has_the_uncommitted_changes_of_its_journal(manifest: TrainingManifest) -> None:

@@ -1,4 +1,4 @@
-"""The manifest of a folder are read back with their types."""
+"""The manifest of a folder is read back with its types."""
 
 import pytest
 
@@ -18,13 +18,13 @@ PADDED = PadManifest(**dict(FETCHED), pad=PadParams(max_length=40))
 
 
 @pytest.mark.usefixtures("in_tmp_path")
-def test_inputs_are_read_back_with_their_types() -> None:
+def test_a_manifest_is_read_back_with_its_types() -> None:
     write_manifest(new_folder(PAD_FOLDER), PADDED)
     assert read_manifest(PAD_FOLDER, PadManifest) == PADDED
 
 
 @pytest.mark.usefixtures("in_tmp_path")
-def test_inputs_of_another_stage_are_damage() -> None:
+def test_the_manifest_of_another_stage_is_damage() -> None:
     write_manifest(new_folder(FETCH_FOLDER), FETCHED)
     with pytest.raises(UserError, match=r"data/fetch/manifest\.json is damaged"):
         read_manifest(FETCH_FOLDER, PadManifest)

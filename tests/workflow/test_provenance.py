@@ -32,13 +32,6 @@ def test_a_run_names_its_dvc_experiment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.slow
-def test_tags_do_not_show_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{SECRET}@host")
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", SECRET)
-    assert SECRET not in str(provenance.provenance_tags(NO_CHANGES))
-
-
-@pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_folder_without_git_has_no_commit_and_no_changes() -> None:
     Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")

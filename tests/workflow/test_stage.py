@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.errors import UserError, describe_error
+from sentiment.errors import UserError
 from tests.project import ROOT, default_signals
 from workflow.signals import SIGNALS, Interrupted, SignalFlag
 from workflow.stage import run_stage
@@ -87,25 +87,6 @@ def test_a_second_signal_ends_a_stage_at_once(in_tmp_path: Path) -> None:
     assert not (in_tmp_path / "finished").exists()
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (UserError("There is no file a.csv."), "There is no file a.csv."),
-        (
-            PermissionError(13, "Permission denied", "data/pad"),
-            "data/pad: Permission denied. Fix that and run `dvc repro` again.",
-        ),
-        (
-            OSError("1000 requested and 24 written"),
-            "No space left on device. Free some space and run `dvc repro` again.",
-        ),
-        (UserError("http://ann:secret@host/"), "http://host/"),
-    ],
-)
-def test_a_problem_of_the_user_is_one_message(error: Exception, message: str) -> None:
-    assert describe_error(error, "`dvc repro`") == message
-
-
 def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SignalFlag, "watch", lambda _: None)
 
@@ -114,20 +95,6 @@ def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch: pytest.Monkey
 
     with pytest.raises(ZeroDivisionError):
         run_stage("pad", main)
-
-
-@pytest.mark.parametrize("seconds", [0, 315_532_800])  # 1980 in Greenwich, but not in America
-def test_a_clock_before_1980_is_one_message(
-    monkeypatch: pytest.MonkeyPatch, seconds: float
-) -> None:
-    """The files of a model, which is a zip file, cannot have such a time."""
-    monkeypatch.setattr(time, "time", lambda: seconds)
-
-    def main(_: SignalFlag) -> None:
-        pytest.fail("the stage was started")
-
-    with pytest.raises(SystemExit, match=r"^train: the clock says .*\. Set it, and run this again"):
-        run_stage("train", main)
 
 
 def test_a_failed_stage_says_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def write_or_wait(*arguments, write_each=predictions.write_each):
             signal.pause()
         yield table
 
-predictions.BATCH_ROWS = {BATCH_ROWS}
+predictions.ROWS_AT_ONCE = {BATCH_ROWS}
 predictions.write_each = write_or_wait
 cli.main()
 """
@@ -70,7 +70,7 @@ def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory
     copy = copy_project(finished_once, tmp_path_factory.mktemp("scored") / "project")
     with pytest.MonkeyPatch.context() as patch:
         use_store(copy, patch)
-        patch.setattr(predictions, "BATCH_ROWS", BATCH_ROWS)
+        patch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
         write_test_set()
         printed = Command()(*COMMAND, "--label-column", "label", "--out", "out.parquet")
         Path("printed").write_text(printed)
@@ -80,7 +80,7 @@ def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def scored(scored_once: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Return a project with its scored test set, and make it the working directory."""
-    monkeypatch.setattr(predictions, "BATCH_ROWS", BATCH_ROWS)
+    monkeypatch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
     return use_store(scored_once, monkeypatch)
 
 

@@ -32,7 +32,7 @@ class AlwaysGood:
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[pa.Table]:
     """Return the predictions for `ROWS`, in tables of two rows."""
-    monkeypatch.setattr(predictions, "BATCH_ROWS", 2)
+    monkeypatch.setattr(predictions, "ROWS_AT_ONCE", 2)
     return predictions.predict_rows(AlwaysGood(), ROWS)  # type: ignore[arg-type]
 
 

@@ -11,10 +11,10 @@ HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.6, 0.5, 0.4], "val_loss":
 
 
 def test_curve_has_title_labels_legend_lines_and_size() -> None:
-    figure = plots.draw_curve(HISTORY, "loss", "lstm-64")
+    figure = plots.draw_curve(HISTORY, "loss")
     (axes,) = figure.axes
     shown = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
-    assert shown == ["Loss · lstm-64", "Epoch", "Loss"]
+    assert shown == ["Loss", "Epoch", "Loss"]
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
@@ -27,7 +27,7 @@ def test_confusion_matrix_shows_counts_and_shares() -> None:
     labels = ["negative", "positive"]
     cells = [(actual, predicted) for actual in labels for predicted in labels]
     counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
-    (axes,) = plots.draw_confusion_matrix(counts, "run").axes
+    (axes,) = plots.draw_confusion_matrix(counts).axes
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["3\n75.0%", "1\n25.0%", "0\n0.0%", "0\n0.0%"]
 
@@ -36,14 +36,14 @@ def test_confusion_matrix_of_many_labels_has_no_counts() -> None:
     labels = [f"$label {number}" for number in range(13)]
     cells = [(actual, predicted) for actual in labels for predicted in labels]
     counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=1)
-    (axes,) = plots.draw_confusion_matrix(counts, "run").axes
+    (axes,) = plots.draw_confusion_matrix(counts).axes
     assert not axes.texts
     assert [text.get_text() for text in axes.get_xticklabels()] == labels
 
 
 def test_reliability_names_any_positive_label() -> None:
     groups = pd.DataFrame({"predicted": [0.5], "observed": [0.5]})
-    figure = plots.draw_reliability(groups, 0.0, r"$\frac$ and $x$", "run")
+    figure = plots.draw_reliability(groups, 0.0, r"$\frac$ and $x$")
     figure.savefig(BytesIO())
     (axes,) = figure.axes
     assert axes.get_ylabel() == r"Share $\frac$ and $x$"
@@ -52,7 +52,7 @@ def test_reliability_names_any_positive_label() -> None:
 def test_each_label_has_a_roc_curve_and_its_name_in_the_legend() -> None:
     corners = pd.DataFrame({"false_positive_rate": [0, 1], "true_positive_rate": [0, 1]})
     table = pd.concat([corners.assign(label=label) for label in (r"$\frac$", "_b")])
-    figure = plots.draw_roc_curves(table, 0.5, "run")
+    figure = plots.draw_roc_curves(table, 0.5)
     (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None

@@ -88,7 +88,7 @@ def test_texts_of_mistakes_are_the_words_of_their_reviews() -> None:
 
 
 def test_mistakes_get_their_texts_in_the_second_column() -> None:
-    results = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]), "lstm")
+    results = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]))
     mistakes = results.with_texts(["the fails", "the"]).tables["mistakes"]
     assert mistakes.columns.tolist()[:3] == ["review", "text", "actual"]
     assert mistakes["text"].tolist() == ["the fails", "the"]
@@ -96,12 +96,12 @@ def test_mistakes_get_their_texts_in_the_second_column() -> None:
 
 
 def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
-    evaluation = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]), "lstm")
+    evaluation = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]))
     assert evaluation.metrics["test_accuracy"] == 0.5
     assert evaluation.tables["confusion"]["reviews"].tolist() == [1, 1, 1, 1]
     assert evaluation.plots.keys() == {"roc", "reliability", "confusion", "lengths"}
     (axes,) = evaluation.plots["roc"].axes
-    assert axes.get_title() == "ROC curve · lstm"
+    assert axes.get_title() == "ROC curve"
 
 
 def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
@@ -122,7 +122,7 @@ def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
         threshold=0.9,
     )
     assert table["predicted"].tolist() == ["good", "fine", "bad"] * 2
-    evaluation = evaluate_predictions(table, "lstm")
+    evaluation = evaluate_predictions(table)
     assert evaluation.metrics["test_accuracy"] == pytest.approx(1 / 3)
     assert evaluation.tables["labels"]["f1"].tolist() == [0, 1, 0]
     assert evaluation.tables["confusion"]["reviews"].tolist() == [0, 0, 2, 0, 2, 0, 2, 0, 0]
@@ -130,11 +130,11 @@ def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
 
 
 def test_the_curves_of_a_training_are_drawn() -> None:
-    assert plot_training(pd.DataFrame(HISTORY), "lstm").plots.keys() == {"accuracy", "loss"}
+    assert plot_training(pd.DataFrame(HISTORY)).plots.keys() == {"accuracy", "loss"}
 
 
 def test_gradients_are_drawn_before_and_after_the_training() -> None:
-    results = summarize_gradients(GRADIENTS, "lstm")
+    results = summarize_gradients(GRADIENTS)
     assert results.metrics == {"word_gradient_reach": 1, "word_gradient_reach_initial": 1}
     (axes,) = results.plots["gradients"].axes
     lines = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()}
@@ -145,6 +145,6 @@ def test_gradients_are_drawn_before_and_after_the_training() -> None:
 
 
 def test_without_gradients_the_table_is_empty_and_nothing_is_drawn() -> None:
-    results = summarize_gradients(NO_GRADIENTS, "linear")
+    results = summarize_gradients(NO_GRADIENTS)
     assert (results.metrics, results.plots) == ({}, {})
     assert results.tables["gradients"].empty
