@@ -129,8 +129,8 @@ def dataset(
     loaded = load_dataset(fetch)
     click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
     click.echo(describe_dataset(fetch.dataset_name, loaded))
-    # Fit the preset again, not what was fitted to another table. Other params are the user's own.
-    base = presets.find_fitted_preset(params.pad, params.train) or params
+    # Fit the preset's values, not those that were fitted to another table.
+    base = presets.find_nearest_preset(params.pad, params.train)
     fitted = fit_params(base.pad, base.train, loaded.train.lengths)
     click.echo(f"  {describe_lengths(loaded, fitted['pad.max_length'])}")
     written = update_params_file(changes | fitted)

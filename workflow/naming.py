@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from sentiment.params import FetchParams, PadParams, TrainParams
+from workflow.fitted_params import FITTED_PARAMS
 from workflow.presets import SEED, Preset, differences, valid_presets
 
 SEPARATOR = " · "  # joins the parts of a name
@@ -27,6 +28,8 @@ def nearest_name(
     nearest = min(presets, key=lambda preset: len(differences(preset, pad, train)))
     different = differences(nearest, pad, train)
     seed = different.pop(SEED, None)
+    if fetch.dataset == "table":  # what is fitted to a table comes last
+        different |= {name: different.pop(name) for name in FITTED_PARAMS if name in different}
     shown = [f"{name.split('.', 1)[1]} {value}" for name, value in different.items()]
     parts = [nearest.name, *shown[:MAX_DIFFERENCES]]
     if fetch.adds_texts:

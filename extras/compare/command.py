@@ -20,7 +20,7 @@ def command(names: tuple[str, ...]) -> None:
 
     Without RUNs, this shows the mean test accuracy of each set of params over its seeds.
     A RUN is the id of a run in MLflow or its beginning, `champion`, or a version such as
-    models:/imdb-sentiment/1. To train another seed: dvc exp run -S train.seed=43
+    models:/imdb-sentiment/1. To train another seed: dvc exp run --temp -S train.seed=43
     """
     if len(names) not in (0, 2):
         raise click.UsageError(

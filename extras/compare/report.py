@@ -27,7 +27,7 @@ TEST_ACCURACY = "test_accuracy"
 SHOWN_METRICS = "^(test_|val_)"
 ABSENT = "–"  # what a run does not have
 SHORT_ID = 8  # characters of the id of a run or a commit
-MORE_SEEDS = "dvc exp run -S train.seed=43"
+MORE_SEEDS = "dvc exp run --temp -S train.seed=43"  # or another one
 
 
 def describe_groups(groups: "Sequence[Sequence[Run]]") -> str:
@@ -44,7 +44,7 @@ def describe_groups(groups: "Sequence[Sequence[Run]]") -> str:
             parts.append(
                 "Groups of the same name differ in other params, code, data, packages or machine."
             )
-    parts.append(f"To train another seed of the params in params.yaml: {MORE_SEEDS}")
+    parts.append(f"To train another seed, such as 43, of the params in params.yaml: {MORE_SEEDS}")
     return "\n\n".join(parts)
 
 

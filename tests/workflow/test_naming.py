@@ -47,3 +47,11 @@ def test_added_texts_come_first() -> None:
     fetch = FetchParams(added_texts="texts/labeled")
     named = nearest_name(valid_presets(), fetch, PadParams(), TrainParams(epochs=9))
     assert named == "+labeled · default · epochs 9"
+
+
+def test_what_was_fitted_to_a_table_comes_after_what_the_user_changed() -> None:
+    linear = valid_presets()[1]
+    pad = linear.pad.model_copy(update={"max_length": 6})
+    train = linear.train.model_copy(update={"batch_size": 4, "class_weight": "balanced"})
+    named = nearest_name(valid_presets(), FetchParams(dataset="table"), pad, train)
+    assert named == "linear · class_weight balanced · batch_size 4 · max_length 6"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT
-from workflow.presets import differences, find_fitted_preset, valid_presets
+from workflow.presets import differences, find_nearest_preset, valid_presets
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_a_preset_is_found_whatever_was_fitted_to_a_table_and_whatever_the_seed(
     _, linear, _ = valid_presets()
     pad = linear.pad.model_copy(update={"max_length": 33})
     fitted = linear.train.model_copy(update={"batch_size": 10, "epochs": 5, "seed": 7})
-    assert find_fitted_preset(pad, fitted) == linear
-    assert find_fitted_preset(pad, fitted.model_copy(update={"learning_rate": 0.5})) is None
+    assert find_nearest_preset(pad, fitted) == linear
+    assert find_nearest_preset(pad, fitted.model_copy(update={"learning_rate": 0.5})) == linear
 
 
 @pytest.mark.parametrize(
