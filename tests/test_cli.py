@@ -121,18 +121,16 @@ def test_preset_and_dataset_give_the_same_params_in_either_order(sentiment: Comm
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("params")
-def test_a_preset_is_fitted_to_each_table_anew_and_own_params_stay(sentiment: Command) -> None:
+def test_a_preset_is_fitted_to_each_table_anew_and_other_params_stay(sentiment: Command) -> None:
     for name, texts in (("few.csv", 30), ("more.csv", 1200)):
         rows = [f"{word} {number},{label}" for number in range(texts) for word, label in STARS]
         Path(name).write_text("\n".join(["review,stars", *rows, ""]))
     sentiment("dataset", "few.csv")
     assert load_params().train.batch_size == 4
-    sentiment("dataset", "more.csv")
-    assert load_params().train.batch_size == 11
-    update_params_file({"train.units": 5, "train.epochs": 60})
+    update_params_file({"train.units": 5, "train.class_weight": "balanced"})
     sentiment("dataset", "more.csv")
     train = load_params().train
-    assert (train.units, train.epochs, train.batch_size) == (5, 60, 11)
+    assert (train.batch_size, train.units, train.class_weight) == (11, 5, "balanced")
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def test_link_shows_the_metrics_and_the_curves_of_the_runs(
             open_page(browser, link, "val_accuracy", "train.units", str(metrics["test_accuracy"]))
             keep_screenshot(browser, "mlflow-runs")
             open_page(browser, f"{link}&compareRunsMode=CHART", "Model metrics")
-            wait_for_curves(browser, "^(val_)?accuracy", {"accuracy": 1, "val_accuracy": 1})
+            wait_for_curves(browser, "^(val_)?accuracy$", {"accuracy": 1, "val_accuracy": 1})
             keep_screenshot(browser, "mlflow-charts")
     finally:
         server.send_signal(signal.SIGTERM)

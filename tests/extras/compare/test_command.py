@@ -57,7 +57,7 @@ def test_seeds_are_summarized_for_each_set_of_params_the_best_first(sentiment: C
     best, second = rows(printed)[1:3]
     assert best == ["train.units", "8", "1", "0.9000", "–", "–", "0.7500", other[:8]]
     assert second[2:-1] == ["3", "0.8000", "0.0100", "0.7752", "to", "0.8248", "0.7500"]
-    assert "dvc exp run -S train.seed=43" in printed
+    assert "dvc exp run --temp -S train.seed=43" in printed
 
 
 @pytest.mark.parametrize(
