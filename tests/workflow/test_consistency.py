@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.params import FetchParams, PadParams, TrainParams
+from sentiment.params import TrainParams
+from tests.workflow.conftest import ARRAY, FETCHED, PARAMS
 from workflow import paths
 from workflow.consistency import check_training
 from workflow.digests import file_digest
 from workflow.documents import new_folder
 from workflow.manifest import (
-    FetchManifest,
     ModelManifest,
     PadManifest,
     read_manifest,
@@ -20,29 +20,6 @@ from workflow.manifest import (
 )
 from workflow.paths import FETCH_FOLDER, PAD_FOLDER
 from workflow.training_key import training_keys
-
-DVC_YAML = """
-stages:
-  train:
-    deps: [data/pad, stages/train.py, network]
-"""
-FETCHED = FetchManifest(
-    fetch=FetchParams(), label_names=["bad", "good"], test_set_digest="0123", dataset_digest="4567"
-)
-ARRAY = PAD_FOLDER / "x_train.npy"
-PARAMS = TrainParams()
-
-
-@pytest.fixture
-def stage(in_tmp_path: Path) -> Path:
-    """Make a folder with all that the stage `train` depends on."""
-    Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
-    write_manifest(new_folder(FETCH_FOLDER), FETCHED)
-    write_manifest(new_folder(PAD_FOLDER), PadManifest(**dict(FETCHED), pad=PadParams()))
-    for path in (ARRAY, Path("stages/train.py"), Path("network/model.py")):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("before", encoding="utf-8")
-    return in_tmp_path
 
 
 @pytest.fixture
