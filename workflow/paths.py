@@ -1,4 +1,4 @@
-"""Where the pipeline's files are.
+"""The paths of the pipeline's files.
 
 DVC keeps `data/<stage>/` in its cache, and git keeps `metrics/`. No file has a time or an id of a
 run, so the same pipeline writes the same files again.

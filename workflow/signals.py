@@ -1,4 +1,4 @@
-"""What a signal does to a stage.
+"""The signals that stop a stage.
 
 A signal only sets a flag, so that it cuts nothing short. A training stops after the current batch.
 Everything else takes seconds, and is finished first. A second signal ends the process at once.
