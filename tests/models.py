@@ -15,6 +15,9 @@ from tests.project import SMALL
 if TYPE_CHECKING:
     import keras
 
+    from sentiment.prediction.pyfunc_model import SentimentModel
+    from sentiment.text.padding import Layout
+
 WORDS = 20
 LENGTH = 6
 LINEAR: dict[str, Any] = {
@@ -70,3 +73,19 @@ def new_training(
     default, val_split = splits()
     params = train_params(**changes)
     return Training(params, pad_params(), label_count, train_split or default, val_split)
+
+
+def text_model(word_index: dict[str, int], layout: "Layout") -> "SentimentModel":
+    """Return an untrained model of raw texts."""
+    from sentiment.prediction.keras_classifier import KerasClassifier
+    from sentiment.prediction.pyfunc_model import SentimentModel
+    from sentiment.text.tokenizer import KERAS
+
+    model = SentimentModel()
+    model.word_index = word_index
+    model.tokenizer = KERAS
+    model.label_names = ["negative", "positive"]
+    model.threshold = 0.5
+    model.layout = layout
+    model.classifier = KerasClassifier(new_model(), layout)
+    return model

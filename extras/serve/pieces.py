@@ -5,6 +5,7 @@ Pieces rather than positions: JavaScript counts an emoji as two characters, and 
 
 from typing import TYPE_CHECKING
 
+from extras.serve.prefixes import predict_prefixes
 from extras.serve.schemas import ExplanationResponse, Piece
 
 if TYPE_CHECKING:
@@ -15,14 +16,13 @@ def explain_text(version: str, model: "SentimentModel", text: str) -> Explanatio
     """Return the prediction for a text, with what each word that the model reads contributes."""
     explanation = model.explain(text)
     label = explanation.label
-    prefixes = model.predict_prefixes(text)
+    of_label = predict_prefixes(model, text)[:, model.label_names.index(label)].tolist()
     pieces = []
     end = 0
-    for word, prefix in zip(explanation.words, prefixes, strict=True):
+    for word, probability in zip(explanation.words, of_label, strict=True):
         pieces.append(Piece(text=text[end : word.start]))
         end = word.end
         shown = text[word.start : end]
-        probability = prefix.probabilities[label]
         pieces.append(Piece(text=shown, log_odds=word.log_odds, probability=probability))
     pieces.append(Piece(text=text[end:]))
     return ExplanationResponse(

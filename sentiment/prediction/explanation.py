@@ -1,4 +1,4 @@
-"""Explain a registered model's prediction by the attribution of each word and by prefixes."""
+"""Explain a registered model's prediction by the attribution of each word."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,14 +37,6 @@ class Explanation(NamedTuple):
     words: list[WordAttribution]
 
 
-class PrefixPrediction(NamedTuple):
-    """The probability of each label for the text up to the end of the word at `text[start:end]`."""
-
-    start: int
-    end: int
-    probabilities: dict[str, float]
-
-
 def attribute_by_occlusion(
     classifier: KerasClassifier,
     words: Sequence[Word],
@@ -69,20 +61,6 @@ def attribute_by_occlusion(
         probabilities=dict(zip(label_names, probabilities[0].tolist(), strict=True)),
         words=attributions,
     )
-
-
-def predict_prefixes(
-    classifier: KerasClassifier, words: Sequence[Word], label_names: Sequence[str]
-) -> list[PrefixPrediction]:
-    """Return the prediction after each word that the model reads."""
-    positions = classifier.positions_read(words)
-    probabilities = classifier.prefix_probabilities(words, positions).tolist()
-    return [
-        PrefixPrediction(
-            words[position].start, words[position].end, dict(zip(label_names, row, strict=True))
-        )
-        for position, row in zip(positions, probabilities, strict=True)
-    ]
 
 
 def log_odds(probabilities: NDArray[np.float32], label: int) -> NDArray[np.float64]:

@@ -118,24 +118,6 @@ class KerasClassifier:
         without[np.arange(len(word_columns)), word_columns] = UNKNOWN_TOKEN
         return self.predictor(np.concatenate([tokens, without]))
 
-    def prefix_probabilities(
-        self, words: Sequence[Word], word_positions: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Return the probabilities for the text up to and including the word at each position.
-
-        The cost is linear in the number of words and in the number of positions.
-
-        Returns:
-            Shape (word_positions, labels).
-        """
-        max_length = self.layout.max_length
-        ends = word_positions + 1
-        if self.layout.truncating == "post":
-            ends = np.minimum(ends, max_length)  # later words are not read
-        ranks = [word.rank for word in words]
-        # Earlier words are cut off here, so that the cost does not grow with their number.
-        return self.predict([ranks[max(end - max_length, 0) : end] for end in ends])
-
     def word_columns(self, word_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the columns of a row that hold a word, and the position of each column's word.
 

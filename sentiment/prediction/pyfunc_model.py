@@ -20,12 +20,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from ..text.padding import Layout
 from ..text.tokenizer import Word, encode, tokenize_with_spans
-from .explanation import (
-    Explanation,
-    PrefixPrediction,
-    attribute_by_occlusion,
-    predict_prefixes,
-)
+from .explanation import Explanation, attribute_by_occlusion
 from .keras_classifier import KerasClassifier, load_keras_model
 from .probabilities import predicted_indices
 
@@ -135,10 +130,6 @@ class SentimentModel(PythonModel):
         """Return the prediction for a text, with the attribution of each word."""
         words = self.known_words(text)
         return attribute_by_occlusion(self.classifier, words, self.label_names, self.threshold)
-
-    def predict_prefixes(self, text: str) -> list[PrefixPrediction]:
-        """Return the prediction after each word that the model reads."""
-        return predict_prefixes(self.classifier, self.known_words(text), self.label_names)
 
 
 def _check_texts(values: Sequence[Any]) -> None:

@@ -1,18 +1,16 @@
-"""Explain a prediction by attributions of words and by predictions of prefixes."""
+"""Explain a prediction by the attribution of each word."""
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sentiment.prediction.explanation import log_odds
-from sentiment.prediction.keras_classifier import KerasClassifier
 from sentiment.prediction.pyfunc_model import SentimentModel
 from sentiment.text import tokenizer
 from sentiment.text.padding import Layout
-from tests.models import new_model
+from tests.models import text_model
 
 pytestmark = pytest.mark.slow
 LAYOUT = Layout(num_words=20, max_length=6, padding="pre", truncating="pre")
@@ -25,14 +23,7 @@ LONG = "dull " * 4 + "a fine film a fine film"
 @pytest.fixture(scope="module")
 def served_once() -> SentimentModel:
     """Return a small untrained model."""
-    model = SentimentModel()
-    model.word_index = RANKS
-    model.tokenizer = tokenizer.KERAS
-    model.label_names = LABELS
-    model.threshold = 0.5
-    model.layout = LAYOUT
-    model.classifier = KerasClassifier(new_model(), LAYOUT)
-    return model
+    return text_model(RANKS, LAYOUT)
 
 
 @pytest.fixture
@@ -54,36 +45,23 @@ def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel)
     assert explanation.words[3].log_odds == 0  # its rank is too large, so it is unknown anyway
 
 
-def test_prefix_prediction_is_the_prediction_for_the_prefix(served: SentimentModel) -> None:
-    prefixes = served.predict_prefixes(CONTENT)
-    words = [CONTENT[prefix.start : prefix.end] for prefix in prefixes]
-    assert words == ["a", "FINE", "film", "rare"]
-    cut = pd.DataFrame({"text": [CONTENT[: prefix.end] for prefix in prefixes]})
-    expected = served.predict(None, cut)["probabilities"].tolist()
-    assert [prefix.probabilities for prefix in prefixes] == expected
-
-
 @pytest.mark.parametrize("padding", ["pre", "post"])
 @pytest.mark.parametrize(
     ("truncating", "starts"), [("pre", [20, 22, 27, 32, 34, 39]), ("post", [0, 5, 10, 15, 20])]
 )
-def test_truncated_words_have_no_attribution_and_the_last_prefix_is_the_text(
+def test_truncated_words_have_no_attribution(
     served: SentimentModel,
     padding: Any,
     truncating: Any,
     starts: list[int],
 ) -> None:
     served.classifier.layout = replace(LAYOUT, padding=padding, truncating=truncating)
-    prefixes = served.predict_prefixes(LONG)
-    explanation = served.explain(LONG)
-    assert [word.start for word in explanation.words] == starts
-    assert [prefix.start for prefix in prefixes] == starts
-    assert explanation.probability == prefixes[-1].probabilities[explanation.label]
+    assert [word.start for word in served.explain(LONG).words] == starts
 
 
 def test_text_without_known_words_has_no_attributions(served: SentimentModel) -> None:
     explanation = served.explain("unheard of")
-    assert (explanation.words, served.predict_prefixes("unheard of")) == ([], [])
+    assert explanation.words == []
     assert 0 < explanation.probability < 1
 
 
