@@ -158,4 +158,8 @@ def describe_decision(version: "ModelVersion | None") -> str:
     if version is None or DECISION not in version.tags:
         return ""
     reason = version.tags.get(REASON, "")
-    return f"Version {version.version} of {version.name} was {version.tags[DECISION]}: {reason}"
+    text = f"Version {version.version} of {version.name} was {version.tags[DECISION]}: {reason}"
+    champion = find_champion(version.name)
+    if champion is not None and champion.version != version.version:
+        text += f"\nThe champion is version {champion.version}"
+    return text

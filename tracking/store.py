@@ -43,7 +43,6 @@ DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a descriptio
 # MLflow keeps a view of an experiment that somebody shared in a tag with this prefix.
 SHARED_VIEW = "mlflow.sharedViewState."  # no part of MLflow's API
 VIEW = "metrics"  # the view of an experiment's runs with its own columns
-WORKFLOW = "workflowType=machine_learning"  # without it, MLflow shows its view for language models
 LOCK_SECONDS = 60.0  # other processes hold the lock for a few seconds
 MOVED_PAGE = "docs/pipeline.md#a-moved-folder"
 INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
@@ -86,12 +85,12 @@ def is_server(uri: str) -> bool:
 
 def run_url(experiment_id: str, run_id: str) -> str:
     """Return the URL of a run's page, on the server or in the UI at its default port."""
-    return f"{_experiment_url(experiment_id)}/{run_id}?{WORKFLOW}"
+    return f"{_experiment_url(experiment_id)}/{run_id}"
 
 
 def runs_url(experiment_id: str) -> str:
     """Return the URL of the runs of an experiment, on the server or in the UI at its port."""
-    return f"{_experiment_url(experiment_id)}?{WORKFLOW}&viewStateShareKey={VIEW}"
+    return f"{_experiment_url(experiment_id)}?viewStateShareKey={VIEW}"
 
 
 def _experiment_url(experiment_id: str) -> str:
@@ -108,8 +107,12 @@ def describe_run(experiment_id: str, run_id: str) -> str:
 
 
 def describe_pages(experiment_id: str, run_id: str) -> str:
-    """Return lines that say where to look at a run and at all runs."""
-    pages = f"  the run:  {run_url(experiment_id, run_id)}\n  all runs: {runs_url(experiment_id)}"
+    """Return lines that say where to look at a run and at all runs.
+
+    With the UI at its default port, none is longer than 80 characters, so that a terminal does not
+    break the URLs.
+    """
+    pages = f"  {run_url(experiment_id, run_id)}\nor, for all runs,\n  {runs_url(experiment_id)}"
     if is_server(tracking_uri()):
         return f"To look at it, open\n{pages}"
     is_default = tracking_uri() == f"{SQLITE}{paths.root() / DATABASE}"

@@ -26,6 +26,11 @@ def find_columns(path: Path, text: str | None, label: str | None) -> Columns:
     names = column_names(path)
     if not names:
         raise UserError(f"{path} has no rows. Name another table.")
+    if len(names) == 1:
+        raise UserError(
+            f"{path} has only the column {names[0]!r}. It needs one of texts and one of labels. "
+            "In a CSV file, separate them by commas."
+        )
     return choose_columns(str(path), names, text, label)
 
 

@@ -105,8 +105,8 @@ class LabelColumn:
             )
         if len(labels) > 2:
             raise UserError(
-                f"{where} has {len(labels)} labels. Only one of two labels can be positive. Set "
-                "fetch.table.positive to ''."
+                f"{where} has {len(labels)} labels. Only one of two labels can be positive. Leave "
+                "--positive out, or set fetch.table.positive to ''."
             )
         return sorted(labels, key=lambda label: label == self.positive)
 

@@ -178,7 +178,8 @@ def _parse_row(number: int, values: dict[str, Any], columns: Columns) -> Row:
     try:
         f"{text}{label}{row_id}".encode()
     except UnicodeEncodeError:
-        raise _InvalidRowError(f"row {number}: it is not UTF-8") from None
+        problem = "it is not UTF-8 (to convert from Latin-1: iconv -f latin1 -t utf-8)"
+        raise _InvalidRowError(f"row {number}: {problem}") from None
     return Row(number, "" if is_blank else text, label, row_id)
 
 

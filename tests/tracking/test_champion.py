@@ -82,8 +82,9 @@ def test_tests_against_a_champion_are_counted_beyond_deleted_versions() -> None:
 def test_the_rule_decides_once_about_a_version() -> None:
     submit(400)
     second = submit(402)
-    text = champion.decide(second, evaluation(600), alpha=0.05)
-    assert text.startswith(f"Version 2 of {NAME} was not promoted: no difference from the champion")
+    decided, now = champion.decide(second, evaluation(600), alpha=0.05).splitlines()
+    assert decided.startswith(f"Version 2 of {NAME} was not promoted: no difference from the ")
+    assert now == "The champion is version 1"
     assert champion_number() == "1"
     assert read_version("1").tags["tested_candidates"] == "1"
 

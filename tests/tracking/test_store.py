@@ -407,7 +407,7 @@ def test_error_of_another_package_does_not_blame_the_store(error: Exception) -> 
 def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = "#/experiments/1/runs/abc?workflowType=machine_learning"
+    page = "#/experiments/1/runs/abc"
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert store.run_url("1", "abc") == f"http://127.0.0.1:5000/{page}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org/")
@@ -427,6 +427,13 @@ def test_pages_are_named_with_what_starts_the_ui_unless_there_is_a_server(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert store.describe_pages("1", "abc").splitlines() == [
         first_line,
-        f"  the run:  {store.run_url('1', 'abc')}",
-        f"  all runs: {store.runs_url('1')}",
+        f"  {store.run_url('1', 'abc')}",
+        "or, for all runs,",
+        f"  {store.runs_url('1')}",
     ]
+
+
+def test_the_urls_of_the_local_ui_fit_into_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    lines = store.describe_pages("123", "0d7876a443e3495cabcf406d694bb13c").splitlines()
+    assert max(map(len, lines)) <= 80

@@ -93,6 +93,13 @@ def test_a_file_that_is_no_params_file_is_one_message(tmp_path: Path, content: s
         load_params(path)
 
 
+def test_a_section_that_is_there_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {}\npad: {}\ntrain: {}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r'not valid YAML: line 3: found duplicate key "train"'):
+        load_params(path)
+
+
 def test_utf_16_is_refused_because_dvc_cannot_read_it(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(PARAMS.read_text(encoding="utf-8"), encoding="utf-16")

@@ -71,6 +71,13 @@ def test_fewer_than_a_hundred_texts_raise_no_alarm(
     assert bool(alarms(describe(here), test_set)) == is_alarm
 
 
+def test_the_p_value_of_two_texts_is_exact(rng: np.random.Generator) -> None:
+    """Both are longer than all 1,000 of the test set: 2 in 1,002 * 1,001 / 2 orders, two-sided."""
+    test_set = draw_predictions(KIND, 1000, rng)
+    here = quantities(draw_predictions(KIND, 2, rng)) + 1e6
+    assert measure_drift(describe(here), test_set)["p"][WORDS] == pytest.approx(4 / 1002 / 1001)
+
+
 def test_change_from_a_test_set_that_does_not_vary_is_an_alarm(rng: np.random.Generator) -> None:
     here = draw_predictions(KIND, 100, rng)
     test_set = here.assign(unknown_words=0)

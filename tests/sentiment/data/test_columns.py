@@ -56,6 +56,12 @@ def test_one_column_cannot_have_both() -> None:
         choose_columns("a.csv", ["a", "b"], "a", "a")
 
 
+def test_a_table_with_another_separator_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text;label\nfine;1\n")
+    with pytest.raises(UserError, match=r"a\.csv has only the column 'text;label'.*by commas"):
+        find_columns(tmp_path / "a.csv", None, None)
+
+
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n")
     with pytest.raises(UserError, match=r"a\.csv has no rows"):

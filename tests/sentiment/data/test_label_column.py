@@ -71,8 +71,8 @@ def test_the_positive_label_is_the_second(positive: str, labels: list[str]) -> N
         (
             ["1", "2", "3", "1", "2", "3"],
             "3",
-            "a.csv, column 'stars' has 3 labels. Only one of two labels can be positive. Set "
-            "fetch.table.positive to ''.",
+            "a.csv, column 'stars' has 3 labels. Only one of two labels can be positive. Leave "
+            "--positive out, or set fetch.table.positive to ''.",
         ),
     ],
 )
