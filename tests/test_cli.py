@@ -261,21 +261,6 @@ def test_a_blank_text_is_refused_before_a_model_is_loaded(sentiment: Command) ->
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("finished")
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("models:/synthetic-sentiment/99", "There is no version models:/synthetic-sentiment/99"),
-        ("synthetic-sentiment", "synthetic-sentiment is not a model version"),
-    ],
-)
-def test_a_model_that_does_not_exist_is_one_message(
-    sentiment: Command, uri: str, message: str
-) -> None:
-    assert message in sentiment.fail("predict", "A fine plot.", "--model", uri)
-
-
-@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> None:
     (run,) = runs()

@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.conftest import database_rows, runs, use_store
+from tests.conftest import runs
 from tests.contract import names
 from tests.contract.conftest import PASSWORD, Commands, assert_whole
 from tests.project import Project
@@ -71,34 +71,6 @@ def test_a_clone_without_results_has_the_views_of_dvc_and_runs_an_experiment(
     assert "Test Accuracy: " in fresh.run("dvc", "exp", "run", "--temp", "-S", "train.units=5")
     (run,) = runs()
     assert_whole(run)
-
-
-def test_another_threshold_is_another_run_and_trains_nothing(pipeline_copy: Project) -> None:
-    pipeline_copy.change(evaluate={"threshold": 0.6})
-    assert executed(pipeline_copy.run(*names.REPRO)) == ["evaluate"]
-    new, old = runs()
-    assert [run.data.params["evaluate.threshold"] for run in (new, old)] == ["0.6", "0.5"]
-    assert new.data.tags["training_id"] == old.data.tags["training_id"]
-    assert_whole(new)
-
-
-def test_a_lost_store_gets_the_run_again_by_sync_and_twice_changes_nothing(
-    pipeline: Commands, pipeline_copy: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_store(pipeline.project, monkeypatch)
-    (lost,) = runs()
-    (pipeline_copy.path / names.STORE).unlink()
-    shutil.rmtree(pipeline_copy.path / names.ARTIFACTS)
-    assert lost.info.run_id not in pipeline_copy.run(*names.SYNC)
-    use_store(pipeline_copy, monkeypatch)
-    (run,) = runs()
-    assert_whole(run)
-    assert run.data.params == lost.data.params
-    commit = "mlflow.source.git.commit"
-    assert run.data.tags[commit] == lost.data.tags[commit]
-    before = database_rows(pipeline_copy)
-    assert run.info.run_id in pipeline_copy.run(*names.SYNC)
-    assert database_rows(pipeline_copy) == before
 
 
 def test_two_clones_share_a_store(pipeline_copy: Project, tmp_path: Path) -> None:

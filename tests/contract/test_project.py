@@ -103,10 +103,5 @@ def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(
     assert re.fullmatch(r"All labels: yes 0\.\d{4}, (no|so-so) 0\.\d{4}, (no|so-so) 0\.\d{4}", line)
 
 
-def test_an_untracked_table_is_named_with_what_keeps_it(own_linear_once: Commands) -> None:
-    printed = own_linear_once.printed["dataset"]
-    assert "Neither git nor DVC tracks own.csv: dvc add own.csv" in printed
-
-
 def test_the_linear_model_is_a_preset(champions_run: Run) -> None:
     assert champions_run.data.params["train.architecture"] == "linear"

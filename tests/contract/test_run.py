@@ -29,13 +29,6 @@ def test_a_training_is_one_whole_run() -> None:
     assert_whole(run)
 
 
-@pytest.mark.usefixtures("pipeline")
-def test_a_run_has_its_params() -> None:
-    (run,) = runs()
-    expected = {"pad.max_length": "40", "train.units": "4", "train.seed": "42"}
-    assert expected.items() <= run.data.params.items()
-
-
 def read_lock(text: str) -> dict[str, Any]:
     """Return the entries of the stages in a dvc.lock."""
     stages: dict[str, Any] = YAML(typ="safe").load(text)["stages"]
@@ -48,15 +41,6 @@ def test_a_run_has_the_entries_of_dvc_lock_that_its_model_was_made_with() -> Non
     logged = read_lock(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/dvc.lock"))
     stages = read_lock(Path("dvc.lock").read_text(encoding="utf-8"))
     assert logged == {name: stages[name] for name in ("fetch", "pad", "train")}
-
-
-@pytest.mark.usefixtures("pipeline")
-def test_a_run_has_its_datasets() -> None:
-    (run,) = runs()
-    assert run.inputs is not None
-    datasets = {each.tags[0].value: each.dataset.name for each in run.inputs.dataset_inputs}
-    contexts = ("training", "validation", "test")
-    assert datasets == {context: f"synthetic-{context}" for context in contexts}
 
 
 @pytest.mark.usefixtures("pipeline")
@@ -123,12 +107,3 @@ def test_dvc_shows_plots(pipeline: Commands) -> None:
 def test_the_test_accuracy_of_experiments_is_in_the_first_80_columns(pipeline: Commands) -> None:
     header = pipeline.project.read("dvc", "exp", "show").splitlines()[1]
     assert "test_accuracy" in header[:80]
-
-
-@pytest.mark.usefixtures("pipeline")
-def test_curves_are_in_the_order_of_the_epochs() -> None:
-    (run,) = runs()
-    history = pd.read_csv(names.HISTORY)
-    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
-    logged = [point.value for point in sorted(points, key=lambda point: point.step)]
-    assert logged == history["val_loss"].tolist()

@@ -452,17 +452,6 @@ def test_files_that_are_replaced_while_they_are_logged_are_not_registered(
     assert_whole(mlflow.get_run(replaced.info.run_id))
 
 
-def test_a_store_that_is_away_is_one_message_and_stops_no_stage(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = database_rows(project)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", AWAY)
-    assert publish.publish_stage(alpha=0.05) is None
-    (message,) = capsys.readouterr().err.splitlines()
-    assert message.startswith("data/ is complete but not logged to MLflow. Run `sentiment sync`")
-    assert database_rows(project) == before
-
-
 @pytest.mark.usefixtures("project")
 def test_files_of_a_training_that_runs_again_are_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

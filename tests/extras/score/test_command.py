@@ -191,7 +191,6 @@ def test_other_texts_in_a_log_are_an_alarm(sentiment: Command) -> None:
             1,
             "texts.csv has no column 'gone'. Its columns: 'review', 'body'",
         ),
-        (["--model", f"models:/{MODEL}/7"], 1, f"There is no version models:/{MODEL}/7"),
     ],
 )
 def test_what_cannot_be_scored_is_named_and_makes_no_run(
