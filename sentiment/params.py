@@ -22,7 +22,6 @@ RECURRENT_PARAMS = (
     "cell",
     "units",
     "layers",
-    "recurrent_initializer",
     "bidirectional",
     "mask_padding",
     "pooling",
@@ -162,7 +161,6 @@ class TrainParams(Section):
     cell: Literal["lstm", "gru", "simple_rnn"] = "lstm"
     units: Annotated[int, Field(ge=1, le=4096)] = 64
     layers: Annotated[int, Field(ge=1, le=16)] = 1
-    recurrent_initializer: Literal["orthogonal", "glorot_uniform", "identity"] = "orthogonal"
     bidirectional: bool = False
     mask_padding: bool = False
     pooling: Literal["last", "max", "mean"] = "last"

@@ -48,7 +48,6 @@ def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
         "return_sequences": params.pooling != "last" or number < params.layers,
         "dropout": params.dropout.input,
         "recurrent_dropout": params.dropout.recurrent,
-        "recurrent_initializer": params.recurrent_initializer,
         "name": params.cell if number == 1 else f"{params.cell}_{number}",
     }
     if params.mask_padding and params.cell != "simple_rnn":

@@ -80,14 +80,10 @@ def test_unmasked_padding_changes_predictions() -> None:
     assert abs(before - behind) > 1e-6
 
 
-def test_layers_are_stacked_and_initialized_as_params_say() -> None:
-    model = new_model(layers=3, units=3, bidirectional=True, recurrent_initializer="identity")
+def test_layers_are_stacked() -> None:
+    model = new_model(layers=3, units=3, bidirectional=True)
     shapes = [model.get_layer(f"bidirectional{n}").output.shape for n in ("", "_2", "_3")]
     assert shapes == [(None, 6, 6), (None, 6, 6), (None, 6)]
-    for number in ("", "_2", "_3"):
-        layer = model.get_layer(f"bidirectional{number}")
-        for direction in (layer.forward_layer, layer.backward_layer):
-            np.testing.assert_array_equal(direction.cell.recurrent_kernel, np.eye(3, 12))
 
 
 @pytest.mark.parametrize(("pooling", "reduce"), [("max", np.max), ("mean", np.mean)])
