@@ -27,14 +27,13 @@ class Commands(click.Group):
     """The commands of the core and the extras, with one message for each problem of a user."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        extras = (path.parent.name.replace("_", "-") for path in EXTRAS.glob("*/command.py"))
+        extras = (path.parent.name for path in EXTRAS.glob("*/command.py"))
         return sorted([*super().list_commands(ctx), *extras])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = cmd_name.replace("-", "_")
-        if not (EXTRAS / module / "command.py").is_file():
+        if not (EXTRAS / cmd_name / "command.py").is_file():
             return super().get_command(ctx, cmd_name)
-        command: click.Command = importlib.import_module(f"extras.{module}.command").command
+        command: click.Command = importlib.import_module(f"extras.{cmd_name}.command").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -99,7 +98,7 @@ def dataset(
 
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
     table becomes the test set. For the table that params.yaml names already, options that are left
-    out stay as they are there. Batches and rows of the preset get a size that fits the texts.
+    out stay as they are there. Five params of the nearest preset are fitted to the texts.
     """
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
@@ -130,7 +129,7 @@ def dataset(
     click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
     click.echo(describe_dataset(fetch.dataset_name, loaded))
     # Fit the preset's values, not those that were fitted to another table.
-    base = presets.find_nearest_preset(params.pad, params.train)
+    base = presets.find_nearest_preset(presets.valid_presets(), params.pad, params.train)
     fitted = fit_params(base.pad, base.train, loaded.train.lengths)
     click.echo(f"  {describe_lengths(loaded, fitted['pad.max_length'])}")
     written = update_params_file(changes | fitted)

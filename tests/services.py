@@ -61,9 +61,9 @@ def start_server(folder: Path, *command: str, **environment: str) -> "subprocess
 
 
 @contextmanager
-def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
+def mlflow_server(folder: Path) -> Iterator[str]:
     """Start an MLflow server with its files in a folder, and yield its URL."""
-    port = port or free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     stores = ("--backend-store-uri", f"sqlite:///{folder}/served.db")
     artifacts = ("--artifacts-destination", f"{folder}/files")

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
@@ -67,16 +66,6 @@ def test_the_installed_command_says_if_it_has_the_code_of_another_clone(
     (in_tmp_path / "cli.py").touch()
     cli.run()
     assert f"This command runs the code in {ROOT}" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("params")
-def test_no_variable_of_the_shell_is_an_option() -> None:
-    context = click.Context(cli.main)
-    commands = [cli.main.get_command(context, name) for name in cli.main.list_commands(context)]
-    options = [option for command in commands if command for option in command.params]
-    assert len(options) > len(commands)
-    assert context.auto_envvar_prefix is None
-    assert [option.name for option in options if option.envvar] == []
 
 
 @pytest.mark.slow
@@ -157,22 +146,9 @@ def test_added_texts_of_another_dataset_are_refused_before_anything_changes() ->
 
 
 @pytest.mark.usefixtures("params")
-@pytest.mark.parametrize(
-    ("content", "options", "message"),
-    [
-        ("a,b\nx,y\n", [], "which column has the texts? Name it with --text"),
-        ("text,label\na,1\n", [], "all 1 texts have the label '1'"),
-        ("text,label\na,1\n", ["--label", "stars"], "no column 'stars'. Correct --label"),
-        ("text,label\na,1\n,2\n", [], "own.csv has no text in 1 of its rows: 2"),
-    ],
-)
-def test_a_table_that_cannot_be_used_changes_nothing(
-    content: str, options: list[str], message: str
-) -> None:
-    Path("own.csv").write_text(content)
-    done = CliRunner().invoke(cli.main, ["dataset", "own.csv", *options])
-    assert done.exit_code == 1
-    assert message in done.output
+def test_a_table_that_cannot_be_used_changes_nothing(sentiment: Command) -> None:
+    Path("own.csv").write_text("text,label\na,1\n")
+    assert "all 1 texts have the label '1'" in sentiment.fail("dataset", "own.csv")
     assert load_params() == Params()
 
 
@@ -231,15 +207,6 @@ def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
     assert printed == (
         "Error: There is no preset lstm9. Use one of these names: default, linear.\n"
     )
-
-
-@pytest.mark.usefixtures("params")
-def test_a_preset_in_a_subfolder_says_where_to_run_it(
-    sentiment: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir("presets")
-    printed = sentiment.fail("preset", "linear")
-    assert printed == "Error: params.yaml is missing: run this in the root of the project.\n"
 
 
 @pytest.mark.slow

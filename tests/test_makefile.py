@@ -8,12 +8,13 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_project_files, runs, use_store
+from tests.conftest import copy_project_files
 from tests.project import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
@@ -107,9 +108,10 @@ def test_make_lists_its_targets(project: Project) -> None:
     assert listed == ["repro", "ui", "test", "test-all", "check", "bench", "lock"]
 
 
-def test_the_lines_for_pip_train_and_log_in_an_activated_environment(
-    clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_lines_for_pip_install_the_command_and_keep_dvcs_index_private(
+    clone: Project, tmp_path: Path
 ) -> None:
+    """The packages are those of the tests' environment: .ci/lock_fits checks that they install."""
     project = clone.copy(tmp_path / "project")
     for name in ("requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, project.path)
@@ -117,12 +119,15 @@ def test_the_lines_for_pip_train_and_log_in_an_activated_environment(
     _, _, after = readme.partition("**Without make**, the same with pip:")
     lines = re.match(r"\n\n((?: {4}.*\n)+)", after)
     assert lines is not None
-    printed = project.run("bash", "-ec", textwrap.dedent(lines[1]))
-    assert "Test Accuracy: " in printed
-    use_store(project, monkeypatch)
-    (run,) = runs()
-    assert run.info.status == "FINISHED"
-    assert "test_accuracy" in run.data.metrics
-    assert "pytest_xdist" not in {
-        path.name for path in (project.path / ".venv/lib").glob("*/site-packages/*")
-    }
+    commands = textwrap.dedent(lines[1]).splitlines()
+    assert (commands[1], commands[-1]) == ("source .venv/bin/activate", "dvc repro")
+    packages = sysconfig.get_path("purelib")
+    commands[1] += f"; echo {packages} > $(echo .venv/lib/*/site-packages)/tests.pth"
+    commands[-1] = "which sentiment; sentiment --help; dvc doctor"
+    project.environment["HOME"] = str(tmp_path)
+    printed = project.run("bash", "-ec", "\n".join(commands))
+    assert f"{project.path}/.venv/bin/sentiment\n" in printed
+    assert "Log the results" in printed
+    (cache,) = re.findall(r"^Repo\.site_cache_dir: (.*)$", printed, re.MULTILINE)
+    assert is_private(tmp_path / ".cache" / "dvc-site")
+    assert Path(cache).is_relative_to(tmp_path / ".cache" / "dvc-site")

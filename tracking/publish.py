@@ -1,8 +1,8 @@
 """Log the files in `data/` and `metrics/` to MLflow, as one run and one version.
 
 The stage `evaluate` and `sentiment sync` do the same. The tag `evaluation_digest` is written after
-everything else. A publication that was cut short is done again, in the same run. A run that has the
-tag is complete, and is left alone.
+everything else. A publication that was cut short is done again, in the same run. A run whose tag
+is the digest of these files is complete, and is left alone.
 """
 
 import sys

@@ -21,7 +21,6 @@ from workflow import paths
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
-IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens by default
 # Packages whose errors mean that the store cannot be used.
 STORE_PACKAGES = (
@@ -59,7 +58,7 @@ def tracking_uri() -> str:
     temporary copies of the project.
 
     Raises:
-        StoreError: the URI is malformed, or names a database in memory.
+        StoreError: the URI is malformed.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DATABASE}"
     try:
@@ -69,11 +68,6 @@ def tracking_uri() -> str:
             f"MLFLOW_TRACKING_URI={redact(uri)} is malformed ({error}). Correct it, or unset it to "
             "use the store in this folder."
         ) from None
-    if uri in IN_MEMORY:
-        raise StoreError(
-            f"MLFLOW_TRACKING_URI={uri} is a database in memory, which would be lost when the "
-            "command ends. Name a file, such as sqlite:///mlflow.db."
-        )
     path = uri.removeprefix(SQLITE)
     return f"{SQLITE}{os.path.normpath(paths.root() / path)}" if path != uri else uri
 

@@ -108,19 +108,6 @@ class Evaluation(NamedTuple, Generic[ManifestT]):
     predictions: "pd.DataFrame"
 
 
-def read_evaluation(folder: Path, kind: type[ManifestT]) -> Evaluation[ManifestT]:
-    """Read an evaluation from a folder such as `data/evaluate`.
-
-    Args:
-        kind: the type of its manifest.
-
-    Raises:
-        UserError: a file is missing or damaged.
-    """
-    manifest = read_manifest(folder, kind)
-    return Evaluation(manifest, read_predictions(folder / paths.PREDICTIONS_FILE.name))
-
-
 def download_evaluation(run_id: str) -> Evaluation[ComparedManifest]:
     """Read the evaluation of a run from the store.
 
@@ -143,7 +130,9 @@ def download_evaluation(run_id: str) -> Evaluation[ComparedManifest]:
                 raise UserError(f"run {run_id} has no {name}")
             mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
         try:
-            return read_evaluation(Path(scratch), ComparedManifest)
+            manifest = read_manifest(Path(scratch), ComparedManifest)
+            predictions = read_predictions(Path(scratch, paths.PREDICTIONS_FILE.name))
+            return Evaluation(manifest, predictions)
         except UserError:
             raise UserError(f"the evaluation of run {run_id} in MLflow is damaged") from None
 

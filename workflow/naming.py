@@ -5,7 +5,13 @@ from pathlib import PurePath
 
 from sentiment.params import FetchParams, PadParams, TrainParams
 from workflow.fitted_params import FITTED_PARAMS
-from workflow.presets import SEED, Preset, differences, valid_presets
+from workflow.presets import (
+    SEED,
+    Preset,
+    differences,
+    find_nearest_preset,
+    valid_presets,
+)
 
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 3  # in a name; a run has all its params anyway
@@ -25,7 +31,7 @@ def nearest_name(
         presets: see `workflow.presets.valid_presets`.
         fetch: the section `fetch`. Added texts come first in the name.
     """
-    nearest = min(presets, key=lambda preset: len(differences(preset, pad, train)))
+    nearest = find_nearest_preset(presets, pad, train)
     different = differences(nearest, pad, train)
     seed = different.pop(SEED, None)
     if fetch.dataset == "table":  # what is fitted to a table comes last

@@ -97,7 +97,7 @@ def describe_comparison(run: RecordedRun, comparison: Comparison) -> str:
     lines += [f"  {path:30} {state}" for path, state in comparison.states.items()]
     lines += [f"  {name}: {a} then, {b} now" for name, (a, b) in comparison.machine.items()]
     if comparison.is_equal:
-        lines.append("All results are the same, bit for bit.")
+        lines.append("All compared results are the same, bit for bit.")
     else:
         lines.append(comparison.predictions)
     return "\n".join(lines)

@@ -77,9 +77,9 @@ def command(
     name = click.format_filename(file, shorten=True)
     title = f"{versions.version_uri(version)} on {name}"
     found = score(source, version, out)
-    if found.evaluation and params.evaluate.log_texts:
-        texts = source.find_texts(found.evaluation.tables["mistakes"]["row"])
-        found = found._replace(evaluation=found.evaluation.with_texts(texts))
+    if found.results and params.evaluate.log_texts:
+        texts = source.find_texts(found.results.tables["mistakes"]["row"])
+        found = found._replace(results=found.results.with_texts(texts))
     click.echo(f"{title}: {found.rows:,} rows\n{report.describe(found)}")
     with operation_run(version, f"score {name}", {"file": name}) as logged:
         report.log_report(found)

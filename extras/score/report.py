@@ -25,14 +25,14 @@ class Report(NamedTuple):
         texts: the compared quantities of its texts. A row may be without a text.
         drift: see `extras.score.drift.measure_drift`.
         metrics: see `compare_metrics`. None: there are no labels.
-        evaluation: metrics, plots and the worst mistakes. None: there are no labels.
+        results: metrics, plots and the worst mistakes. None: there are no labels.
     """
 
     rows: int
     texts: Quantities
     drift: pd.DataFrame
     metrics: pd.DataFrame | None
-    evaluation: Results | None
+    results: Results | None
 
     @property
     def alarms(self) -> list[str]:
@@ -53,14 +53,14 @@ def make_report(
         test_set: the predictions for the test set.
     """
     metrics = None
-    evaluation = None
+    results = None
     if has_labels:
         predictions = pd.concat(tables, ignore_index=True)
         metrics = compare_metrics(predictions, test_set)
-        evaluation = evaluate(predictions)
+        results = evaluate(predictions)
         tables = [predictions]
     texts = summarize(tables, rows)
-    return Report(rows, texts, measure_drift(texts, test_set), metrics, evaluation)
+    return Report(rows, texts, measure_drift(texts, test_set), metrics, results)
 
 
 def compare_metrics(predictions: pd.DataFrame, test_set: pd.DataFrame) -> pd.DataFrame:
@@ -124,13 +124,13 @@ def log_report(report: Report) -> None:
     counts = {"rows": report.rows, "texts": report.texts.text_count, "alarms": len(report.alarms)}
     mlflow.log_metrics(counts | means)
     mlflow.log_text(report.drift.to_csv(index_label="mean"), "drift.csv")
-    if report.evaluation is None:
+    if report.results is None:
         return
-    mlflow.log_metrics(report.evaluation.metrics)
-    for name, plot in report.evaluation.plots.items():
+    mlflow.log_metrics(report.results.metrics)
+    for name, plot in report.results.plots.items():
         mlflow.log_figure(plot, f"{name}.png")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mistakes.csv"
         path.touch(mode=0o600)  # a local store copies the permissions, too
-        write_table(path, report.evaluation.tables["mistakes"])
+        write_table(path, report.results.tables["mistakes"])
         mlflow.log_artifact(str(path))

@@ -18,7 +18,8 @@ class EncodedDataset(NamedTuple):
             far as it is known: IMDB's files lack such words.
         label_names: the names of the labels, in the order of their indices.
         test_set_digest: digest of the test set. Of a table, it is of the texts and their labels
-            with the names of all labels in their order, so another tokenizer does not change it.
+            with the names of all labels in their order, so another tokenizer changes it only if it
+            finds a word in other texts.
             IMDB and the synthetic reviews have no texts, so it is of their word ranks and labels.
         skipped_rows: number of rows without a word, and of those that `add_texts` skips.
     """

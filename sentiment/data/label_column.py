@@ -22,7 +22,8 @@ class LabelColumn:
 
     Args:
         name: name of the column, for messages.
-        positive: the positive one of two labels. Empty: the second in the order of `sort_labels`.
+        positive: the positive one of two labels. Empty: the second in the order of
+            `sort_label_names`.
 
     Attributes:
         first_rows: each distinct label, with the file and the number of its first row.
@@ -56,7 +57,7 @@ class LabelColumn:
         index = [names.index(label) for label in self._codes]
         return np.array(index, np.uint8)[codes]
 
-    def training_labels(self, codes: NDArray[np.uint8], name: str) -> list[str]:
+    def training_label_names(self, codes: NDArray[np.uint8], name: str) -> list[str]:
         """Return the labels of a table's training texts, in the order of their indices.
 
         Args:
@@ -69,7 +70,7 @@ class LabelColumn:
         if not len(codes):
             raise UserError(f"{name} has no row with a known word in its text. Add rows.")
         counts = np.bincount(codes, minlength=len(self._codes))
-        labels = sort_labels(label for label, code in self._codes.items() if counts[code])
+        labels = sort_label_names(label for label, code in self._codes.items() if counts[code])
         where = f"{name}, column {self.name!r}"
         if len(labels) == 1:
             raise UserError(
@@ -110,22 +111,22 @@ class LabelColumn:
             )
         return sorted(labels, key=lambda label: label == self.positive)
 
-    def check_known(self, labels: list[str]) -> None:
+    def check_known(self, label_names: list[str]) -> None:
         """Check that all labels of the column are in a list.
 
         Raises:
             UserError: one is not.
         """
         for label, location in self.first_rows.items():
-            if label not in labels:
+            if label not in label_names:
                 raise UserError(
                     f"{location}: column {self.name!r} has the label {shorten_label(label)}, but "
-                    f"the labels of the training set are {list_labels(labels)}. Correct this row, "
-                    "or remove it."
+                    f"the labels of the training set are {list_labels(label_names)}. Correct this "
+                    "row, or remove it."
                 )
 
 
-def sort_labels(labels: Iterable[str]) -> list[str]:
+def sort_label_names(labels: Iterable[str]) -> list[str]:
     """Return labels in their order: as numbers if all of them are numbers, otherwise as texts."""
     in_order = sorted(labels)
     if all(map(NUMBER.match, in_order)):

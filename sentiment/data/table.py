@@ -124,7 +124,7 @@ def load_table(params: TableParams) -> EncodedDataset:
     rows = CodedRows(params, column)
     rows.append_file(Path(params.train))
     training_rows = len(rows.lengths)
-    names = column.training_labels(np.array(rows.label_codes), params.train)
+    names = column.training_label_names(np.array(rows.label_codes), params.train)
     if params.test != params.train:
         rows.append_file(Path(params.test))
         check_files_differ(params)

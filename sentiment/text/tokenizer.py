@@ -68,7 +68,7 @@ def tokenizer_functions(
     return boundaries.finditer, str.lower
 
 
-def tokenize(text: str, tokenizer: str = KERAS) -> list[str]:
+def tokenize(text: str, tokenizer: str) -> list[str]:
     """Return all words of a text."""
     if tokenizer == KERAS:  # the same as below, but faster
         spaced = text.encode("utf-8", "surrogatepass").translate(SPACED)
@@ -77,9 +77,7 @@ def tokenize(text: str, tokenizer: str = KERAS) -> list[str]:
     return [normalize(match[0]) for match in find(text)]
 
 
-def tokenize_with_spans(
-    text: str, word_index: Mapping[str, int], tokenizer: str = KERAS
-) -> list[Word]:
+def tokenize_with_spans(text: str, word_index: Mapping[str, int], tokenizer: str) -> list[Word]:
     """Return the words of a text that are in the word index, with their positions, in order.
 
     Args:
@@ -91,7 +89,7 @@ def tokenize_with_spans(
     return [Word(match.start(), match.end(), rank) for match, rank in ranked if rank is not None]
 
 
-def encode(text: str, word_index: Mapping[str, int], tokenizer: str = KERAS) -> Encoded:
+def encode(text: str, word_index: Mapping[str, int], tokenizer: str) -> Encoded:
     """Encode a text. This is faster than `tokenize_with_spans`, and finds the same words."""
     words = tokenize(text, tokenizer)
     return Encoded([*filter(None, map(word_index.get, words))], len(words))  # ranks start at 1

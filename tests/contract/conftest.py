@@ -75,7 +75,7 @@ def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
 
 @pytest.fixture(scope="session")
 def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
-    """Return a project in which params were changed, and an experiment ran in DVC's queue.
+    """Return a project in which params were changed, and an experiment ran in a copy.
 
     The experiment has other params and other code, and both were changed back afterwards.
     """
@@ -92,12 +92,10 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
         changed = code.replace(HEAD_LAYER, f'{HEAD_LAYER}, kernel_initializer="he_normal"')
         assert changed != code
         model.write_text(changed, encoding="utf-8")
-        experiment = ("dvc", "exp", "run")
-        commands.run("queue", *experiment, "--queue", "-S", "train.units=6", "--name", "six")
-        commands.run("run", *experiment, "--run-all")
+        experiment = ("dvc", "exp", "run", "--temp", "-S", "train.units=6", "--name", "six")
+        commands.run("experiment", *experiment)
         commands.run("apply", "dvc", "exp", "apply", "six")
         commands.run("after apply", *names.REPRO)
-        commands.run("temporary", *experiment, "--temp", "-S", "train.units=7", "--name", "seven")
         project.run("git", "checkout", "--", "sentiment", "params.yaml")
         commands.write()
 
@@ -148,7 +146,7 @@ def assert_whole(run: Run, epochs: int = EPOCHS) -> None:
     for metric in ("accuracy", "loss", "val_accuracy", "val_loss"):
         assert steps(run, metric) == list(range(1, epochs + 1)), metric
     assert 0 <= run.data.metrics["test_accuracy"] <= 1
-    files = {"params.yaml", "dvc.lock", "history.csv", "predictions.csv", "accuracy.png"}
+    files = {"params.yaml", "dvc.lock", "history.csv", "predictions.csv", "accuracy.png", "roc.csv"}
     assert files <= artifacts(run)
     client = mlflow.MlflowClient()
     models = client.search_logged_models([run.info.experiment_id])

@@ -14,7 +14,6 @@ from tests.project import Project, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 EPOCHS = 40
-DVC = ("dvc", "repro")
 
 
 def checkpoint_time(project: Project) -> int:
@@ -35,8 +34,8 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
 ) -> None:
     project = pipeline_copy
     project.change(train={"epochs": EPOCHS})
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        process = project.start(*DVC)
+    for number in (signal.SIGKILL, signal.SIGINT):
+        process = project.start(*names.REPRO)
         wait_for_epoch(project, process)
         wait_until(lambda: len(runs()) == 2 and steps(runs()[0], "loss"))  # while it trains
         assert process.poll() is None
@@ -48,7 +47,7 @@ def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
             assert "To continue, run the same command again." in printed
         run, _ = runs()
         assert run.info.status == ("RUNNING" if number == signal.SIGKILL else "KILLED")
-    printed = project.run(*DVC)
+    printed = project.run(*names.REPRO)
     assert f"Epoch 1/{EPOCHS}" not in printed
     resumed, _ = runs()
     assert resumed.info.run_id == run.info.run_id
@@ -66,7 +65,7 @@ def test_a_publication_that_is_killed_is_done_again_in_the_same_run(
 ) -> None:
     project = pipeline_copy
     project.change(train={"units": 5})
-    process = project.start(*DVC)
+    process = project.start(*names.REPRO)
     models = project.path / names.ARTIFACTS / names.MODEL / "models"
     before = len(list(models.iterdir()))
     wait_until(lambda: process.poll() is not None or len(list(models.iterdir())) > before)
@@ -75,7 +74,7 @@ def test_a_publication_that_is_killed_is_done_again_in_the_same_run(
     process.communicate(timeout=120)
     killed, _ = runs()
     assert "evaluation_digest" not in killed.data.tags
-    printed = project.run(*DVC)
+    printed = project.run(*names.REPRO)
     assert "Epoch 1/2" not in printed
     whole, _ = runs()
     assert whole.info.run_id == killed.info.run_id

@@ -101,7 +101,3 @@ def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(
     assert json.loads((project.path / names.METRICS).read_bytes())["test_f1"] == 1
     _, line, *_ = project.run(*names.PREDICT, "fine").splitlines()
     assert re.fullmatch(r"All labels: yes 0\.\d{4}, (no|so-so) 0\.\d{4}, (no|so-so) 0\.\d{4}", line)
-
-
-def test_the_linear_model_is_a_preset(champions_run: Run) -> None:
-    assert champions_run.data.params["train.architecture"] == "linear"

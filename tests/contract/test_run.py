@@ -1,6 +1,5 @@
 """What a user of `dvc repro` and MLflow finds after the pipeline has run once."""
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import champion, runs, versions
+from tests.conftest import runs
 from tests.contract import names
-from tests.contract.conftest import Commands, artifacts, assert_whole
+from tests.contract.conftest import Commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
@@ -21,12 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 def test_the_test_accuracy_is_printed(pipeline: Commands) -> None:
     accuracy = json.loads(names.METRICS.read_bytes())["test_accuracy"]
     assert pipeline.printed["repro"].count(f"Test Accuracy: {accuracy:.4f}\n") == 1
-
-
-@pytest.mark.usefixtures("pipeline")
-def test_a_training_is_one_whole_run() -> None:
-    (run,) = runs()
-    assert_whole(run)
 
 
 def read_lock(text: str) -> dict[str, Any]:
@@ -44,14 +37,6 @@ def test_a_run_has_the_entries_of_dvc_lock_that_its_model_was_made_with() -> Non
 
 
 @pytest.mark.usefixtures("pipeline")
-def test_a_run_has_tables_and_plots() -> None:
-    (run,) = runs()
-    tables = {"history.csv", "predictions.csv", "confusion.csv", "roc.csv", "lengths.csv"}
-    plots = {"accuracy.png", "loss.png", "confusion.png", "roc.png", "reliability.png"}
-    assert tables | plots <= artifacts(run)
-
-
-@pytest.mark.usefixtures("pipeline")
 def test_the_keras_model_has_a_signature_and_predicts_as_the_evaluation() -> None:
     (run,) = runs()
     client = mlflow.MlflowClient()
@@ -63,39 +48,6 @@ def test_the_keras_model_has_a_signature_and_predicts_as_the_evaluation() -> Non
     table = pd.read_csv(names.PREDICTIONS)
     predicted = np.where(probability > 0.5, "positive", "negative")
     assert (predicted == table["predicted"]).mean() > 0.99  # rounding may differ near the threshold
-
-
-@pytest.mark.usefixtures("pipeline")
-def test_the_first_version_is_champion_and_has_a_card() -> None:
-    (version,) = versions()
-    assert champion().version == version.version
-    assert version.description
-    assert f"{runs()[0].data.metrics['test_accuracy']:.4f}" in version.description
-
-
-@pytest.mark.usefixtures("pipeline")
-def test_raw_texts_are_predicted_to_the_bit_as_in_the_evaluation() -> None:
-    index = json.loads((names.FETCH_FOLDER / "word_index.json").read_bytes())
-    words = {rank: word for word, rank in index.items()}
-    tokens = np.load(names.FETCH_FOLDER / "test_ranks.npy")
-    offsets = np.load(names.FETCH_FOLDER / "test_offsets.npy")
-    texts = [
-        " ".join(words[rank] for rank in tokens[start:end])
-        for start, end in itertools.pairwise(offsets)
-    ]
-    model = mlflow.pyfunc.load_model(f"models:/{names.MODEL}@champion")
-    predicted = model.predict(pd.DataFrame({"text": texts}))
-    expected = np.zeros(len(texts), np.float32)
-    table = pd.read_csv(names.PREDICTIONS, dtype={"probability_positive": np.float32})
-    expected[table["review"]] = table["probability_positive"]
-    positive = [probabilities["positive"] for probabilities in predicted["probabilities"]]
-    assert np.array(positive, np.float32).tobytes() == expected.tobytes()
-
-
-def test_git_keeps_metrics_and_plot_tables_but_no_models(pipeline: Commands) -> None:
-    listed = pipeline.project.run("git", "ls-files", "--others", "--cached", "--exclude-standard")
-    assert {str(names.METRICS), str(names.HISTORY)} <= set(listed.split())
-    assert str(names.MODEL_FILE) not in listed.split()
 
 
 def test_dvc_shows_plots(pipeline: Commands) -> None:

@@ -1,6 +1,5 @@
 """The stage `evaluate` refuses another training, says its result, and guards texts."""
 
-import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
@@ -13,16 +12,6 @@ from workflow.documents import read_json
 pytestmark = pytest.mark.slow
 MISTAKES = "data/evaluate/mistakes.csv"
 NO_STORE = "sqlite:////absent/mlflow.db"
-
-
-def test_mistakes_have_their_texts_second(finished: Project) -> None:
-    assert list(pd.read_csv(finished.path / MISTAKES))[:2] == ["review", "text"]
-
-
-def test_no_text_is_written_without_log_texts(project: Project) -> None:
-    project.change(evaluate={"log_texts": False})
-    run_stages(project, "evaluate", store=NO_STORE)
-    assert "text" not in pd.read_csv(project.path / MISTAKES)
 
 
 def test_the_model_of_other_params_is_not_evaluated(project: Project) -> None:

@@ -127,7 +127,7 @@ def test_what_the_diff_lacks_is_said_before_the_training(
     )
 
 
-def test_the_journal_and_the_inputs_have_the_digest_of_the_model(finished: Project) -> None:
+def test_the_journal_and_the_manifest_have_the_digest_of_the_model(finished: Project) -> None:
     (path,) = (finished.path / CHECKPOINTS_FOLDER).glob(f"*/{JOURNAL_FILE}")
     model = file_digest(paths.MODEL_FILE)
     assert Journal.model_validate_json(path.read_bytes()).model_digest == model

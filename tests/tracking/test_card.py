@@ -75,13 +75,6 @@ def test_a_label_cannot_break_the_table() -> None:
     assert code_span("a|b`c") == "`a\\|b'c`"
 
 
-def test_a_card_has_no_verdict_because_that_may_change() -> None:
-    text = card(MANIFEST, PREDICTIONS)
-    assert "promoted" not in text
-    assert "better" not in text
-    assert "the champion" not in text
-
-
 def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
     text = card(MANIFEST, PREDICTIONS)
     assert "- Evaluated on 600 texts of `imdb`." in text

@@ -159,25 +159,6 @@ def test_link_to_the_folder_of_the_project_is_no_move(
     store.connect_to_read()
 
 
-def test_link_to_the_folder_of_a_database_that_a_url_names_is_no_move(
-    empty_store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    link = tmp_path_factory.mktemp("link") / "project"
-    link.symlink_to(empty_store)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{link}/mlflow.db")
-    assert store.connect(NAME) == "1"
-
-
-def test_link_to_a_database_on_another_disk_is_no_move(
-    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    disk = tmp_path_factory.mktemp("disk")
-    (empty_store / "mlflow.db").rename(disk / "mlflow.db")
-    (empty_store / "mlflow.db").symlink_to(disk / "mlflow.db")
-    assert store.connect(NAME) == "1"
-    store.connect_to_read()
-
-
 @pytest.mark.parametrize("uri", ["sqlite:///{}/runs.db?timeout=60", "sqlite:///../runs.db"])
 def test_two_clones_use_one_database_with_the_artifacts_beside_it(
     in_tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
@@ -285,16 +266,6 @@ def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
     assert not (in_tmp_path / "mlflow.db").exists()
-
-
-@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
-def test_database_in_memory_is_refused(
-    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(StoreError, match="in memory, which would be lost"):
-        store.connect(NAME)
-    assert list(in_tmp_path.iterdir()) == []
 
 
 def test_malformed_uri_is_one_message_without_a_password(monkeypatch: pytest.MonkeyPatch) -> None:

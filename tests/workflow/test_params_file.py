@@ -49,7 +49,7 @@ def test_each_wrong_key_and_value_is_named() -> None:
         ("train", "zzz", "train.zzz: there is no such param\n"),
     ],
 )
-def test_a_key_that_is_like_a_param_is_answered_with_its_name(
+def test_a_key_that_is_like_a_param_gets_its_name_as_a_hint(
     section: str, key: str, hint: str
 ) -> None:
     wrong = document()
@@ -59,7 +59,7 @@ def test_a_key_that_is_like_a_param_is_answered_with_its_name(
     assert hint in str(raised.value)
 
 
-def test_a_value_in_place_of_a_section_is_answered_with_its_params() -> None:
+def test_a_value_in_place_of_a_section_names_its_params() -> None:
     wrong = document()
     wrong["train"]["dropout"] = 0.5
     with pytest.raises(UserError) as raised:

@@ -43,11 +43,13 @@ def test_params_that_the_architecture_does_not_read_are_no_differences() -> None
 
 @pytest.mark.usefixtures("in_root")
 def test_a_preset_is_found_whatever_was_fitted_to_a_table_and_whatever_the_seed() -> None:
-    _, linear, _ = valid_presets()
+    presets = valid_presets()
+    linear = presets[1]
     pad = linear.pad.model_copy(update={"max_length": 33})
     fitted = linear.train.model_copy(update={"batch_size": 10, "epochs": 5, "seed": 7})
-    assert find_nearest_preset(pad, fitted) == linear
-    assert find_nearest_preset(pad, fitted.model_copy(update={"learning_rate": 0.5})) == linear
+    assert find_nearest_preset(presets, pad, fitted) == linear
+    faster = fitted.model_copy(update={"learning_rate": 0.5})
+    assert find_nearest_preset(presets, pad, faster) == linear
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def project(in_tmp_path: Path) -> Path:
     return folder.parent
 
 
-def answer_with(monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
+def replace_commands(monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
     """Let a function stand for the commands of git and DVC."""
     monkeypatch.setattr(clone, "ask", ask)
 
@@ -56,7 +56,7 @@ def test_dvc_finds_the_data_in_the_cache_and_remotes_of_the_project(
         assert config["cache"]["dir"] == str(project / ".dvc" / "cache")
         return ""
 
-    answer_with(monkeypatch, ask)
+    replace_commands(monkeypatch, ask)
     assert clone.pull_data(project)
     assert found == [("--remote", "project-cache", "data/fetch")]
 
@@ -67,7 +67,7 @@ def test_the_code_of_a_run_finds_no_password_of_a_remote_and_no_cache_of_others(
     def fail(*_: object) -> str:
         raise UserError("no such data")
 
-    answer_with(monkeypatch, fail)
+    replace_commands(monkeypatch, fail)
     assert not clone.pull_data(project)
     contents = [path.read_text() for path in project.rglob("*") if path.is_file()]
     assert len(contents) == 1
@@ -106,7 +106,7 @@ def test_a_run_whose_code_or_table_is_not_there_is_refused_before_a_stage_runs(
     has_data: bool, advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = '{"train": [{"changed deps": {"own.csv": "deleted"}}]}'
-    answer_with(monkeypatch, lambda *_: status)
+    replace_commands(monkeypatch, lambda *_: status)
     monkeypatch.setattr(clone, "pull_data", lambda _: has_data)
     with pytest.raises(UserError, match=r"has: own\.csv") as raised:
         clone.run_stages(RUN, Path())

@@ -14,7 +14,7 @@ from tests.project import Project, wait_until
 
 pytestmark = pytest.mark.slow
 REPRODUCE = (*names.COMMAND, "reproduce")
-EQUAL = "All results are the same, bit for bit."
+EQUAL = "All compared results are the same, bit for bit."
 
 
 def results(printed: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ def contents(project: Project) -> dict[str, bytes]:
 
 
 @pytest.mark.pipeline
-def test_a_run_of_dvcs_queue_with_uncommitted_code_and_params_is_equal(
+def test_the_run_of_an_experiment_with_uncommitted_code_and_params_is_equal(
     experiments: Commands,
 ) -> None:
     (run,) = (run for run in runs() if run.data.params["train.units"] == "6")
@@ -87,7 +87,7 @@ def test_a_project_in_a_subfolder_makes_its_data_again_from_the_tables_of_its_co
 @pytest.mark.pipeline
 def test_a_signal_leaves_no_clone(pipeline: Commands, tmp_path: Path) -> None:
     reproduce = pipeline.project.start(*REPRODUCE, TMPDIR=str(tmp_path))
-    wait_until(lambda: [*tmp_path.glob("*/clone/data/pad")])
+    wait_until(lambda: [*tmp_path.glob("*/clone/params.yaml")])
     reproduce.send_signal(signal.SIGTERM)
     reproduce.communicate()
     assert reproduce.returncode == 128 + signal.SIGTERM

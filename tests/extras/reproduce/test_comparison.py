@@ -54,7 +54,7 @@ def test_predictions_are_compared_by_accuracy_and_probability() -> None:
 
 @pytest.mark.parametrize(
     ("state", "last"),
-    [("equal", "All results are the same, bit for bit."), ("DIFFERS", "Test accuracy …")],
+    [("equal", "All compared results are the same, bit for bit."), ("DIFFERS", "Test accuracy …")],
 )
 def test_the_table_has_the_results_and_the_machine(state: str, last: str) -> None:
     comparison = Comparison({"data/pad": state}, {"keras": ("3.1", "3.2")}, "Test accuracy …")

@@ -238,6 +238,12 @@ def test_no_page_loads_a_script_from_the_internet(client: TestClient, page: str)
     assert client.get(page).status_code == 404
 
 
+def test_the_links_of_the_page_are_there(client: TestClient) -> None:
+    links = re.findall(r'href="([^"]+)"', client.get("/").text)
+    assert links
+    assert {client.get(link).status_code for link in links} == {200}
+
+
 @pytest.mark.parametrize(
     ("sent", "returned"),
     [({"X-Request-Id": "mine:7"}, "mine:7"), ({}, "[0-9a-f]{32}")],

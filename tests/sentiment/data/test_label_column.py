@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from sentiment.data.label_column import MAX_LABELS, LabelColumn, sort_labels
+from sentiment.data.label_column import MAX_LABELS, LabelColumn, sort_label_names
 from sentiment.errors import UserError
 
 
-def training_labels(*labels: str, positive: str = "") -> list[str]:
+def training_label_names(*labels: str, positive: str = "") -> list[str]:
     """Return the names of the labels of texts that have these labels."""
     column = LabelColumn("stars", positive)
     codes = [column.code_of(label, f"a.csv, row {row}") for row, label in enumerate(labels, 1)]
-    return column.training_labels(np.array(codes, np.uint8), "a.csv")
+    return column.training_label_names(np.array(codes, np.uint8), "a.csv")
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def training_labels(*labels: str, positive: str = "") -> list[str]:
 def test_labels_are_in_the_order_of_numbers_or_texts(
     labels: list[str], in_order: list[str]
 ) -> None:
-    assert sort_labels(labels) == in_order
-    assert training_labels(*labels, *labels) == in_order
+    assert sort_label_names(labels) == in_order
+    assert training_label_names(*labels, *labels) == in_order
 
 
 def test_labels_have_the_indices_of_their_order() -> None:
@@ -37,7 +37,7 @@ def test_labels_have_the_indices_of_their_order() -> None:
 
 @pytest.mark.parametrize(("positive", "labels"), [("", ["1", "5"]), ("1", ["5", "1"])])
 def test_the_positive_label_is_the_second(positive: str, labels: list[str]) -> None:
-    assert training_labels("5", "1", "5", "1", positive=positive) == labels
+    assert training_label_names("5", "1", "5", "1", positive=positive) == labels
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def test_labels_that_cannot_be_learned_are_refused(
     labels: list[str], positive: str, message: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        training_labels(*labels, positive=positive)
+        training_label_names(*labels, positive=positive)
     assert str(raised.value) == message
 
 
 def test_a_version_is_a_label_although_a_part_of_it_is_a_number() -> None:
-    assert training_labels("3.7", "v2", "3.7", "v2") == ["3.7", "v2"]
+    assert training_label_names("3.7", "v2", "3.7", "v2") == ["3.7", "v2"]
 
 
 def test_column_of_many_values_is_refused_early() -> None:
     labels = map(str, range(MAX_LABELS + 1))
     with pytest.raises(UserError, match=r"row 101: column 'stars' has more than 100 different"):
-        training_labels(*labels)
+        training_label_names(*labels)
 
 
 def test_a_label_that_the_training_set_does_not_have_is_named_with_its_row() -> None:

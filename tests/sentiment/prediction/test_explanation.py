@@ -36,7 +36,10 @@ def served(served_once: SentimentModel, monkeypatch: pytest.MonkeyPatch) -> Sent
 def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel) -> None:
     explanation = served.explain(CONTENT)
     assert [CONTENT[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
-    ranks = [tokenizer.encode(content, RANKS).ranks for content in (CONTENT, "a rare film rare")]
+    ranks = [
+        tokenizer.encode(content, RANKS, tokenizer.KERAS).ranks
+        for content in (CONTENT, "a rare film rare")
+    ]
     label = LABELS.index(explanation.label)
     whole, without = served.classifier.predict(ranks)[:, label]
     assert explanation.probability == whole

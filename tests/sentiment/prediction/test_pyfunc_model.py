@@ -51,7 +51,8 @@ def test_predictions_are_those_of_the_model_for_the_encoded_texts(served: Sentim
     texts = ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
     rows = pad_ranks(
-        [tokenizer.encode(content, RANKS).ranks for content in texts], pad_params().layout
+        [tokenizer.encode(content, RANKS, tokenizer.KERAS).ranks for content in texts],
+        pad_params().layout,
     )
     expected = BatchPredictor(new_model())(rows)
     of_labels = pd.DataFrame(table["probabilities"].tolist())

@@ -26,7 +26,10 @@ def test_keras_tokenizer_follows_the_rules_of_the_imdb_files() -> None:
         "unheard the of it": [1, 3],
         "it\u00a0the": [],  # no-break space separates nothing, as in the files
     }
-    words = {content: tokenizer.tokenize_with_spans(content, RANKS) for content in expected}
+    words = {
+        content: tokenizer.tokenize_with_spans(content, RANKS, tokenizer.KERAS)
+        for content in expected
+    }
     assert {content: [word.rank for word in words[content]] for content in words} == expected
 
 
@@ -51,7 +54,7 @@ def test_each_word_of_imdb_keeps_its_published_rank() -> None:
     ranks = json.loads(index.read_bytes())
     words = sorted(ranks, key=ranks.__getitem__)
     capitals = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
-    encoded = tokenizer.encode(", ".join(words).translate(capitals), ranks)
+    encoded = tokenizer.encode(", ".join(words).translate(capitals), ranks, tokenizer.KERAS)
     assert encoded == (list(range(1, len(words) + 1)), len(words))
 
 
