@@ -6,6 +6,7 @@ from pathlib import Path
 MODEL = "synthetic-sentiment"
 COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
 REPRO = ("dvc", "repro")
+EVALUATE = (sys.executable, "-m", "stages", "evaluate")
 SYNC = (*COMMAND, "sync")
 PREDICT = (*COMMAND, "predict")
 PRESET = (*COMMAND, "preset")
