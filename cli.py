@@ -149,9 +149,10 @@ def predict(text: str, model_uri: str | None) -> None:
 
     if not text.strip():
         raise click.UsageError("There is no text.")
+    dataset_name = load_params().fetch.dataset_name
     with store.store_errors():
         store.connect_to_read()
-        version = versions.resolve_version(model_uri, load_params().fetch.dataset_name)
+        version = versions.resolve_version(model_uri, dataset_name)
         model = versions.load_model(versions.version_uri(version))
     explanation = model.explain(text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
@@ -163,6 +164,8 @@ def predict(text: str, model_uri: str | None) -> None:
         click.echo(f"All labels: {', '.join(listed)}")
     if words:
         click.echo(f"Words that matter most: {', '.join(words)}")
+    else:
+        click.echo("The model knows none of these words.")
 
 
 @main.command()
@@ -172,7 +175,7 @@ def promote(run_id: str) -> None:
     from tracking import champion, registry, store
 
     if not registry.RUN_ID_PATTERN.fullmatch(run_id):
-        raise click.BadParameter(f"{run_id} is not the id of a run. MLflow's UI shows the ids.")
+        raise click.BadParameter(f"{run_id} is not the whole id of a run. MLflow's UI shows it.")
     with store.store_errors():
         registry.connect_experiment(load_params().fetch.dataset_name)
         click.echo(champion.promote_run(run_id))

@@ -76,9 +76,9 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
     printed = sentiment("dataset", "own.csv")
     assert printed.splitlines()[:6] == [
         "Texts: column 'review'. Labels: column 'stars'.",
-        "own.csv: 120 training and 31 test reviews",
+        "own.csv: 120 training and 31 test texts",
         "  labels: 1 51, 3 50, 5 50",
-        "  1 test reviews are also in the training set",
+        "  1 test texts are also in the training set",
         "  1 rows were skipped: no known word, or in the dataset already",
         "  Half of the training texts have at most 3 words, and the longest 3. 0.0% are longer "
         "than pad.max_length, 4.",
@@ -128,7 +128,7 @@ def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: C
     for name in ("own.csv", "test.csv"):
         Path(name).write_text(f"text,label\n{name},1\nb,0\n{name} c,1\nd,0\n")
     printed = sentiment("dataset", "own.csv", "--test", "test.csv", "--positive", "0")
-    assert "own.csv: 4 training and 4 test reviews\n  labels: 1 4, 0 4\n" in printed
+    assert "own.csv: 4 training and 4 test texts\n  labels: 1 4, 0 4\n" in printed
     assert "fetch.table.positive: '' -> 0" in printed
     assert load_params().fetch.table.test == "test.csv"
     assert "has these values already" in sentiment("dataset", "own.csv")  # as they were
@@ -220,6 +220,7 @@ def test_a_prediction_names_label_probability_and_words(sentiment: Command) -> N
         "predict", "The plot was not dull.", "--model", "models:/synthetic-sentiment/1"
     )
     assert named.splitlines() == [label, words]
+    assert sentiment("predict", "Xyzzy!").splitlines()[1] == "The model knows none of these words."
 
 
 @pytest.mark.usefixtures("params")
@@ -235,12 +236,12 @@ def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> N
     assert printed == (
         "Version 1 of synthetic-sentiment is now the champion: promoted by a person\n"
     )
-    assert "has no registered version" in sentiment.fail("promote", "0" * 32)
+    assert "No version is registered of a run 0" in sentiment.fail("promote", "0" * 32)
 
 
 @pytest.mark.usefixtures("params")
 def test_a_name_is_no_id_of_a_run(sentiment: Command) -> None:
-    assert "lstm-64 is not the id of a run" in sentiment("promote", "lstm-64", status=2)
+    assert "lstm-64 is not the whole id of a run" in sentiment("promote", "lstm-64", status=2)
 
 
 @pytest.mark.usefixtures("params")

@@ -116,8 +116,8 @@ def promote_run(run_id: str) -> str:
     version = find_version(run_id)
     if version is None:
         raise UserError(
-            f"Run {run_id} has no registered version. Name another run, or run `sentiment sync` "
-            "where its data/ is."
+            f"No version is registered of a run {run_id}. Name another run, or run "
+            "`sentiment sync` where its data/ is."
         )
     if mlflow.get_run(run_id).info.lifecycle_stage == "deleted":
         raise UserError(

@@ -14,7 +14,7 @@ from workflow.presets import (
 )
 
 SEPARATOR = " · "  # joins the parts of a name
-MAX_DIFFERENCES = 3  # in a name; a run has all its params anyway
+MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
 
 
 def training_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:

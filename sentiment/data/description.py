@@ -12,12 +12,12 @@ def describe_dataset(name: str, dataset: EncodedDataset) -> str:
     train_hashes = review_hashes(dataset.train)
     test_hashes = review_hashes(dataset.test)
     notes = {
-        "training reviews repeat another": len(train_hashes) - len(np.unique(train_hashes)),
-        "test reviews repeat another": len(test_hashes) - len(np.unique(test_hashes)),
-        "test reviews are also in the training set": np.isin(test_hashes, train_hashes).sum(),
+        "training texts repeat another": len(train_hashes) - len(np.unique(train_hashes)),
+        "test texts repeat another": len(test_hashes) - len(np.unique(test_hashes)),
+        "test texts are also in the training set": np.isin(test_hashes, train_hashes).sum(),
         "rows were skipped: no known word, or in the dataset already": dataset.skipped_rows,
     }
-    lines = [f"{name}: {len(dataset.train):,} training and {len(dataset.test):,} test reviews"]
+    lines = [f"{name}: {len(dataset.train):,} training and {len(dataset.test):,} test texts"]
     lines.append(f"  labels: {describe_labels(dataset)}")
     lines += [f"  {count:,} {note}" for note, count in notes.items() if count]
     return "\n".join(lines)

@@ -48,7 +48,7 @@ class LabelColumn:
         if len(self.first_rows) > MAX_LABELS:
             raise UserError(
                 f"{location}: column {self.name!r} has more than {MAX_LABELS} different values. "
-                "Name the column of the labels."
+                "Name the column of the labels with --label, or in fetch.table.label."
             )
         return self._codes.setdefault(label, len(self._codes))
 

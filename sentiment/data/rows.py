@@ -89,7 +89,7 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
         try:
             row = _parse_row(number, values, columns)
         except _InvalidRowError as error:
-            raise UserError(f"{path}, {error}. Correct this row, or remove it.") from None
+            raise UserError(f"{path}, {error}") from None
         yield row
 
 
@@ -116,7 +116,7 @@ def _read_values(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             yield values
             number += 1
     except _InvalidRowError as error:
-        raise UserError(f"{path}, {error}. Correct this row, or remove it.") from None
+        raise UserError(f"{path}, {error}") from None
     except _WrongColumnsError as error:
         problem, name = error.args
         raise ColumnError(f"{path} has {problem}", name) from None
@@ -139,7 +139,10 @@ class _WrongColumnsError(ValueError):
 
 
 class _InvalidRowError(Exception):
-    """A row that cannot be used. The message has its number and the problem."""
+    """A row that cannot be used. The message has its number, the problem, and what to do."""
+
+    def __init__(self, problem: str, advice: str = "Correct this row, or remove it.") -> None:
+        super().__init__(f"{problem}. {advice}")
 
 
 class _RepeatedKeyError(ValueError):
@@ -178,8 +181,10 @@ def _parse_row(number: int, values: dict[str, Any], columns: Columns) -> Row:
     try:
         f"{text}{label}{row_id}".encode()
     except UnicodeEncodeError:
-        problem = "it is not UTF-8 (to convert from Latin-1: iconv -f latin1 -t utf-8)"
-        raise _InvalidRowError(f"row {number}: {problem}") from None
+        raise _InvalidRowError(
+            f"row {number}: it is not UTF-8",
+            "Convert the file. From Latin-1: iconv -f latin1 -t utf-8 old.csv > new.csv",
+        ) from None
     return Row(number, "" if is_blank else text, label, row_id)
 
 

@@ -227,7 +227,7 @@ def test_a_deleted_run_cannot_be_promoted() -> None:
 
 
 def test_a_run_without_a_version_cannot_be_promoted() -> None:
-    with pytest.raises(UserError, match=f"Run {'0' * 32} has no registered version"):
+    with pytest.raises(UserError, match=f"No version is registered of a run {'0' * 32}"):
         champion.promote_run("0" * 32)
 
 

@@ -1,4 +1,4 @@
-"""A training is named by the nearest preset and at most three differences."""
+"""A training is named by the nearest preset and at most five differences."""
 
 from typing import Any
 
@@ -38,9 +38,11 @@ def test_what_differs_from_the_nearest_preset_follows() -> None:
     assert name("lstm", {"max_length": 300}) == "lstm · max_length 300"
 
 
-def test_at_most_three_differences_are_named_and_the_seed_comes_last() -> None:
-    changed = name("default", {"num_words": 500}, seed=3, units=8, epochs=1, batch_size=2)
-    assert changed == "default · num_words 500 · units 8 · epochs 1 · seed 3"
+def test_at_most_five_differences_are_named_and_the_seed_comes_last() -> None:
+    changes = {"seed": 3, "units": 8, "layers": 2, "epochs": 1, "batch_size": 2, "patience": 1}
+    assert name("default", {"num_words": 500}, **changes) == (
+        "default · num_words 500 · units 8 · layers 2 · epochs 1 · batch_size 2 · seed 3"
+    )
 
 
 def test_added_texts_come_first() -> None:

@@ -69,7 +69,8 @@ def test_a_folder_with_a_new_file_is_not_tracked(repository: Project) -> None:
 def test_each_table_that_nobody_tracks_is_named_with_what_keeps_it() -> None:
     assert tracking_advice(FetchParams(table=TableParams(train="a.csv"))) == []
     assert tracking_advice(own("a.csv", "/else/b.csv", added_texts="my texts")) == [
-        "Neither git nor DVC tracks a.csv: dvc add a.csv",
+        "Neither git nor DVC tracks a.csv, so `dvc exp run --temp` will not find it: dvc add a.csv",
         "/else/b.csv is outside the project, so neither git nor DVC can keep it. Copy it here.",
-        "Neither git nor DVC tracks my texts: dvc add 'my texts'",
+        "Neither git nor DVC tracks my texts, so `dvc exp run --temp` will not find it: dvc add "
+        "'my texts'",
     ]
