@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from sentiment.data.label_column import MAX_LABELS, LabelColumn, sort_label_names
+from sentiment.data.label_column import (
+    MAX_LABELS,
+    LabelColumn,
+    list_labels,
+    sort_label_names,
+)
 from sentiment.errors import UserError
 
 
@@ -82,6 +87,11 @@ def test_labels_that_cannot_be_learned_are_refused(
     with pytest.raises(UserError) as raised:
         training_label_names(*labels, positive=positive)
     assert str(raised.value) == message
+
+
+def test_a_message_has_only_the_beginning_of_a_long_label() -> None:
+    """The label may be a private text, if the wrong column was named."""
+    assert list_labels(["short", "x" * 20, "y" * 21]) == (f"'short', '{'x' * 20}', '{'y' * 20}…'")
 
 
 def test_a_version_is_a_label_although_a_part_of_it_is_a_number() -> None:

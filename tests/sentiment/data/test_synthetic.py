@@ -34,7 +34,7 @@ def test_sizes_follow_params_and_words_are_ranked_by_frequency(generated: Genera
     train, test, index = generated
     assert (len(train), len(test)) == (2000, 2000)
     counts = np.bincount(train.ranks, minlength=len(index) + 1)[1:]
-    assert list(index.values()) == list(range(1, synthetic.VOCABULARY_SIZE + 1))
+    assert list(index.values()) == list(range(1, 401))
     assert (np.diff(counts) <= 0).all()
 
 

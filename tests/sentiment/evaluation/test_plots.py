@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from sentiment.evaluation import plots
 
@@ -32,11 +33,22 @@ def test_confusion_matrix_shows_counts_and_shares() -> None:
     assert shown == ["3\n75.0%", "1\n25.0%", "0\n0.0%", "0\n0.0%"]
 
 
+def confusion_counts(label_count: int) -> pd.DataFrame:
+    """Return the counts of labels that are predicted at random."""
+    labels = [f"$label {number}" for number in range(label_count)]
+    cells = [(actual, predicted) for actual in labels for predicted in labels]
+    return pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=1)
+
+
+@pytest.mark.parametrize(("label_count", "rotation"), [(5, 0), (6, 90)])
+def test_the_names_of_up_to_five_labels_are_upright(label_count: int, rotation: int) -> None:
+    (axes,) = plots.draw_confusion_matrix(confusion_counts(label_count)).axes
+    assert {text.get_rotation() for text in axes.get_xticklabels()} == {rotation}
+
+
 def test_confusion_matrix_of_many_labels_has_no_counts() -> None:
     labels = [f"$label {number}" for number in range(13)]
-    cells = [(actual, predicted) for actual in labels for predicted in labels]
-    counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=1)
-    (axes,) = plots.draw_confusion_matrix(counts).axes
+    (axes,) = plots.draw_confusion_matrix(confusion_counts(13)).axes
     assert not axes.texts
     assert [text.get_text() for text in axes.get_xticklabels()] == labels
 
