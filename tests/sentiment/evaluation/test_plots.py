@@ -72,3 +72,4 @@ def test_each_label_has_a_roc_curve_and_its_name_in_the_legend() -> None:
     assert names == [r"$\frac$", "_b", "guessing, area 0.5"]
     figure.savefig(BytesIO())
     assert legend.get_title().get_text() == "mean area 0.5000"
+    assert axes.get_aspect() == 1  # so that guessing is at 45 degrees

@@ -125,8 +125,12 @@ def test_log_ratios_of_more_labels_compare_each_with_the_rest() -> None:
     )
 
 
-def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None:
+@pytest.mark.parametrize("hashed_at_once", [2, 1000])
+def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them(
+    hashed_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Count a review once, however often it has an n-gram."""
+    monkeypatch.setattr(linear, "HASH_BATCH_SIZE", hashed_at_once)
     x = [[0, 1, 5, 5, 6, 5], [0, 0, 0, 1, 6, 5], [0, 0, 0, 0, 1, 6]]
     training = training_on(x, [1, 0, 0], linear={"min_reviews": 2, "ngrams": 2})
     table = training.model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
