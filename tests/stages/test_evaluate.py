@@ -10,7 +10,6 @@ from workflow import paths
 from workflow.documents import read_json
 
 pytestmark = pytest.mark.slow
-MISTAKES = "data/evaluate/mistakes.csv"
 NO_STORE = "sqlite:////absent/mlflow.db"
 
 

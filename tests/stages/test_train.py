@@ -150,6 +150,25 @@ def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
     assert len(np.load(path)["epochs"]) == 1
 
 
+def test_a_training_that_was_killed_after_its_last_epoch_writes_all_epochs_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC removes the files of the stage before it runs the stage again."""
+    project.change(train={"units": 5})
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "save_model", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_stages(project, "train")
+    expected = paths.HISTORY_FILE.read_bytes()
+    paths.HISTORY_FILE.unlink()
+    run_stages(project, "train")
+    assert paths.HISTORY_FILE.read_bytes() == expected
+
+
 def test_params_that_change_during_the_training_are_refused_before_dvc_records_them(
     fresh: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,8 @@ def test_reliability_names_any_positive_label() -> None:
     figure.savefig(BytesIO())
     (axes,) = figure.axes
     assert axes.get_ylabel() == r"Share $\frac$ and $x$"
+    _, perfect = axes.get_lines()
+    assert np.asarray(perfect.get_xydata()).tolist() == [[0, 0], [1, 1]]
 
 
 def test_each_label_has_a_roc_curve_and_its_name_in_the_legend() -> None:

@@ -104,6 +104,12 @@ def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
     assert axes.get_title() == "ROC curve"
 
 
+def test_the_25_worst_mistakes_are_listed() -> None:
+    table = table_of([0.9, 0.8, 0.2, 0.1])  # all are wrong
+    many = pd.concat([table] * 10, ignore_index=True).assign(review=range(40))
+    assert len(evaluate_predictions(many).tables["mistakes"]) == 25
+
+
 def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
     table = predictions_table(
         pd.DataFrame(
