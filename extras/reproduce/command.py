@@ -20,9 +20,8 @@ def command(run_id: str | None, params: bool) -> None:
 
     This happens in a temporary clone with the commit, the uncommitted changes, the params and the
     data of the run, and the packages of this environment. Arrays, model, epochs and predictions are
-    compared bit for bit.
-    Without RUN: the run of the results in data/. Nothing in the project changes. The exit status
-    is 1 if a result differs. This runs the code of whoever logged the run.
+    compared bit for bit. Without RUN: the run of the results in data/. Nothing in the project
+    changes. The exit status is 1 if a result differs. This runs the code of whoever logged the run.
     """
     from extras.reproduce import clone, comparison, record
 

@@ -19,8 +19,8 @@ class EncodedDataset(NamedTuple):
         label_names: the names of the labels, in the order of their indices.
         test_set_digest: digest of the test set. Of a table, it is of the texts and their labels
             with the names of all labels in their order, so another tokenizer changes it only if it
-            finds a word in other texts.
-            IMDB and the synthetic reviews have no texts, so it is of their word ranks and labels.
+            finds a word in other texts. IMDB and the synthetic reviews have no texts, so it is of
+            their word ranks and labels.
         skipped_rows: number of rows without a word, and of those that `add_texts` skips.
     """
 
