@@ -18,7 +18,6 @@ from tests.contract import names
 from tests.project import Project
 
 EPOCHS = 2  # of SMALL
-TEXT = "The plot was not dull."
 HEAD_LAYER = "name=HEAD"  # an argument of the model's last layer
 PASSWORD = "secret-password"
 UNREACHABLE = f"http://user:{PASSWORD}@127.0.0.1:9"
@@ -67,7 +66,6 @@ def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
     def run(project: Project) -> None:
         commands = Commands(project)
         commands.run("repro", *names.REPRO)
-        commands.run("predict", *names.PREDICT, TEXT)
         commands.write()
 
     return Commands.read(shared("pipeline", run, clone.path))

@@ -13,7 +13,7 @@ from tests.contract.conftest import Commands, assert_whole, steps
 from tests.project import Project, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
-EPOCHS = 40
+EPOCHS = 20
 
 
 def checkpoint_time(project: Project) -> int:

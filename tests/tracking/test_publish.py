@@ -143,7 +143,7 @@ def test_a_run_and_its_version_have_the_same_card() -> None:
     (run,) = runs()
     (version,) = versions()
     card = run.data.tags["mlflow.note.content"]
-    name = "default · num_words 450 · max_length 40 · embedding_units 4"
+    name = "default · num_words 450 · max_length 40 · embedding_units 4 · units 4 · epochs 2"
     assert card.startswith(f"{run.data.metrics['test_accuracy']:.4f} · {name}\n")
     assert version.description == card
 

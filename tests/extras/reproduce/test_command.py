@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command, copy_project, run_stages, runs
+from tests.conftest import Command, copy_project, run_stages, runs, use_store
 from tests.contract import names
 from tests.contract.conftest import Commands
 from tests.project import Project, wait_until
@@ -32,26 +32,19 @@ def contents(project: Project) -> dict[str, bytes]:
 
 
 @pytest.mark.pipeline
-def test_the_run_of_an_experiment_with_uncommitted_code_and_params_is_equal(
-    experiments: Commands,
+def test_an_experiment_with_other_code_is_equal_by_data_of_a_remote_and_nothing_is_changed(
+    experiments_once: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (run,) = (run for run in runs() if run.data.params["train.units"] == "6")
-    printed = experiments.project.run(*REPRODUCE, run.info.run_id)
-    assert printed.splitlines()[-1] == EQUAL
-
-
-@pytest.mark.pipeline
-def test_the_run_of_the_results_is_equal_with_data_of_a_remote_and_the_project_stays_as_it_was(
-    pipeline_once: Commands, tmp_path: Path
-) -> None:
-    project = copy_project(pipeline_once.project, tmp_path / "project")
+    project = copy_project(experiments_once.project, tmp_path / "project")
     project.run("dvc", "remote", "add", "--default", "store", "../my remote")
-    project.run("dvc", "push")
+    project.run("dvc", "push", "data/fetch")
     shutil.rmtree(project.path / ".dvc" / "cache")
     project.change(train={"units": 9})
+    use_store(project, monkeypatch)
+    (run,) = (run for run in runs() if run.data.params["train.units"] == "6")
     before = contents(project)
     assert "mlflow.db" in before
-    printed = project.run(*REPRODUCE)
+    printed = project.run(*REPRODUCE, run.info.run_id)
     assert results(printed) == {
         "data/fetch": "from DVC",
         "data/pad": "equal",
