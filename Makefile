@@ -31,9 +31,12 @@ ui: venv  ## serve MLflow's UI of the runs
 test: dev  ## run the quicker tests, or some folders of them: PART="tests/sentiment"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile -m "not pipeline" $$PART
 
+# They come first, so that no process is left with one of them at the end.
+LONG_TESTS = tests/contract tests/test_team.py tests/extras/reproduce tests/extras/sweep tests/test_makefile.py \
+	tests/tracking/test_publish.py
 test-all: dev  ## run all tests, also those that run whole pipelines or build environments
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
-		tests/test_team.py tests/contract tests
+		$(LONG_TESTS) tests
 
 check: dev  ## check format, lint, types and layers
 	@env $(ACTIVE) ruff format --check .

@@ -50,7 +50,7 @@ def own_linear_once(pipeline_once: Commands, tmp_path_factory: pytest.TempPathFa
     commands = Commands(project)
     commands.run("preset", *names.PRESET, "linear")
     commands.run("dataset", *names.DATASET, "own.csv", "--label", "liked")
-    project.change(pad={"num_words": 450, "max_length": 40}, train={"batch_size": 8})
+    project.change(pad={"num_words": 450, "max_length": 40}, train={"batch_size": 8, "epochs": 8})
     commands.run("repro", *names.REPRO)
     return commands
 
