@@ -75,7 +75,6 @@ def delete_models(run: "Run") -> None:
 def log_keras_model() -> None:
     """Log the Keras model in `data/train` to the active run."""
     import mlflow
-    import numpy as np
 
     from sentiment.prediction.keras_classifier import load_keras_model
 
@@ -83,8 +82,21 @@ def log_keras_model() -> None:
     mlflow.tensorflow.log_model(
         model,
         name=KERAS_MODEL,
-        input_example=np.zeros((1, model.input_shape[1]), np.int32),  # no review leaves data/
+        # An input example would have no meaning without the word index, or would be a review.
+        signature=keras_model_signature(model.input_shape[1], model.output_shape[1]),
         pip_requirements=serving_requirements(),
+    )
+
+
+def keras_model_signature(length: int, outputs: int) -> "ModelSignature":
+    """Return the arrays that the Keras model takes and returns: token ids and probabilities."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.int32), (-1, length))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, outputs))]),
     )
 
 

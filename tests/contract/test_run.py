@@ -42,7 +42,9 @@ def test_the_keras_model_has_a_signature_and_predicts_as_the_evaluation() -> Non
     client = mlflow.MlflowClient()
     models = client.search_logged_models([run.info.experiment_id])
     uri = next(model.model_uri for model in models if model.name == "model")
-    assert mlflow.models.get_model_info(uri).signature is not None
+    signature = mlflow.models.get_model_info(uri).signature
+    assert [tensor.shape for tensor in signature.inputs.inputs] == [(-1, 40)]
+    assert [tensor.shape for tensor in signature.outputs.inputs] == [(-1, 1)]
     x = np.load(names.PAD_FOLDER / "x_test.npy").astype(np.int32)
     probability = mlflow.tensorflow.load_model(uri).predict(x, verbose=0)[:, 0]
     table = pd.read_csv(names.PREDICTIONS)
