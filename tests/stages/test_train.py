@@ -40,6 +40,10 @@ def use_machine(monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]) -> None:
     monkeypatch.setattr(train, "provenance_tags", lambda _: {**tags, "dvc.experiment": "some"})
 
 
+def kill(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.fixture
 def checkpoint(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkpoint]:  # noqa: ARG001
     """Yield an empty checkpoint, on `MACHINE`."""
@@ -103,9 +107,6 @@ def test_a_kill_while_a_training_begins_mixes_no_two_trainings(
 ) -> None:
     train_an_epoch(checkpoint)
 
-    def kill(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, killed_at, kill)
         with pytest.raises(KeyboardInterrupt):
@@ -140,9 +141,6 @@ def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
     """A training that is killed in between then logs the epoch when it resumes."""
     project.change(train={"units": 5})
 
-    def kill(*_: object) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(LiveRun, "log_epochs", kill)
     with pytest.raises(KeyboardInterrupt):
         run_stages(project, "train")
@@ -155,9 +153,6 @@ def test_a_training_that_was_killed_after_its_last_epoch_writes_all_epochs_again
 ) -> None:
     """DVC removes the files of the stage before it runs the stage again."""
     project.change(train={"units": 5})
-
-    def kill(*_: object) -> None:
-        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "save_model", kill)
