@@ -22,7 +22,8 @@ NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'
 # Not needed here, and large
 LEFT_OUT = re.compile(
     r"^(tensorflow|keras|mlflow|pyarrow|scipy|scikit-learn|pandas|matplotlib|"
-    r"mypy|selenium|h5py|ml-dtypes|grpcio|fonttools|sqlalchemy|pillow)[^=]*==",
+    r"mypy|selenium|h5py|ml-dtypes|grpcio|fonttools|sqlalchemy|pillow|"
+    r"databricks-sdk|narwhals|optuna|alembic|graphql|fastapi)[^=]*==",
     re.MULTILINE,
 )
 

@@ -16,10 +16,9 @@ from unicodedata import category
 from sentiment.errors import UserError, first_line
 from sentiment.text.labels import normalize_label
 
-MAX_FIELD_SIZE = 10_000_000  # characters of a field in CSV
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
 READ_BYTES = 2**20  # of a Parquet file at once, whose row groups may be as large as the file
-MAX_CHARACTERS = 1_000_000  # of a text; a longer one shows that a quote is not closed
+MAX_CHARACTERS = 1_000_000  # of a text or a field of CSV; a longer one lacks a closing quote
 MAX_LABEL_CHARACTERS = 100
 MAX_NAMES_SHOWN = 20  # column names in a message
 MAX_NAME_CHARACTERS_SHOWN = 20  # characters of a column name in a message
@@ -189,7 +188,7 @@ def _parse_row(number: int, values: dict[str, Any], columns: Columns) -> Row:
 
 
 def _read_csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(MAX_FIELD_SIZE)
+    csv.field_size_limit(MAX_CHARACTERS)
     with _open(path) as file:
         dialect = csv.excel_tab if _extension(path) == ".tsv" else csv.excel
         reader = csv.reader(file, dialect, strict=True)

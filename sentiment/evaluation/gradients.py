@@ -10,6 +10,7 @@ strongly a small change of the vector changes the predictions for these reviews.
 whether the model uses the word, nor what another training would have learned.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,22 +37,24 @@ def measure_gradients(
     """Return the gradients of a recurrent network before and after its training.
 
     Args:
-        model: the trained network, see `gradient_norms`.
+        model: the trained network, see `compile_gradient_norms`. It is not changed.
+        initial_model: the same network before the first epoch. It gets the trained weights, because
+            one compilation, which takes a second, is then enough for both.
         x: token ids, shape (all reviews, length).
 
     Returns:
         The columns of `distance_table`, and `initial_mean`: `mean` before the first epoch.
     """
     selected = select_reviews(x, MAX_REVIEWS)
-    trained, initial = (
-        distance_table(norms_by_distance(gradient_norms(each, selected), selected))
-        for each in (model, initial_model)
-    )
+    gradient_norms = compile_gradient_norms(initial_model)
+    initial = distance_table(norms_by_distance(gradient_norms(selected), selected))
+    initial_model.set_weights(model.get_weights())
+    trained = distance_table(norms_by_distance(gradient_norms(selected), selected))
     return trained.assign(initial_mean=initial["mean"])
 
 
-def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the norm of the gradient of the logit with respect to each word's vector.
+def compile_gradient_norms(model: "keras.Model") -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Return a function for the norm of the gradient of the logit in each word's vector.
 
     The gradient of the loss (binary cross-entropy) of a review is the gradient of its logit times
     p - y, the same factor for all its words. Relative to each other, both therefore have the same
@@ -59,11 +62,12 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     labels, it is the logit of the most probable one.
 
     Args:
-        model: a recurrent network, see `sentiment.model.build.build_model`. It is not changed.
-        x: token ids, shape (reviews, length).
+        model: a recurrent network, see `sentiment.model.build.build_model`. The function does not
+            change it, and uses the weights that it has when the function is called.
 
     Returns:
-        Shape (reviews, length).
+        A function of token ids of any integer type, shape (reviews, length), that returns norms of
+        this shape.
     """
     import keras
     import tensorflow as tf
@@ -79,10 +83,13 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
         return tf.norm(tape.gradient(logits, vectors), axis=2)
 
     compiled = tf.function(batch_norms, reduce_retracing=True)
-    batches = [
-        x[start : start + GRADIENT_BATCH_SIZE] for start in range(0, len(x), GRADIENT_BATCH_SIZE)
-    ]
-    return np.concatenate([compiled(tokens.astype(np.int32)).numpy() for tokens in batches])
+
+    def gradient_norms(x: NDArray[Any]) -> NDArray[np.float32]:
+        starts = range(0, len(x), GRADIENT_BATCH_SIZE)
+        batches = [x[start : start + GRADIENT_BATCH_SIZE] for start in starts]
+        return np.concatenate([compiled(tokens.astype(np.int32)).numpy() for tokens in batches])
+
+    return gradient_norms
 
 
 def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:
@@ -106,7 +113,7 @@ def norms_by_distance(norms: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np
     The reviews' gradients differ in size. Divided by their mean, all reviews count the same.
 
     Args:
-        norms: see `gradient_norms`.
+        norms: see `compile_gradient_norms`.
         x: token ids, shape (reviews, length), padded on either side.
 
     Returns:

@@ -6,7 +6,6 @@ from pathlib import Path
 MODEL = "synthetic-sentiment"
 COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
 REPRO = ("dvc", "repro")
-EVALUATE = (sys.executable, "-m", "stages", "evaluate")
 SYNC = (*COMMAND, "sync")
 PREDICT = (*COMMAND, "predict")
 PRESET = (*COMMAND, "preset")

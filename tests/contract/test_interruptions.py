@@ -1,13 +1,15 @@
-"""A training that is killed resumes after its last finished epoch: the same run, the same bits."""
+"""A training and its publication are killed, and continue when the same command is run again."""
 
 import os
 import signal
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from mlflow.entities import Run
 
-from tests.conftest import copy_project, run_stages, runs
+from tests.conftest import copy_project, run_stages, runs, use_store
 from tests.contract import names
 from tests.contract.conftest import Commands, assert_whole, steps
 from tests.project import Project, wait_until
@@ -16,67 +18,89 @@ pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 EPOCHS = 20
 
 
-def checkpoint_time(project: Project) -> int:
-    """Return when the newest checkpoint was written, in nanoseconds, or 0 without any."""
-    states = (project.path / names.CHECKPOINTS).rglob(names.STATE)
-    return max((path.stat().st_mtime_ns for path in states), default=0)
+class Attempt(NamedTuple):
+    """What a call of `dvc repro` printed, and the run of its training afterwards."""
+
+    printed: str
+    run: Run
 
 
-def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
-    """Wait until a training has written a checkpoint."""
-    before = checkpoint_time(project)
-    wait_until(lambda: process.poll() is not None or checkpoint_time(project) > before)
+class Attempts(NamedTuple):
+    """A project after four calls of `dvc repro`, of which three were interrupted."""
+
+    project: Project
+    killed: Attempt  # by SIGKILL, in the training
+    stopped: Attempt  # by SIGINT, in the training
+    unpublished: Attempt  # by SIGKILL, while MLflow got the model
+    finished: Attempt
+
+
+def newest_time(folder: Path, pattern: str) -> int:
+    """Return when the newest of the files in a folder was written, in nanoseconds, or 0."""
+    return max((path.stat().st_mtime_ns for path in folder.rglob(pattern)), default=0)
+
+
+def interrupt(project: Project, number: signal.Signals, is_time: Callable[[], object]) -> Attempt:
+    """Start `dvc repro`, and send a signal to all its processes when it is time."""
+    process = project.start(*names.REPRO)
+    wait_until(lambda: process.poll() is not None or is_time())
     assert process.poll() is None, process.communicate()
+    os.killpg(process.pid, number)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    return Attempt(printed, runs()[0])
 
 
-def test_a_killed_training_resumes_in_the_same_run_to_the_same_bits(
-    pipeline_copy: Project, pipeline_once: Commands, tmp_path: Path
-) -> None:
-    project = pipeline_copy
+@pytest.fixture(scope="module")
+def attempts(pipeline_once: Commands, tmp_path_factory: pytest.TempPathFactory) -> Attempts:
+    """Interrupt a training twice and its publication once, and finish them."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    project = copy_project(pipeline_once.project, folder / "project")
     project.change(train={"epochs": EPOCHS})
-    for number in (signal.SIGKILL, signal.SIGINT):
-        process = project.start(*names.REPRO)
-        wait_for_epoch(project, process)
-        wait_until(lambda: len(runs()) == 2 and steps(runs()[0], "loss"))  # while it trains
-        assert process.poll() is None
-        os.killpg(process.pid, number)
-        printed, _ = process.communicate(timeout=120)
-        assert process.returncode != 0
-        assert "Traceback" not in printed
-        if number != signal.SIGKILL:
-            assert "To continue, run the same command again." in printed
-        run, _ = runs()
-        assert run.info.status == ("RUNNING" if number == signal.SIGKILL else "KILLED")
-    printed = project.run(*names.REPRO)
-    assert f"Epoch 1/{EPOCHS}" not in printed
-    resumed, _ = runs()
-    assert resumed.info.run_id == run.info.run_id
-    assert_whole(resumed, EPOCHS)
+    checkpoints = project.path / names.CHECKPOINTS
+    models = project.path / names.ARTIFACTS / names.MODEL / "models"
 
+    def has_new_checkpoint(before: int) -> bool:
+        trained = newest_time(checkpoints, names.STATE) > before
+        return trained and len(runs()) == 2 and bool(steps(runs()[0], "loss"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(project, patch)
+        killed = interrupt(project, signal.SIGKILL, lambda: has_new_checkpoint(0))
+        before = newest_time(checkpoints, names.STATE)
+        stopped = interrupt(project, signal.SIGINT, lambda: has_new_checkpoint(before))
+        published = len(list(models.iterdir()))
+        unpublished = interrupt(
+            project, signal.SIGKILL, lambda: len(list(models.iterdir())) > published
+        )
+        finished = Attempt(project.run(*names.REPRO), runs()[0])
+    return Attempts(project, killed, stopped, unpublished, finished)
+
+
+def test_an_interrupted_training_continues_in_the_same_run(attempts: Attempts) -> None:
+    assert len({attempt.run.info.run_id for attempt in attempts[1:]}) == 1
+    assert attempts.killed.run.info.status == "RUNNING"
+    assert attempts.stopped.run.info.status == "KILLED"
+    assert "To continue, run the same command again." in attempts.stopped.printed
+    for attempt in attempts[2:]:
+        assert f"Epoch 1/{EPOCHS}" not in attempt.printed
+        assert "Traceback" not in attempt.printed
+
+
+def test_an_interrupted_training_gives_the_same_bits(
+    attempts: Attempts, pipeline_once: Commands, tmp_path: Path
+) -> None:
     undisturbed = copy_project(pipeline_once.project, tmp_path / "undisturbed")
     undisturbed.change(train={"epochs": EPOCHS})
     run_stages(undisturbed, "train")
     same = (undisturbed.path / names.MODEL_FILE).read_bytes()
-    assert (project.path / names.MODEL_FILE).read_bytes() == same
+    assert (attempts.project.path / names.MODEL_FILE).read_bytes() == same
 
 
-def test_a_publication_that_is_killed_is_done_again_in_the_same_run(
-    pipeline_copy: Project,
+def test_a_publication_that_is_killed_is_done_again(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = pipeline_copy
-    project.change(train={"units": 5})
-    run_stages(project, "train")
-    project.run("dvc", "commit", "--force", "--quiet", "train")
-    process = project.start(*names.EVALUATE)
-    models = project.path / names.ARTIFACTS / names.MODEL / "models"
-    before = len(list(models.iterdir()))
-    wait_until(lambda: process.poll() is not None or len(list(models.iterdir())) > before)
-    assert process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=120)
-    killed, _ = runs()
-    assert "evaluation_digest" not in killed.data.tags
-    project.run(*names.EVALUATE)
-    whole, _ = runs()
-    assert whole.info.run_id == killed.info.run_id
-    assert_whole(whole)
+    assert "evaluation_digest" not in attempts.unpublished.run.data.tags
+    assert "Running stage 'train'" not in attempts.finished.printed
+    use_store(attempts.project, monkeypatch)
+    assert_whole(attempts.finished.run, EPOCHS)

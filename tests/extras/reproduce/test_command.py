@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command, copy_project, run_stages, runs, use_store
+from extras.reproduce import clone
+from extras.reproduce.record import RecordedRun
+from sentiment.errors import UserError
+from tests.conftest import Command, copy_project, runs, use_store
 from tests.contract import names
 from tests.contract.conftest import Commands
 from tests.project import Project, wait_until
-from workflow.dvc import MODEL_STAGES
+from workflow.provenance import COMMIT
 
 pytestmark = pytest.mark.slow
 REPRODUCE = (*names.COMMAND, "reproduce")
@@ -59,9 +62,9 @@ def test_an_experiment_with_other_code_is_equal_by_data_of_a_remote_and_nothing_
 
 @pytest.mark.pipeline
 def test_a_project_in_a_subfolder_makes_its_data_again_from_the_tables_of_its_commit(
-    clone: Project, tmp_path: Path
+    pipeline_once: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = clone.copy(tmp_path / "repository" / "team" / "project")
+    project = copy_project(pipeline_once.project, tmp_path / "repository" / "team" / "project")
     shutil.move(project.path / ".git", tmp_path / "repository")
     texts = project.path / "texts"
     texts.mkdir()
@@ -69,15 +72,24 @@ def test_a_project_in_a_subfolder_makes_its_data_again_from_the_tables_of_its_co
     (texts / ".DS_Store").touch()
     project.change(fetch={"added_texts": "texts"})
     project.commit()
-    project.change(train={"units": 5})
-    (project.path / "scratch.py").touch()
-    run_stages(project, *MODEL_STAGES)
-    project.run("dvc", "commit", "--force", "--quiet", *MODEL_STAGES)
-    run_stages(project, "evaluate")
+    project.run("dvc", "repro", "pad")
     shutil.rmtree(project.path / ".dvc" / "cache")
-    printed = project.run(*REPRODUCE)
-    assert set(results(printed).values()) == {"equal"}
-    assert printed.splitlines()[-1] == EQUAL
+    commit = project.read("git", "rev-parse", "HEAD").strip()
+    run = RecordedRun("0123", "default", {COMMIT: commit}, project.path)
+    run_stage = clone.run_stage_in_clone
+
+    def run_until_training(folder: Path, name: str) -> None:
+        if name == "train":
+            raise UserError("the training")
+        run_stage(folder, name)
+
+    monkeypatch.chdir(project.path)
+    monkeypatch.setattr(clone, "run_stage_in_clone", run_until_training)
+    copy = Project(clone.make_clone(run, tmp_path / "clone"))
+    with pytest.raises(UserError, match="the training"):
+        clone.run_stages(run, copy.path)
+    for folder in (names.FETCH_FOLDER, names.PAD_FOLDER):
+        assert copy.contents(str(folder)) == project.contents(str(folder))
 
 
 @pytest.mark.pipeline

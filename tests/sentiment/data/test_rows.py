@@ -149,11 +149,27 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
         list(read_rows(tmp_path / "none.csv", COLUMNS))
 
 
-def test_too_long_a_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text\nvalid\nsecret\n", "row 2: field larger than field limit (5); perhaps a "),
+        (
+            "a.jsonl",
+            '{"text": "valid"}\n{"text": "secret"}\n',
+            "row 2: column 'text': the text has 6 characters, more than 5.",
+        ),
+    ],
+)
+def test_too_long_a_text_is_refused(
+    tmp_path: Path, name: str, content: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rows, "MAX_CHARACTERS", 5)
-    (tmp_path / "a.csv").write_text("text\nvalid\nsecret\n")
-    with pytest.raises(UserError, match=r"row 2: column 'text': the text has 6 characters"):
-        list(read_rows(tmp_path / "a.csv", Columns("text")))
+    (tmp_path / name).write_text(content)
+    rows_read = read_rows(tmp_path / name, Columns("text"))
+    assert next(rows_read).text == "valid"
+    with pytest.raises(UserError) as raised:
+        next(rows_read)
+    assert message in str(raised.value)
 
 
 def test_byte_order_mark_and_further_columns_are_skipped(tmp_path: Path) -> None:

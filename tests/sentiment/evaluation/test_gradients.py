@@ -66,7 +66,7 @@ def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) 
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
     smooth = np.abs(forward - backward).max(axis=2) < KINK  # otherwise another state is the maximum
     assert smooth.mean() > (0.5 if "max" in changes.get("pooling", "") else 0.99)
-    norms = gradients.gradient_norms(model, x)
+    norms = gradients.compile_gradient_norms(model)(x)
     np.testing.assert_allclose(norms[smooth], expected[smooth], rtol=0.02, atol=5e-4)
 
 
@@ -74,7 +74,7 @@ def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) 
 def test_masked_padding_has_no_gradient(x: np.ndarray) -> None:
     x[:, :4] = 0
     x[0, :] = [0] * 11 + [7]
-    norms = gradients.gradient_norms(network(mask_padding=True), x)
+    norms = gradients.compile_gradient_norms(network(mask_padding=True))(x)
     assert (norms[x == 0] == 0).all()
     assert (norms[x > 0] > 0).all()
 
@@ -84,9 +84,27 @@ def test_gradients_of_several_batches_equal_those_of_single_reviews(
     x: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = network(cell="simple_rnn")
-    together = gradients.gradient_norms(model, x)
+    together = gradients.compile_gradient_norms(model)(x)
     monkeypatch.setattr(gradients, "GRADIENT_BATCH_SIZE", 2)
-    np.testing.assert_allclose(gradients.gradient_norms(model, x), together, rtol=1e-4)
+    np.testing.assert_allclose(gradients.compile_gradient_norms(model)(x), together, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_table_compares_the_trained_network_with_the_initial_one(x: np.ndarray) -> None:
+    initial_model = network(cell="simple_rnn")
+    model = network(cell="simple_rnn")
+    model.set_weights([0.5 * weight for weight in model.get_weights()])
+    means = [
+        gradients.distance_table(gradients.norms_by_distance(norms, x))["mean"].to_numpy()
+        for norms in (
+            gradients.compile_gradient_norms(model)(x),
+            gradients.compile_gradient_norms(initial_model)(x),
+        )
+    ]
+    assert not np.allclose(means[0], means[1], rtol=0.1)
+    table = gradients.measure_gradients(model, initial_model, x)
+    np.testing.assert_allclose(table["mean"], means[0])
+    np.testing.assert_allclose(table["initial_mean"], means[1])
 
 
 @pytest.mark.slow

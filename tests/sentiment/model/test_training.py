@@ -1,6 +1,7 @@
 """A training equals Keras' own, stops in time, and resumes to the same bits."""
 
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -160,9 +161,13 @@ def test_operations_that_are_not_deterministic_are_refused() -> None:
         tf.random.Generator.from_non_deterministic_state()
 
 
-def test_under_a_pipe_each_epoch_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_under_a_pipe_each_epoch_is_a_line_and_keras_warns_of_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     training = new_training(epochs=2)
-    fit(training)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(training)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"]
     assert f"val_accuracy: {training.metrics['val_accuracy']:.4f}" in lines[-1]
