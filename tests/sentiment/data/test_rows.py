@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from sentiment.data import rows
 from sentiment.data.rows import Columns, Row, column_names, list_tables, read_rows
 from sentiment.errors import UserError
 
@@ -150,26 +149,27 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "row", "problem"),
     [
-        ("a.csv", "text\nvalid\nsecret\n", "row 2: field larger than field limit (5); perhaps a "),
+        ("a.csv", "{}\n", "field larger than field limit (1000000); perhaps a quote is not closed"),
         (
             "a.jsonl",
-            '{"text": "valid"}\n{"text": "secret"}\n',
-            "row 2: column 'text': the text has 6 characters, more than 5.",
+            '{{"text": "{}"}}\n',
+            "column 'text': the text has 1,000,001 characters, more than 1,000,000",
         ),
     ],
 )
-def test_too_long_a_text_is_refused(
-    tmp_path: Path, name: str, content: str, message: str, monkeypatch: pytest.MonkeyPatch
+def test_a_text_of_more_than_a_million_characters_is_refused(
+    tmp_path: Path, name: str, row: str, problem: str
 ) -> None:
-    monkeypatch.setattr(rows, "MAX_CHARACTERS", 5)
-    (tmp_path / name).write_text(content)
-    rows_read = read_rows(tmp_path / name, Columns("text"))
-    assert next(rows_read).text == "valid"
+    header = "text\n" if name == "a.csv" else ""
+    texts = ("a" * 1_000_000, "a" * 1_000_001)
+    (tmp_path / name).write_text(header + "".join(map(row.format, texts)))
+    read = read_rows(tmp_path / name, Columns("text"))
+    assert next(read).text == texts[0]
     with pytest.raises(UserError) as raised:
-        next(rows_read)
-    assert message in str(raised.value)
+        next(read)
+    assert str(raised.value).endswith(f", row 2: {problem}. Correct this row, or remove it.")
 
 
 def test_byte_order_mark_and_further_columns_are_skipped(tmp_path: Path) -> None:
