@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.project import Project, default_signals, free_port, wait_for
+from tests.project import Project, default_signals, free_port
 
 # Environment of an MLflow server with one process
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -58,23 +58,6 @@ def start_server(folder: Path, *command: str, **environment: str) -> "subprocess
             stderr=printed,
             preexec_fn=default_signals,
         )
-
-
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """Start an MLflow server with its files in a folder, and yield its URL."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    stores = ("--backend-store-uri", f"sqlite:///{folder}/served.db")
-    artifacts = ("--artifacts-destination", f"{folder}/files")
-    process = start_server(
-        folder, "mlflow", "server", "--port", str(port), *stores, *artifacts, **QUIET
-    )
-    try:
-        wait_for(f"{url}/health")
-        yield url
-    finally:
-        kill(process)
 
 
 def kill(process: "subprocess.Popen[Any]") -> None:

@@ -19,7 +19,7 @@ from tests.project import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'
-# Not needed here, and large
+# Not needed here. Without them, the environment is built sooner
 LEFT_OUT = re.compile(
     r"^(tensorflow|keras|mlflow|pyarrow|scipy|scikit-learn|pandas|matplotlib|"
     r"mypy|selenium|h5py|ml-dtypes|grpcio|fonttools|sqlalchemy|pillow|"

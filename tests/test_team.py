@@ -109,6 +109,8 @@ def test_second_user_pulls_the_data_and_logs_to_the_server(
     client = MlflowClient(variables["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name(MODEL)
     assert experiment is not None
+    assert experiment.artifact_location == f"mlflow-artifacts:/{experiment.experiment_id}"
+    assert not (bob.path / "mlruns").exists()
     (logged,) = client.search_runs([experiment.experiment_id])
     assert logged.data.tags["mlflow.user"] == "bob"
     assert client.get_model_version_by_alias(MODEL, "champion").run_id == logged.info.run_id

@@ -50,13 +50,15 @@ def make_clone(run: RecordedRun, folder: Path) -> Path:
         UserError: git cannot do it.
     """
     top = git("rev-parse", "--show-toplevel")
-    project = folder / git("rev-parse", "--show-prefix")
+    subfolder = git("rev-parse", "--show-prefix")
+    project = folder / subfolder
     # --shared: the commit of an experiment may not be on any branch.
     ask(folder.parent, *GIT, "clone", "--quiet", "--shared", "--no-checkout", top, str(folder))
     ask(folder, *GIT, "checkout", "--quiet", "--detach", run.tags[COMMIT])
     diff = run.folder / DIFF_ARTIFACT
     if diff.exists():
-        ask(project, *GIT, "apply", "--whitespace=nowarn", str(diff))
+        # The diff has paths in the project, which `apply` takes as paths in the repository.
+        ask(folder, *GIT, "apply", "--whitespace=nowarn", f"--directory={subfolder}", str(diff))
     params = merge_params(read_yaml(project / PARAMS_FILE), read_yaml(run.folder / PARAMS_ARTIFACT))
     YAML().dump(params, project / PARAMS_FILE)
     shutil.copyfile(run.folder / paths.DVC_LOCK.name, project / paths.DVC_LOCK)

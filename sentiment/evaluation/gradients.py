@@ -37,7 +37,7 @@ def measure_gradients(
     """Return the gradients of a recurrent network before and after its training.
 
     Args:
-        model: the trained network, see `compile_gradient_norms`. It is not changed.
+        model: the trained network, see `make_gradient_norms`. It is not changed.
         initial_model: the same network before the first epoch. It gets the trained weights, because
             one compilation, which takes a second, is then enough for both.
         x: token ids, shape (all reviews, length).
@@ -46,15 +46,15 @@ def measure_gradients(
         The columns of `distance_table`, and `initial_mean`: `mean` before the first epoch.
     """
     selected = select_reviews(x, MAX_REVIEWS)
-    gradient_norms = compile_gradient_norms(initial_model)
-    initial = distance_table(norms_by_distance(gradient_norms(selected), selected))
+    norms_of = make_gradient_norms(initial_model)
+    initial = distance_table(norms_by_distance(norms_of(selected), selected))
     initial_model.set_weights(model.get_weights())
-    trained = distance_table(norms_by_distance(gradient_norms(selected), selected))
+    trained = distance_table(norms_by_distance(norms_of(selected), selected))
     return trained.assign(initial_mean=initial["mean"])
 
 
-def compile_gradient_norms(model: "keras.Model") -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """Return a function for the norm of the gradient of the logit in each word's vector.
+def make_gradient_norms(model: "keras.Model") -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Return a function that computes the norm of the logit's gradient for each word's vector.
 
     The gradient of the loss (binary cross-entropy) of a review is the gradient of its logit times
     p - y, the same factor for all its words. Relative to each other, both therefore have the same
@@ -63,7 +63,7 @@ def compile_gradient_norms(model: "keras.Model") -> Callable[[NDArray[Any]], NDA
 
     Args:
         model: a recurrent network, see `sentiment.model.build.build_model`. The function does not
-            change it, and uses the weights that it has when the function is called.
+            change it, and uses its weights at the time of each call.
 
     Returns:
         A function of token ids of any integer type, shape (reviews, length), that returns norms of
@@ -113,7 +113,7 @@ def norms_by_distance(norms: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np
     The reviews' gradients differ in size. Divided by their mean, all reviews count the same.
 
     Args:
-        norms: see `compile_gradient_norms`.
+        norms: see `make_gradient_norms`.
         x: token ids, shape (reviews, length), padded on either side.
 
     Returns:

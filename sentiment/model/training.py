@@ -134,7 +134,7 @@ class Training:
                 ),
                 initial_epoch=len(self.epoch_metrics),
                 epochs=self.params.epochs,
-                shuffle=False,  # Keras warns that it cannot shuffle a dataset
+                shuffle=False,  # otherwise Keras warns that it ignores it
                 callbacks=[*callbacks, self._epoch_callback(after_epoch)],
                 verbose=1 if sys.stdout.isatty() else 2,  # a bar, or a line for each epoch
             )

@@ -5,15 +5,13 @@ Real commands take seconds to start, so one project lives through a story that m
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.conftest import MakeProject, copy_project, use_store
+from tests.conftest import MakeProject, use_store
 from tests.contract import names
 from tests.project import Project
 
@@ -112,16 +110,6 @@ def experiments(experiments_once: Commands, monkeypatch: pytest.MonkeyPatch) -> 
     """Return the project of `experiments_once`, to be read only, as the working directory."""
     use_store(experiments_once.project, monkeypatch)
     return experiments_once
-
-
-@pytest.fixture
-def pipeline_copy(
-    pipeline_once: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Project]:
-    """Copy the project of `pipeline_once`, and make the copy the working directory."""
-    yield use_store(copy_project(pipeline_once.project, tmp_path / "project"), monkeypatch)
-    monkeypatch.undo()
-    shutil.rmtree(tmp_path / "project", ignore_errors=True)
 
 
 def artifacts(run: Run, path: str = "") -> set[str]:

@@ -3,22 +3,15 @@
 import sys
 from pathlib import Path
 
-MODEL = "synthetic-sentiment"
 COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
 REPRO = ("dvc", "repro")
 SYNC = (*COMMAND, "sync")
-PREDICT = (*COMMAND, "predict")
-PRESET = (*COMMAND, "preset")
-DATASET = (*COMMAND, "dataset")
 
 FETCH_FOLDER = Path("data/fetch")
 PAD_FOLDER = Path("data/pad")
 MODEL_FILE = Path("data/train/model.keras")
-HISTORY = Path("metrics/history.csv")
 METRICS = Path("metrics/evaluate.json")
 METRICS_ARTIFACT = "metrics/evaluate.json"
 PREDICTIONS = Path("data/evaluate/predictions.csv")
 CHECKPOINTS = Path(".checkpoint")
 STATE = "state.npz"  # in the folder of a checkpoint
-STORE = Path("mlflow.db")
-ARTIFACTS = Path("mlruns")

@@ -1,4 +1,4 @@
-"""A training and its publication are killed, and continue when the same command is run again."""
+"""A training is interrupted, and continues when the same command is run again."""
 
 import os
 import signal
@@ -26,12 +26,11 @@ class Attempt(NamedTuple):
 
 
 class Attempts(NamedTuple):
-    """A project after four calls of `dvc repro`, of which three were interrupted."""
+    """A project after three calls of `dvc repro`, of which two were interrupted."""
 
     project: Project
     killed: Attempt  # by SIGKILL, in the training
     stopped: Attempt  # by SIGINT, in the training
-    unpublished: Attempt  # by SIGKILL, while MLflow got the model
     finished: Attempt
 
 
@@ -53,38 +52,39 @@ def interrupt(project: Project, number: signal.Signals, is_time: Callable[[], ob
 
 @pytest.fixture(scope="module")
 def attempts(pipeline_once: Commands, tmp_path_factory: pytest.TempPathFactory) -> Attempts:
-    """Interrupt a training twice and its publication once, and finish them."""
+    """Interrupt a training twice, and finish it."""
     folder = tmp_path_factory.mktemp("interrupted")
     project = copy_project(pipeline_once.project, folder / "project")
     project.change(train={"epochs": EPOCHS})
     checkpoints = project.path / names.CHECKPOINTS
-    models = project.path / names.ARTIFACTS / names.MODEL / "models"
 
-    def has_new_checkpoint(before: int) -> bool:
+    def has_new_epoch(before: int) -> bool:
+        # The first state is written before the first epoch.
         trained = newest_time(checkpoints, names.STATE) > before
         return trained and len(runs()) == 2 and bool(steps(runs()[0], "loss"))
 
     with pytest.MonkeyPatch.context() as patch:
         use_store(project, patch)
-        killed = interrupt(project, signal.SIGKILL, lambda: has_new_checkpoint(0))
+        killed = interrupt(project, signal.SIGKILL, lambda: has_new_epoch(0))
         before = newest_time(checkpoints, names.STATE)
-        stopped = interrupt(project, signal.SIGINT, lambda: has_new_checkpoint(before))
-        published = len(list(models.iterdir()))
-        unpublished = interrupt(
-            project, signal.SIGKILL, lambda: len(list(models.iterdir())) > published
-        )
+        stopped = interrupt(project, signal.SIGINT, lambda: has_new_epoch(before))
         finished = Attempt(project.run(*names.REPRO), runs()[0])
-    return Attempts(project, killed, stopped, unpublished, finished)
+    return Attempts(project, killed, stopped, finished)
 
 
-def test_an_interrupted_training_continues_in_the_same_run(attempts: Attempts) -> None:
-    assert len({attempt.run.info.run_id for attempt in attempts[1:]}) == 1
+def test_an_interrupted_training_continues_in_the_same_run(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, *all_attempts = attempts
+    assert len({attempt.run.info.run_id for attempt in all_attempts}) == 1
     assert attempts.killed.run.info.status == "RUNNING"
     assert attempts.stopped.run.info.status == "KILLED"
     assert "To continue, run the same command again." in attempts.stopped.printed
-    for attempt in attempts[2:]:
+    for attempt in (attempts.stopped, attempts.finished):
         assert f"Epoch 1/{EPOCHS}" not in attempt.printed
         assert "Traceback" not in attempt.printed
+    use_store(attempts.project, monkeypatch)
+    assert_whole(attempts.finished.run, EPOCHS)
 
 
 def test_an_interrupted_training_gives_the_same_bits(
@@ -95,12 +95,3 @@ def test_an_interrupted_training_gives_the_same_bits(
     run_stages(undisturbed, "train")
     same = (undisturbed.path / names.MODEL_FILE).read_bytes()
     assert (attempts.project.path / names.MODEL_FILE).read_bytes() == same
-
-
-def test_a_publication_that_is_killed_is_done_again(
-    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "evaluation_digest" not in attempts.unpublished.run.data.tags
-    assert "Running stage 'train'" not in attempts.finished.printed
-    use_store(attempts.project, monkeypatch)
-    assert_whole(attempts.finished.run, EPOCHS)

@@ -75,13 +75,6 @@ def test_a_training_resumes_with_its_id_after_its_last_epoch(checkpoint: Checkpo
     assert resumed(checkpoint) == (journal, 1)
 
 
-def test_a_training_that_was_stopped_in_its_first_epoch_resumes_with_its_id(
-    checkpoint: Checkpoint,
-) -> None:
-    journal = begin(new_training(), checkpoint)
-    assert resumed(checkpoint) == (journal, 0)
-
-
 @pytest.mark.parametrize("tag", MACHINE)
 def test_on_another_machine_or_with_other_packages_a_new_training_begins_and_it_says_so(
     checkpoint: Checkpoint,

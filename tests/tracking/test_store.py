@@ -20,7 +20,6 @@ from mlflow.exceptions import MlflowException
 
 from tests.conftest import move_store
 from tests.project import ROOT, free_port
-from tests.services import mlflow_server
 from tracking import store
 from tracking.store import StoreError
 
@@ -170,21 +169,6 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
         location = mlflow.get_experiment(store.connect(NAME)).artifact_location
         assert location == str(in_tmp_path / "mlruns" / NAME)
     assert not list(in_tmp_path.glob("*/*"))
-
-
-@pytest.mark.slow
-def test_server_decides_where_its_artifacts_are(
-    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (in_tmp_path / "server").mkdir()
-    with mlflow_server(in_tmp_path / "server") as url:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-        experiment_id = store.connect(NAME)
-        location = mlflow.get_experiment(experiment_id).artifact_location
-        assert store.connect(NAME) == experiment_id
-        store.connect_to_read()
-    assert location == f"mlflow-artifacts:/{experiment_id}"
-    assert [path.name for path in in_tmp_path.glob("mlruns*")] == []
 
 
 READ = f"""

@@ -14,7 +14,8 @@ from tests.conftest import Command, copy_project, runs, use_store
 from tests.contract import names
 from tests.contract.conftest import Commands
 from tests.project import Project, wait_until
-from workflow.provenance import COMMIT
+from tracking.runs import DIFF_ARTIFACT
+from workflow.provenance import COMMIT, uncommitted_changes
 
 pytestmark = pytest.mark.slow
 REPRODUCE = (*names.COMMAND, "reproduce")
@@ -70,24 +71,31 @@ def test_a_project_in_a_subfolder_makes_its_data_again_from_the_tables_of_its_co
     texts.mkdir()
     (texts / "more.csv").write_text("text,label\na fine film,positive\n", encoding="utf-8")
     (texts / ".DS_Store").touch()
-    project.change(fetch={"added_texts": "texts"})
+    project.change(fetch={"dataset": "table", "added_texts": "texts"})
     project.commit()
+    with (project.path / "stages" / "pad.py").open("a", encoding="utf-8") as code:
+        code.write("# an uncommitted change\n")
+    monkeypatch.chdir(project.path)
+    diff = uncommitted_changes().diff
+    (project.path / DIFF_ARTIFACT).write_text(f"{diff}\n", encoding="utf-8")
     project.run("dvc", "repro", "pad")
     shutil.rmtree(project.path / ".dvc" / "cache")
     commit = project.read("git", "rev-parse", "HEAD").strip()
     run = RecordedRun("0123", "default", {COMMIT: commit}, project.path)
     run_stage = clone.run_stage_in_clone
+    stages = []
 
     def run_until_training(folder: Path, name: str) -> None:
+        stages.append(name)
         if name == "train":
             raise UserError("the training")
         run_stage(folder, name)
 
-    monkeypatch.chdir(project.path)
     monkeypatch.setattr(clone, "run_stage_in_clone", run_until_training)
     copy = Project(clone.make_clone(run, tmp_path / "clone"))
     with pytest.raises(UserError, match="the training"):
         clone.run_stages(run, copy.path)
+    assert stages == ["fetch", "pad", "train"]
     for folder in (names.FETCH_FOLDER, names.PAD_FOLDER):
         assert copy.contents(str(folder)) == project.contents(str(folder))
 
@@ -95,10 +103,10 @@ def test_a_project_in_a_subfolder_makes_its_data_again_from_the_tables_of_its_co
 @pytest.mark.pipeline
 def test_a_signal_leaves_no_clone(pipeline: Commands, tmp_path: Path) -> None:
     reproduce = pipeline.project.start(*REPRODUCE, TMPDIR=str(tmp_path))
-    wait_until(lambda: [*tmp_path.glob("*/clone/params.yaml")])
+    wait_until(lambda: reproduce.poll() is not None or [*tmp_path.glob("*/clone/params.yaml")])
     reproduce.send_signal(signal.SIGTERM)
-    reproduce.communicate()
-    assert reproduce.returncode == 128 + signal.SIGTERM
+    printed, _ = reproduce.communicate()
+    assert reproduce.returncode == 128 + signal.SIGTERM, printed
     assert not [*tmp_path.glob("*/clone")]
 
 

@@ -5,21 +5,21 @@ The test set itself, as a file, must have the predictions and the metrics of the
 
 import csv
 import json
-import os
-import signal
 import stat
-import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from extras.score import predictions
 from sentiment.evaluation.results import texts_of
 from tests.conftest import Command, copy_project, runs, use_store
-from tests.project import MODEL, Project, wait_until
+from tests.project import MODEL, Project
 from tracking import versions
 from workflow import paths
 from workflow.arrays import read_reviews
@@ -30,22 +30,6 @@ OPERATIONS = f"{MODEL} operations"
 BATCH_ROWS = 64
 ROWS = 200  # four batches
 COMMAND = ("score", "texts.csv", "--text-column", "body", "--id-column", "review")
-STOPS_IN_THE_SECOND_BATCH = f"""
-import signal
-
-import cli
-from extras.score import predictions
-
-def write_or_wait(*arguments, write_each=predictions.write_each):
-    for number, table in enumerate(write_each(*arguments)):
-        if number:
-            signal.pause()
-        yield table
-
-predictions.ROWS_AT_ONCE = {BATCH_ROWS}
-predictions.write_each = write_or_wait
-cli.main()
-"""
 
 
 def write_test_set() -> None:
@@ -204,17 +188,23 @@ def test_what_cannot_be_scored_is_named_and_makes_no_run(
     assert len(runs(OPERATIONS)) == before
 
 
-def test_killed_call_leaves_no_result_and_starts_again(
-    project: Project, sentiment: Command
+@pytest.mark.usefixtures("project")
+def test_a_call_that_ends_early_leaves_no_result_and_starts_again(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def end_in_the_second_batch(*arguments: Any) -> Iterator[pa.Table]:
+        yield next(write_each(*arguments))
+        raise KeyboardInterrupt
+
+    write_each = predictions.write_each
     write_test_set()
-    command = (*COMMAND, "--out", "out.csv")
-    process = project.start(sys.executable, "-c", STOPS_IN_THE_SECOND_BATCH, *command)
     partial = Path("out.csv.partial")
-    wait_until(lambda: partial.exists() or process.poll() is not None)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert partial.exists()
+    partial.write_text("of a call that was killed")
+    command = (*COMMAND, "--out", "out.csv")
+    monkeypatch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr(predictions, "write_each", end_in_the_second_batch)
+        sentiment(*command, status=1)
     assert not Path("out.csv").exists()
     assert runs(OPERATIONS) == []
     sentiment(*command)

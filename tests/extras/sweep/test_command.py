@@ -1,10 +1,12 @@
 """Two processes share a sweep, of which one is killed, and the same command is called again."""
 
+import inspect
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlflow
 import optuna
@@ -12,7 +14,7 @@ import pytest
 from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from extras.sweep import search, study, values
+from extras.sweep import search, space, study, values
 from extras.sweep.trial import TRIAL
 from tests.conftest import Command, copy_project, use_store
 from tests.project import Project, wait_until
@@ -21,15 +23,15 @@ from workflow.params_file import load_params
 pytestmark = pytest.mark.slow
 TRIALS = 4
 COMMAND = (sys.executable, "-m", "cli", "sweep", "--trials")
-# The first trial takes minutes, the others seconds.
-SPACE = """
-def draw(trial):
+
+
+def draw(trial: Any) -> dict[str, Any]:
+    """Draw from a space in which the first trial takes minutes, and the others seconds."""
     return {
         "train.units": trial.suggest_categorical("units", [3, 4]),
         "train.learning_rate": trial.suggest_float("learning_rate", 0.001, 0.1, log=True),
         "train.epochs": 1 if trial.number else 1000,
     }
-"""
 
 
 class Swept(NamedTuple):
@@ -53,19 +55,25 @@ def sweep_runs(folder: Path) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
-def has_epochs(folder: Path, trial: str) -> bool:
-    """Return whether the run of a trial has an epoch."""
-    found = [run for run in sweep_runs(folder) if run.data.tags.get(TRIAL) == trial]
-    return bool(found and found[0].data.metrics)
+def wait_for_epochs(project: Project, process: "subprocess.Popen[str]", trial: str) -> None:
+    """Wait until the run of a trial has an epoch."""
+
+    def has_epochs() -> bool:
+        found = [run for run in sweep_runs(project.path) if run.data.tags.get(TRIAL) == trial]
+        return bool(found and found[0].data.metrics)
+
+    wait_until(lambda: process.poll() is not None or has_epochs(), pause=0.2)
+    assert process.poll() is None, process.communicate()
 
 
 @pytest.fixture(scope="module")
 def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """Sweep by two processes. One is killed in a trial. Then the command is called again."""
+    """Sweep by two processes. One is killed in a trial. Then the command is called once more."""
     project = copy_project(finished_once, tmp_path_factory.mktemp("swept") / "project")
     # XLA does not compile this network, which saves each process seconds.
     project.change(train={"cell": "simple_rnn"})
-    (project.path / values.SPACE_FILE).write_text(SPACE, encoding="utf-8")
+    source = f"from typing import Any\n\n{inspect.getsource(draw)}"
+    (project.path / values.SPACE_FILE).write_text(source, encoding="utf-8")
     # A lost trial is found within seconds.
     module = project.path / "extras" / "sweep" / "study.py"
     text = module.read_text(encoding="utf-8")
@@ -73,13 +81,18 @@ def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory)
     module.write_text(text.replace("GRACE_SECONDS = 30", "GRACE_SECONDS = 5"), encoding="utf-8")
 
     with project.start(*COMMAND, str(TRIALS)) as killed:
-        wait_until(lambda: has_epochs(project.path, "0"), pause=0.2)
+        wait_for_epochs(project, killed, "0")
         with project.start(*COMMAND, str(TRIALS)) as other:
-            wait_until(lambda: has_epochs(project.path, "1"), pause=0.2)
+            wait_for_epochs(project, other, "1")
             os.killpg(killed.pid, signal.SIGKILL)
             output, _ = other.communicate(timeout=600)
             assert other.returncode == 0, output
-    applied = project.run(*COMMAND, str(TRIALS + 1), "--apply")
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(project, patch)
+        patch.setattr(space, "draw", draw)
+        patch.setattr(study, "HEARTBEAT_SECONDS", 1)
+        patch.setattr(study, "GRACE_SECONDS", 2)
+        applied = Command()("sweep", "--trials", str(TRIALS + 1), "--apply")
     return Swept(project, output, applied)
 
 

@@ -66,7 +66,7 @@ def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) 
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
     smooth = np.abs(forward - backward).max(axis=2) < KINK  # otherwise another state is the maximum
     assert smooth.mean() > (0.5 if "max" in changes.get("pooling", "") else 0.99)
-    norms = gradients.compile_gradient_norms(model)(x)
+    norms = gradients.make_gradient_norms(model)(x)
     np.testing.assert_allclose(norms[smooth], expected[smooth], rtol=0.02, atol=5e-4)
 
 
@@ -74,7 +74,7 @@ def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) 
 def test_masked_padding_has_no_gradient(x: np.ndarray) -> None:
     x[:, :4] = 0
     x[0, :] = [0] * 11 + [7]
-    norms = gradients.compile_gradient_norms(network(mask_padding=True))(x)
+    norms = gradients.make_gradient_norms(network(mask_padding=True))(x)
     assert (norms[x == 0] == 0).all()
     assert (norms[x > 0] > 0).all()
 
@@ -84,9 +84,9 @@ def test_gradients_of_several_batches_equal_those_of_single_reviews(
     x: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = network(cell="simple_rnn")
-    together = gradients.compile_gradient_norms(model)(x)
+    together = gradients.make_gradient_norms(model)(x)
     monkeypatch.setattr(gradients, "GRADIENT_BATCH_SIZE", 2)
-    np.testing.assert_allclose(gradients.compile_gradient_norms(model)(x), together, rtol=1e-4)
+    np.testing.assert_allclose(gradients.make_gradient_norms(model)(x), together, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -97,8 +97,8 @@ def test_the_table_compares_the_trained_network_with_the_initial_one(x: np.ndarr
     means = [
         gradients.distance_table(gradients.norms_by_distance(norms, x))["mean"].to_numpy()
         for norms in (
-            gradients.compile_gradient_norms(model)(x),
-            gradients.compile_gradient_norms(initial_model)(x),
+            gradients.make_gradient_norms(model)(x),
+            gradients.make_gradient_norms(initial_model)(x),
         )
     ]
     assert not np.allclose(means[0], means[1], rtol=0.1)
@@ -114,7 +114,7 @@ def test_measuring_changes_neither_model_nor_random_numbers(x: np.ndarray) -> No
     variables = [*model.weights, *(generator.state for generator in generators)]
     assert len(generators) == 2
     before = [variable.numpy() for variable in variables]
-    gradients.measure_gradients(model, network(), x)
+    gradients.make_gradient_norms(model)(x)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 

@@ -1,0 +1,72 @@
+"""A table of one's own texts goes through the same stages, here with the preset `linear`."""
+
+import contextlib
+import csv
+import io
+import re
+from typing import NamedTuple
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+
+from tests.conftest import Command, champion, curve, run_stages, use_store
+from tests.project import Project
+from workflow import paths
+from workflow.documents import read_json
+
+pytestmark = pytest.mark.slow
+EPOCHS = 8
+
+
+class Finished(NamedTuple):
+    """A project whose stages have run, and what they printed."""
+
+    project: Project
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def finished_table(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Run the stages with the preset `linear` on a table with three labels."""
+    project = clone.copy(tmp_path_factory.mktemp("own") / "project")
+    texts = [("fine", "yes"), ("awful", "no"), ("passable", "so-so")]
+    rows = [(f"{word} text {number}", label) for number in range(60) for word, label in texts]
+    with (project.path / "own.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("body", "liked"), *rows])
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(project, patch)
+        sentiment = Command()
+        sentiment("preset", "linear")
+        sentiment("dataset", "own.csv", "--label", "liked")
+        small = {"num_words": 450, "max_length": 40}
+        project.change(pad=small, train={"batch_size": 8, "epochs": EPOCHS})
+        with contextlib.redirect_stdout(printed):
+            run_stages(project)
+    return Finished(project, printed.getvalue())
+
+
+@pytest.fixture
+def champions_run(finished_table: Finished, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return the run of the champion."""
+    use_store(finished_table.project, monkeypatch)
+    return mlflow.get_run(str(champion("own-sentiment").run_id))
+
+
+def test_the_run_has_the_columns_the_curves_and_the_labels(champions_run: Run) -> None:
+    assert champions_run.data.params["fetch.table.text"] == "body"
+    assert champions_run.data.metrics["test_f1"] == 1
+    assert len(curve(champions_run.info.run_id, "val_accuracy")) == EPOCHS
+    labels = mlflow.artifacts.load_text(f"runs:/{champions_run.info.run_id}/labels.csv")
+    assert [line.split(",")[0] for line in labels.splitlines()[1:]] == ["no", "so-so", "yes"]
+
+
+def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(
+    finished_table: Finished, sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Test Accuracy: 1.0000\nTest macro F1: 1.0000\n" in finished_table.printed
+    use_store(finished_table.project, monkeypatch)
+    assert read_json(paths.METRICS_FOLDER / "evaluate.json")["test_f1"] == 1
+    _, line, *_ = sentiment("predict", "fine").splitlines()
+    assert re.fullmatch(r"All labels: yes 0\.\d{4}, (no|so-so) 0\.\d{4}, (no|so-so) 0\.\d{4}", line)
