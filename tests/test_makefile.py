@@ -22,8 +22,10 @@ NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'
 # Not needed here. Without them, the environment is built sooner
 LEFT_OUT = re.compile(
     r"^(tensorflow|keras|mlflow|pyarrow|scipy|scikit-learn|pandas|matplotlib|"
-    r"mypy|selenium|h5py|ml-dtypes|grpcio|fonttools|sqlalchemy|pillow|"
-    r"databricks-sdk|narwhals|optuna|alembic|graphql|fastapi)[^=]*==",
+    r"h5py|ml-dtypes|grpcio|libclang|optree|fonttools|contourpy|kiwisolver|pillow|"
+    r"sqlalchemy|alembic|psycopg|databricks-sdk|google|docker|opentelemetry|skops|joblib|"
+    r"flask|fastapi|starlette|uvicorn|werkzeug|gunicorn|graphql|graphene|huey|wtforms|"
+    r"narwhals|optuna)[^=]*==",
     re.MULTILINE,
 )
 

@@ -11,7 +11,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from tests.conftest import MakeProject, use_store
+from tests.conftest import Command, MakeProject, use_store
 from tests.contract import names
 from tests.project import Project
 
@@ -80,7 +80,9 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
         commands = Commands.read(project)
         project.change(train={"units": 5})
         commands.run("store away", *names.REPRO, MLFLOW_TRACKING_URI=UNREACHABLE)
-        commands.run("sync", *names.SYNC)
+        with pytest.MonkeyPatch.context() as patch:
+            use_store(project, patch)
+            Command()("sync")
         project.change(train={"units": 4})
         commands.run("four units again", *names.REPRO)
         model = project.path / "sentiment" / "model" / "build.py"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
 REPRO = ("dvc", "repro")
-SYNC = (*COMMAND, "sync")
 
 FETCH_FOLDER = Path("data/fetch")
 PAD_FOLDER = Path("data/pad")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 STOPPED: dict[str, Any] = {
-    "cell": "gru",
+    "cell": "simple_rnn",
     "learning_rate": 0.5,
     "epochs": 9,
     "patience": 2,
