@@ -4,6 +4,7 @@ Most tests use a small project that the stages made in the tests' process, becau
 imports TensorFlow and MLflow first, which takes seconds. `tests/contract` runs real commands.
 """
 
+import hashlib
 import os
 import platform
 import shutil
@@ -19,7 +20,10 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
+from sentiment.params import TrainParams
 from tests.project import MODEL, ROOT, SMALL, Project
+from workflow import paths
+from workflow.documents import write_json
 from workflow.libraries import quiet_libraries
 
 if TYPE_CHECKING:
@@ -300,3 +304,14 @@ def database_rows(project: Project) -> list[str]:
     """Return all rows of a project's store, as sorted statements."""
     with closing(sqlite3.connect(project.path / "mlflow.db")) as connection:
         return sorted(line for line in connection.iterdump() if line.startswith("INSERT"))
+
+
+def write_lock(train: TrainParams) -> None:
+    """Write a dvc.lock in the working directory, with a training that has the history there."""
+    history = paths.HISTORY_FILE.read_bytes()
+    stages: dict[str, object] = {name: {"outs": []} for name in ("fetch", "pad", "evaluate")}
+    stages["train"] = {
+        "params": {"params.yaml": {"train": train.model_dump()}},
+        "outs": [{"path": paths.HISTORY_FILE.as_posix(), "md5": hashlib.md5(history).hexdigest()}],
+    }
+    write_json(paths.DVC_LOCK, {"schema": "2.0", "stages": stages})

@@ -59,11 +59,11 @@ class Commands:
 
 @pytest.fixture(scope="session")
 def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
-    """Return a project in which the pipeline has run once."""
+    """Return a project in which the pipeline has run once, for a user of Keras with PyTorch."""
 
     def run(project: Project) -> None:
         commands = Commands(project)
-        commands.run("repro", *names.REPRO)
+        commands.run("repro", *names.REPRO, KERAS_BACKEND="torch")
         commands.write()
 
     return Commands.read(shared("pipeline", run, clone.path))

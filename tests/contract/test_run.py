@@ -1,6 +1,7 @@
 """What a user of `dvc repro` and MLflow finds after the pipeline has run once."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 def test_the_test_accuracy_is_printed(pipeline: Commands) -> None:
     accuracy = json.loads(names.METRICS.read_bytes())["test_accuracy"]
     assert pipeline.printed["repro"].count(f"Test Accuracy: {accuracy:.4f}\n") == 1
+
+
+def test_keras_runs_with_tensorflow_whose_messages_are_not_printed(pipeline: Commands) -> None:
+    messages = re.compile(r"WARNING|oneDNN|cuda|tensorflow|^[A-Z]\d{4} ", re.MULTILINE)
+    assert messages.findall(pipeline.printed["repro"]) == []
 
 
 def read_lock(text: str) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """MLflow gets the content of `data/` and `metrics/` as one run and one version, once."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -28,6 +26,7 @@ from tests.conftest import (
     runs,
     use_store,
     versions,
+    write_lock,
 )
 from tests.project import MODEL, Project
 from tests.tracking.kills import end_at
@@ -448,41 +447,13 @@ def test_files_of_a_training_that_runs_again_are_one_message(
     assert "This training is already running" in capsys.readouterr().err
 
 
-def write_lock(history: str, train: dict[str, Any]) -> None:
-    """Write a dvc.lock, whose training has a digest of its epochs."""
-    stages: dict[str, object] = {name: {"outs": []} for name in ("fetch", "pad")}
-    stages["train"] = {
-        "params": {"params.yaml": {"train": train}},
-        "outs": [{"path": "metrics/history.csv", "md5": history}],
-    }
-    document = {"schema": "2.0", "stages": {**stages, "evaluate": {"outs": []}}}
-    write_json(paths.DVC_LOCK, document)
-
-
 @pytest.mark.usefixtures("lost")
 def test_the_card_of_a_run_says_how_to_get_its_data_and_that_of_its_version_does_not() -> None:
-    train = load_params().train.model_dump()
-    write_lock(hashlib.md5(paths.HISTORY_FILE.read_bytes()).hexdigest(), train)
+    write_lock(load_params().train)
     run = publish_files()
     assert "dvc pull data/fetch data/pad data/train" in run.data.tags["mlflow.note.content"]
     (version,) = versions()
     assert "dvc pull" not in str(version.description)
-
-
-@pytest.mark.usefixtures("lost")
-@pytest.mark.parametrize(
-    ("history", "changes"),
-    [("of another training", {}), (None, {"patience": 9})],
-    ids=["other epochs", "other weights of the same epochs"],
-)
-def test_a_lock_of_another_training_is_not_logged(
-    history: str | None, changes: dict[str, Any]
-) -> None:
-    digest = hashlib.md5(paths.HISTORY_FILE.read_bytes()).hexdigest()
-    write_lock(history or digest, load_params().train.model_dump() | changes)
-    run = publish_files()
-    assert not Path(run.info.artifact_uri, paths.DVC_LOCK.name).exists()
-    assert "dvc pull" not in run.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.usefixtures("unlogged")

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from sentiment.errors import UserError
+from sentiment.params import TrainParams
+from tests.conftest import write_lock
 from tests.project import Project
-from workflow.dvc import changed_outputs, differing_outputs
+from workflow import paths
+from workflow.dvc import changed_outputs, differing_outputs, read_model_stages
 
 STAGE = """
 stages:
@@ -46,6 +49,35 @@ def test_all_stages_are_looked_at() -> None:
     outs = {name: [{"changed outs": {f"data/{name}": MODIFIED}}] for name in ("train", "fetch")}
     assert differing_outputs(outs) == ["data/fetch", "data/train"]
     assert differing_outputs({}) == []
+
+
+@pytest.fixture
+def locked(in_tmp_path: Path) -> TrainParams:
+    """Write a dvc.lock and the history of its training, and return the training's params."""
+    (in_tmp_path / paths.HISTORY_FILE).parent.mkdir()
+    (in_tmp_path / paths.HISTORY_FILE).write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
+    train = TrainParams()
+    write_lock(train)
+    return train
+
+
+def test_a_lock_has_the_stages_that_a_model_was_made_with(locked: TrainParams) -> None:
+    stages = read_model_stages(locked)
+    assert stages is not None
+    assert stages.keys() == {"fetch", "pad", "train"}
+
+
+def test_a_lock_of_other_epochs_or_of_other_params_is_of_another_training(
+    locked: TrainParams,
+) -> None:
+    assert read_model_stages(locked.model_copy(update={"patience": 9})) is None
+    paths.HISTORY_FILE.write_text("epoch,loss\n1,0.6\n", encoding="utf-8")
+    assert read_model_stages(locked) is None
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_without_dvc_there_is_no_lock() -> None:
+    assert read_model_stages(TrainParams()) is None
 
 
 @pytest.mark.slow
