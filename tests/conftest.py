@@ -1,7 +1,8 @@
 """Fixtures that several test modules use, and the rule that CI skips nothing.
 
 Most tests use a small project that the stages made in the tests' process, because a real command
-imports TensorFlow and MLflow first, which takes seconds. `tests/contract` runs real commands.
+imports TensorFlow and MLflow first, which takes seconds. `tests/contract` runs pipelines by real
+commands.
 """
 
 import hashlib
@@ -307,7 +308,7 @@ def database_rows(project: Project) -> list[str]:
 
 
 def write_lock(train: TrainParams) -> None:
-    """Write a dvc.lock in the working directory, with a training that has the history there."""
+    """Write the dvc.lock of a training with these params and the working directory's history."""
     history = paths.HISTORY_FILE.read_bytes()
     stages: dict[str, object] = {name: {"outs": []} for name in ("fetch", "pad", "evaluate")}
     stages["train"] = {

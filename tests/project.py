@@ -86,7 +86,8 @@ class Project:
         self.environment = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))
+            # TF_CPP_MIN_LOG_LEVEL is set by the tests, but not by a user.
+            if not key.startswith(("DVC_", "MLFLOW_", "GIT_", "TF_CPP_"))
         }
         self.environment |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

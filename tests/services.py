@@ -1,4 +1,4 @@
-"""Real servers for tests, each on a port of its own. They stop when the block ends."""
+"""Real servers for tests, each on a port of its own."""
 
 import os
 import shutil

@@ -57,7 +57,7 @@ def make_clone(run: RecordedRun, folder: Path) -> Path:
     ask(folder, *GIT, "checkout", "--quiet", "--detach", run.tags[COMMIT])
     diff = run.folder / DIFF_ARTIFACT
     if diff.exists():
-        # The diff has paths in the project, which `apply` takes as paths in the repository.
+        # The diff's paths begin in the project, but git apply takes them from the repository's top.
         ask(folder, *GIT, "apply", "--whitespace=nowarn", f"--directory={subfolder}", str(diff))
     params = merge_params(read_yaml(project / PARAMS_FILE), read_yaml(run.folder / PARAMS_ARTIFACT))
     YAML().dump(params, project / PARAMS_FILE)

@@ -134,7 +134,7 @@ class Training:
                 ),
                 initial_epoch=len(self.epoch_metrics),
                 epochs=self.params.epochs,
-                shuffle=False,  # otherwise Keras warns that it ignores it
+                shuffle=False,  # Keras ignores True for a dataset, and warns
                 callbacks=[*callbacks, self._epoch_callback(after_epoch)],
                 verbose=1 if sys.stdout.isatty() else 2,  # a bar, or a line for each epoch
             )

@@ -59,7 +59,7 @@ class Commands:
 
 @pytest.fixture(scope="session")
 def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
-    """Return a project in which the pipeline has run once, for a user of Keras with PyTorch."""
+    """Return a project in which the pipeline has run once. Its user has set Keras to PyTorch."""
 
     def run(project: Project) -> None:
         commands = Commands(project)
@@ -82,6 +82,7 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
         commands.run("store away", *names.REPRO, MLFLOW_TRACKING_URI=UNREACHABLE)
         with pytest.MonkeyPatch.context() as patch:
             use_store(project, patch)
+            patch.setenv("MLFLOW_TRACKING_URI", "")  # the default store
             Command()("sync")
         project.change(train={"units": 4})
         commands.run("four units again", *names.REPRO)

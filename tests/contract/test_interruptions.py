@@ -1,4 +1,4 @@
-"""A training is interrupted, and continues when the same command is run again."""
+"""A training is interrupted, and resumes when the same command is run again."""
 
 import os
 import signal
@@ -72,15 +72,15 @@ def attempts(pipeline_once: Commands, tmp_path_factory: pytest.TempPathFactory) 
     return Attempts(project, killed, stopped, finished)
 
 
-def test_an_interrupted_training_continues_in_the_same_run(
+def test_an_interrupted_training_resumes_in_the_same_run(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, *all_attempts = attempts
-    assert len({attempt.run.info.run_id for attempt in all_attempts}) == 1
+    resumed = (attempts.stopped, attempts.finished)
+    assert {attempt.run.info.run_id for attempt in resumed} == {attempts.killed.run.info.run_id}
     assert attempts.killed.run.info.status == "RUNNING"
     assert attempts.stopped.run.info.status == "KILLED"
     assert "To continue, run the same command again." in attempts.stopped.printed
-    for attempt in (attempts.stopped, attempts.finished):
+    for attempt in resumed:
         assert f"Epoch 1/{EPOCHS}" not in attempt.printed
         assert "Traceback" not in attempt.printed
     use_store(attempts.project, monkeypatch)

@@ -23,7 +23,7 @@ def test_the_test_accuracy_is_printed(pipeline: Commands) -> None:
     assert pipeline.printed["repro"].count(f"Test Accuracy: {accuracy:.4f}\n") == 1
 
 
-def test_keras_runs_with_tensorflow_whose_messages_are_not_printed(pipeline: Commands) -> None:
+def test_tensorflow_prints_no_message(pipeline: Commands) -> None:
     messages = re.compile(r"WARNING|oneDNN|cuda|tensorflow|^[A-Z]\d{4} ", re.MULTILINE)
     assert messages.findall(pipeline.printed["repro"]) == []
 

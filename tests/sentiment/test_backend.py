@@ -1,4 +1,4 @@
-"""The messages of an import that fails are shown. tests/contract has one that succeeds."""
+"""A failed import of Keras shows its messages. tests/contract tests that another one is silent."""
 
 import importlib
 import os

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import mlflow
 import pytest
-from mlflow.entities import Run
 
 from tests.conftest import Command, champion, curve, run_stages, use_store
 from tests.project import Project
@@ -47,19 +46,22 @@ def finished_table(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return Finished(project, printed.getvalue())
 
 
-@pytest.fixture
-def champions_run(finished_table: Finished, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return the run of the champion."""
+def test_the_run_has_the_columns_the_curves_the_labels_the_plots_and_both_models(
+    finished_table: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_store(finished_table.project, monkeypatch)
-    return mlflow.get_run(str(champion("own-sentiment").run_id))
-
-
-def test_the_run_has_the_columns_the_curves_and_the_labels(champions_run: Run) -> None:
-    assert champions_run.data.params["fetch.table.text"] == "body"
-    assert champions_run.data.metrics["test_f1"] == 1
-    assert len(curve(champions_run.info.run_id, "val_accuracy")) == EPOCHS
-    labels = mlflow.artifacts.load_text(f"runs:/{champions_run.info.run_id}/labels.csv")
+    run = mlflow.get_run(str(champion("own-sentiment").run_id))
+    assert run.data.params["fetch.table.text"] == "body"
+    assert run.data.metrics["test_f1"] == 1
+    assert len(curve(run.info.run_id, "val_accuracy")) == EPOCHS
+    labels = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/labels.csv")
     assert [line.split(",")[0] for line in labels.splitlines()[1:]] == ["no", "so-so", "yes"]
+    client = mlflow.MlflowClient()
+    artifacts = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert {"predictions.csv", "accuracy.png", "roc.png"} <= artifacts
+    models = client.search_logged_models([run.info.experiment_id])
+    states = [(model.name, str(model.status)) for model in models]
+    assert sorted(states) == [("model", "READY"), ("sentiment", "READY")]
 
 
 def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(

@@ -25,6 +25,8 @@ def end_at(
         if not is_meant or after:
             result = call(*arguments, **named)
         if is_meant:
+            # A killed process does not end its run.
+            patch.setattr(mlflow.MlflowClient, "set_terminated", lambda *_, **__: None)
             raise KeyboardInterrupt
         return result
 

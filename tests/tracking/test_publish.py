@@ -263,14 +263,14 @@ def test_a_new_plot_and_a_new_metric_reach_the_same_run() -> None:
     assert_whole(same)
 
 
-def test_without_log_texts_no_text_stays_in_the_run_and_nothing_is_decided_again(
+def test_without_log_texts_another_machine_takes_the_texts_out_of_the_run_and_decides_nothing_again(
     unlogged: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = publish_files()
     folder = Path(run.info.artifact_uri)
     texts = pd.read_csv(folder / "mistakes.csv")["text"]
     tests = champion().tags["tested_candidates"]
-    forget_machine(unlogged)
+    forget_machine(unlogged)  # another machine finds the run by its model
     unlogged.change(evaluate={"log_texts": False})
     run_stages(unlogged, "evaluate")
     use_store(unlogged, monkeypatch)

@@ -193,20 +193,21 @@ def test_a_call_that_ends_early_leaves_no_result_and_starts_again(
     sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end_in_the_second_batch(*arguments: Any) -> Iterator[pa.Table]:
-        yield next(write_each(*arguments))
+        yield next(predict_rows(*arguments))
         raise KeyboardInterrupt
 
-    write_each = predictions.write_each
+    predict_rows = predictions.predict_rows
     write_test_set()
     partial = Path("out.csv.partial")
-    partial.write_text("of a call that was killed")
     command = (*COMMAND, "--out", "out.csv")
     monkeypatch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
     with monkeypatch.context() as patch:
-        patch.setattr(predictions, "write_each", end_in_the_second_batch)
-        sentiment(*command, status=1)
+        patch.setattr(predictions, "predict_rows", end_in_the_second_batch)
+        assert "Aborted!" in sentiment(*command, status=1)
     assert not Path("out.csv").exists()
+    assert not partial.exists()
     assert runs(OPERATIONS) == []
+    partial.write_text("of a call that was killed")
     sentiment(*command)
     assert not partial.exists()
     assert pd.read_csv("out.csv")["row"].tolist() == [*range(1, ROWS + 1)]

@@ -28,7 +28,7 @@ def url(request: pytest.FixtureRequest, in_tmp_path: Path) -> Iterator[str]:
             yield address
 
 
-def test_several_first_starts_at_once_make_one_study(url: str) -> None:
+def test_processes_that_start_a_sweep_at_the_same_time_make_one_study(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(lambda _: study.open_study(url, "some"), range(4)))
     assert len(optuna.get_all_study_names(url)) == 1

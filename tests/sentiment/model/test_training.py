@@ -162,7 +162,7 @@ def test_operations_that_are_not_deterministic_are_refused() -> None:
         tf.random.Generator.from_non_deterministic_state()
 
 
-def test_keras_has_nothing_to_warn_of() -> None:
+def test_a_training_causes_no_warning_of_keras() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         fit(new_training(epochs=1))
