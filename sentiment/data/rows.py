@@ -18,7 +18,7 @@ from sentiment.text.labels import normalize_label
 
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
 READ_BYTES = 2**20  # of a Parquet file at once, whose row groups may be as large as the file
-# Of a text, and of any field of CSV and TSV: a longer field usually lacks a closing quote
+# Limit of a text, and of any field of CSV and TSV: a longer field usually lacks a closing quote
 MAX_CHARACTERS = 1_000_000
 MAX_LABEL_CHARACTERS = 100
 MAX_NAMES_SHOWN = 20  # column names in a message
