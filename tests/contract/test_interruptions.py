@@ -19,7 +19,7 @@ EPOCHS = 20
 
 
 class Attempt(NamedTuple):
-    """What a call of `dvc repro` printed, and the run of its training afterwards."""
+    """The output of a call of `dvc repro`, and the run of its training afterwards."""
 
     printed: str
     run: Run
@@ -34,9 +34,10 @@ class Attempts(NamedTuple):
     finished: Attempt
 
 
-def newest_time(folder: Path, pattern: str) -> int:
-    """Return when the newest of the files in a folder was written, in nanoseconds, or 0."""
-    return max((path.stat().st_mtime_ns for path in folder.rglob(pattern)), default=0)
+def checkpoint_time(project: Project) -> int:
+    """Return when the newest checkpoint was written, in nanoseconds, or 0 without any."""
+    states = (project.path / names.CHECKPOINTS).rglob(names.STATE)
+    return max((path.stat().st_mtime_ns for path in states), default=0)
 
 
 def interrupt(project: Project, number: signal.Signals, is_time: Callable[[], object]) -> Attempt:
@@ -56,17 +57,16 @@ def attempts(pipeline_once: Commands, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("interrupted")
     project = copy_project(pipeline_once.project, folder / "project")
     project.change(train={"epochs": EPOCHS})
-    checkpoints = project.path / names.CHECKPOINTS
 
     def has_new_epoch(before: int) -> bool:
         # The first state is written before the first epoch.
-        trained = newest_time(checkpoints, names.STATE) > before
+        trained = checkpoint_time(project) > before
         return trained and len(runs()) == 2 and bool(steps(runs()[0], "loss"))
 
     with pytest.MonkeyPatch.context() as patch:
         use_store(project, patch)
         killed = interrupt(project, signal.SIGKILL, lambda: has_new_epoch(0))
-        before = newest_time(checkpoints, names.STATE)
+        before = checkpoint_time(project)
         stopped = interrupt(project, signal.SIGINT, lambda: has_new_epoch(before))
         finished = Attempt(project.run(*names.REPRO), runs()[0])
     return Attempts(project, killed, stopped, finished)

@@ -46,7 +46,7 @@ def finished_table(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return Finished(project, printed.getvalue())
 
 
-def test_the_run_has_the_columns_the_curves_the_labels_the_plots_and_both_models(
+def test_the_run_of_a_table_is_whole(
     finished_table: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_store(finished_table.project, monkeypatch)
