@@ -94,6 +94,20 @@ def test_a_changed_number_in_a_state_is_noticed(saved: Checkpoint) -> None:
         saved.read_state()
 
 
+class Pickled:
+    """Creates the file `unpickled` when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (Path("unpickled"),)
+
+
+def test_a_pickle_in_a_state_is_refused_and_not_unpickled(saved: Checkpoint) -> None:
+    saved.write_state({"variable-0": np.array([Pickled()], dtype=object)})
+    with pytest.raises(UserError, match="is damaged"):
+        saved.read_state()
+    assert not Path("unpickled").exists()
+
+
 def test_a_write_that_fails_leaves_the_previous_state(saved: Checkpoint) -> None:
     write_epoch(saved, 1)
     with full_disk(), pytest.raises(OSError, match="large"):
