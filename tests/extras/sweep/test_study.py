@@ -51,6 +51,14 @@ def test_lost_trial_is_enqueued_again_and_its_run_ends() -> None:
     assert mlflow.get_run(run.info.run_id).info.status == "KILLED"
 
 
+def test_values_whose_trials_are_always_lost_are_enqueued_three_times(in_tmp_path: Path) -> None:
+    searched = study.open_study(f"sqlite:///{in_tmp_path}/sweeps.db", "some")
+    searched.add_trial(create_trial(state=TrialState.FAIL))
+    for _ in range(5):
+        study.end_run_and_retry(searched, searched.trials[-1])
+    assert len(searched.trials) == 1 + 3
+
+
 def test_study_belongs_to_fixed_params_space_training_set_and_code(in_tmp_path: Path) -> None:
     (in_tmp_path / "dvc.yaml").write_text(
         "stages: {pad: {deps: [data/fetch, code]}, train: {deps: [data/pad, code]}}"
