@@ -95,7 +95,7 @@ packages:
 		--requirement .venv/uv.txt
 	@.venv/bin/uv venv --quiet --relocatable --allow-existing --python "$$PYTHON" .venv
 	@echo "3/3 Installing the packages in requirements.txt: 600 MB to download, 2.5 GB on the disk." \
-		"Compiling their bytecode, at the end, takes a silent minute" >&2
+		"Compiling their bytecode, at the end, takes one to two silent minutes" >&2
 	@.venv/bin/uv pip sync --require-hashes --compile-bytecode --python .venv/bin/python \
 		requirements.txt
 	@echo $(LOCK) > .venv/lock
