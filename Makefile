@@ -32,7 +32,7 @@ test: dev  ## run the quicker tests, or some folders of them: PART="tests/sentim
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile -m "not pipeline" $$PART
 
 # They come first, so that no process is left with one of them at the end.
-LONG_TESTS = tests/contract tests/test_team.py tests/extras/reproduce tests/extras/sweep tests/test_makefile.py \
+LONG_TESTS = tests/contract tests/test_team.py tests/reproduce tests/sweep tests/test_makefile.py \
 	tests/tracking/test_publish.py
 test-all: dev  ## run all tests, also those that run whole pipelines or build environments
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
@@ -55,7 +55,7 @@ bench: venv .bench/complete  ## measure speeds, as docs/models.md shows them
 lock: dev  ## lock the newest releases of what both requirements*.in and the extras need
 	@env $(ACTIVE) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" \
-		requirements.in $(wildcard extras/*/requirements.in) --output-file requirements.txt
+		requirements.in $(wildcard sentiment/*/requirements.in) --output-file requirements.txt
 	@env $(ACTIVE) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" \
 		--constraint requirements.txt requirements-dev.in --output-file requirements-dev.txt

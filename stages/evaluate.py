@@ -25,11 +25,10 @@ from sentiment.evaluation.results import (
 )
 from sentiment.model.build import build_model
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
-from tracking.publish import publish_stage
-from workflow import paths
-from workflow.arrays import read_array, read_reviews
-from workflow.consistency import check_training
-from workflow.documents import (
+from sentiment.project import paths
+from sentiment.project.arrays import read_array, read_reviews
+from sentiment.project.consistency import check_training
+from sentiment.project.documents import (
     new_folder,
     read_json,
     read_table,
@@ -37,16 +36,17 @@ from workflow.documents import (
     write_json,
     write_table,
 )
-from workflow.manifest import (
+from sentiment.project.manifest import (
     EvaluateManifest,
     ModelManifest,
     TrainingManifest,
     read_manifest,
     write_manifest,
 )
-from workflow.params_file import load_params
-from workflow.paths import EVALUATE_FOLDER, FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER
-from workflow.signals import SignalFlag
+from sentiment.project.params_file import load_params
+from sentiment.project.paths import EVALUATE_FOLDER, FETCH_FOLDER, PAD_FOLDER, TRAIN_FOLDER
+from sentiment.project.signals import SignalFlag
+from sentiment.tracking.publish import publish_stage
 
 if TYPE_CHECKING:
     import keras

@@ -11,25 +11,25 @@ from sentiment.errors import UserError
 from sentiment.model.saving import save_model
 from sentiment.model.training import Training
 from sentiment.params import changed_but_unread
-from tracking.runs import live_run
-from workflow import paths
-from workflow.arrays import read_training_splits
-from workflow.checkpoint import Checkpoint, Journal, exclusive_checkpoint
-from workflow.digests import file_digest
-from workflow.documents import new_folder, write_compared_metrics, write_json, write_table
-from workflow.machine import machine_changes, machine_tags
-from workflow.manifest import (
+from sentiment.project import paths
+from sentiment.project.arrays import read_training_splits
+from sentiment.project.checkpoint import Checkpoint, Journal, exclusive_checkpoint
+from sentiment.project.digests import file_digest
+from sentiment.project.documents import new_folder, write_compared_metrics, write_json, write_table
+from sentiment.project.machine import machine_changes, machine_tags
+from sentiment.project.manifest import (
     ModelManifest,
     PadManifest,
     TrainingManifest,
     read_manifest,
     write_manifest,
 )
-from workflow.params_file import load_params
-from workflow.paths import PAD_FOLDER, TRAIN_FOLDER
-from workflow.provenance import provenance_tags, uncommitted_changes
-from workflow.signals import SignalFlag
-from workflow.training_key import training_keys
+from sentiment.project.params_file import load_params
+from sentiment.project.paths import PAD_FOLDER, TRAIN_FOLDER
+from sentiment.project.provenance import provenance_tags, uncommitted_changes
+from sentiment.project.signals import SignalFlag
+from sentiment.project.training_key import training_keys
+from sentiment.tracking.runs import live_run
 
 # Two only, so that `dvc exp show` has the test accuracy within the 80 columns of a terminal.
 COMPARED_TRAINING_METRICS = ("accuracy", "val_accuracy")

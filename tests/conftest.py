@@ -22,10 +22,10 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from sentiment.params import TrainParams
-from tests.project import MODEL, ROOT, SMALL, Project
-from workflow import paths
-from workflow.documents import write_json
-from workflow.libraries import quiet_libraries
+from sentiment.project import paths
+from sentiment.project.documents import write_json
+from sentiment.project.libraries import quiet_libraries
+from tests.small_project import MODEL, ROOT, SMALL, Project
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -90,7 +90,7 @@ def params(in_tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with the experiment of IMDB. To make one takes seconds."""
-    from tracking import registry, store
+    from sentiment.tracking import registry, store
 
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
@@ -103,7 +103,7 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def empty_store(in_tmp_path: Path, empty_store_once: Path) -> Path:
     """Make a folder with a store without runs and versions the working directory."""
-    from tracking import registry
+    from sentiment.tracking import registry
 
     shutil.copy2(empty_store_once, in_tmp_path)
     move_store(in_tmp_path, empty_store_once.parent)
@@ -165,8 +165,16 @@ def copy_project(project: Project, path: Path) -> Project:
 
 def copy_project_files(project: Project) -> None:
     """Copy the files that commands need into a fresh repository, with small params."""
-    names = ["cli.py", "params.yaml", "dvc.yaml", "data", ".dvc", ".gitignore", ".dvcignore"]
-    names += ["extras", "presets", "sentiment", "stages", "tracking", "workflow"]
+    names = [
+        "sentiment/cli.py",
+        "params.yaml",
+        "dvc.yaml",
+        "data",
+        ".dvc",
+        ".gitignore",
+        ".dvcignore",
+    ]
+    names += ["presets", "sentiment", "stages"]
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *names],
         cwd=ROOT,
@@ -192,8 +200,8 @@ def run_stages(project: Project, *names: str, store: str = "") -> None:
         store: URI of the tracking store, instead of the project's own.
     """
     from sentiment.backend import load_keras
+    from sentiment.project.signals import SignalFlag
     from stages import evaluate, fetch, pad, train
-    from workflow.signals import SignalFlag
 
     stages = {"fetch": fetch, "pad": pad, "train": train, "evaluate": evaluate}
     with pytest.MonkeyPatch.context() as patch:
@@ -252,7 +260,7 @@ class Command:
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
         """Call the command, check its exit status, and return what it printed."""
-        import cli
+        from sentiment import cli
 
         done = CliRunner().invoke(cli.main, list(arguments), catch_exceptions=False)
         assert done.exit_code == status, done.output

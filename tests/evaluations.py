@@ -9,12 +9,12 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from sentiment.params import EvaluateParams, FetchParams, PadParams, TrainParams
-from tracking import champion, registry
-from tracking.models import TEXT_MODEL
-from tracking.versions import Evaluation
-from workflow import paths
-from workflow.documents import new_folder
-from workflow.manifest import EvaluateManifest, write_manifest
+from sentiment.project import paths
+from sentiment.project.documents import new_folder
+from sentiment.project.manifest import EvaluateManifest, write_manifest
+from sentiment.tracking import champion, registry
+from sentiment.tracking.models import TEXT_MODEL
+from sentiment.tracking.versions import Evaluation
 
 MANIFEST = EvaluateManifest(
     fetch=FetchParams(),

@@ -10,7 +10,7 @@ from sentiment.model.build import build_model, compile_model
 from sentiment.model.linear import MIN_SLOTS, KnownFeatures
 from sentiment.model.training import Training
 from sentiment.params import PadParams, TrainParams, merge_params
-from tests.project import SMALL
+from tests.small_project import SMALL
 
 if TYPE_CHECKING:
     import keras

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.project import Project, default_signals, free_port
+from tests.small_project import Project, default_signals, free_port
 
 # Environment of an MLflow server with one process
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

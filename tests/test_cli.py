@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import cli
+from sentiment import cli
 from sentiment.params import Params
+from sentiment.project.params_file import load_params, update_params_file
+from sentiment.tracking import publish, store
+from sentiment.tracking.publish import PublishedRun
 from tests.conftest import Command, runs
-from tests.project import ROOT
-from tracking import publish, store
-from tracking.publish import PublishedRun
-from workflow.params_file import load_params, update_params_file
+from tests.small_project import ROOT
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
 
@@ -21,7 +21,7 @@ STARS = [("bad", 1), ("middling", 3), ("good", 5)]
 def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
     _, _, commands = sentiment("--help").partition("Commands:\n")
     listed = {line.split()[0] for line in commands.splitlines()}
-    extras = {path.parent.name.replace("_", "-") for path in cli.EXTRAS.glob("*/command.py")}
+    extras = {path.parent.name.replace("_", "-") for path in cli.OPTIONAL.glob("*/command.py")}
     assert listed == {"sync", "preset", "dataset", "predict", "promote", *extras}
 
 
@@ -37,7 +37,7 @@ def test_no_summary_of_a_command_is_cut_at_80_columns(
 def test_an_extra_whose_folder_is_gone_has_no_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "EXTRAS", tmp_path)
+    monkeypatch.setattr(cli, "OPTIONAL", tmp_path)
     done = CliRunner().invoke(cli.main, ["sweep"])
     assert done.exit_code == 2
     assert "No such command 'sweep'" in done.output
@@ -46,7 +46,7 @@ def test_an_extra_whose_folder_is_gone_has_no_command(
 @pytest.mark.slow
 def test_help_needs_neither_tensorflow_nor_mlflow() -> None:
     code = (
-        "import sys, cli\n"
+        "import sys\nfrom sentiment import cli\n"
         "try:\n    cli.main(['--help'])\n"
         "except SystemExit:\n    pass\n"
         "print(sorted({'tensorflow', 'keras', 'mlflow', 'pandas'} & set(sys.modules)))"
@@ -63,7 +63,8 @@ def test_the_installed_command_says_if_it_has_the_code_of_another_clone(
     monkeypatch.setattr(cli, "main", lambda: None)
     cli.run()
     assert capsys.readouterr().err == ""
-    (in_tmp_path / "cli.py").touch()
+    (in_tmp_path / "sentiment").mkdir()
+    (in_tmp_path / "sentiment" / "cli.py").touch()
     cli.run()
     assert f"This command runs the code in {ROOT}" in capsys.readouterr().err
 

@@ -6,17 +6,19 @@ from pathlib import Path
 import click
 import pytest
 
-import cli
-from tests.project import ROOT
+from sentiment import cli
+from tests.small_project import ROOT
 
 # The changelog names what is gone.
-FOLDERS = (ROOT, ROOT / "docs", *ROOT.glob("benchmarks/**/"), *ROOT.glob("extras/*/"))
+FOLDERS = (ROOT, ROOT / "docs", *ROOT.glob("benchmarks/**/"), *ROOT.glob("sentiment/*/"))
 PAGES = [page for folder in FOLDERS for page in folder.glob("*.md") if page.stem != "CHANGELOG"]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Pages may link to an extra that was deleted, and name its command.
 DELETED = {
-    name for name in re.findall(r"extras/(\w+)/", README) if not (ROOT / "extras" / name).is_dir()
+    name
+    for name in re.findall(r"sentiment/(\w+)/", README)
+    if not (ROOT / "sentiment" / name).is_dir()
 }
 
 
@@ -30,7 +32,7 @@ def heading_anchors(page: Path) -> set[str]:
 def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
     dead = []
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if link.startswith("https://") or any(f"extras/{name}/" in link for name in DELETED):
+        if link.startswith("https://") or any(f"sentiment/{name}/" in link for name in DELETED):
             continue
         path, _, anchor = link.partition("#")
         linked = page.parent / path if path else page
@@ -59,7 +61,7 @@ def test_commands_and_targets_on_a_page_exist(page: Path) -> None:
 @pytest.mark.parametrize(
     ("sources", "lock"),
     [
-        (["requirements.in", "extras/*/requirements.in"], "requirements.txt"),
+        (["requirements.in", "sentiment/*/requirements.in"], "requirements.txt"),
         (["requirements-dev.in"], "requirements-dev.txt"),
     ],
 )

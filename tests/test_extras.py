@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT
+from tests.small_project import ROOT
 
-EXTRAS = sorted(path.parent.name for path in ROOT.glob("extras/*/command.py"))
+EXTRAS = sorted(path.parent.name for path in ROOT.glob("sentiment/*/command.py"))
 
 
 def deleting_command() -> str:
@@ -32,7 +32,7 @@ def test_extras_are_deleted_by_the_command_that_contributing_shows(tmp_path: Pat
         using = [
             path
             for path in tmp_path.rglob("*.py")
-            if f"extras.{extra}" in path.read_text(encoding="utf-8")
+            if f"sentiment.{extra}" in path.read_text(encoding="utf-8")
         ]
         assert using == []
     done = subprocess.run(

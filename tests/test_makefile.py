@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_project_files
-from tests.project import ROOT, Project
+from tests.small_project import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'

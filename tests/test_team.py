@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.project import MODEL, ROOT, Project, free_port, wait_for
 from tests.services import QUIET, kill, postgres, start_server
+from tests.small_project import MODEL, ROOT, Project, free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 PAGE = ROOT / "docs" / "team.md"
 ADDRESS = "127.0.0.1:5000"  # of the server
 # `sentiment` is the code of the project's copy, and the tests' environment is built already.
-PRELUDE = 'sentiment() { python -m cli "$@"; }; make() { :; }'
+PRELUDE = 'sentiment() { python -m sentiment "$@"; }; make() { :; }'
 
 
 def block(text: str) -> str:

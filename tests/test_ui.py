@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from sentiment.project import paths
+from sentiment.project.documents import read_json
+from sentiment.tracking import store
 from tests.browser import chromium, keep_screenshot, open_page, wait_for_curves
 from tests.conftest import runs
-from tests.project import Project, free_port, wait_for
 from tests.services import QUIET
-from tracking import store
-from workflow import paths
-from workflow.documents import read_json
+from tests.small_project import Project, free_port, wait_for
 
 
 @pytest.mark.slow

@@ -11,9 +11,9 @@ import click
 import numpy as np
 import pandas as pd
 
-from extras.score.drift import measure_drift, summarize
 from sentiment.evaluation.metrics import CONFIDENCE, wilson_interval
 from sentiment.prediction.probabilities import predicted_indices
+from sentiment.score.drift import measure_drift, summarize
 from sentiment.text.labels import probability_column
 
 SIZES = (100, 1_000, 10_000)  # texts in a window

@@ -27,12 +27,12 @@ import numpy as np
 import pandas as pd
 
 from sentiment.backend import usable_cores
-from tracking import registry, store
-from workflow import paths
-from workflow.arrays import read_reviews
-from workflow.documents import read_json
-from workflow.machine import processor_name
-from workflow.params_file import load_params
+from sentiment.project import paths
+from sentiment.project.arrays import read_reviews
+from sentiment.project.documents import read_json
+from sentiment.project.machine import processor_name
+from sentiment.project.params_file import load_params
+from sentiment.tracking import registry, store
 
 LOAD_PAGE = Path(__file__).with_name("load.md")
 HOST = "127.0.0.1"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.project import ROOT
+from tests.small_project import ROOT
 
 SCRIPTS = ("notebook.py", "pytorch.py")  # `benchmarks.bench` runs them
 MODULES = sorted(

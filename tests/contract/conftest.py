@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from tests.conftest import Command, MakeProject, use_store
 from tests.contract import names
-from tests.project import Project
+from tests.small_project import Project
 
 EPOCHS = 2  # of SMALL
 HEAD_LAYER = "name=HEAD"  # an argument of the model's last layer

@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import runs
 from tests.contract import names
 from tests.contract.conftest import PASSWORD, Commands, assert_whole
-from tests.project import Project
+from tests.small_project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from tests.conftest import copy_project, run_stages, runs, use_store
 from tests.contract import names
 from tests.contract.conftest import Commands, assert_whole, steps
-from tests.project import Project, wait_until
+from tests.small_project import Project, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 EPOCHS = 20

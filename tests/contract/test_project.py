@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Command, copy_project, runs, use_store
 from tests.contract.conftest import Commands, assert_whole
-from tests.project import ROOT, Project
+from tests.small_project import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 

@@ -3,11 +3,11 @@
 import pytest
 
 from sentiment.errors import UserError
+from sentiment.project import paths
+from sentiment.project.documents import read_json
+from sentiment.tracking import store
 from tests.conftest import run_stages, runs
-from tests.project import Project
-from tracking import store
-from workflow import paths
-from workflow.documents import read_json
+from tests.small_project import Project
 
 pytestmark = pytest.mark.slow
 NO_STORE = "sqlite:////absent/mlflow.db"

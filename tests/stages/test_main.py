@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, default_signals
+from tests.small_project import ROOT, default_signals
 
 pytestmark = pytest.mark.slow
 INTERRUPT_IMPORT = """

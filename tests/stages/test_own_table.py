@@ -9,10 +9,10 @@ from typing import NamedTuple
 import mlflow
 import pytest
 
+from sentiment.project import paths
+from sentiment.project.documents import read_json
 from tests.conftest import Command, champion, curve, run_stages, use_store
-from tests.project import Project
-from workflow import paths
-from workflow.documents import read_json
+from tests.small_project import Project
 
 pytestmark = pytest.mark.slow
 EPOCHS = 8

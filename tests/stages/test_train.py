@@ -8,14 +8,8 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.model.training import EPOCH_METRICS
-from stages import train
-from stages.train import begin, resume
-from tests.conftest import run_stages
-from tests.models import new_training
-from tests.project import Project
-from tracking.runs import LiveRun
-from workflow import paths
-from workflow.checkpoint import (
+from sentiment.project import paths
+from sentiment.project.checkpoint import (
     CHECKPOINTS_FOLDER,
     JOURNAL_FILE,
     STATE_FILE,
@@ -23,11 +17,17 @@ from workflow.checkpoint import (
     Journal,
     exclusive_checkpoint,
 )
-from workflow.digests import file_digest
-from workflow.documents import read_table
-from workflow.manifest import ModelManifest, read_manifest
-from workflow.paths import TRAIN_FOLDER
-from workflow.provenance import UncommittedChanges
+from sentiment.project.digests import file_digest
+from sentiment.project.documents import read_table
+from sentiment.project.manifest import ModelManifest, read_manifest
+from sentiment.project.paths import TRAIN_FOLDER
+from sentiment.project.provenance import UncommittedChanges
+from sentiment.tracking.runs import LiveRun
+from stages import train
+from stages.train import begin, resume
+from tests.conftest import run_stages
+from tests.models import new_training
+from tests.small_project import Project
 
 pytestmark = pytest.mark.slow
 EPOCH = dict.fromkeys(EPOCH_METRICS, 0.5)

@@ -5,9 +5,9 @@ import pytest
 
 from sentiment.evaluation.metrics import compute_metrics
 from sentiment.params import FetchParams, PadParams
+from sentiment.project.manifest import EvaluateManifest
+from sentiment.tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
 from tests.evaluations import MANIFEST, predictions
-from tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
-from workflow.manifest import EvaluateManifest
 
 PREDICTIONS = predictions(correct=600)
 

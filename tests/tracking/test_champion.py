@@ -10,12 +10,12 @@ import requests
 
 from sentiment.errors import UserError
 from sentiment.params import TrainParams
+from sentiment.project import paths
+from sentiment.project.documents import read_json, write_json
+from sentiment.tracking import champion, promotion, registry, store
+from sentiment.tracking.store import StoreError
 from tests.evaluations import NAME, evaluation, read_version, register, submit
 from tests.tracking.kills import end_at
-from tracking import champion, promotion, registry, store
-from tracking.store import StoreError
-from workflow import paths
-from workflow.documents import read_json, write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_store")]
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from mlflow.entities import LoggedModel
 
+from sentiment.project import paths
+from sentiment.project.documents import read_json
+from sentiment.project.manifest import EvaluateManifest, read_manifest
+from sentiment.tracking import models
+from sentiment.tracking.versions import read_predictions, version_uri
 from tests.conftest import runs, versions
-from tests.project import ROOT
-from tracking import models
-from tracking.versions import read_predictions, version_uri
-from workflow import paths
-from workflow.documents import read_json
-from workflow.manifest import EvaluateManifest, read_manifest
+from tests.small_project import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_a_version_predicts_to_the_bit_where_the_package_of_the_project_is_missi
 ) -> None:
     mistakes = pd.read_csv(paths.EVALUATE_FOLDER / "mistakes.csv")
     expected = read_predictions(paths.PREDICTIONS_FILE).set_index("review").loc[mistakes["review"]]
-    for name in ("sentiment", "workflow", "tracking"):
+    for name in ("sentiment",):
         for module in [each for each in sys.modules if f"{each}.".startswith(f"{name}.")]:
             monkeypatch.delitem(sys.modules, module)
         monkeypatch.setitem(sys.modules, name, None)  # importing it fails

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from sentiment.params import EvaluateParams
-from tests.evaluations import MANIFEST
-from tracking.promotion import (
+from sentiment.project.manifest import ComparedManifest
+from sentiment.tracking.promotion import (
     DAMAGED,
     OTHER_TEST_SET,
     REPETITION,
@@ -18,8 +18,8 @@ from tracking.promotion import (
     significance_level,
     why_not_compared,
 )
-from tracking.versions import Evaluation
-from workflow.manifest import ComparedManifest
+from sentiment.tracking.versions import Evaluation
+from tests.evaluations import MANIFEST
 
 ALPHA = 0.05
 # The simulation

@@ -16,6 +16,21 @@ from sentiment.errors import UserError
 from sentiment.model.saving import save_model
 from sentiment.model.training import EPOCH_METRICS
 from sentiment.prediction.keras_classifier import load_keras_model
+from sentiment.project import checkpoint, paths
+from sentiment.project.checkpoint import (
+    CHECKPOINTS_FOLDER,
+    STATE_FILE,
+    Journal,
+    exclusive_checkpoint,
+)
+from sentiment.project.digests import file_digest
+from sentiment.project.documents import read_json, write_json
+from sentiment.project.manifest import ModelManifest, read_manifest, write_manifest
+from sentiment.project.params_file import load_params
+from sentiment.project.signals import Interrupted
+from sentiment.tracking import models, publish
+from sentiment.tracking.runs import KEPT_VAL_ACCURACY, live_run
+from sentiment.tracking.versions import load_model, version_uri
 from tests.conftest import (
     MakeProject,
     champion,
@@ -28,18 +43,8 @@ from tests.conftest import (
     versions,
     write_lock,
 )
-from tests.project import MODEL, Project
+from tests.small_project import MODEL, Project
 from tests.tracking.kills import end_at
-from tracking import models, publish
-from tracking.runs import KEPT_VAL_ACCURACY, live_run
-from tracking.versions import load_model, version_uri
-from workflow import checkpoint, paths
-from workflow.checkpoint import CHECKPOINTS_FOLDER, STATE_FILE, Journal, exclusive_checkpoint
-from workflow.digests import file_digest
-from workflow.documents import read_json, write_json
-from workflow.manifest import ModelManifest, read_manifest, write_manifest
-from workflow.params_file import load_params
-from workflow.signals import Interrupted
 
 pytestmark = pytest.mark.slow
 AWAY = "sqlite:///absent/mlflow.db"  # a store in a folder that does not exist

@@ -3,8 +3,8 @@
 import mlflow
 import pytest
 
+from sentiment.tracking import registry
 from tests.evaluations import NAME, evaluation, register
-from tracking import registry
 
 pytestmark = pytest.mark.slow
 

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from sentiment.model.training import EPOCH_METRICS
+from sentiment.project import paths
+from sentiment.project.checkpoint import Journal
+from sentiment.project.machine import machine_tags
+from sentiment.project.manifest import ModelManifest, TrainingManifest, read_manifest
+from sentiment.project.signals import Interrupted
+from sentiment.tracking.runs import live_run
 from tests.conftest import MakeProject, copy_project, curve, run_stages, runs, use_store
-from tests.project import Project
-from tracking.runs import live_run
-from workflow import paths
-from workflow.checkpoint import Journal
-from workflow.machine import machine_tags
-from workflow.manifest import ModelManifest, TrainingManifest, read_manifest
-from workflow.signals import Interrupted
+from tests.small_project import Project
 
 pytestmark = pytest.mark.slow
 

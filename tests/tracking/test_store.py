@@ -18,10 +18,10 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
+from sentiment.tracking import store
+from sentiment.tracking.store import StoreError
 from tests.conftest import move_store
-from tests.project import ROOT, free_port
-from tracking import store
-from tracking.store import StoreError
+from tests.small_project import ROOT, free_port
 
 NAME = "imdb-sentiment"  # of the experiment in the fixture `empty_store`
 OTHER = "other-sentiment"  # of an experiment that is not there
@@ -173,7 +173,7 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
 
 READ = f"""
 import mlflow
-from tracking import store
+from sentiment.tracking import store
 store.connect_to_read()
 print(mlflow.get_experiment_by_name("{NAME}").name)
 """
@@ -211,7 +211,7 @@ def test_store_that_does_not_exist_is_not_created_to_be_read(in_tmp_path: Path) 
 CREATE = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from tracking import store
+from sentiment.tracking import store
 def kill_soon():
     while not Path("mlflow.db.partial").exists():
         time.sleep(0.001)
@@ -347,7 +347,7 @@ def test_package_of_a_store_that_is_not_installed_becomes_a_store_error() -> Non
         pd.errors.EmptyDataError("No columns to parse"),
         zipfile.BadZipFile("File is not a zip file"),
         raised_in("tensorflow.python.framework.errors_impl"),
-        raised_in("tracking.models"),
+        raised_in("sentiment.tracking.models"),
         OSError("disk"),
         ValueError("a mistake"),
     ],

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from sentiment.errors import UserError
+from sentiment.project import paths
+from sentiment.tracking import versions
+from sentiment.tracking.models import KERAS_MODEL
 from tests.conftest import runs
 from tests.evaluations import NAME, evaluation, predictions, register, submit
-from tracking import versions
-from tracking.models import KERAS_MODEL
-from workflow import paths
 
 pytestmark = pytest.mark.slow
 

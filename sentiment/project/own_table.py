@@ -1,0 +1,58 @@
+"""The tables of one's own texts: their paths in params.yaml, and whether git and DVC have them."""
+
+import os
+import shlex
+from pathlib import Path
+
+from sentiment.params import FetchParams
+from sentiment.project import paths
+from sentiment.project.git import git
+
+
+def project_path(path: Path) -> str:
+    """Return a path from the project's root, or the absolute path of a file elsewhere."""
+    absolute = Path(os.path.normpath(Path.cwd() / path))  # `resolve` would follow symbolic links
+    root = paths.root()
+    return (absolute.relative_to(root) if absolute.is_relative_to(root) else absolute).as_posix()
+
+
+def table_paths(fetch: FetchParams) -> list[Path]:
+    """Return the tables that a dataset reads."""
+    tables = [fetch.table.train, fetch.table.test] if fetch.dataset == "table" else []
+    if fetch.adds_texts:
+        tables.append(fetch.added_texts)
+    return [Path(table) for table in dict.fromkeys(tables)]
+
+
+def find_pointer(table: Path) -> Path | None:
+    """Return the `.dvc` file by which DVC tracks a table, or a folder that it is in."""
+    for tracked in (table, *table.parents):
+        pointer = Path(f"{tracked}.dvc")
+        if tracked.name and pointer.is_file():
+            return pointer
+    return None
+
+
+def is_tracked(table: Path) -> bool:
+    """Return whether DVC or git tracks a table, or all files of a folder."""
+    if find_pointer(table) is not None:
+        return True
+    listed = git("ls-files", "--", git_pathspec(table))
+    return bool(listed) and not git("ls-files", "--others", "--", git_pathspec(table))
+
+
+def git_pathspec(path: Path) -> str:
+    """Return the pattern by which git finds this path alone."""
+    return f":(literal){path}"
+
+
+def tracking_advice(fetch: FetchParams) -> list[str]:
+    """Return what to do about each table that neither git nor DVC tracks."""
+    return [
+        f"{path} is outside the project, so neither git nor DVC can keep it. Copy it here."
+        if path.is_absolute()
+        else f"Neither git nor DVC tracks {path}, so `dvc exp run --temp` will not find it: "
+        f"dvc add {shlex.quote(str(path))}"
+        for path in table_paths(fetch)
+        if not is_tracked(path)
+    ]

@@ -1,0 +1,116 @@
+"""Presets: params of other models, which are written into params.yaml."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sentiment.data.dataset import load_dataset
+from sentiment.errors import UserError
+from sentiment.params import (
+    PadParams,
+    Params,
+    TrainParams,
+    flatten,
+    merge_params,
+    used_train_params,
+)
+from sentiment.project.fitted_params import FITTED_PARAMS, fit_params
+from sentiment.project.params_file import (
+    load_params,
+    parse_params,
+    read_yaml,
+    update_params_file,
+)
+
+PRESETS = Path("presets")
+DEFAULT = "default"
+PRESET_SECTIONS = ("pad", "train")
+SEED = "train.seed"
+
+
+class Preset(NamedTuple):
+    """The params that a preset sets."""
+
+    name: str
+    pad: PadParams
+    train: TrainParams
+
+
+def apply_preset(name: str, with_dataset: bool) -> list[str]:
+    """Write the params of a preset into params.yaml, and return the changes, one on each line.
+
+    All other params of its sections get their defaults, so that two presets never mix. For a table
+    of one's own texts, `fit_params` then fits it to them.
+
+    Args:
+        name: the preset. `default` is the one without changes.
+        with_dataset: also set the params of the dataset to their defaults.
+
+    Raises:
+        UserError: there is no such preset, or it is not valid, or the table cannot be used.
+    """
+    fetch = load_params().fetch
+    params = read_preset(name)
+    sections = [*PRESET_SECTIONS, *(["fetch"] if with_dataset else [])]
+    values: dict[str, Any] = {}
+    for section in sections:
+        values |= flatten(getattr(params, section), section)
+    if fetch.dataset == "table" and not with_dataset:
+        values |= fit_params(params.pad, params.train, load_dataset(fetch).train.lengths)
+    return update_params_file(values)
+
+
+def preset_names() -> list[str]:
+    """Return the names of all presets."""
+    return [DEFAULT, *sorted(each.stem for each in PRESETS.glob("*.yaml"))]
+
+
+def valid_presets() -> list[Preset]:
+    """Return all presets but those that cannot be read, `default` first."""
+    presets = []
+    for name in preset_names():
+        with suppress(UserError, OSError):
+            params = read_preset(name)
+            presets.append(Preset(name, params.pad, params.train))
+    return presets
+
+
+def differences(preset: Preset, pad: PadParams, train: TrainParams) -> dict[str, Any]:
+    """Return the params that a training reads and that are not as in a preset, by dotted names."""
+    used = flatten(pad, "pad") | used_train_params(train)
+    usual = flatten(preset.pad, "pad") | used_train_params(preset.train)
+    # A param that only one of two architectures reads has no value in the other one.
+    return {name: value for name, value in used.items() if usual.get(name) != value}
+
+
+def find_nearest_preset(presets: Sequence[Preset], pad: PadParams, train: TrainParams) -> Preset:
+    """Return the preset with the fewest differences other than the seed and `FITTED_PARAMS`.
+
+    Args:
+        presets: see `valid_presets`.
+    """
+    may_differ = {SEED, *FITTED_PARAMS}
+    return min(presets, key=lambda preset: len(differences(preset, pad, train).keys() - may_differ))
+
+
+def read_preset(name: str) -> Params:
+    """Read a preset, with the defaults of all params that it does not set.
+
+    Raises:
+        UserError: there is no such preset, or it is not valid.
+    """
+    defaults = Params()
+    if name == DEFAULT:
+        return defaults
+    path = PRESETS / f"{name}.yaml"
+    names = preset_names()
+    if name not in names:
+        raise UserError(f"There is no preset {name}. Use one of these names: {', '.join(names)}.")
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise UserError(f"{path} is not a mapping of sections. Write it like params.yaml.")
+    for section in document:
+        if section not in PRESET_SECTIONS:
+            raise UserError(f"{path}: a preset cannot set {section}. Remove it.")
+    return parse_params(merge_params(defaults.model_dump(), document), str(path))

@@ -1,0 +1,104 @@
+"""DVC says which results differ from dvc.lock."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentiment.errors import UserError
+from sentiment.params import TrainParams
+from sentiment.project import paths
+from sentiment.project.dvc import changed_outputs, differing_outputs, read_model_stages
+from tests.conftest import write_lock
+from tests.small_project import Project
+
+STAGE = """
+stages:
+  pad:
+    cmd: mkdir -p data/pad metrics && echo 1 > data/pad/x && echo 1 > metrics/pad.csv
+    deps: [code.py]
+    outs: [data/pad]
+    plots: [metrics/pad.csv: {cache: false}]
+"""
+MODIFIED = "modified"
+
+
+@pytest.mark.parametrize(
+    ("entries", "differing"),
+    [
+        ([{"changed outs": {"data/train": MODIFIED}}], ["data/train"]),
+        ([{"changed outs": {"metrics/train.json": "deleted"}}], ["metrics/train.json"]),
+        ([{"changed deps": {"data/pad": MODIFIED}}], ["data/pad"]),
+        (
+            [{"changed deps": {"data/pad": MODIFIED}}, {"changed outs": {"data/pad": MODIFIED}}],
+            ["data/pad"],
+        ),
+        ([{"changed outs": {"data/train": "not in cache"}}], []),
+        ([{"changed deps": {"params.yaml": {"train.units": MODIFIED}}}], []),
+        ([{"changed deps": {"sentiment/model": MODIFIED, "data/own.csv": MODIFIED}}], []),
+        (["changed command"], []),
+    ],
+)
+def test_changed_results_differ_and_changed_params_code_and_tables_do_not(
+    entries: list[Any], differing: list[str]
+) -> None:
+    assert differing_outputs({"train": entries}) == differing
+
+
+def test_all_stages_are_looked_at() -> None:
+    outs = {name: [{"changed outs": {f"data/{name}": MODIFIED}}] for name in ("train", "fetch")}
+    assert differing_outputs(outs) == ["data/fetch", "data/train"]
+    assert differing_outputs({}) == []
+
+
+@pytest.fixture
+def locked(in_tmp_path: Path) -> TrainParams:
+    """Write a dvc.lock and the history of its training, and return the training's params."""
+    (in_tmp_path / paths.HISTORY_FILE).parent.mkdir()
+    (in_tmp_path / paths.HISTORY_FILE).write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
+    train = TrainParams()
+    write_lock(train)
+    return train
+
+
+def test_a_lock_has_the_stages_that_a_model_was_made_with(locked: TrainParams) -> None:
+    stages = read_model_stages(locked)
+    assert stages is not None
+    assert stages.keys() == {"fetch", "pad", "train"}
+
+
+def test_a_lock_of_other_epochs_or_of_other_params_is_of_another_training(
+    locked: TrainParams,
+) -> None:
+    assert read_model_stages(locked.model_copy(update={"patience": 9})) is None
+    paths.HISTORY_FILE.write_text("epoch,loss\n1,0.6\n", encoding="utf-8")
+    assert read_model_stages(locked) is None
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_without_dvc_there_is_no_lock() -> None:
+    assert read_model_stages(TrainParams()) is None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_tmp_path")
+def test_results_that_were_changed_after_their_stage_differ() -> None:
+    project = Project(Path.cwd())
+    Path("dvc.yaml").write_text(STAGE, encoding="utf-8")
+    Path("code.py").write_text("before", encoding="utf-8")
+    project.run("dvc", "init", "--no-scm", "--quiet")
+    project.run("dvc", "repro", "--no-commit")
+    assert changed_outputs() == []
+    project.run("dvc", "commit", "--force")
+    Path("code.py").write_text("after", encoding="utf-8")
+    assert changed_outputs() == []
+    for path in ("data/pad/x", "metrics/pad.csv"):
+        Path(path).write_text("changed", encoding="utf-8")
+    assert changed_outputs() == ["data/pad", "metrics/pad.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_folder_that_dvc_does_not_know_is_one_message() -> None:
+    with pytest.raises(UserError, match=r"dvc status failed: .*not inside of a DVC repository"):
+        changed_outputs()

@@ -1,0 +1,64 @@
+"""Few and short texts get smaller batches, more epochs and shorter rows."""
+
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from sentiment.model.batches import count_steps
+from sentiment.params import LinearParams, PadParams, TrainParams
+from sentiment.project.fitted_params import MIN_STEPS, fit_params
+
+
+@pytest.mark.parametrize(
+    ("texts", "batch_size", "epochs"),
+    [(25_000, 64, 3), (20_000, 57, 3), (3_500, 10, 3), (800, 4, 6), (230, 4, 19), (2, 4, 1000)],
+)
+def test_a_training_on_few_texts_has_smaller_batches_and_then_more_epochs(
+    texts: int, batch_size: int, epochs: int
+) -> None:
+    train = TrainParams(epochs=3, validation_split=0.04)
+    fitted = fit_params(PadParams(), train, np.full(texts, 200))
+    assert fitted == {
+        "pad.max_length": 200,
+        "train.batch_size": batch_size,
+        "train.epochs": epochs,
+        "train.linear.ngrams": 3,
+        "train.linear.ending": 0.25,
+    }
+    assert count_steps(int(texts * 0.96), batch_size, epochs) >= MIN_STEPS
+
+
+def test_small_batches_of_ones_own_stay_as_they_are() -> None:
+    fitted = fit_params(PadParams(), TrainParams(batch_size=2), np.full(100, 200))
+    assert fitted["train.batch_size"] == 2
+
+
+@pytest.mark.parametrize(
+    ("architecture", "words", "ngrams", "read"),
+    [
+        ("linear", [25, 25, 90], 3, (2, 0)),
+        ("linear", [25, 25, 90], 1, (1, 0)),
+        ("linear", [20, 26, 26], 3, (3, 0.5)),
+        ("recurrent", [25, 25, 90], 3, (3, 0.5)),
+    ],
+)
+def test_a_linear_model_of_short_texts_reads_neither_trigrams_nor_endings(
+    architecture: Literal["linear", "recurrent"],
+    words: list[int],
+    ngrams: int,
+    read: tuple[int, float],
+) -> None:
+    linear = LinearParams(ngrams=ngrams, ending=0.5)
+    fitted = fit_params(
+        PadParams(), TrainParams(architecture=architecture, linear=linear), np.array(words)
+    )
+    assert (fitted["train.linear.ngrams"], fitted["train.linear.ending"]) == read
+
+
+def test_nearly_all_short_texts_fit_into_a_row_with_the_start_token() -> None:
+    lengths = np.arange(1, 1001)
+    assert fit_params(PadParams(), TrainParams(), lengths)["pad.max_length"] == 200
+    wide = PadParams(max_length=2000)
+    longest = fit_params(wide, TrainParams(), lengths)["pad.max_length"]
+    assert np.count_nonzero(lengths < longest) == 991

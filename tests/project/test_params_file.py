@@ -1,0 +1,165 @@
+"""params.yaml is read strictly, and changed without losing its comments."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from sentiment.errors import UserError
+from sentiment.params import Params
+from sentiment.project.params_file import load_params, parse_params, update_params_file
+from tests.full_disk import full_disk
+from tests.small_project import ROOT
+
+PARAMS = ROOT / "params.yaml"
+
+
+def document() -> dict[str, Any]:
+    """Return the params that the project ships as a mapping."""
+    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(PARAMS)
+    return loaded
+
+
+def test_the_project_ships_the_defaults() -> None:
+    assert load_params(PARAMS) == Params()
+
+
+def test_each_wrong_key_and_value_is_named() -> None:
+    wrong = document()
+    wrong["train"]["unitz"] = 4
+    wrong["train"]["units"] = -1
+    wrong["pad"]["padding"] = "left"
+    del wrong["evaluate"]["threshold"]
+    with pytest.raises(UserError) as raised:
+        parse_params(wrong, "params.yaml")
+    message = str(raised.value)
+    assert "train.unitz: there is no such param" in message
+    assert "train.units: -1 is not allowed. Input should be greater than or equal to 1" in message
+    assert "pad.padding: 'left' is not allowed. Input should be 'pre' or 'post'" in message
+    advice = message.splitlines()[-1]
+    assert "Correct it" in advice
+    assert "`dvc repro`" in advice
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "hint"),
+    [
+        ("train", "unit", "train.unit: there is no such param. Did you mean train.units?"),
+        ("train", "zzz", "train.zzz: there is no such param\n"),
+    ],
+)
+def test_a_key_that_is_like_a_param_gets_its_name_as_a_hint(
+    section: str, key: str, hint: str
+) -> None:
+    wrong = document()
+    wrong[section][key] = 4
+    with pytest.raises(UserError) as raised:
+        parse_params(wrong, "params.yaml")
+    assert hint in str(raised.value)
+
+
+def test_a_value_in_place_of_a_section_names_its_params() -> None:
+    wrong = document()
+    wrong["train"]["dropout"] = 0.5
+    with pytest.raises(UserError) as raised:
+        parse_params(wrong, "params.yaml")
+    assert (
+        "train.dropout: 0.5 is not allowed. It is a section with embedding, input, recurrent, head"
+    ) in str(raised.value)
+
+
+def test_a_param_without_a_value_is_named() -> None:
+    incomplete = document()
+    del incomplete["train"]["dropout"]["head"]
+    del incomplete["promote"]
+    with pytest.raises(UserError, match=r"train\.dropout\.head: missing\n +promote: missing"):
+        parse_params(incomplete, "params.yaml")
+
+
+@pytest.mark.parametrize("content", ["", "- fetch\n", "fetch"])
+def test_a_file_without_sections_says_how_to_bring_it_back(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"not a mapping of sections.*git checkout params\.yaml"):
+        load_params(path)
+
+
+@pytest.mark.parametrize("content", ["train:\n  units: [", "\tx", "a: 2001-02-30"])
+def test_a_file_that_is_no_params_file_is_one_message(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"params\.yaml is not valid"):
+        load_params(path)
+
+
+def test_a_section_that_is_there_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {}\npad: {}\ntrain: {}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r'not valid YAML: line 3: found duplicate key "train"'):
+        load_params(path)
+
+
+def test_utf_16_is_refused_because_dvc_cannot_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.read_text(encoding="utf-8"), encoding="utf-16")
+    with pytest.raises(UserError, match=r"params\.yaml is not valid YAML: 'utf-8' codec"):
+        load_params(path)
+
+
+def test_a_missing_file_says_where_to_run_the_command(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is missing: run this in the root of the project"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.fixture
+def params_file(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(PARAMS.read_bytes())
+    return path
+
+
+def test_an_update_changes_these_values_alone(params_file: Path) -> None:
+    changes = update_params_file({"train.units": 32, "train.dropout.head": 0.5}, params_file)
+    assert changes == ["train.units: 64 -> 32", "train.dropout.head: 0.0 -> 0.5"]
+    before = PARAMS.read_text(encoding="utf-8").splitlines()
+    after = params_file.read_text(encoding="utf-8").splitlines()
+    differing = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert [new.split("#")[0].strip() for _, new in differing] == ["units: 32", "head: 0.5"]
+    assert all(old.partition("#")[2] == new.partition("#")[2] for old, new in differing)
+
+
+def test_an_update_with_the_present_values_leaves_the_file_alone(params_file: Path) -> None:
+    before = params_file.stat().st_mtime_ns
+    assert update_params_file({"train.units": 64}, params_file) == []
+    assert params_file.stat().st_mtime_ns == before
+
+
+def test_a_wrong_update_changes_nothing(params_file: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.units"):
+        update_params_file({"train.units": 0, "train.seed": 1}, params_file)
+    assert params_file.read_bytes() == PARAMS.read_bytes()
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_an_update_keeps_the_line_ends(params_file: Path, newline: str) -> None:
+    text = PARAMS.read_text(encoding="utf-8")
+    params_file.write_text(text, encoding="utf-8", newline=newline)
+    update_params_file({"train.units": 32}, params_file)
+    expected = text.replace(" units: 64 ", " units: 32 ").replace("\n", newline)
+    assert params_file.read_bytes() == expected.encode()
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(params_file: Path) -> None:
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        update_params_file({"train.units": 32}, params_file)
+    assert params_file.read_bytes() == PARAMS.read_bytes()
+
+
+def test_the_file_is_replaced_at_once(params_file: Path) -> None:
+    """A process that reads it meanwhile, or that is killed, has the one or the other."""
+    with params_file.open("rb") as before:
+        update_params_file({"train.units": 32}, params_file)
+        assert before.read() == PARAMS.read_bytes()
+    assert load_params(params_file).train.units == 32
+    assert list(params_file.parent.iterdir()) == [params_file]

@@ -1,0 +1,213 @@
+"""`sentiment score`: each row is predicted, and compared with the test set.
+
+The test set itself, as a file, must have the predictions and the metrics of the evaluation.
+"""
+
+import csv
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from sentiment.evaluation.results import texts_of
+from sentiment.project import paths
+from sentiment.project.arrays import read_reviews
+from sentiment.project.documents import read_json
+from sentiment.score import predictions
+from sentiment.tracking import versions
+from tests.conftest import Command, copy_project, runs, use_store
+from tests.small_project import MODEL, Project
+
+pytestmark = pytest.mark.slow
+OPERATIONS = f"{MODEL} operations"
+BATCH_ROWS = 64
+ROWS = 200  # four batches
+COMMAND = ("score", "texts.csv", "--text-column", "body", "--id-column", "review")
+
+
+def write_test_set() -> None:
+    """Write the test set of the project in the working directory to texts.csv."""
+    reviews = read_reviews(paths.FETCH_FOLDER, "test")
+    table = pd.DataFrame({"review": range(ROWS)})
+    texts = texts_of(table, reviews, read_json(paths.WORD_INDEX_FILE))
+    labels = np.array(["negative", "positive"])[reviews.labels]
+    with Path("texts.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = zip(table["review"], texts, labels, strict=True)
+        csv.writer(file).writerows([("review", "body", "label"), *rows])
+
+
+def read_evaluated() -> pd.DataFrame:
+    """Return the predictions of the evaluation, in the order of texts.csv."""
+    return versions.read_predictions(paths.PREDICTIONS_FILE).sort_values("review")
+
+
+@pytest.fixture(scope="module")
+def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Copy a finished project, and score its test set with labels."""
+    copy = copy_project(finished_once, tmp_path_factory.mktemp("scored") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(copy, patch)
+        patch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
+        write_test_set()
+        printed = Command()(*COMMAND, "--label-column", "label", "--out", "out.parquet")
+        Path("printed").write_text(printed)
+    return copy
+
+
+@pytest.fixture
+def scored(scored_once: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return a project with its scored test set, and make it the working directory."""
+    monkeypatch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
+    return use_store(scored_once, monkeypatch)
+
+
+def scored_run() -> "mlflow.entities.Run":
+    """Return the run that scored the test set."""
+    return runs(OPERATIONS)[-1]
+
+
+@pytest.mark.usefixtures("scored")
+def test_predictions_are_those_of_the_evaluation() -> None:
+    table = pd.read_parquet("out.parquet")
+    assert table["row"].tolist() == [*range(1, ROWS + 1)]
+    assert table["id"].tolist() == [str(number) for number in range(ROWS)]
+    assert table["error"].isna().all()
+    evaluated = read_evaluated().rename(columns={"predicted": "label"})
+    names = ["probability_negative", "probability_positive", "words", "unknown_words"]
+    for name in ("actual", "label", *names):
+        np.testing.assert_array_equal(table[name], evaluated[name])
+
+
+@pytest.mark.usefixtures("scored")
+def test_means_and_metrics_are_those_of_the_evaluation() -> None:
+    printed = Path("printed").read_text()
+    assert f"models:/{MODEL}/1 on texts.csv: 200 rows\n" in printed
+    assert "No alarm." in printed
+    run = scored_run()
+    drift = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/drift.csv")
+    assert pd.read_csv(drift)["difference"].abs().max() < 1e-6
+    logged = run.data.metrics
+    evaluated = read_json(paths.TEST_METRICS_FILE)
+    for name in ("test_accuracy", "test_loss", "test_roc_auc", "test_recall"):
+        assert logged[name] == pytest.approx(evaluated[name])
+    assert "test_accuracy_unseen" not in logged
+    recall = next(line for line in printed.splitlines() if line.strip().startswith("recall"))
+    _, *test_set = recall.split()
+    assert test_set[:4] == test_set[4:]
+    assert test_set[2] == "to"
+
+
+@pytest.mark.usefixtures("scored")
+def test_call_is_a_run_of_operations() -> None:
+    run = scored_run()
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"model": f"models:/{MODEL}/1", "file": "texts.csv"}
+    counts = {"rows": ROWS, "texts": ROWS, "alarms": 0}
+    means = {"share_predicted_as_positive", "words_in_a_text", "share_of_unknown_words"}
+    assert counts.items() <= run.data.metrics.items()
+    assert means <= run.data.metrics.keys()
+    version = mlflow.MlflowClient().get_model_version(MODEL, "1")
+    inputs = mlflow.get_run(run.info.run_id).inputs  # a search does not return models
+    assert inputs is not None
+    assert [f"models:/{used.model_id}" for used in inputs.model_inputs] == [version.source]
+
+
+def score_the_same_text_with_both_labels(sentiment: Command) -> Path:
+    """Score two rows, one of which is a mistake, and return the file of mistakes."""
+    Path("two.csv").write_text("text,label\n=zebra,positive\n=zebra,negative\n")
+    sentiment("score", "two.csv", "--label-column", "label", "--out", "two.parquet")
+    run_id = runs(OPERATIONS)[0].info.run_id
+    return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/mistakes.csv"))
+
+
+def test_texts_are_in_the_private_file_of_mistakes_alone(
+    project: Project, sentiment: Command
+) -> None:
+    mistakes = score_the_same_text_with_both_labels(sentiment)
+    assert pd.read_csv(mistakes)["text"].tolist() == [" =zebra"]  # no formula for a spreadsheet
+    holding = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in project.path.rglob("*")
+        if path.is_file() and b"zebra" in path.read_bytes()
+    }
+    assert holding.keys() == {"two.csv", "mistakes.csv"}
+    assert holding["mistakes.csv"] == 0o600
+
+
+def test_mistakes_have_no_texts_without_log_texts(project: Project, sentiment: Command) -> None:
+    project.change(evaluate={"log_texts": False})
+    mistakes = pd.read_csv(score_the_same_text_with_both_labels(sentiment))
+    assert len(mistakes) == 1
+    assert "text" not in mistakes
+
+
+@pytest.mark.usefixtures("scored")
+def test_other_texts_in_a_log_are_an_alarm(sentiment: Command) -> None:
+    log = Path("log")
+    log.mkdir()
+    line = {"text": "Kettle spout", "request_id": "a", "version": "models:/x/1"}
+    for day in ("01", "02"):
+        (log / f"2026-01-{day}.jsonl").write_text(f"{json.dumps(line)}\n" * 60)
+    printed = sentiment("score", "log", "--id-column", "request_id", "--out", "log.csv", status=3)
+    assert "on log: 120 rows" in printed
+    assert "Alarm: words in a text, share of unknown words" in printed
+    table = pd.read_csv("log.csv")
+    assert table["row"].tolist() == [*range(1, 121)]
+    assert set(table["id"]) == {"a"}
+
+
+@pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--out", "none/a.csv"], 2, "There is no folder none"),
+        (["--out", "texts.csv"], 2, "texts.csv exists. Name another file"),
+        (["--out", "a.xlsx"], 2, "a.xlsx does not end in .parquet or .csv"),
+        (
+            ["--text-column", "gone"],
+            1,
+            "texts.csv has no column 'gone'. Its columns: 'review', 'body'",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_named_and_makes_no_run(
+    sentiment: Command,
+    arguments: list[str],
+    status: int,
+    message: str,
+) -> None:
+    before = len(runs(OPERATIONS))
+    assert message in sentiment(*COMMAND, *arguments, status=status)
+    assert len(runs(OPERATIONS)) == before
+
+
+@pytest.mark.usefixtures("project")
+def test_a_call_that_ends_early_leaves_no_result_and_starts_again(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_in_the_second_batch(*arguments: Any) -> Iterator[pa.Table]:
+        yield next(predict_rows(*arguments))
+        raise KeyboardInterrupt
+
+    predict_rows = predictions.predict_rows
+    write_test_set()
+    partial = Path("out.csv.partial")
+    command = (*COMMAND, "--out", "out.csv")
+    monkeypatch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr(predictions, "predict_rows", end_in_the_second_batch)
+        assert "Aborted!" in sentiment(*command, status=1)
+    assert not Path("out.csv").exists()
+    assert not partial.exists()
+    assert runs(OPERATIONS) == []
+    partial.write_text("of a call that was killed")
+    sentiment(*command)
+    assert not partial.exists()
+    assert pd.read_csv("out.csv")["row"].tolist() == [*range(1, ROWS + 1)]
