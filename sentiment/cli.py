@@ -1,6 +1,6 @@
 """The command `sentiment`: what DVC and MLflow have no command for.
 
-Each optional folder that is there adds a command of its own.
+Each optional folder of the package adds a command of its own while it is there.
 """
 
 import importlib
@@ -12,26 +12,27 @@ import click
 from sentiment.errors import describe_error
 from sentiment.project.libraries import quiet_libraries
 from sentiment.project.params_file import (
-    PARAMS_FILE,
+    PARAMS,
     changed_params,
     load_params,
     update_params_file,
 )
+from sentiment.project.paths import Project
 
-OPTIONAL = Path(__file__).parent  # its folders with a module `command` add a command each
+PACKAGE = Path(__file__).parent  # a folder of it with a module `command` adds that command
 MAX_WORDS = 5  # words with the largest effects
 MAX_SHOWN_LABELS = 5  # the most probable ones
 
 
 class Commands(click.Group):
-    """The commands of the core and of the optional folders, one message for a problem."""
+    """The commands, with one message for each problem that a user can fix."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        optional = (path.parent.name for path in OPTIONAL.glob("*/command.py"))
+        optional = (path.parent.name for path in PACKAGE.glob("*/command.py"))
         return sorted([*super().list_commands(ctx), *optional])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if not (OPTIONAL / cmd_name / "command.py").is_file():
+        if not (PACKAGE / cmd_name / "command.py").is_file():
             return super().get_command(ctx, cmd_name)
         command: click.Command = importlib.import_module(f"sentiment.{cmd_name}.command").command
         return command
@@ -49,28 +50,34 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Classify texts, with DVC and MLflow."""
     quiet_libraries()
+    context.obj = Project.here()
 
 
 @main.command()
-def sync() -> None:
+@click.pass_obj
+def log(project: Project) -> None:
     """Log the results in data/ to MLflow, and say which run has them.
 
-    `dvc repro` logs by itself. Run this after the store was away or deleted, or after `dvc pull`.
-    A complete run is left alone, so a second call changes nothing.
+    `dvc repro` logs by itself. Run this after MLflow's store was deleted, after `dvc pull`, and
+    when DVC has restored earlier results. A run that has the results is left alone.
     """
-    from sentiment.tracking import publish
+    from sentiment.tracking import results, store
 
-    run = publish.publish_locked_results(load_params().promote.alpha)
-    click.echo(f"Test Accuracy: {run.test_accuracy:.4f}\n{run.describe()}")
+    client = store.connect(project)
+    run = results.log_locked_results(project, client)
+    click.echo(f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}")
+    click.echo(results.describe_run(client, run))
 
 
 @main.command()
 @click.argument("name", required=False)
 @click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
-def preset(name: str | None, with_dataset: bool) -> None:
+@click.pass_obj
+def preset(project: Project, name: str | None, with_dataset: bool) -> None:
     """Write the params of the preset NAME into params.yaml. Without NAME, list the presets.
 
     A preset is a file presets/NAME.yaml. All other params of pad and train get their defaults, so
@@ -79,10 +86,10 @@ def preset(name: str | None, with_dataset: bool) -> None:
     from sentiment.project import presets
 
     if name is None:
-        click.echo("\n".join(presets.preset_names()))
+        click.echo("\n".join(presets.preset_names(project)))
         return
-    changes = presets.apply_preset(name, with_dataset)
-    click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
+    changes = presets.apply_preset(project, name, with_dataset)
+    click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
 
 
 @main.command()
@@ -91,8 +98,14 @@ def preset(name: str | None, with_dataset: bool) -> None:
 @click.option("--label", help="Column of the labels.")
 @click.option("--test", type=click.Path(path_type=Path), help="Table of the test set.")
 @click.option("--positive", help="The positive one of two labels.")
+@click.pass_obj
 def dataset(
-    file: Path, text: str | None, label: str | None, test: Path | None, positive: str | None
+    project: Project,
+    file: Path,
+    text: str | None,
+    label: str | None,
+    test: Path | None,
+    positive: str | None,
 ) -> None:
     """Check a table of your own texts, and name it in params.yaml.
 
@@ -106,8 +119,8 @@ def dataset(
     from sentiment.project import own_table, presets
     from sentiment.project.fitted_params import fit_params
 
-    params = load_params()
-    train = own_table.project_path(file)
+    params = load_params(project.params_file)
+    train = own_table.project_path(project, file)
     present = params.fetch.table
     is_present = params.fetch.dataset == "table" and present.train == train
     if is_present:  # the table may have grown
@@ -119,7 +132,7 @@ def dataset(
     changes = {
         "fetch.dataset": "table",
         "fetch.table.train": train,
-        "fetch.table.test": own_table.project_path(test) if test else train,
+        "fetch.table.test": own_table.project_path(project, test) if test else train,
         "fetch.table.text": columns.text,
         "fetch.table.label": columns.label,
         "fetch.table.positive": positive or "",
@@ -129,12 +142,12 @@ def dataset(
     click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
     click.echo(describe_dataset(fetch.dataset_name, loaded))
     # Fit the preset's values, not those that were fitted to another table.
-    base = presets.find_nearest_preset(presets.valid_presets(), params.pad, params.train)
+    base = presets.find_nearest_preset(presets.valid_presets(project), params.pad, params.train)
     fitted = fit_params(base.pad, base.train, loaded.train.lengths)
     click.echo(f"  {describe_lengths(loaded, fitted['pad.max_length'])}")
-    written = update_params_file(changes | fitted)
-    click.echo("\n".join(written) or f"{PARAMS_FILE} has these values already.")
-    for advice in own_table.tracking_advice(fetch):
+    written = update_params_file(project.params_file, changes | fitted)
+    click.echo("\n".join(written) or f"{PARAMS} has these values already.")
+    for advice in own_table.tracking_advice(project, fetch):
         click.echo(advice)
     click.echo("Then: dvc repro")
     click.echo("To go back to IMDB and the default model: sentiment preset default --with-dataset")
@@ -142,22 +155,35 @@ def dataset(
 
 @main.command()
 @click.argument("text")
-@click.option("--model", "model_uri", help="A version such as models:/imdb-sentiment/1.")
-def predict(text: str, model_uri: str | None) -> None:
+@click.option(
+    "--model",
+    "model_uri",
+    show_default="the model in data/train",
+    help="A version such as models:/imdb-sentiment/1.",
+)
+@click.pass_obj
+def predict(project: Project, text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT, and show the words that matter."""
-    from sentiment.tracking import store, versions
+    from sentiment.tracking import models, registry, store
 
     if not text.strip():
         raise click.UsageError("There is no text.")
-    dataset_name = load_params().fetch.dataset_name
-    with store.store_errors():
-        store.connect_to_read()
-        version = versions.resolve_version(model_uri, dataset_name)
-        model = versions.load_model(versions.version_uri(version))
+    if model_uri is None:
+        from sentiment.project.records import read_run_record
+
+        threshold = load_params(project.params_file).evaluate.threshold
+        model = models.load_own_model(project, threshold)
+        source = f"run {read_run_record(project).run_id}"
+    else:
+        client = store.connect_to_read(project)
+        with store.store_errors():
+            version = registry.resolve_version(client, model_uri, dataset="")
+            source = registry.version_uri(version)
+            model = models.load_model(source)
     explanation = model.explain(text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
-    click.echo(f"{explanation.label}, probability {explanation.probability:.4f}")
+    click.echo(f"{explanation.label}, probability {explanation.probability:.4f} ({source})")
     if len(explanation.probabilities) > 2:
         by_probability = sorted(explanation.probabilities.items(), key=lambda item: -item[1])
         listed = [f"{label} {share:.4f}" for label, share in by_probability[:MAX_SHOWN_LABELS]]
@@ -166,19 +192,6 @@ def predict(text: str, model_uri: str | None) -> None:
         click.echo(f"Words that matter most: {', '.join(words)}")
     else:
         click.echo("The model knows none of these words.")
-
-
-@main.command()
-@click.argument("run_id", metavar="RUN")
-def promote(run_id: str) -> None:
-    """Make the model of a RUN the champion, whatever was decided."""
-    from sentiment.tracking import champion, registry, store
-
-    if not registry.RUN_ID_PATTERN.fullmatch(run_id):
-        raise click.BadParameter(f"{run_id} is not the whole id of a run. MLflow's UI shows it.")
-    with store.store_errors():
-        registry.connect_experiment(load_params().fetch.dataset_name)
-        click.echo(champion.promote_run(run_id))
 
 
 def run() -> None:

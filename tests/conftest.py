@@ -5,7 +5,6 @@ imports TensorFlow and MLflow first, which takes seconds. `tests/contract` runs 
 commands.
 """
 
-import hashlib
 import os
 import platform
 import shutil
@@ -21,13 +20,13 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from sentiment.params import TrainParams
 from sentiment.project import paths
-from sentiment.project.documents import write_json
 from sentiment.project.libraries import quiet_libraries
-from tests.small_project import MODEL, ROOT, SMALL, Project
+from sentiment.tracking import registry, store
+from tests.small_project import MODEL, ROOT, SMALL, ProjectCopy
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
@@ -45,9 +44,10 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def short_timeouts() -> None:
-    """Limit requests to seconds, as in a stage or a command."""
+def quiet() -> None:
+    """Apply the settings of a stage or a command, and wait for no server."""
     quiet_libraries()
+    store.try_only_once()
     platform.processor()  # starts `uname` once; libraries would while a test imports them
 
 
@@ -90,25 +90,21 @@ def params(in_tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with the experiment of IMDB. To make one takes seconds."""
-    from sentiment.tracking import registry, store
-
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", "")
-        registry.connect_experiment("imdb")
+        project = paths.Project.here()
+        registry.open_experiment(project, store.connect(project), "imdb")
     return folder / store.DATABASE
 
 
 @pytest.fixture
-def empty_store(in_tmp_path: Path, empty_store_once: Path) -> Path:
-    """Make a folder with a store without runs and versions the working directory."""
-    from sentiment.tracking import registry
-
+def empty_store(in_tmp_path: Path, empty_store_once: Path) -> "MlflowClient":
+    """Make a folder with a store without runs the working directory, and return its client."""
     shutil.copy2(empty_store_once, in_tmp_path)
     move_store(in_tmp_path, empty_store_once.parent)
-    registry.connect_experiment("imdb")
-    return in_tmp_path
+    return store.connect(paths.Project.here())
 
 
 # The columns of a store that have the path of its artifacts
@@ -130,7 +126,7 @@ def move_store(folder: Path, before: Path) -> None:
             connection.execute(change, (f"{before}/", f"{folder}/"))
 
 
-MakeProject = Callable[..., Project]
+MakeProject = Callable[..., ProjectCopy]
 
 
 @pytest.fixture(scope="session")
@@ -141,32 +137,31 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
         root = root.parent
 
     def shared_project(
-        name: str, make: Callable[[Project], None], of: Path | None = None
-    ) -> Project:
+        name: str, make: Callable[[ProjectCopy], None], of: Path | None = None
+    ) -> ProjectCopy:
         folder = root / f"shared-{name}"
         with FileLock(root / f"shared-{name}.lock"):
             if not (folder / "made").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 if of:
-                    copy_project(Project(of), folder / "project")
-                make(Project(folder / "project"))
+                    copy_project(ProjectCopy(of), folder / "project")
+                make(ProjectCopy(folder / "project"))
                 (folder / "made").touch()
-        return Project(folder / "project")
+        return ProjectCopy(folder / "project")
 
     return shared_project
 
 
-def copy_project(project: Project, path: Path) -> Project:
+def copy_project(project: ProjectCopy, path: Path) -> ProjectCopy:
     """Copy a project with its store to another path."""
     copy = project.copy(path)
     move_store(copy.path, project.path)
     return copy
 
 
-def copy_project_files(project: Project) -> None:
+def copy_project_files(project: ProjectCopy) -> None:
     """Copy the files that commands need into a fresh repository, with small params."""
     names = [
-        "sentiment/cli.py",
         "params.yaml",
         "dvc.yaml",
         "data",
@@ -191,7 +186,7 @@ def copy_project_files(project: Project) -> None:
     project.commit()
 
 
-def run_stages(project: Project, *names: str, store: str = "") -> None:
+def run_stages(project: ProjectCopy, *names: str, store: str = "") -> None:
     """Run stages in this process, all of them if no names are given. DVC is not told.
 
     Args:
@@ -200,7 +195,6 @@ def run_stages(project: Project, *names: str, store: str = "") -> None:
         store: URI of the tracking store, instead of the project's own.
     """
     from sentiment.backend import load_keras
-    from sentiment.project.signals import SignalFlag
     from stages import evaluate, fetch, pad, train
 
     stages = {"fetch": fetch, "pad": pad, "train": train, "evaluate": evaluate}
@@ -209,10 +203,10 @@ def run_stages(project: Project, *names: str, store: str = "") -> None:
         patch.setenv("MLFLOW_TRACKING_URI", store)  # MLflow sets it; the patch sets it back
         load_keras().utils.clear_session()  # otherwise the names of layers get numbers
         for name in names or stages:
-            stages[name].main(SignalFlag())
+            stages[name].main(paths.Project.here())
 
 
-def use_store(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def use_store(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Make a project's root the working directory, and its store MLflow's."""
     import mlflow
     from mlflow.tracking._tracking_service import utils
@@ -226,31 +220,33 @@ def use_store(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture(scope="session")
-def clone(shared: MakeProject) -> Project:
+def clone(shared: MakeProject) -> ProjectCopy:
     """Return a new repository with the project's files and small params. Nothing was run in it."""
     return shared("clone", copy_project_files)
 
 
 @pytest.fixture(scope="session")
-def finished_once(clone: Project, shared: MakeProject) -> Project:
+def finished_once(clone: ProjectCopy, shared: MakeProject) -> ProjectCopy:
     """Return a clone after all stages."""
     return shared("finished", run_stages, clone.path)
 
 
 @pytest.fixture
-def finished(finished_once: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def finished(finished_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Return a finished project, to be read only, and make it the working directory."""
     return use_store(finished_once, monkeypatch)
 
 
 @pytest.fixture
-def project(finished_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(
+    finished_once: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ProjectCopy:
     """Copy a finished project for one test, and make the copy the working directory."""
     return use_store(copy_project(finished_once, tmp_path / "project"), monkeypatch)
 
 
 @pytest.fixture
-def fresh(clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def fresh(clone: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Copy a clone for one test, in which nothing was run, and make it the working directory."""
     return use_store(clone.copy(tmp_path / "project"), monkeypatch)
 
@@ -309,18 +305,7 @@ def champion(model: str = MODEL) -> "ModelVersion":
     return mlflow.MlflowClient().get_model_version_by_alias(model, "champion")
 
 
-def database_rows(project: Project) -> list[str]:
+def database_rows(project: ProjectCopy) -> list[str]:
     """Return all rows of a project's store, as sorted statements."""
     with closing(sqlite3.connect(project.path / "mlflow.db")) as connection:
         return sorted(line for line in connection.iterdump() if line.startswith("INSERT"))
-
-
-def write_lock(train: TrainParams) -> None:
-    """Write the dvc.lock of a training with these params and the working directory's history."""
-    history = paths.HISTORY_FILE.read_bytes()
-    stages: dict[str, object] = {name: {"outs": []} for name in ("fetch", "pad", "evaluate")}
-    stages["train"] = {
-        "params": {"params.yaml": {"train": train.model_dump()}},
-        "outs": [{"path": paths.HISTORY_FILE.as_posix(), "md5": hashlib.md5(history).hexdigest()}],
-    }
-    write_json(paths.DVC_LOCK, {"schema": "2.0", "stages": stages})

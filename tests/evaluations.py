@@ -7,14 +7,14 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
+from sentiment.project.manifest import EvaluateManifest, write_manifest
+from sentiment.tracking.versions import Evaluation
 
 from sentiment.params import EvaluateParams, FetchParams, PadParams, TrainParams
 from sentiment.project import paths
 from sentiment.project.documents import new_folder
-from sentiment.project.manifest import EvaluateManifest, write_manifest
 from sentiment.tracking import champion, registry
 from sentiment.tracking.models import TEXT_MODEL
-from sentiment.tracking.versions import Evaluation
 
 MANIFEST = EvaluateManifest(
     fetch=FetchParams(),

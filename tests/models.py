@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.build import build_model, compile_model
 from sentiment.model.linear import MIN_SLOTS, KnownFeatures
-from sentiment.model.training import Training
+from sentiment.model.training import Training, make_deterministic
 from sentiment.params import PadParams, TrainParams, merge_params
 from tests.small_project import SMALL
 
@@ -50,6 +50,7 @@ def new_model(
     """Return an untrained model with the weights of a seed."""
     params = train_params(**{"seed": seed, **train})
     features = known if params.architecture == "linear" else None
+    make_deterministic(seed)
     model = build_model(params, pad or pad_params(), label_count, features)
     compile_model(model, params, reviews=160)
     return model
@@ -72,6 +73,7 @@ def new_training(
     """Return a training before its first epoch."""
     default, val_split = splits()
     params = train_params(**changes)
+    make_deterministic(params.seed)
     return Training(params, pad_params(), label_count, train_split or default, val_split)
 
 

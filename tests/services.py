@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.small_project import Project, default_signals, free_port
+from tests.small_project import ProjectCopy, default_signals, free_port
 
 # Environment of an MLflow server with one process
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -52,7 +52,7 @@ def start_server(folder: Path, *command: str, **environment: str) -> "subprocess
         return subprocess.Popen(
             command,
             cwd=folder,
-            env=Project(folder).environment | environment,
+            env=ProjectCopy(folder).environment | environment,
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,

@@ -73,7 +73,7 @@ def default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-class Project:
+class ProjectCopy:
     """A copy of the project with its own repository, where commands are run as a user does.
 
     Attributes:
@@ -97,10 +97,10 @@ class Project:
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
 
-    def copy(self, path: Path) -> "Project":
+    def copy(self, path: Path) -> "ProjectCopy":
         """Copy the project to another path. The copy has the user's environment."""
         shutil.copytree(self.path, path, symlinks=True)
-        return Project(path)
+        return ProjectCopy(path)
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
         """Start a command, whose output is read."""

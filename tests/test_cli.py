@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from sentiment.tracking.publish import PublishedRun
 
 from sentiment import cli
 from sentiment.params import Params
 from sentiment.project.params_file import load_params, update_params_file
 from sentiment.tracking import publish, store
-from sentiment.tracking.publish import PublishedRun
 from tests.conftest import Command, runs
 from tests.small_project import ROOT
 

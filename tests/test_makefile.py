@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_project_files
-from tests.small_project import ROOT, Project
+from tests.small_project import ROOT, ProjectCopy
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 NAME = 'a "project\'s" $HOME $(touch pwned) `touch pwned`'
@@ -31,9 +31,9 @@ LEFT_OUT = re.compile(
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> ProjectCopy:
     """Return a copy of the project whose lock has fewer packages, in a folder with a wild name."""
-    copied = Project(tmp_path / NAME)
+    copied = ProjectCopy(tmp_path / NAME)
     copied.path.mkdir()
     for name in ("Makefile", "pyproject.toml"):
         (copied.path / name).write_bytes((ROOT / name).read_bytes())
@@ -55,7 +55,7 @@ def is_private(folder: Path) -> bool:
 
 
 def test_one_environment_is_built_and_moves_with_its_folder(
-    project: Project, tmp_path: Path
+    project: ProjectCopy, tmp_path: Path
 ) -> None:
     makes = [project.start("make", "venv") for _ in range(2)]
     printed = [make.communicate(timeout=600)[0] for make in makes]
@@ -65,7 +65,7 @@ def test_one_environment_is_built_and_moves_with_its_folder(
     command = (project.path / ".venv/bin/sentiment").as_posix()
     assert "Log the results" in project.run(command, "--help")
 
-    moved = Project(tmp_path / "moved to another place")
+    moved = ProjectCopy(tmp_path / "moved to another place")
     project.path.rename(moved.path)
     moved.environment = project.environment
     assert "Making" not in moved.run("make", "venv")
@@ -81,7 +81,7 @@ def test_one_environment_is_built_and_moves_with_its_folder(
     assert Path(cache).is_relative_to(tmp_path / "cache" / "dvc-site")
 
 
-def test_an_unsuitable_python_is_one_line(project: Project, tmp_path: Path) -> None:
+def test_an_unsuitable_python_is_one_line(project: ProjectCopy, tmp_path: Path) -> None:
     python = tmp_path / "python3.10"
     python.write_text(
         f"#!{sys.executable}\n"
@@ -100,19 +100,19 @@ def test_an_unsuitable_python_is_one_line(project: Project, tmp_path: Path) -> N
     assert not (project.path / ".venv").exists()
 
 
-def test_the_ui_of_a_server_is_its_address_without_a_password(project: Project) -> None:
+def test_the_ui_of_a_server_is_its_address_without_a_password(project: ProjectCopy) -> None:
     uri = "https://me:secret@mlflow.example.org"
     printed = project.run("make", "--old-file=venv", "ui", MLFLOW_TRACKING_URI=uri)
     assert printed == "The runs are on https://mlflow.example.org\n"
 
 
-def test_make_lists_its_targets(project: Project) -> None:
+def test_make_lists_its_targets(project: ProjectCopy) -> None:
     listed = re.findall(r"^  make ([\w-]+)", project.run("make"), re.MULTILINE)
     assert listed == ["repro", "ui", "test", "test-all", "check", "bench", "lock"]
 
 
 def test_the_lines_for_pip_install_the_command_and_keep_dvcs_index_private(
-    clone: Project, tmp_path: Path
+    clone: ProjectCopy, tmp_path: Path
 ) -> None:
     """The packages are those of the tests' environment: .ci/lock_fits checks that they install."""
     project = clone.copy(tmp_path / "project")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.services import QUIET, kill, postgres, start_server
-from tests.small_project import MODEL, ROOT, Project, free_port, wait_for
+from tests.small_project import MODEL, ROOT, ProjectCopy, free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 PAGE = ROOT / "docs" / "team.md"
@@ -49,7 +49,7 @@ def server(tmp_path: Path) -> Iterator[dict[str, str]]:
     port = str(free_port())
     with postgres() as database:
         environment = {
-            **Project(tmp_path).environment,
+            **ProjectCopy(tmp_path).environment,
             **QUIET,
             "HOME": str(tmp_path),
             "PGHOST": "127.0.0.1",
@@ -74,7 +74,7 @@ def user(name: str, server: Mapping[str, str], password: str) -> dict[str, str]:
     }
 
 
-def share(project: Project, hub: Path, remote: Path) -> None:
+def share(project: ProjectCopy, hub: Path, remote: Path) -> None:
     """Share a training by git and DVC."""
     project.run("git", "init", "--quiet", "--bare", str(hub))
     project.run("git", "remote", "add", "origin", str(hub))
@@ -86,7 +86,10 @@ def share(project: Project, hub: Path, remote: Path) -> None:
 
 
 def test_second_user_pulls_the_data_and_logs_to_the_server(
-    finished_once: Project, server: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished_once: ProjectCopy,
+    server: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from mlflow import MlflowClient
 
@@ -96,7 +99,7 @@ def test_second_user_pulls_the_data_and_logs_to_the_server(
     alice = finished_once.copy(tmp_path / "alice")
     share(alice, tmp_path / "hub", tmp_path / "dvc")
 
-    bob = Project(tmp_path / "imdb-sentiment")
+    bob = ProjectCopy(tmp_path / "imdb-sentiment")
     variables = user("bob", server, passwords["bob"])
     bob.environment |= variables
     clone = block("champion without training:").replace("source .venv/bin/activate\n", "")

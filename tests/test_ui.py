@@ -11,12 +11,12 @@ from sentiment.tracking import store
 from tests.browser import chromium, keep_screenshot, open_page, wait_for_curves
 from tests.conftest import runs
 from tests.services import QUIET
-from tests.small_project import Project, free_port, wait_for
+from tests.small_project import ProjectCopy, free_port, wait_for
 
 
 @pytest.mark.slow
 def test_link_shows_the_metrics_and_the_curves_of_the_runs(
-    finished: Project, tmp_path: Path
+    finished: ProjectCopy, tmp_path: Path
 ) -> None:
     metrics = read_json(paths.TEST_METRICS_FILE)
     (run,) = runs()

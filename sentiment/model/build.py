@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def build_model(
     params: TrainParams, pad: PadParams, label_count: int, known: KnownFeatures | None = None
 ) -> "keras.Model":
-    """Set the seed of Python, NumPy and TensorFlow, and build the classifier.
+    """Build the classifier, whose initial weights follow the seed that the caller has set.
 
     Args:
         label_count: number of labels, at least 2.
@@ -27,7 +27,6 @@ def build_model(
         of two labels, shape (batch, 1), or of each of more labels, shape (batch, labels); float32.
     """
     keras = load_keras()
-    keras.utils.set_random_seed(params.seed)
     outputs = 1 if label_count == 2 else label_count
     tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
     if known is not None:

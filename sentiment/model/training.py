@@ -31,8 +31,19 @@ EPOCH_METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 State = dict[str, NDArray[Any]]
 
 
+def make_deterministic(seed: int) -> None:
+    """Seed Python, NumPy and TensorFlow, and let TensorFlow's operations give the same bits."""
+    keras = load_keras()
+    import tensorflow as tf  # after Keras, whose import quiets it
+
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
 class Training:
     """A model and its training so far.
+
+    The caller seeds the generators before, see `make_deterministic`.
 
     Attributes:
         epoch_metrics: `EPOCH_METRICS` of each epoch so far.
@@ -47,10 +58,6 @@ class Training:
         train_split: Split,
         val_split: Split,
     ) -> None:
-        load_keras()
-        import tensorflow as tf  # after Keras, whose import quiets it
-
-        tf.config.experimental.enable_op_determinism()
         self.params = params
         self.train_split = train_split
         self.val_split = val_split

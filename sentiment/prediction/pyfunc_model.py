@@ -8,7 +8,7 @@ the evaluation to the last bit.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,16 +18,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from ..text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FILE, ModelConfig
 from ..text.padding import Layout
 from ..text.tokenizer import Word, encode, tokenize_with_spans
 from .explanation import Explanation, attribute_by_occlusion
 from .keras_classifier import KerasClassifier, load_keras_model
 from .probabilities import predicted_indices
 
-MODEL_ARTIFACT = "model.keras"
-WORD_INDEX_ARTIFACT = "word_index.json"
-CONFIG_ARTIFACT = "config.json"
 TEXT_COLUMN = "text"
+THRESHOLD = "evaluate.threshold"  # in the config that MLflow keeps for the model
 
 
 class Prediction(NamedTuple):
@@ -66,17 +65,31 @@ class SentimentModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the files that travel with the model, see `load`."""
-        self.load({name: Path(path) for name, path in context.artifacts.items()})
+        files = {name: Path(path) for name, path in context.artifacts.items()}
+        self.load(
+            ModelConfig.from_document(json.loads(files[CONFIG_FILE].read_bytes())),
+            json.loads(files[WORD_INDEX_FILE].read_bytes()),
+            files[WEIGHTS_FILE],
+            context.model_config[THRESHOLD],
+        )
 
-    def load(self, paths: Mapping[str, Path]) -> None:
-        """Load the model from its files, given by their names."""
-        config = json.loads(paths[CONFIG_ARTIFACT].read_bytes())
-        self.layout = Layout(**config["layout"])
-        self.label_names = config["label_names"]
-        self.threshold = config["threshold"]
-        self.tokenizer = config["tokenizer"]
-        self.word_index = json.loads(paths[WORD_INDEX_ARTIFACT].read_bytes())
-        self.classifier = KerasClassifier(load_keras_model(paths[MODEL_ARTIFACT]), self.layout)
+    def load(
+        self, config: ModelConfig, word_index: dict[str, int], weights_file: Path, threshold: float
+    ) -> None:
+        """Load the model.
+
+        Args:
+            config: how texts are read, and the names of the labels.
+            word_index: the frequency rank of each word.
+            weights_file: the network, as Keras has saved it.
+            threshold: see `probabilities.predicted_indices`.
+        """
+        self.label_names = config.label_names
+        self.tokenizer = config.tokenizer
+        self.layout = config.layout
+        self.word_index = word_index
+        self.threshold = threshold
+        self.classifier = KerasClassifier(load_keras_model(weights_file), self.layout)
         self.classifier.predict([[]])  # so that the first request does not have to wait
 
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:

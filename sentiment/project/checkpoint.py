@@ -1,83 +1,63 @@
-"""The state and the provenance of a training on this machine, in `.checkpoint/`.
+"""The state of a training after each epoch, and its run, in `.checkpoint/<key>/`.
 
-`state.npz` is the state after the last epoch. It is there from before the first epoch until an
-evaluation of the training is logged, and means that the training resumes.
-
-`journal.json` has what the files in `data/` cannot have, because they are the same each time. It
-stays, so that a run can be logged later.
-
-Each training has a folder there, which is named by its key.
+The key is a digest of everything that the bits of a training depend on, so a state that is there
+always fits: other params, another machine and other packages have another key. A checkpoint is
+there from the start of a training until DVC has recorded the training in dvc.lock, which happens
+after the process of the stage has ended.
 """
 
+import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, Field, ValidationError
 
 from sentiment.errors import UserError, first_line
-from sentiment.project import paths
+from sentiment.params import TrainParams
+from sentiment.project.digests import file_digests, short_digest
+from sentiment.project.dvc import read_model_stages, stage_dependencies
+from sentiment.project.machine import machine_tags
+from sentiment.project.paths import Project
+from sentiment.project.records import RunRecord, read_record, write_record
 
 if TYPE_CHECKING:
     from sentiment.model.training import State
 
-CHECKPOINTS_FOLDER = ".checkpoint"
 STATE_FILE = "state.npz"
-JOURNAL_FILE = "journal.json"
-LOCK_FILE = "lock"
-WAIT_SECONDS = 30.0  # an evaluation takes seconds, and an interrupted training needs a moment
-
-
-class AlreadyRunningError(UserError):
-    """Another process is doing the same. The command works once that process has stopped."""
-
-
-class Journal(BaseModel):
-    """The provenance of a training.
-
-    Attributes:
-        training_id: identifies the training, however often it resumes.
-        tags: where the training comes from, see `sentiment.project.provenance.provenance_tags`.
-        model_digest: SHA-256 digest of the model. None: the training has not ended.
-    """
-
-    training_id: str = Field(default_factory=lambda: uuid4().hex)
-    tags: dict[str, str] = {}
-    diff: str = ""
-    model_digest: str | None = None
+RUN_FILE = "run.json"
+WAIT_SECONDS = 10.0  # a training that was interrupted needs a moment to end
 
 
 class Checkpoint:
-    """The checkpoint of one training, which this process alone uses."""
+    """The checkpoint of a training.
+
+    Attributes:
+        folder: the folder with its files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read_journal(self) -> Journal | None:
-        """Return the journal, or None if there is none.
+    def read_run(self) -> RunRecord | None:
+        """Return the run of a training that was interrupted, or None if there was none.
 
         Raises:
             UserError: the file is damaged.
         """
-        path = self.folder / JOURNAL_FILE
-        if not path.exists():
-            return None
-        try:
-            return Journal.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise _damaged_checkpoint_error(path, error) from None
+        path = self.folder / RUN_FILE
+        return read_record(path, RunRecord) if path.exists() else None
 
-    def write_journal(self, journal: Journal) -> None:
-        """Write the journal in place of an earlier one."""
-        with _replaced(self.folder / JOURNAL_FILE) as partial:
-            partial.write_text(journal.model_dump_json(), encoding="utf-8")
+    def write_run(self, record: RunRecord) -> None:
+        """Note the run of the training."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_record(self.folder / RUN_FILE, record)
 
     def read_state(self) -> "State | None":
-        """Return the state after the last epoch, or None if no training is to be resumed.
+        """Return the state after the last finished epoch, or None before the first one has ended.
 
         Raises:
             UserError: the file is damaged.
@@ -89,54 +69,61 @@ class Checkpoint:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
         except Exception as error:  # NumPy and zipfile raise many kinds for a damaged file
-            raise _damaged_checkpoint_error(path, error) from None
+            raise UserError(
+                f"{path} is damaged ({first_line(error)}). Delete {self.folder}. The training then "
+                "starts again."
+            ) from None
 
     def write_state(self, state: "State") -> None:
         """Save the state after another epoch in place of the previous one."""
-        with _replaced(self.folder / STATE_FILE) as partial, partial.open("wb") as file:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.folder / f"{STATE_FILE}.partial"
+        with partial.open("wb") as file:
             np.savez(file, **state)  # type: ignore[arg-type]
-
-    def remove_state(self) -> None:
-        """Remove the state, so that the training does not resume."""
-        (self.folder / STATE_FILE).unlink(missing_ok=True)
+        partial.replace(self.folder / STATE_FILE)
 
 
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Yield a path to write, which then takes the place of a file all at once."""
-    partial = path.with_name(f"{path.name}.partial")
-    yield partial
-    partial.replace(path)
+def training_key(project: Project, params: TrainParams) -> str:
+    """Return a digest of everything that the bits of a training depend on.
 
-
-def _damaged_checkpoint_error(path: Path, error: Exception) -> UserError:
-    """Return the error for a file of a checkpoint that cannot be read."""
-    return UserError(
-        f"{path} is damaged ({first_line(error)}). Delete {path.parent}. The training then starts "
-        "again."
-    )
+    These are its params, the arrays and the code that dvc.yaml lists for the stage `train`, the
+    processor, the packages that compute, and their flags.
+    """
+    listed = (project.folder / path for path in stage_dependencies(project)["train"])
+    document = {
+        "params": params.model_dump(),
+        "files": file_digests(listed, project.folder / ".dvcignore"),
+        "machine": machine_tags(),
+    }
+    return short_digest(json.dumps(document, sort_keys=True))
 
 
 @contextmanager
-def exclusive_checkpoint(training_key: str) -> Iterator[Checkpoint]:
-    """Yield the checkpoint of a training. No other process can have it during the block.
+def exclusive_training(project: Project) -> Iterator[None]:
+    """Keep any other training from writing into this working copy during the block.
 
-    Args:
-        training_key: see `sentiment.project.training_key`.
+    `dvc` alone may have been killed, which leaves the training that it has started.
 
     Raises:
-        AlreadyRunningError: another process has it.
+        UserError: another training is running.
     """
-    folder = paths.root() / CHECKPOINTS_FOLDER / training_key
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE)
+    project.training_lock.parent.mkdir(exist_ok=True)
+    lock = FileLock(project.training_lock)
     try:
         lock.acquire(timeout=WAIT_SECONDS)
     except Timeout:
-        raise AlreadyRunningError(
-            "This training is already running, in another process. Wait until it is done."
+        raise UserError(
+            "Another training is running in this folder. Wait until it is done, or stop it "
+            "(`pgrep -fa 'stages train'` shows its process), and run `dvc repro` again."
         ) from None
     try:
-        yield Checkpoint(folder)
+        yield
     finally:
         lock.release()
+
+
+def remove_recorded_checkpoints(project: Project) -> None:
+    """Remove the checkpoints of trainings that DVC has recorded in dvc.lock."""
+    for run_file in project.checkpoints.glob(f"*/{RUN_FILE}"):
+        if read_model_stages(project, run_file) is not None:
+            shutil.rmtree(run_file.parent)

@@ -1,4 +1,4 @@
-"""Digests, of which the identities of trainings and evaluations are made."""
+"""SHA-256 digests of files and folders."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,23 +6,23 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-DVCIGNORE = Path(".dvcignore")
-SHORT = 16  # hexadecimal digits of an identity, which people read
+DIGITS = 16  # hexadecimal digits of a short digest, which names a folder
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 digest of a file, 64 hexadecimal digits."""
+    """Return the digest of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, hashlib.sha256).hexdigest()
 
 
-def digest_lines(paths: Iterable[Path]) -> str:
-    """Return a line with digest and path for each file, sorted by path, as `sha256sum` prints it.
+def file_digests(paths: Iterable[Path], dvcignore: Path) -> dict[str, str]:
+    """Return the digest of each file by its path.
 
     Args:
-        paths: files, and folders, which stand for all files in them but those in .dvcignore.
+        paths: files, and folders, which stand for all files in them.
+        dvcignore: the file with the patterns of the files that DVC ignores.
     """
-    patterns = DVCIGNORE.read_text(encoding="utf-8").splitlines() if DVCIGNORE.exists() else []
+    patterns = dvcignore.read_text(encoding="utf-8").splitlines() if dvcignore.exists() else []
     ignored = GitIgnoreSpec.from_lines(patterns)
     files = [
         file
@@ -30,14 +30,20 @@ def digest_lines(paths: Iterable[Path]) -> str:
         for file in ([path] if path.is_file() else path.rglob("*"))
         if file.is_file() and not ignored.match_file(file)
     ]
-    return "".join(f"{file_digest(file)}  {file.as_posix()}\n" for file in sorted(files))
+    return {file.as_posix(): file_digest(file) for file in sorted(files)}
 
 
-def files_digest(paths: Iterable[Path]) -> str:
-    """Return the first digits of the digest of files and folders, see `digest_lines`."""
-    return short_digest(digest_lines(paths))
+def folder_digest(folder: Path) -> str:
+    """Return a digest of the names and the contents of all files in a folder.
+
+    A folder that does not exist has the digest of an empty one.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{file_digest(file)}  {file.relative_to(folder).as_posix()}\n".encode())
+    return digest.hexdigest()
 
 
 def short_digest(text: str) -> str:
-    """Return the first digits of the SHA-256 digest of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:SHORT]
+    """Return the first digits of the digest of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

@@ -9,59 +9,58 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.errors import UserError
-from sentiment.params import TrainParams
-from sentiment.project import paths
 from sentiment.project.params_file import read_yaml
+from sentiment.project.paths import Project
 
-DVC_YAML = Path("dvc.yaml")
 NOT_CACHED = "not in cache"  # of an output: `dvc repro --no-commit` has written it
 MODEL_STAGES = ("fetch", "pad", "train")  # their entries in dvc.lock say how a model was made
 
 
-def stage_dependencies() -> dict[str, list[str]]:
+def stage_dependencies(project: Project) -> dict[str, list[str]]:
     """Return the files and folders that dvc.yaml lists for each stage."""
-    stages = read_yaml(DVC_YAML)["stages"]
+    stages = read_yaml(project.dvc_yaml)["stages"]
     return {name: stage.get("deps", []) for name, stage in stages.items()}
 
 
-def read_model_stages(params: TrainParams) -> dict[str, Any] | None:
-    """Return the entries of `MODEL_STAGES` in dvc.lock.
-
-    Two trainings with the same params and the same metrics of all epochs count as the same.
+def read_model_stages(project: Project, run_file: Path) -> dict[str, Any] | None:
+    """Return the entries of `MODEL_STAGES` in dvc.lock if DVC has recorded a training.
 
     Args:
-        params: those of the training in `data/train`.
+        run_file: the record of the training's run, which the stage `train` writes.
 
     Returns:
-        None if there are no such entries, or if they are of another training.
+        None if dvc.lock describes another training, or none.
     """
-    try:
-        stages = read_yaml(paths.DVC_LOCK)["stages"]
-        entries = {name: stages[name] for name in MODEL_STAGES}
-        outs = {out["path"]: out["md5"] for out in stages["train"]["outs"]}
-        locked = stages["train"]["params"]["params.yaml"]["train"]
-    except (UserError, KeyError, TypeError):  # without DVC, it may be missing or incomplete
+    if not project.dvc_lock.exists():
         return None
-    content = paths.HISTORY_FILE.read_bytes()
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # as DVC computes it
-    has_history = outs.get(paths.HISTORY_FILE.as_posix()) == digest
-    return entries if has_history and locked == params.model_dump() else None
+    stages = (read_yaml(project.dvc_lock) or {}).get("stages", {})
+    outputs = {out["path"]: out.get("md5") for out in stages.get("train", {}).get("outs", [])}
+    digest = hashlib.md5(run_file.read_bytes(), usedforsecurity=False).hexdigest()  # as DVC does
+    is_recorded = outputs.get("data/run.json") == digest
+    if not is_recorded:
+        return None
+    return {name: stages[name] for name in MODEL_STAGES if name in stages}
 
 
-def changed_outputs() -> list[str]:
+def changed_outputs(project: Project) -> list[str]:
     """Return the paths in `data/` and `metrics/` that are not as dvc.lock says.
 
     Raises:
         UserError: DVC cannot tell.
     """
-    command = [sys.executable, "-m", "dvc", "status", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise UserError(f"dvc status failed: {done.stderr.strip()}")
-    return differing_outputs(json.loads(done.stdout))
+    return differing_outputs(project, json.loads(done.stdout))
 
 
-def differing_outputs(status: Mapping[str, Sequence[Any]]) -> list[str]:
+def differing_outputs(project: Project, status: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return the outputs that differ, given what `dvc status --json` prints.
 
     Changed params, code and tables are ignored: the outputs are still those of dvc.lock.
@@ -78,9 +77,11 @@ def differing_outputs(status: Mapping[str, Sequence[Any]]) -> list[str]:
         for states_by_path in section.values()
         for path_and_state in states_by_path.items()
     ]
-    return sorted({path for path, state in states if is_output(path) and state != NOT_CACHED})
+    return sorted(
+        {path for path, state in states if is_output(project, path) and state != NOT_CACHED}
+    )
 
 
-def is_output(path: str) -> bool:
-    """Return whether a stage writes this path."""
-    return Path(path) in paths.FOLDERS or Path(path).is_relative_to(paths.METRICS_FOLDER)
+def is_output(project: Project, path: str) -> bool:
+    """Return whether a stage writes this path, which is relative to the project's folder."""
+    return any((project.folder / path).is_relative_to(output) for output in project.outputs)

@@ -1,13 +1,7 @@
-"""Settings of TensorFlow and MLflow: fewer messages, no telemetry, short waits for a server."""
+"""Settings of TensorFlow and MLflow: fewer messages, no telemetry."""
 
 import logging
 import os
-
-# MLflow's own limits let a server that does not answer hold a training up for minutes.
-MLFLOW_HTTP_LIMITS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
-}
 
 
 def quiet_libraries() -> None:
@@ -16,8 +10,6 @@ def quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    for name, value in MLFLOW_HTTP_LIMITS.items():
-        os.environ.setdefault(name, value)
     # MLflow prints tracebacks of errors that `store_errors` turns into messages.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)

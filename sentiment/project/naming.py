@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from sentiment.params import FetchParams, PadParams, TrainParams
 from sentiment.project.fitted_params import FITTED_PARAMS
+from sentiment.project.paths import Project
 from sentiment.project.presets import (
     SEED,
     Preset,
@@ -17,9 +18,9 @@ SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
 
 
-def training_name(fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return a name for a training by the nearest of the presets in this folder."""
-    return nearest_name(valid_presets(), fetch, pad, train)
+def training_name(project: Project, fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
+    """Return a name for a training by the nearest of the presets of the project."""
+    return nearest_name(valid_presets(project), fetch, pad, train)
 
 
 def nearest_name(

@@ -5,15 +5,15 @@ import shlex
 from pathlib import Path
 
 from sentiment.params import FetchParams
-from sentiment.project import paths
 from sentiment.project.git import git
+from sentiment.project.paths import Project
 
 
-def project_path(path: Path) -> str:
+def project_path(project: Project, path: Path) -> str:
     """Return a path from the project's root, or the absolute path of a file elsewhere."""
     absolute = Path(os.path.normpath(Path.cwd() / path))  # `resolve` would follow symbolic links
-    root = paths.root()
-    return (absolute.relative_to(root) if absolute.is_relative_to(root) else absolute).as_posix()
+    is_inside = absolute.is_relative_to(project.root)
+    return (absolute.relative_to(project.root) if is_inside else absolute).as_posix()
 
 
 def table_paths(fetch: FetchParams) -> list[Path]:
@@ -24,21 +24,22 @@ def table_paths(fetch: FetchParams) -> list[Path]:
     return [Path(table) for table in dict.fromkeys(tables)]
 
 
-def find_pointer(table: Path) -> Path | None:
+def find_pointer(project: Project, table: Path) -> Path | None:
     """Return the `.dvc` file by which DVC tracks a table, or a folder that it is in."""
     for tracked in (table, *table.parents):
-        pointer = Path(f"{tracked}.dvc")
+        pointer = project.folder / f"{tracked}.dvc"
         if tracked.name and pointer.is_file():
             return pointer
     return None
 
 
-def is_tracked(table: Path) -> bool:
+def is_tracked(project: Project, table: Path) -> bool:
     """Return whether DVC or git tracks a table, or all files of a folder."""
-    if find_pointer(table) is not None:
+    if find_pointer(project, table) is not None:
         return True
-    listed = git("ls-files", "--", git_pathspec(table))
-    return bool(listed) and not git("ls-files", "--others", "--", git_pathspec(table))
+    pattern = git_pathspec(table)
+    listed = git(project.folder, "ls-files", "--", pattern)
+    return bool(listed) and not git(project.folder, "ls-files", "--others", "--", pattern)
 
 
 def git_pathspec(path: Path) -> str:
@@ -46,7 +47,7 @@ def git_pathspec(path: Path) -> str:
     return f":(literal){path}"
 
 
-def tracking_advice(fetch: FetchParams) -> list[str]:
+def tracking_advice(project: Project, fetch: FetchParams) -> list[str]:
     """Return what to do about each table that neither git nor DVC tracks."""
     return [
         f"{path} is outside the project, so neither git nor DVC can keep it. Copy it here."
@@ -54,5 +55,5 @@ def tracking_advice(fetch: FetchParams) -> list[str]:
         else f"Neither git nor DVC tracks {path}, so `dvc exp run --temp` will not find it: "
         f"dvc add {shlex.quote(str(path))}"
         for path in table_paths(fetch)
-        if not is_tracked(path)
+        if not is_tracked(project, path)
     ]

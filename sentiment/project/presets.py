@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sentiment.data.dataset import load_dataset
@@ -16,14 +15,9 @@ from sentiment.params import (
     used_train_params,
 )
 from sentiment.project.fitted_params import FITTED_PARAMS, fit_params
-from sentiment.project.params_file import (
-    load_params,
-    parse_params,
-    read_yaml,
-    update_params_file,
-)
+from sentiment.project.params_file import load_params, parse_params, read_yaml, update_params_file
+from sentiment.project.paths import Project
 
-PRESETS = Path("presets")
 DEFAULT = "default"
 PRESET_SECTIONS = ("pad", "train")
 SEED = "train.seed"
@@ -37,7 +31,7 @@ class Preset(NamedTuple):
     train: TrainParams
 
 
-def apply_preset(name: str, with_dataset: bool) -> list[str]:
+def apply_preset(project: Project, name: str, with_dataset: bool) -> list[str]:
     """Write the params of a preset into params.yaml, and return the changes, one on each line.
 
     All other params of its sections get their defaults, so that two presets never mix. For a table
@@ -50,28 +44,28 @@ def apply_preset(name: str, with_dataset: bool) -> list[str]:
     Raises:
         UserError: there is no such preset, or it is not valid, or the table cannot be used.
     """
-    fetch = load_params().fetch
-    params = read_preset(name)
+    fetch = load_params(project.params_file).fetch
+    params = read_preset(project, name)
     sections = [*PRESET_SECTIONS, *(["fetch"] if with_dataset else [])]
     values: dict[str, Any] = {}
     for section in sections:
         values |= flatten(getattr(params, section), section)
     if fetch.dataset == "table" and not with_dataset:
         values |= fit_params(params.pad, params.train, load_dataset(fetch).train.lengths)
-    return update_params_file(values)
+    return update_params_file(project.params_file, values)
 
 
-def preset_names() -> list[str]:
+def preset_names(project: Project) -> list[str]:
     """Return the names of all presets."""
-    return [DEFAULT, *sorted(each.stem for each in PRESETS.glob("*.yaml"))]
+    return [DEFAULT, *sorted(each.stem for each in project.presets.glob("*.yaml"))]
 
 
-def valid_presets() -> list[Preset]:
+def valid_presets(project: Project) -> list[Preset]:
     """Return all presets but those that cannot be read, `default` first."""
     presets = []
-    for name in preset_names():
+    for name in preset_names(project):
         with suppress(UserError, OSError):
-            params = read_preset(name)
+            params = read_preset(project, name)
             presets.append(Preset(name, params.pad, params.train))
     return presets
 
@@ -94,7 +88,7 @@ def find_nearest_preset(presets: Sequence[Preset], pad: PadParams, train: TrainP
     return min(presets, key=lambda preset: len(differences(preset, pad, train).keys() - may_differ))
 
 
-def read_preset(name: str) -> Params:
+def read_preset(project: Project, name: str) -> Params:
     """Read a preset, with the defaults of all params that it does not set.
 
     Raises:
@@ -103,8 +97,8 @@ def read_preset(name: str) -> Params:
     defaults = Params()
     if name == DEFAULT:
         return defaults
-    path = PRESETS / f"{name}.yaml"
-    names = preset_names()
+    path = project.presets / f"{name}.yaml"
+    names = preset_names(project)
     if name not in names:
         raise UserError(f"There is no preset {name}. Use one of these names: {', '.join(names)}.")
     document = read_yaml(path)

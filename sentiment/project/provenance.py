@@ -1,4 +1,7 @@
-"""Where a run comes from: commit, uncommitted changes, experiment, machine."""
+"""Where a training comes from: uncommitted changes, DVC experiment, machine.
+
+MLflow itself adds the commit and the user to the tags of a run.
+"""
 
 import os
 from collections.abc import Sequence
@@ -9,15 +12,14 @@ from sentiment.errors import redact
 from sentiment.project.dvc import stage_dependencies
 from sentiment.project.git import git
 from sentiment.project.machine import machine_tags
+from sentiment.project.paths import Project
 
 # Tags of a run
-# MLflow would set these two for the process that logs, which may not be the one that trained.
-COMMIT = "mlflow.source.git.commit"
-BRANCH = "mlflow.source.git.branch"
 DVC_EXPERIMENT = "dvc.experiment"
 DVC_BASELINE = "dvc.baseline"
 CORES = "cores"  # on which the bits do not depend
 DIFF = "git.diff"  # says what the diff lacks
+REPOSITORY = "mlflow.source.git.repoURL"  # MLflow's own, which may contain a token
 MAX_DIFF_BYTES = 2**20
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
 DIFFED_PATHS = (
@@ -26,7 +28,6 @@ DIFFED_PATHS = (
     "dvc.yaml",
     "requirements.txt",
 )
-UNKNOWN_COMMIT = "unknown"  # the commit and branch of a training that another clone has run
 
 
 class UncommittedChanges(NamedTuple):
@@ -41,16 +42,16 @@ class UncommittedChanges(NamedTuple):
     missing: list[str]
 
 
-def uncommitted_changes() -> UncommittedChanges:
+def uncommitted_changes(project: Project) -> UncommittedChanges:
     """Ask git for the changes of code and params since the last commit."""
     # `git apply` needs the default prefixes, which a user may have configured away.
     prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
-    changes = git("diff", *options, "HEAD", "--", *DIFFED_PATHS)
-    dependencies = {path for listed in stage_dependencies().values() for path in listed}
-    code = filter(is_code, dependencies)
-    untracked = git("ls-files", "--others", "--exclude-standard", "--", *sorted(code)).splitlines()
-    return limit_changes(changes, untracked)
+    changes = git(project.folder, "diff", *options, "HEAD", "--", *DIFFED_PATHS)
+    dependencies = {path for listed in stage_dependencies(project).values() for path in listed}
+    code = sorted(filter(is_code, dependencies))
+    listed = git(project.folder, "ls-files", "--others", "--exclude-standard", "--", *code)
+    return limit_changes(changes, listed.splitlines())
 
 
 def is_code(dependency: str) -> bool:
@@ -77,16 +78,14 @@ def limit_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
     return UncommittedChanges(diff, missing)
 
 
-def provenance_tags(changes: UncommittedChanges) -> dict[str, str]:
-    """Return tags of the commit, the changes that are not in the diff, the machine and DVC."""
-    tags = {
-        COMMIT: git("rev-parse", "HEAD") or "none",
-        BRANCH: git("branch", "--show-current") or "none",
-        **machine_tags(),
-        CORES: str(usable_cores()),
-    }
+def provenance_tags(project: Project, changes: UncommittedChanges) -> dict[str, str]:
+    """Return tags of the changes that are not in the diff, the machine and DVC's experiment."""
+    tags = {**machine_tags(), CORES: str(usable_cores())}
     if changes.missing:
         tags[DIFF] = f"not complete: {'; '.join(changes.missing)}"
+    remotes = git(project.folder, "remote").splitlines()
+    if remotes:
+        tags[REPOSITORY] = redact(git(project.folder, "remote", "get-url", remotes[0]))
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment:
         tags[DVC_EXPERIMENT] = experiment

@@ -1,8 +1,9 @@
-"""The two models that a run logs: the Keras model, and the model that predicts raw texts."""
+"""The model that a run has in MLflow: it predicts raw texts."""
 
 import shutil
 import sys
 import tempfile
+import weakref
 from contextlib import redirect_stdout
 from importlib import metadata
 from io import StringIO
@@ -14,22 +15,27 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import sentiment
-from sentiment.project import paths
-from sentiment.project.documents import write_json
-from sentiment.project.manifest import EvaluateManifest
+from sentiment.backend import load_keras
+from sentiment.errors import UserError, first_line
+from sentiment.project.documents import missing_error, read_json
+from sentiment.project.paths import Project
+from sentiment.project.records import read_model_config
+from sentiment.text.model_files import MODEL_FILES, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.text.tokenizer import UNICODE
+from sentiment.tracking import runs
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
     from mlflow.models import ModelSignature
 
-# Names of the logged models
-KERAS_MODEL = "model"
-TEXT_MODEL = "sentiment"  # predicts raw texts
+    from sentiment.prediction.pyfunc_model import SentimentModel
+
+MODEL = "sentiment"  # the name of the logged model
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to predict
 EXAMPLE_TEXTS = ["A fine film.", "Dull, and far too long."]
 CARRIED_CODE = ("__init__.py", "backend.py", "text", "prediction")  # of the package `sentiment`
-# The file that MLflow runs to load the text model
+# The file that MLflow runs to load the model
 MODEL_SCRIPT = """\
 import mlflow
 
@@ -39,109 +45,60 @@ mlflow.models.set_model(SentimentModel())
 """
 
 
-def log_models(run: "Run", manifest: EvaluateManifest) -> str:
-    """Log both models to the active run, and return the id of the model of raw texts.
+def find_model(client: "MlflowClient", run: "Run") -> "LoggedModel | None":
+    """Return the model that a run has, or None. A killed process may leave one that is not ready.
 
-    Args:
-        run: the active run. It has its params and test metrics, which MLflow shows for its models.
-        manifest: what its evaluation depends on.
+    People may log other models to a run, under other names.
     """
-    delete_models(run)
-    with redirect_stdout(StringIO()):  # MLflow tries examples, and Keras prints progress bars
-        log_keras_model()
-        return log_text_model(run.info.run_id, manifest)
+    from mlflow.entities import LoggedModelStatus
 
-
-def delete_models(run: "Run") -> None:
-    """Delete the models that a process logged to a run before it was killed.
-
-    On a server with users, only some may delete. Then these models stay beside the new ones.
-    """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    client = mlflow.MlflowClient()
-    filter_string = f"source_run_id = '{run.info.run_id}'"
-    for model in client.search_logged_models([run.info.experiment_id], filter_string):
-        if model.name not in (KERAS_MODEL, TEXT_MODEL):
-            continue
-        try:
-            client.delete_logged_model(model.model_id)
-        except MlflowException as error:
-            if error.error_code != "PERMISSION_DENIED":
-                raise
-
-
-def log_keras_model() -> None:
-    """Log the Keras model in `data/train` to the active run."""
-    import mlflow
-
-    from sentiment.prediction.keras_classifier import load_keras_model
-
-    model = load_keras_model(paths.MODEL_FILE)
-    mlflow.tensorflow.log_model(
-        model,
-        name=KERAS_MODEL,
-        # An input example would have no meaning without the word index, or would be a review.
-        signature=keras_model_signature(model.input_shape[1], model.output_shape[1]),
-        pip_requirements=serving_requirements(),
+    logged = client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
     )
+    ready = [
+        model for model in logged if model.name == MODEL and model.status == LoggedModelStatus.READY
+    ]
+    return ready[0] if ready else None
 
 
-def keras_model_signature(length: int, outputs: int) -> "ModelSignature":
-    """Return the arrays that the Keras model takes and returns: token ids and probabilities."""
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.int32), (-1, length))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, outputs))]),
-    )
-
-
-def log_text_model(run_id: str, manifest: EvaluateManifest) -> str:
-    """Log the model of raw texts to the active run, and return its id.
+def log_model(project: Project, run_id: str, threshold: float) -> None:
+    """Log the model in `data/train` to a run.
 
     Its copy of the code is a package that has the run's id in its name, so that one process can
-    load several versions beside the project's own modules.
+    load several models beside the project's own modules.
+
+    Args:
+        threshold: see `sentiment.prediction.probabilities.predicted_indices`.
     """
     import mlflow
 
-    from sentiment.prediction.pyfunc_model import (
-        CONFIG_ARTIFACT,
-        MODEL_ARTIFACT,
-        TEXT_COLUMN,
-        WORD_INDEX_ARTIFACT,
-    )
+    from sentiment.prediction.pyfunc_model import TEXT_COLUMN, THRESHOLD
 
     package = f"served_{run_id}"
-    extra_packages = ["regex"] if manifest.fetch.tokenizer == UNICODE else []
+    config = read_model_config(project)
+    extra_packages = ["regex"] if config.tokenizer == UNICODE else []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         code = copy_code(scratch / package)
         entry = scratch / "served.py"
         entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
-        config = scratch / CONFIG_ARTIFACT
-        write_config(config, manifest)
         sys.path.insert(0, name)  # MLflow runs the entry while it saves it
         try:
-            logged = mlflow.pyfunc.log_model(
-                name=TEXT_MODEL,
-                python_model=str(entry),
-                code_paths=[str(code)],
-                artifacts={
-                    CONFIG_ARTIFACT: str(config),
-                    MODEL_ARTIFACT: str(paths.MODEL_FILE),
-                    WORD_INDEX_ARTIFACT: str(paths.WORD_INDEX_FILE),
-                },
-                signature=text_model_signature(),
-                input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLE_TEXTS}),
-                pip_requirements=serving_requirements(*extra_packages),
-            )
+            # MLflow logs a model of raw texts to the active run alone. It tries the example, and
+            # Keras prints progress bars.
+            with runs.active_run(run_id=run_id), redirect_stdout(StringIO()):
+                mlflow.pyfunc.log_model(
+                    name=MODEL,
+                    python_model=str(entry),
+                    code_paths=[str(code)],
+                    artifacts={name: str(project.trained / name) for name in MODEL_FILES},
+                    model_config={THRESHOLD: threshold},
+                    signature=model_signature(),
+                    input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLE_TEXTS}),
+                    pip_requirements=serving_requirements(*extra_packages),
+                )
         finally:
             sys.path.remove(name)
-    return str(logged.model_id)
 
 
 def copy_code(folder: Path) -> Path:
@@ -157,8 +114,8 @@ def copy_code(folder: Path) -> Path:
     return folder
 
 
-def text_model_signature() -> "ModelSignature":
-    """Return the columns that the text model takes and returns."""
+def model_signature() -> "ModelSignature":
+    """Return the columns that the model takes and returns."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import Map
@@ -175,17 +132,6 @@ def text_model_signature() -> "ModelSignature":
             ]
         ),
     )
-
-
-def write_config(path: Path, manifest: EvaluateManifest) -> None:
-    """Write the params that the text model needs."""
-    config = {
-        "label_names": manifest.label_names,
-        "layout": manifest.pad.model_dump(),
-        "threshold": manifest.evaluate.threshold,
-        "tokenizer": manifest.fetch.tokenizer,
-    }
-    write_json(path, config)
 
 
 def serving_requirements(*extra_packages: str) -> list[str]:
@@ -220,3 +166,54 @@ def installed_distribution(name: str) -> metadata.Distribution:
         if name != "tensorflow":
             raise
         return metadata.distribution("tensorflow-cpu")
+
+
+def load_own_model(project: Project, threshold: float) -> "SentimentModel":
+    """Load the model in `data/train`, with the code of the project.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    from sentiment.prediction.pyfunc_model import SentimentModel
+
+    config = read_model_config(project)
+    word_index = read_json(project.trained / WORD_INDEX_FILE)
+    weights_file = project.trained / WEIGHTS_FILE
+    if not weights_file.exists():
+        raise missing_error(weights_file)
+    model = SentimentModel()
+    model.load(config, word_index, weights_file, threshold)
+    return model
+
+
+def load_model(model_uri: str) -> "SentimentModel":
+    """Load a model from the store, with its own code.
+
+    Raises:
+        UserError: the model cannot be loaded, or is not one that this project logs.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    # MLflow asks TensorFlow for its version, whose import prints messages.
+    load_keras()
+    # MLflow writes into the folder that it loads from, where the user may only read.
+    folder = tempfile.TemporaryDirectory()
+    try:
+        loaded = mlflow.pyfunc.load_model(model_uri, dst_path=folder.name)
+    except Exception as error:  # each kind of artifact store has exceptions of its own
+        raise UserError(
+            f"{model_uri} cannot be loaded: {first_line(error)}. Name another model, such as "
+            "models:/imdb-sentiment@champion."
+        ) from error
+    try:
+        model: SentimentModel | None = loaded.unwrap_python_model()
+    except MlflowException:  # a model of another flavor
+        model = None
+    if model is None or not hasattr(model, "predict_texts"):
+        raise UserError(
+            f"{model_uri} does not take raw texts as this project's models do. Name a version of "
+            "its registered model, such as models:/imdb-sentiment/1."
+        )
+    weakref.finalize(model, folder.cleanup)
+    return model

@@ -1,75 +1,53 @@
-"""Operations on model versions, such as the score of a file: their runs and their options.
+"""Runs of what is done with models, such as the score of a file, or a sweep.
 
-Trainings of a dataset are in the experiment of its registered model. Operations are in another one,
-so that the table of trainings stays a table of trainings.
+Trainings on a dataset are in the experiment of the dataset. Operations are in another one, so that
+the table of trainings stays a table of trainings.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
+from sentiment.project.paths import Project
+from sentiment.tracking import registry, runs, store
 
 if TYPE_CHECKING:
-    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-model_option = click.option(
-    "--model",
-    "model_uri",
-    show_default="the champion",
-    help="A version such as models:/imdb-sentiment/1.",
-)
 
+def open_operations(project: Project, client: "MlflowClient", name: str) -> str:
+    """Return the id of the experiment of the operations on a registered model.
 
-def connect_operations() -> str:
-    """Connect to the experiment of the operations on the dataset in params.yaml; return its id.
-
-    Raises:
-        StoreError: the store cannot be used.
+    Args:
+        name: the name of the registered model.
     """
-    from sentiment.project.params_file import load_params
-    from sentiment.tracking import registry, store
-
-    name = registry.registered_name(load_params().fetch.dataset_name)
-    return store.connect(
-        f"{name} operations",
-        f"What was done with versions of `{name}`: scores of files, and sweeps.",
-    )
-
-
-def connect_to_version(model_uri: str | None) -> "ModelVersion":
-    """Connect to the store to read it, and return the version that a URI names, or the champion.
-
-    Raises:
-        StoreError: the store cannot be used.
-        UserError: there is no such version.
-    """
-    from sentiment.project.params_file import load_params
-    from sentiment.tracking import store, versions
-
-    store.connect_to_read()
-    with store.store_errors():
-        return versions.resolve_version(model_uri, load_params().fetch.dataset_name)
+    description = f"What was done with versions of `{name}`: scores of files, and sweeps."
+    return store.open_experiment(project, client, f"{name} operations", description, ())
 
 
 @contextmanager
 def operation_run(
-    version: "ModelVersion", name: str, params: Mapping[str, Any]
-) -> "Iterator[mlflow.ActiveRun]":
+    project: Project,
+    client: "MlflowClient",
+    version: "ModelVersion",
+    name: str,
+    params: Mapping[str, Any],
+) -> "Iterator[Run]":
     """Start a run that uses a version, and end it with the block.
 
     Raises:
         StoreError: the store cannot be used.
     """
-    import mlflow
-    from mlflow.entities import LoggedModelInput
+    from mlflow.entities import LoggedModelInput, Param
 
-    from sentiment.tracking import store, versions
-
-    connect_operations()
-    model_id = str(version.source).removeprefix("models:/")
-    with store.store_errors(), mlflow.start_run(run_name=name) as run:
-        mlflow.log_params({"model": versions.version_uri(version), **params})
-        mlflow.log_input(model=LoggedModelInput(model_id))
+    experiment_id = open_operations(project, client, version.name)
+    with runs.active_run(experiment_id=experiment_id, run_name=name) as run, store.store_errors():
+        values = {"model": registry.version_uri(version), **params}
+        client.log_batch(
+            run.info.run_id, params=[Param(key, str(value)) for key, value in values.items()]
+        )
+        model_id = str(version.source).removeprefix("models:/")
+        client.log_inputs(run.info.run_id, models=[LoggedModelInput(model_id)])
         yield run

@@ -1,20 +1,22 @@
-"""The registered model of a dataset: its versions, and the champion.
+"""The registered model of a dataset: its name, its versions, and the champion.
 
 The registered model of IMDB is `imdb-sentiment`, and a table's is named after its file. A version
-is one MLflow model without pickle, and brings the code that predicts.
-
-The champion is the version with the alias `champion`, see `sentiment.tracking.champion`.
+is the model of a run that was promoted. The champion is the version with the alias `champion`.
 """
 
 import re
 from typing import TYPE_CHECKING
 
+from sentiment.errors import UserError, first_line
+from sentiment.project.paths import Project
 from sentiment.tracking import store
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
+VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d{1,9})|@(?P<alias>[^/@]+))")
 # What the table of runs shows in MLflow's UI
 RUN_COLUMNS = (
     "metrics.`test_accuracy`",
@@ -23,98 +25,83 @@ RUN_COLUMNS = (
     "params.`train.cell`",
     "params.`train.units`",
 )
-RUN_ID_PATTERN = re.compile(r"[0-9a-f]{32}")
 CHAMPION = "champion"  # the alias
-# Tags of a version
-ACCURACY = "test_accuracy"
-DATASET = "dataset"
+NO_SUCH_VERSION = (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE")  # MLflow's codes
 
 
 def registered_name(dataset: str) -> str:
-    """Return the name of a dataset's registered model, such as `imdb-sentiment`."""
+    """Return the name of a dataset's registered model, such as `imdb-sentiment`.
+
+    The experiment of the dataset's trainings has the same name at first.
+    """
     plain = re.sub(r"[^\w-]+", "-", TABLE_EXTENSION.sub("", dataset)).strip("-")
     if plain != dataset and plain in ("", "imdb", "synthetic"):  # a table of that name
         plain = f"{plain}-table".strip("-")
     return f"{plain}-sentiment"
 
 
-def connect_experiment(dataset: str) -> str:
-    """Connect to the experiment of the trainings on a dataset, and return its id.
+def open_experiment(project: Project, client: "MlflowClient", dataset: str) -> str:
+    """Return the id of the experiment that gets new trainings on a dataset.
 
     Raises:
-        StoreError: the store cannot be used.
+        StoreError: the experiment was deleted.
     """
-    return store.connect(
-        registered_name(dataset),
-        f"Trainings on `{dataset}`: each run is a model with its evaluation, and a version of the "
-        "registered model of the same name.",
-        RUN_COLUMNS,
-    )
-
-
-def register_version(model_id: str, run_id: str, dataset: str) -> "ModelVersion":
-    """Register a logged model as a version of its dataset's registered model, and return it."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    client = mlflow.MlflowClient()
+    description = f"Trainings on `{dataset}`: each run is a model with its evaluation."
     name = registered_name(dataset)
-    line = (
-        f"Models that classify the texts of `{dataset}`, one version for each run. The version "
-        f"with the alias `{CHAMPION}` is the one to use."
-    )
-    try:
-        client.create_registered_model(name, description=line)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    return client.create_model_version(
-        name,
-        f"models:/{model_id}",
-        run_id,
-        {DATASET: dataset},
-        await_creation_for=0,  # MLflow says that it waits, though the version is ready at once
-        model_id=model_id,  # without which a server refuses the version
-    )
+    return store.open_experiment(project, client, name, description, RUN_COLUMNS)
 
 
-def write_card(version: "ModelVersion", card: str, accuracy: float) -> None:
-    """Give a version its card as description, and its test accuracy as a tag."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    client.update_model_version(version.name, version.version, card)
-    client.set_model_version_tag(version.name, version.version, ACCURACY, f"{accuracy:.4f}")
-
-
-def find_version(run_id: str) -> "ModelVersion | None":
-    """Return the version that `register_version` made of a run, or None if it was deleted.
-
-    People may register the run's models as well. Those versions are left alone.
-    """
-    import mlflow
-
-    found = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
-    own = [each for each in found if each.name == registered_name(each.tags.get(DATASET, ""))]
-    return max(own, key=lambda version: int(version.version), default=None)
-
-
-def all_versions(name: str) -> "list[ModelVersion]":
-    """Return the versions of a registered model, the newest first."""
-    import mlflow
-
-    found = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
-    return sorted(found, key=lambda version: -int(version.version))
-
-
-def find_champion(name: str) -> "ModelVersion | None":
+def find_champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
     """Return the champion of a registered model, or None if it has no champion."""
-    import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        return mlflow.MlflowClient().get_model_version_by_alias(name, CHAMPION)
+        return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
-        if error.error_code in (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE"):
+        if error.error_code in NO_SUCH_VERSION:
             return None
         raise
+
+
+def find_version(client: "MlflowClient", name: str, run_id: str) -> "ModelVersion | None":
+    """Return the newest version of a registered model that was made of a run, or None."""
+    found = client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'")
+    return max(found, key=lambda version: int(version.version), default=None)
+
+
+def resolve_version(client: "MlflowClient", model_uri: str | None, dataset: str) -> "ModelVersion":
+    """Return the version that a URI names, or the champion of a dataset.
+
+    Raises:
+        UserError: there is no such version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if not model_uri:
+        name = registered_name(dataset)
+        champion = find_champion(client, name)
+        if champion is None:
+            raise UserError(
+                f"There is no champion of {name}. `sentiment promote` makes the model in data/ "
+                "the first one. To use another model: --model models:/NAME/VERSION"
+            )
+        return champion
+    parts = VERSION_URI.fullmatch(model_uri)
+    if parts is None:
+        raise UserError(
+            f"{model_uri} is not a model version. Use a URI such as models:/imdb-sentiment/1 or "
+            "models:/imdb-sentiment@champion."
+        )
+    try:
+        if parts["alias"]:
+            return client.get_model_version_by_alias(parts["name"], parts["alias"])
+        return client.get_model_version(parts["name"], parts["number"])
+    except MlflowException as error:
+        if error.error_code not in NO_SUCH_VERSION:
+            raise
+        raise UserError(f"There is no version {model_uri}: {first_line(error)}") from None
+
+
+def version_uri(version: "ModelVersion") -> str:
+    """Return the URI of a version."""
+    return f"models:/{version.name}/{version.version}"

@@ -1,189 +1,255 @@
-"""The run of a training in MLflow while it trains: what it depends on, and each epoch.
+"""The MLflow run of a training: while it trains, and how it is found again.
 
-`sentiment.tracking.publish` logs everything else, from the files.
+`data/run.json` has the run's id. A store that lacks the run, such as another machine's, gets a copy
+with the tag `original_run`.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from sentiment.errors import first_line
-from sentiment.model.training import EPOCH_METRICS
-from sentiment.project import paths, provenance
-from sentiment.project.arrays import read_training_splits
-from sentiment.project.checkpoint import Journal
-from sentiment.project.manifest import TrainingManifest
+from sentiment.errors import UserError
+from sentiment.model.batches import Split
+from sentiment.model.training import EPOCH_METRICS, KEPT_EPOCH
+from sentiment.project.checkpoint import Checkpoint
 from sentiment.project.naming import SEPARATOR, training_name
-from sentiment.project.signals import Interrupted
-from sentiment.tracking import registry
+from sentiment.project.paths import Project
+from sentiment.project.provenance import DVC_EXPERIMENT, provenance_tags, uncommitted_changes
+from sentiment.project.records import PaddedDataset, RunRecord
+from sentiment.tracking import registry, store
 
 if TYPE_CHECKING:
-    import mlflow
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
 
-# Tags of a run. CONTRIBUTING.md says what each of them identifies.
-TRAINING_ID = "training_id"
-TRAINING_KEY = "training_key"
-REPETITION_KEY = "repetition_key"
+    from sentiment.params import TrainParams
+
+ID_PATTERN = re.compile(r"[0-9a-f]{1,32}")  # the id of a run, or the beginning of one
+ID_LENGTH = 32
+# Tags of a run
+ORIGINAL_RUN = "original_run"  # the id of the run that this one copies
+DATASET = "dataset"
 TEST_SET_DIGEST = "test_set_digest"
-MODEL_DIGEST = "model_digest"
-EVALUATION_DIGEST = "evaluation_digest"  # of a complete run
-# The metric of the epoch whose weights are kept. MLflow shows the last epoch's as val_accuracy.
-KEPT_VAL_ACCURACY = "val_accuracy_kept"
+COMMIT = "mlflow.source.git.commit"
 SOURCE_NAME = "mlflow.source.name"
 SOURCE = "stages/train.py"
+# The metric of the epoch whose weights are kept. MLflow shows the last epoch's as val_accuracy.
+KEPT_VAL_ACCURACY = "val_accuracy_kept"
 # Artifacts
 PARAMS_ARTIFACT = "params.yaml"
 DIFF_ARTIFACT = "uncommitted.diff"
-SYNC_ADVICE = (
-    "Run `sentiment sync` later to log the rest; for a DVC experiment, `dvc exp apply` it first."
-)
-
-
-class LiveRun:
-    """The run of a training in progress. If the store fails, the training continues without it."""
-
-    def __init__(self) -> None:
-        self.is_store_usable = True
-        self._run_id = ""
-
-    def attempt(self, log: Callable[..., object], *arguments: Any) -> None:
-        """Call a function that uses MLflow, unless MLflow has failed before."""
-        if not self.is_store_usable:
-            return
-        try:
-            log(*arguments)
-        except Exception as error:  # no error while logging is worth a training
-            self.is_store_usable = False
-            print(
-                f"Logging to MLflow has stopped. {SYNC_ADVICE} ({first_line(error)})",
-                file=sys.stderr,
-                flush=True,
-            )
-            with suppress(Exception):  # MLflow would try again when the process exits
-                import mlflow
-
-                mlflow.end_run("FAILED")
-
-    def start(self, journal: Journal, manifest: TrainingManifest) -> None:
-        """Find or start the run, and log what the training depends on."""
-        experiment_id = registry.connect_experiment(manifest.fetch.dataset_name)
-        found = find_runs(experiment_id, {TRAINING_ID: journal.training_id})
-        run = start_or_resume_run(found[0] if found else None, journal, manifest)
-        self._run_id = run.info.run_id
-        log_training(manifest, journal.diff)
-
-    def log_epochs(self, history: "pd.DataFrame") -> None:
-        """Log the epochs that are not logged yet."""
-        self.attempt(log_epochs, self._run_id, history)
 
 
 @contextmanager
-def live_run(journal: Journal, manifest: TrainingManifest) -> Iterator[LiveRun]:
-    """Yield the run of a training, which ends with the block.
+def active_run(**arguments: Any) -> "Iterator[Run]":
+    """Start or resume a run, which is MLflow's active run and RUNNING during the block.
 
-    Its status is FINISHED, KILLED by a signal, or FAILED.
-    """
-    import mlflow
-
-    live = LiveRun()
-    live.attempt(live.start, journal, manifest)
-    try:
-        yield live
-    except BaseException as error:
-        live.attempt(mlflow.end_run, "KILLED" if isinstance(error, Interrupted) else "FAILED")
-        raise
-    live.attempt(mlflow.end_run)
-
-
-def start_or_resume_run(
-    unfinished: "mlflow.entities.Run | None", journal: Journal, manifest: TrainingManifest
-) -> "mlflow.ActiveRun":
-    """Start the run of a training, or resume it.
-
-    A new run has its name and its tags at once, so that another process can find it.
+    Afterwards its status is FINISHED, KILLED by a signal, or FAILED.
 
     Args:
-        unfinished: the run to resume. None: start a new one.
-        manifest: what the training depends on.
+        arguments: see `mlflow.start_run`.
+
+    Raises:
+        StoreError: the store cannot be used.
     """
     import mlflow
 
-    if unfinished is not None:
-        return mlflow.start_run(run_id=unfinished.info.run_id)
-    name = training_name(manifest.fetch, manifest.pad, manifest.train)
-    experiment = journal.tags.get(provenance.DVC_EXPERIMENT)
-    return mlflow.start_run(
-        run_name=SEPARATOR.join(filter(None, [name, experiment])),
-        tags={
-            TRAINING_ID: journal.training_id,
-            TRAINING_KEY: manifest.training_key,
-            REPETITION_KEY: manifest.repetition_key,
-            TEST_SET_DIGEST: manifest.test_set_digest,
-            SOURCE_NAME: SOURCE,  # also if `sentiment sync` makes the run
-            **journal.tags,
-        },
-        description=f"A training on `{manifest.fetch.dataset_name}` that is not evaluated yet.",
-    )
+    with store.store_errors():
+        run = mlflow.start_run(**arguments)
+    try:
+        yield run
+    except BaseException as error:
+        store.try_only_once()
+        with suppress(Exception):  # the error that has ended the block is the one to show
+            mlflow.end_run("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    with store.store_errors():
+        mlflow.end_run()
 
 
-def log_training(manifest: TrainingManifest, diff: str) -> None:
-    """Log the params, the uncommitted changes and the datasets of a training to the active run."""
-    import mlflow
+@contextmanager
+def training_run(
+    project: Project,
+    client: "MlflowClient",
+    checkpoint: Checkpoint,
+    dataset: PaddedDataset,
+    params: "TrainParams",
+    padded_digest: str,
+) -> Iterator[RunRecord]:
+    """Yield the run of a training, which is active during the block.
 
-    mlflow.log_params(manifest.run_params())
-    sections = manifest.model_dump(include={"fetch", "pad", "train", "evaluate"})
-    mlflow.log_dict(sections, PARAMS_ARTIFACT)
-    if diff:
-        mlflow.log_text(f"{diff}\n", DIFF_ARTIFACT)
-    splits = read_training_splits(manifest.train.validation_split)
-    for context, split in zip(("training", "validation"), splits, strict=True):
-        log_dataset(manifest, context, split.x, split.y)
+    It is the run in the checkpoint. If there is none, or the store lacks it, it is a new run.
+
+    Args:
+        padded_digest: the digest of `data/pad`.
+
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: the run was deleted.
+    """
+    record = checkpoint.read_run()
+    with store.store_errors():
+        is_known = record is not None and get_run(client, record.run_id) is not None
+    if record is not None and is_known:
+        with active_run(run_id=record.run_id):
+            yield record
+        return
+    changes = uncommitted_changes(project)
+    if changes.missing:
+        print(f"The diff in the run is not complete: {'; '.join(changes.missing)}", flush=True)
+    tags = {
+        **provenance_tags(project, changes),
+        SOURCE_NAME: SOURCE,
+        DATASET: dataset.fetch.dataset_name,
+        TEST_SET_DIGEST: dataset.test_set_digest,
+        store.DESCRIPTION: f"A training on `{dataset.fetch.dataset_name}` that is not evaluated.",
+    }
+    parts = [training_name(project, dataset.fetch, dataset.pad, params), tags.get(DVC_EXPERIMENT)]
+    with store.store_errors():
+        experiment_id = registry.open_experiment(project, client, dataset.fetch.dataset_name)
+    name = SEPARATOR.join(filter(None, parts))
+    with active_run(experiment_id=experiment_id, run_name=name, tags=tags) as run:
+        record = RunRecord(
+            run_id=run.info.run_id,
+            fetch=dataset.fetch,
+            pad=dataset.pad,
+            train=params,
+            tags=run.data.tags,  # with those that MLflow adds
+            diff=changes.diff,
+            padded_digest=padded_digest,
+        )
+        checkpoint.write_run(record)
+        yield record
 
 
-def log_epochs(run_id: str, history: "pd.DataFrame") -> None:
+def log_training(
+    client: "MlflowClient", run_id: str, record: RunRecord, splits: tuple[Split, Split]
+) -> None:
+    """Log what a training depends on. To log it again changes nothing.
+
+    Args:
+        splits: the training set and the validation set.
+    """
+    from mlflow.entities import Param
+
+    params = [Param(name, value) for name, value in record.params().items()]
+    client.log_batch(run_id, params=params)
+    client.log_dict(run_id, record.model_dump(include={"fetch", "pad", "train"}), PARAMS_ARTIFACT)
+    if record.diff:
+        client.log_text(run_id, f"{record.diff}\n", DIFF_ARTIFACT)
+    dataset = record.fetch.dataset_name
+    inputs = [
+        dataset_input(dataset, context, split)
+        for context, split in zip(("training", "validation"), splits, strict=True)
+    ]
+    client.log_inputs(run_id, inputs)
+
+
+def log_epochs(client: "MlflowClient", run_id: str, history: "pd.DataFrame") -> None:
     """Log a point for each metric of each epoch that a run lacks.
 
     Args:
         history: see `sentiment.model.training.Training.history`.
     """
-    import mlflow
+    from mlflow.entities import Metric
 
     # A request logs all metrics of an epoch, so one of them stands for all.
-    points = mlflow.MlflowClient().get_metric_history(run_id, EPOCH_METRICS[-1])
-    logged = {point.step for point in points}
+    logged = {point.step for point in client.get_metric_history(run_id, EPOCH_METRICS[-1])}
     for row in history.to_dict("records"):
         if row["epoch"] not in logged:
-            values = {name: row[name] for name in EPOCH_METRICS}
-            mlflow.log_metrics(values, step=int(row["epoch"]), run_id=run_id)
+            now = int(time.time() * 1000)  # in milliseconds
+            points = [Metric(name, row[name], now, int(row["epoch"])) for name in EPOCH_METRICS]
+            client.log_batch(run_id, points)
 
 
-def log_dataset(
-    manifest: TrainingManifest, context: str, x: "NDArray[np.integer]", y: "NDArray[np.integer]"
-) -> None:
-    """Log a split of `data/pad` as a dataset of the active run.
+def log_kept_epoch(client: "MlflowClient", run_id: str, metrics: Mapping[str, float]) -> None:
+    """Log the number and the validation accuracy of the epoch whose weights are kept.
 
     Args:
-        manifest: what the training depends on.
-        context: training, validation or test.
-        x: token ids, shape (reviews, max_length).
-        y: indices of the labels, shape (reviews,).
+        metrics: see `sentiment.model.training.Training.metrics`.
     """
-    import mlflow
+    from mlflow.entities import Metric
+
+    start = client.get_run(run_id).info.start_time  # the same points again are logged once
+    kept = {KEPT_EPOCH: metrics[KEPT_EPOCH], KEPT_VAL_ACCURACY: metrics["val_accuracy"]}
+    client.log_batch(run_id, [Metric(name, value, start, 0) for name, value in kept.items()])
+
+
+def dataset_input(name: str, context: str, split: Split) -> "DatasetInput":
+    """Return a split of `data/pad` as an input of a run.
+
+    Args:
+        name: the name of the dataset.
+        context: training, validation or test.
+    """
     from mlflow.data.dataset_source_registry import get_dataset_source_from_json
     from mlflow.data.numpy_dataset import from_numpy
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = get_dataset_source_from_json(f'{{"uri": "{paths.PAD_FOLDER}"}}', "local")
-    name = f"{manifest.fetch.dataset_name}-{context}"
-    mlflow.log_input(from_numpy(x, source, y, name=name), context)
+    source = get_dataset_source_from_json(json.dumps({"uri": "data/pad"}), "local")
+    dataset = from_numpy(split.x, source, split.y, name=f"{name}-{context}")
+    tags = [InputTag("mlflow.data.context", context)]
+    return DatasetInput(Dataset(**dataset.to_dict()), tags)
 
 
-def find_runs(experiment_id: str, tags: Mapping[str, str]) -> "list[mlflow.entities.Run]":
-    """Return the runs of an experiment that have these tags, the newest first."""
-    import mlflow
+def get_run(client: "MlflowClient", run_id: str) -> "Run | None":
+    """Return a run, or None if the store lacks it.
 
-    filter_string = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    return list(mlflow.MlflowClient().search_runs([experiment_id], filter_string))
+    Raises:
+        UserError: it was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        return None
+    if run.info.lifecycle_stage == "deleted":
+        raise UserError(
+            f"Run {run_id} was deleted in MLflow. To bring it back: mlflow runs restore --run-id "
+            f"{run_id}. To train again, in a new run: dvc repro --force --single-item train, and "
+            "then dvc repro."
+        )
+    return run
+
+
+def find_copies(client: "MlflowClient", run_id: str) -> "list[Run]":
+    """Return the copies of a run, the newest first.
+
+    Args:
+        run_id: the id of the original run, or its beginning.
+    """
+    return search_runs(client, f"tags.{ORIGINAL_RUN} LIKE '{run_id}%'")
+
+
+def find_run(client: "MlflowClient", run_id: str) -> "Run":
+    """Return the run of an id or its beginning, or the copy of that run.
+
+    Raises:
+        UserError: there is no such run, there are several, or it was deleted.
+    """
+    if not ID_PATTERN.fullmatch(run_id):
+        raise UserError(f"{run_id} is not the id of a run. MLflow's UI shows the ids of all runs.")
+    found = search_runs(client, f"attributes.run_id LIKE '{run_id}%'") or find_copies(
+        client, run_id
+    )
+    if len(found) > 1:
+        ids = ", ".join(run.info.run_id for run in found)
+        raise UserError(f"{len(found)} runs match {run_id}: {ids}. Name one of these.")
+    if found:
+        return found[0]
+    if len(run_id) == ID_LENGTH:
+        get_run(client, run_id)  # says if it was deleted
+    raise UserError(f"There is no run {run_id}. MLflow's UI shows the ids of all runs.")
+
+
+def search_runs(client: "MlflowClient", filter_string: str) -> "list[Run]":
+    """Return the runs of all experiments that match a filter, the newest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, filter_string)) if experiments else []

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from tests.conftest import Command, MakeProject, use_store
 from tests.contract import names
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 EPOCHS = 2  # of SMALL
 HEAD_LAYER = "name=HEAD"  # an argument of the model's last layer
@@ -30,7 +30,7 @@ class Commands:
         digests: digest of the model and the metrics after each command, by the same names.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: ProjectCopy) -> None:
         self.project = project
         self.printed: dict[str, str] = {}
         self.digests: dict[str, str] = {}
@@ -48,7 +48,7 @@ class Commands:
         self.project.path.with_name("commands.json").write_text(text, encoding="utf-8")
 
     @classmethod
-    def read(cls, project: Project) -> "Commands":
+    def read(cls, project: ProjectCopy) -> "Commands":
         """Read what `write` has written. A copy of a project begins without commands."""
         commands = cls(project)
         path = project.path.with_name("commands.json")
@@ -58,10 +58,10 @@ class Commands:
 
 
 @pytest.fixture(scope="session")
-def pipeline_once(clone: Project, shared: MakeProject) -> Commands:
+def pipeline_once(clone: ProjectCopy, shared: MakeProject) -> Commands:
     """Return a project in which the pipeline has run once. Its user has set Keras to PyTorch."""
 
-    def run(project: Project) -> None:
+    def run(project: ProjectCopy) -> None:
         commands = Commands(project)
         commands.run("repro", *names.REPRO, KERAS_BACKEND="torch")
         commands.write()
@@ -76,7 +76,7 @@ def experiments_once(pipeline_once: Commands, shared: MakeProject) -> Commands:
     The experiment has other params and other code, and both were changed back afterwards.
     """
 
-    def run(project: Project) -> None:
+    def run(project: ProjectCopy) -> None:
         commands = Commands.read(project)
         project.change(train={"units": 5})
         commands.run("store away", *names.REPRO, MLFLOW_TRACKING_URI=UNREACHABLE)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-COMMAND = (sys.executable, "-m", "cli")  # the code of the clone, not the installed one
+COMMAND = (sys.executable, "-m", "sentiment")  # the code of the clone, not the installed one
 REPRO = ("dvc", "repro")
 
 FETCH_FOLDER = Path("data/fetch")

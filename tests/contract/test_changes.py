@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import runs
 from tests.contract import names
 from tests.contract.conftest import PASSWORD, Commands, assert_whole
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
@@ -54,7 +54,7 @@ def test_the_run_of_an_experiment_has_its_name() -> None:
     assert found == {"six": "6", None: "4"}
 
 
-def test_a_clone_without_results_has_the_views_of_dvc(fresh: Project) -> None:
+def test_a_clone_without_results_has_the_views_of_dvc(fresh: ProjectCopy) -> None:
     assert not (fresh.path / "dvc.lock").exists()
     assert "workspace" in fresh.run("dvc", "exp", "show", "--no-pager")
     fresh.run("dvc", "metrics", "diff")

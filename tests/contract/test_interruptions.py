@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from tests.conftest import copy_project, run_stages, runs, use_store
 from tests.contract import names
 from tests.contract.conftest import Commands, assert_whole, steps
-from tests.small_project import Project, wait_until
+from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 EPOCHS = 20
@@ -28,19 +28,21 @@ class Attempt(NamedTuple):
 class Attempts(NamedTuple):
     """A project after three calls of `dvc repro`, of which two were interrupted."""
 
-    project: Project
+    project: ProjectCopy
     killed: Attempt  # by SIGKILL, in the training
     stopped: Attempt  # by SIGINT, in the training
     finished: Attempt
 
 
-def checkpoint_time(project: Project) -> int:
+def checkpoint_time(project: ProjectCopy) -> int:
     """Return when the newest checkpoint was written, in nanoseconds, or 0 without any."""
     states = (project.path / names.CHECKPOINTS).rglob(names.STATE)
     return max((path.stat().st_mtime_ns for path in states), default=0)
 
 
-def interrupt(project: Project, number: signal.Signals, is_time: Callable[[], object]) -> Attempt:
+def interrupt(
+    project: ProjectCopy, number: signal.Signals, is_time: Callable[[], object]
+) -> Attempt:
     """Start `dvc repro`, and send a signal to all its processes when it is time."""
     process = project.start(*names.REPRO)
     wait_until(lambda: process.poll() is not None or is_time())

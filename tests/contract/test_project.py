@@ -9,15 +9,15 @@ import pytest
 
 from tests.conftest import Command, copy_project, runs, use_store
 from tests.contract.conftest import Commands, assert_whole
-from tests.small_project import ROOT, Project
+from tests.small_project import ROOT, ProjectCopy
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
 
-def move(project: Project, path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def move(project: ProjectCopy, path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Move a project to another folder, and return it there."""
     shutil.move(project.path, path)
-    return use_store(Project(path), monkeypatch)
+    return use_store(ProjectCopy(path), monkeypatch)
 
 
 def test_a_moved_folder_works_after_the_lines_of_the_page(

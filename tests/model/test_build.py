@@ -8,7 +8,7 @@ import pytest
 from sentiment.backend import load_keras
 from sentiment.model.build import build_model, compile_model
 from sentiment.params import PadParams, TrainParams
-from tests.models import new_model, pad_params, train_params
+from tests.models import new_model, pad_params
 
 pytestmark = pytest.mark.slow
 BEFORE = [0, 0, 0, 7, 8, 9]
@@ -43,7 +43,7 @@ def test_more_than_two_labels_have_a_probability_each() -> None:
 
 
 def test_initial_weights_follow_from_the_seed_alone() -> None:
-    first, second = (build_model(train_params(seed=3), pad_params(), 2) for _ in "ab")
+    first, second = (new_model(seed=3) for _ in "ab")
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

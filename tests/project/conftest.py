@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from sentiment.project.manifest import FetchManifest, PadManifest, write_manifest
 
 from sentiment.params import FetchParams, PadParams, TrainParams
 from sentiment.project.documents import new_folder
-from sentiment.project.manifest import FetchManifest, PadManifest, write_manifest
 from sentiment.project.paths import FETCH_FOLDER, PAD_FOLDER
 
 DVC_YAML = """

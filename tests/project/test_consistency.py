@@ -4,21 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from sentiment.errors import UserError
-from sentiment.params import TrainParams
-from sentiment.project import paths
 from sentiment.project.consistency import check_training
-from sentiment.project.digests import file_digest
-from sentiment.project.documents import new_folder
 from sentiment.project.manifest import (
     ModelManifest,
     PadManifest,
     read_manifest,
     write_manifest,
 )
-from sentiment.project.paths import FETCH_FOLDER, PAD_FOLDER
 from sentiment.project.training_key import training_keys
+
+from sentiment.errors import UserError
+from sentiment.params import TrainParams
+from sentiment.project import paths
+from sentiment.project.digests import file_digest
+from sentiment.project.documents import new_folder
+from sentiment.project.paths import FETCH_FOLDER, PAD_FOLDER
 from tests.project.conftest import ARRAY, FETCHED, PARAMS
 
 

@@ -10,7 +10,7 @@ from sentiment.params import TrainParams
 from sentiment.project import paths
 from sentiment.project.dvc import changed_outputs, differing_outputs, read_model_stages
 from tests.conftest import write_lock
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 STAGE = """
 stages:
@@ -83,7 +83,7 @@ def test_without_dvc_there_is_no_lock() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
 def test_results_that_were_changed_after_their_stage_differ() -> None:
-    project = Project(Path.cwd())
+    project = ProjectCopy(Path.cwd())
     Path("dvc.yaml").write_text(STAGE, encoding="utf-8")
     Path("code.py").write_text("before", encoding="utf-8")
     project.run("dvc", "init", "--no-scm", "--quiet")

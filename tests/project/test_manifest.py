@@ -1,11 +1,11 @@
 """The manifest of a folder is read back with its types."""
 
 import pytest
+from sentiment.project.manifest import FetchManifest, PadManifest, read_manifest, write_manifest
 
 from sentiment.errors import UserError
 from sentiment.params import FetchParams, PadParams, TableParams
 from sentiment.project.documents import new_folder
-from sentiment.project.manifest import FetchManifest, PadManifest, read_manifest, write_manifest
 from sentiment.project.paths import FETCH_FOLDER, PAD_FOLDER
 
 FETCHED = FetchManifest(

@@ -10,7 +10,7 @@ from sentiment.project.own_table import (
     project_path,
     tracking_advice,
 )
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +30,9 @@ def test_the_path_of_a_table_is_relative_in_the_project_and_absolute_elsewhere(
 
 
 @pytest.fixture
-def repository(in_tmp_path: Path) -> Project:
+def repository(in_tmp_path: Path) -> ProjectCopy:
     """Return an empty repository, which is the working directory."""
-    project = Project(in_tmp_path)
+    project = ProjectCopy(in_tmp_path)
     project.run("git", "init", "--quiet")
     (in_tmp_path / "texts").mkdir()
     for name in ("a.csv", "texts/a.csv"):
@@ -53,12 +53,12 @@ def test_dvc_tracks_a_table_by_a_file_beside_it_or_beside_its_folder(
     assert is_tracked(Path(table))
 
 
-def test_git_tracks_a_table_that_was_added(repository: Project) -> None:
+def test_git_tracks_a_table_that_was_added(repository: ProjectCopy) -> None:
     repository.run("git", "add", "a.csv")
     assert is_tracked(Path("a.csv"))
 
 
-def test_a_folder_with_a_new_file_is_not_tracked(repository: Project) -> None:
+def test_a_folder_with_a_new_file_is_not_tracked(repository: ProjectCopy) -> None:
     repository.run("git", "add", "texts")
     assert is_tracked(Path("texts"))
     (repository.path / "texts" / "new.csv").touch()

@@ -6,7 +6,7 @@ import pytest
 
 from sentiment.project import machine, provenance
 from sentiment.project.provenance import COMMIT, UncommittedChanges
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 SECRET = "AKIAPLANTED"
 HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
@@ -40,9 +40,9 @@ def test_a_folder_without_git_has_no_commit_and_no_changes() -> None:
 
 
 @pytest.fixture
-def repository(in_tmp_path: Path) -> Project:
+def repository(in_tmp_path: Path) -> ProjectCopy:
     """Return a repository with a module that a stage reads, and files that may hold secrets."""
-    project = Project(in_tmp_path)
+    project = ProjectCopy(in_tmp_path)
     (in_tmp_path / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
     for path in ("code.py", "params.yaml", *HOLDING_SECRETS):
         (in_tmp_path / path).parent.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def repository(in_tmp_path: Path) -> Project:
 
 
 @pytest.mark.slow
-def test_a_run_has_the_commit_and_no_more_if_nothing_has_changed(repository: Project) -> None:
+def test_a_run_has_the_commit_and_no_more_if_nothing_has_changed(repository: ProjectCopy) -> None:
     assert provenance.uncommitted_changes() == NO_CHANGES
     tags = provenance.provenance_tags(NO_CHANGES)
     assert tags[COMMIT] == repository.read("git", "rev-parse", "HEAD").strip()
@@ -62,7 +62,7 @@ def test_a_run_has_the_commit_and_no_more_if_nothing_has_changed(repository: Pro
 
 
 @pytest.mark.slow
-def test_the_diff_has_the_changes_of_code_and_params_alone(repository: Project) -> None:
+def test_the_diff_has_the_changes_of_code_and_params_alone(repository: ProjectCopy) -> None:
     for path in HOLDING_SECRETS:
         (repository.path / path).write_text(SECRET, encoding="utf-8")
     (repository.path / "code.py").write_text("x = 1\n\n", encoding="utf-8")
@@ -78,7 +78,7 @@ def test_the_diff_has_the_changes_of_code_and_params_alone(repository: Project) 
 
 
 @pytest.mark.slow
-def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: Project) -> None:
+def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: ProjectCopy) -> None:
     (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
     changes = provenance.uncommitted_changes()
     assert "+url = 'http://host'" in changes.diff
@@ -86,7 +86,7 @@ def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: Project) 
 
 
 @pytest.mark.slow
-def test_code_of_a_stage_that_git_does_not_track_is_named(repository: Project) -> None:
+def test_code_of_a_stage_that_git_does_not_track_is_named(repository: ProjectCopy) -> None:
     (repository.path / "network" / "layers").mkdir(parents=True)
     (repository.path / "network" / "layers" / "new.py").touch()
     missing = provenance.uncommitted_changes().missing
@@ -95,7 +95,7 @@ def test_code_of_a_stage_that_git_does_not_track_is_named(repository: Project) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["notes.py", "data/pad/x.py", "metrics/history.csv"])
-def test_a_file_that_is_no_code_of_a_stage_is_not_named(repository: Project, name: str) -> None:
+def test_a_file_that_is_no_code_of_a_stage_is_not_named(repository: ProjectCopy, name: str) -> None:
     (repository.path / name).parent.mkdir(parents=True, exist_ok=True)
     (repository.path / name).touch()
     assert provenance.uncommitted_changes() == NO_CHANGES
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_code_of_a_stage_is_not_named(repository: Project, nam
 
 @pytest.mark.slow
 def test_a_long_diff_is_cut_and_says_so(
-    repository: Project, monkeypatch: pytest.MonkeyPatch
+    repository: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provenance, "MAX_DIFF_BYTES", 100)
     (repository.path / "code.py").write_text("x = 1\n" * 1000, encoding="utf-8")

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from sentiment.project.signals import SIGNALS, Interrupted, SignalFlag
 
 from sentiment.errors import UserError
-from sentiment.project.signals import SIGNALS, Interrupted, SignalFlag
 from sentiment.project.stage import run_stage
 from tests.small_project import ROOT, default_signals
 

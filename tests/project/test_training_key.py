@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from sentiment.project.training_key import training_keys
 
 from sentiment.params import TrainParams
-from sentiment.project.training_key import training_keys
 from tests.project.conftest import ARRAY, PARAMS
 
 

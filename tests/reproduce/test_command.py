@@ -15,7 +15,7 @@ from sentiment.tracking.runs import DIFF_ARTIFACT
 from tests.conftest import Command, copy_project, runs, use_store
 from tests.contract import names
 from tests.contract.conftest import Commands
-from tests.small_project import Project, wait_until
+from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = pytest.mark.slow
 REPRODUCE = (*names.COMMAND, "reproduce")
@@ -28,7 +28,7 @@ def results(printed: str) -> dict[str, str]:
     return dict(rows)
 
 
-def contents(project: Project) -> dict[str, bytes]:
+def contents(project: ProjectCopy) -> dict[str, bytes]:
     """Return the content of each file of a project but of git's and of Python's caches."""
     found = project.contents(".")
     caches = {".git", "__pycache__", "tmp"}
@@ -92,7 +92,7 @@ def test_a_project_in_a_subfolder_makes_its_data_again_from_the_tables_of_its_co
         run_stage(folder, name)
 
     monkeypatch.setattr(clone, "run_stage_in_clone", run_until_training)
-    copy = Project(clone.make_clone(run, tmp_path / "clone"))
+    copy = ProjectCopy(clone.make_clone(run, tmp_path / "clone"))
     with pytest.raises(UserError, match="the training"):
         clone.run_stages(run, copy.path)
     assert stages == ["fetch", "pad", "train"]
@@ -110,7 +110,7 @@ def test_a_signal_leaves_no_clone(pipeline: Commands, tmp_path: Path) -> None:
     assert not [*tmp_path.glob("*/clone")]
 
 
-def test_the_params_of_the_results_are_restored(project: Project, sentiment: Command) -> None:
+def test_the_params_of_the_results_are_restored(project: ProjectCopy, sentiment: Command) -> None:
     params = project.path / "params.yaml"
     before = params.read_text(encoding="utf-8")
     project.change(train={"units": 9}, pad={"max_length": 50})
@@ -124,7 +124,7 @@ def test_the_params_of_the_results_are_restored(project: Project, sentiment: Com
     assert printed == "params.yaml has these values already.\n"
 
 
-def test_results_that_no_run_has_are_refused(project: Project, sentiment: Command) -> None:
+def test_results_that_no_run_has_are_refused(project: ProjectCopy, sentiment: Command) -> None:
     (project.path / "data" / "evaluate" / "metrics.json").unlink()
     assert "MLflow has no run with the results in data/." in sentiment.fail("reproduce")
 

@@ -23,7 +23,7 @@ from sentiment.project.documents import read_json
 from sentiment.score import predictions
 from sentiment.tracking import versions
 from tests.conftest import Command, copy_project, runs, use_store
-from tests.small_project import MODEL, Project
+from tests.small_project import MODEL, ProjectCopy
 
 pytestmark = pytest.mark.slow
 OPERATIONS = f"{MODEL} operations"
@@ -49,7 +49,9 @@ def read_evaluated() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def scored_once(
+    finished_once: ProjectCopy, tmp_path_factory: pytest.TempPathFactory
+) -> ProjectCopy:
     """Copy a finished project, and score its test set with labels."""
     copy = copy_project(finished_once, tmp_path_factory.mktemp("scored") / "project")
     with pytest.MonkeyPatch.context() as patch:
@@ -62,7 +64,7 @@ def scored_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def scored(scored_once: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def scored(scored_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Return a project with its scored test set, and make it the working directory."""
     monkeypatch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
     return use_store(scored_once, monkeypatch)
@@ -128,7 +130,7 @@ def score_the_same_text_with_both_labels(sentiment: Command) -> Path:
 
 
 def test_texts_are_in_the_private_file_of_mistakes_alone(
-    project: Project, sentiment: Command
+    project: ProjectCopy, sentiment: Command
 ) -> None:
     mistakes = score_the_same_text_with_both_labels(sentiment)
     assert pd.read_csv(mistakes)["text"].tolist() == [" =zebra"]  # no formula for a spreadsheet
@@ -141,7 +143,7 @@ def test_texts_are_in_the_private_file_of_mistakes_alone(
     assert holding["mistakes.csv"] == 0o600
 
 
-def test_mistakes_have_no_texts_without_log_texts(project: Project, sentiment: Command) -> None:
+def test_mistakes_have_no_texts_without_log_texts(project: ProjectCopy, sentiment: Command) -> None:
     project.change(evaluate={"log_texts": False})
     mistakes = pd.read_csv(score_the_same_text_with_both_labels(sentiment))
     assert len(mistakes) == 1

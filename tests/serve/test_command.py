@@ -26,7 +26,7 @@ from sentiment.project.documents import read_json
 from sentiment.tracking import versions
 from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
 from tests.conftest import Command, copy_project, use_store
-from tests.small_project import MODEL, Project, free_port, wait_for, wait_until
+from tests.small_project import MODEL, ProjectCopy, free_port, wait_for, wait_until
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
@@ -66,7 +66,7 @@ class Server(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def served(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def served(finished_once: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """Copy the finished project, and add a second version, whose labels have other names."""
     folder = tmp_path_factory.mktemp("served")
     project = copy_project(finished_once, folder / "project")
@@ -83,7 +83,7 @@ def served(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def server(served: Project) -> Iterator[Server]:
+def server(served: ProjectCopy) -> Iterator[Server]:
     """Serve the champion, log its predictions, and end the server as a process manager does."""
     server = Server(free_port(), served.path / "log")
     process = served.start(
@@ -102,7 +102,7 @@ def server(served: Project) -> Iterator[Server]:
 
 
 @pytest.fixture
-def reviews(finished: Project) -> pd.DataFrame:  # noqa: ARG001
+def reviews(finished: ProjectCopy) -> pd.DataFrame:  # noqa: ARG001
     """Return the predictions of the evaluation, with the reviews as texts."""
     table = versions.read_predictions(paths.PREDICTIONS_FILE)
     words = {rank: word for word, rank in read_json(paths.WORD_INDEX_FILE).items()}
@@ -201,7 +201,7 @@ def test_page_shows_label_words_and_chart_at_any_width(server: Server, tmp_path:
 
 
 def test_new_champion_is_served_without_a_lost_or_mixed_response(
-    server: Server, served: Project, sentiment: Command, monkeypatch: pytest.MonkeyPatch
+    server: Server, served: ProjectCopy, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_store(served, monkeypatch)
     run_id = str(mlflow.MlflowClient().get_model_version(MODEL, "2").run_id)

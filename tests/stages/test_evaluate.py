@@ -7,13 +7,13 @@ from sentiment.project import paths
 from sentiment.project.documents import read_json
 from sentiment.tracking import store
 from tests.conftest import run_stages, runs
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 NO_STORE = "sqlite:////absent/mlflow.db"
 
 
-def test_the_model_of_other_params_is_not_evaluated(project: Project) -> None:
+def test_the_model_of_other_params_is_not_evaluated(project: ProjectCopy) -> None:
     before = project.contents("data")
     project.change(train={"units": 5})
     with pytest.raises(UserError, match="data/train has another training"):
@@ -22,7 +22,7 @@ def test_the_model_of_other_params_is_not_evaluated(project: Project) -> None:
 
 
 def test_the_result_the_decision_the_run_and_where_to_look_are_said_once(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectCopy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run,) = runs()
     run_stages(project, "evaluate")
@@ -36,7 +36,7 @@ def test_the_result_the_decision_the_run_and_where_to_look_are_said_once(
 
 
 def test_without_a_store_the_result_is_said_and_how_to_log_it_later(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: ProjectCopy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_stages(project, "evaluate", store=NO_STORE)
     printed = capsys.readouterr()

@@ -12,7 +12,7 @@ import pytest
 from sentiment.project import paths
 from sentiment.project.documents import read_json
 from tests.conftest import Command, champion, curve, run_stages, use_store
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 EPOCHS = 8
@@ -21,12 +21,12 @@ EPOCHS = 8
 class Finished(NamedTuple):
     """A project whose stages have run, and what they printed."""
 
-    project: Project
+    project: ProjectCopy
     printed: str
 
 
 @pytest.fixture(scope="module")
-def finished_table(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Run the stages with the preset `linear` on a table with three labels."""
     project = clone.copy(tmp_path_factory.mktemp("own") / "project")
     texts = [("fine", "yes"), ("awful", "no"), ("passable", "so-so")]

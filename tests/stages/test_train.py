@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sentiment.project.manifest import ModelManifest, read_manifest
 
 from sentiment.errors import UserError
 from sentiment.model.training import EPOCH_METRICS
@@ -19,7 +20,6 @@ from sentiment.project.checkpoint import (
 )
 from sentiment.project.digests import file_digest
 from sentiment.project.documents import read_table
-from sentiment.project.manifest import ModelManifest, read_manifest
 from sentiment.project.paths import TRAIN_FOLDER
 from sentiment.project.provenance import UncommittedChanges
 from sentiment.tracking.runs import LiveRun
@@ -27,7 +27,7 @@ from stages import train
 from stages.train import begin, resume
 from tests.conftest import run_stages
 from tests.models import new_training
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 EPOCH = dict.fromkeys(EPOCH_METRICS, 0.5)
@@ -121,7 +121,7 @@ def test_what_the_diff_lacks_is_said_before_the_training(
     )
 
 
-def test_the_journal_and_the_manifest_have_the_digest_of_the_model(finished: Project) -> None:
+def test_the_journal_and_the_manifest_have_the_digest_of_the_model(finished: ProjectCopy) -> None:
     (path,) = (finished.path / CHECKPOINTS_FOLDER).glob(f"*/{JOURNAL_FILE}")
     model = file_digest(paths.MODEL_FILE)
     assert Journal.model_validate_json(path.read_bytes()).model_digest == model
@@ -129,7 +129,7 @@ def test_the_journal_and_the_manifest_have_the_digest_of_the_model(finished: Pro
 
 
 def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A training that is killed in between then logs the epoch when it resumes."""
     project.change(train={"units": 5})
@@ -142,7 +142,7 @@ def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
 
 
 def test_a_training_that_was_killed_after_its_last_epoch_writes_all_epochs_again(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC removes the files of the stage before it runs the stage again."""
     project.change(train={"units": 5})
@@ -158,7 +158,7 @@ def test_a_training_that_was_killed_after_its_last_epoch_writes_all_epochs_again
 
 
 def test_params_that_change_during_the_training_are_refused_before_dvc_records_them(
-    fresh: Project, monkeypatch: pytest.MonkeyPatch
+    fresh: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_stages(fresh, "fetch", "pad")
 

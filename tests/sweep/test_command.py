@@ -18,7 +18,7 @@ from sentiment.project.params_file import load_params
 from sentiment.sweep import search, space, study, values
 from sentiment.sweep.trial import TRIAL
 from tests.conftest import Command, copy_project, use_store
-from tests.small_project import Project, wait_until
+from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = pytest.mark.slow
 TRIALS = 4
@@ -43,7 +43,7 @@ class Swept(NamedTuple):
         applied: what the last command printed.
     """
 
-    project: Project
+    project: ProjectCopy
     output: str
     applied: str
 
@@ -55,7 +55,7 @@ def sweep_runs(folder: Path) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
-def wait_for_epochs(project: Project, process: "subprocess.Popen[str]", trial: str) -> None:
+def wait_for_epochs(project: ProjectCopy, process: "subprocess.Popen[str]", trial: str) -> None:
     """Wait until the run of a trial has an epoch."""
 
     def has_epochs() -> bool:
@@ -67,7 +67,7 @@ def wait_for_epochs(project: Project, process: "subprocess.Popen[str]", trial: s
 
 
 @pytest.fixture(scope="module")
-def swept_once(finished_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+def swept_once(finished_once: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """Sweep by two processes. One is killed in a trial. Then the command is called once more."""
     project = copy_project(finished_once, tmp_path_factory.mktemp("swept") / "project")
     # XLA does not compile this network, which saves each process seconds.
@@ -142,7 +142,7 @@ def test_signal_is_one_message_that_says_how_to_continue(
     assert "The sweep was interrupted. Run the same command again to continue it." in message
 
 
-def test_reviews_of_other_params_are_refused(project: Project, sentiment: Command) -> None:
+def test_reviews_of_other_params_are_refused(project: ProjectCopy, sentiment: Command) -> None:
     project.change(fetch={"synthetic": {"seed": 1}})
     message = sentiment.fail("sweep")
     assert "data/fetch has other reviews than params.yaml. Run `dvc repro fetch`." in message

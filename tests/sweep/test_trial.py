@@ -19,14 +19,14 @@ from sentiment.sweep.trial import PRUNED, TrialContext
 from sentiment.tracking.operations import connect_operations
 from sentiment.tracking.store import StoreError
 from tests.conftest import curve, runs
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 OPERATIONS = "synthetic-sentiment operations"
 
 
 @pytest.fixture
-def study(project: Project, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+def study(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     """Return a study of a network that XLA does not compile. The project has no test set."""
     monkeypatch.setattr(space, "draw", lambda _: {"train.cell": "simple_rnn"})
     for path in (project.path / "data").rglob("*test*"):

@@ -2,11 +2,11 @@
 
 import pandas as pd
 import pytest
+from sentiment.project.manifest import EvaluateManifest
+from sentiment.tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
 
 from sentiment.evaluation.metrics import compute_metrics
 from sentiment.params import FetchParams, PadParams
-from sentiment.project.manifest import EvaluateManifest
-from sentiment.tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
 from tests.evaluations import MANIFEST, predictions
 
 PREDICTIONS = predictions(correct=600)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import LoggedModel
+from sentiment.project.manifest import EvaluateManifest, read_manifest
+from sentiment.tracking.versions import read_predictions, version_uri
 
 from sentiment.project import paths
 from sentiment.project.documents import read_json
-from sentiment.project.manifest import EvaluateManifest, read_manifest
 from sentiment.tracking import models
-from sentiment.tracking.versions import read_predictions, version_uri
 from tests.conftest import runs, versions
 from tests.small_project import ROOT
 

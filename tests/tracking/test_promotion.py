@@ -5,9 +5,10 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from sentiment.project.manifest import ComparedManifest
+from sentiment.tracking.versions import Evaluation
 
 from sentiment.params import EvaluateParams
-from sentiment.project.manifest import ComparedManifest
 from sentiment.tracking.promotion import (
     DAMAGED,
     OTHER_TEST_SET,
@@ -18,7 +19,6 @@ from sentiment.tracking.promotion import (
     significance_level,
     why_not_compared,
 )
-from sentiment.tracking.versions import Evaluation
 from tests.evaluations import MANIFEST
 
 ALPHA = 0.05

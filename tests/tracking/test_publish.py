@@ -11,6 +11,9 @@ import pytest
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos import databricks_pb2
+from sentiment.project.manifest import ModelManifest, read_manifest, write_manifest
+from sentiment.project.signals import Interrupted
+from sentiment.tracking.versions import load_model, version_uri
 
 from sentiment.errors import UserError
 from sentiment.model.saving import save_model
@@ -25,12 +28,9 @@ from sentiment.project.checkpoint import (
 )
 from sentiment.project.digests import file_digest
 from sentiment.project.documents import read_json, write_json
-from sentiment.project.manifest import ModelManifest, read_manifest, write_manifest
 from sentiment.project.params_file import load_params
-from sentiment.project.signals import Interrupted
 from sentiment.tracking import models, publish
 from sentiment.tracking.runs import KEPT_VAL_ACCURACY, live_run
-from sentiment.tracking.versions import load_model, version_uri
 from tests.conftest import (
     MakeProject,
     champion,
@@ -43,7 +43,7 @@ from tests.conftest import (
     versions,
     write_lock,
 )
-from tests.small_project import MODEL, Project
+from tests.small_project import MODEL, ProjectCopy
 from tests.tracking.kills import end_at
 
 pytestmark = pytest.mark.slow
@@ -99,13 +99,13 @@ def has_state(run: Run) -> bool:
     return Path(CHECKPOINTS_FOLDER, run.data.tags["training_key"], STATE_FILE).exists()
 
 
-def forget_machine(project: Project) -> None:
+def forget_machine(project: ProjectCopy) -> None:
     """Remove what a machine that has not run the training does not have."""
     shutil.rmtree(project.path / CHECKPOINTS_FOLDER)
 
 
 @pytest.fixture
-def lost(project: Project) -> Project:
+def lost(project: ProjectCopy) -> ProjectCopy:
     """Delete the store of a finished project."""
     (project.path / "mlflow.db").unlink()
     shutil.rmtree(project.path / "mlruns")
@@ -113,10 +113,10 @@ def lost(project: Project) -> Project:
 
 
 @pytest.fixture(scope="session")
-def unlogged_once(finished_once: Project, shared: MakeProject) -> Project:
+def unlogged_once(finished_once: ProjectCopy, shared: MakeProject) -> ProjectCopy:
     """Return a finished project after another training, during which the store was away."""
 
-    def train(project: Project) -> None:
+    def train(project: ProjectCopy) -> None:
         project.change(train={"units": 5})
         run_stages(project, "train", "evaluate", store=AWAY)
 
@@ -124,18 +124,20 @@ def unlogged_once(finished_once: Project, shared: MakeProject) -> Project:
 
 
 @pytest.fixture
-def unlogged(unlogged_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def unlogged(
+    unlogged_once: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ProjectCopy:
     """Copy the project, and make the copy the working directory."""
     return use_store(copy_project(unlogged_once, tmp_path / "project"), monkeypatch)
 
 
-def test_to_publish_twice_changes_no_row_of_the_database(project: Project) -> None:
+def test_to_publish_twice_changes_no_row_of_the_database(project: ProjectCopy) -> None:
     before = database_rows(project)
     publish_files()
     assert database_rows(project) == before
 
 
-def test_a_machine_that_has_only_the_files_finds_the_run(project: Project) -> None:
+def test_a_machine_that_has_only_the_files_finds_the_run(project: ProjectCopy) -> None:
     before = database_rows(project)
     forget_machine(project)
     publish_files()
@@ -190,7 +192,7 @@ def test_a_publication_that_was_killed_is_done_again_in_the_same_run(
 
 @pytest.mark.usefixtures("lost")
 def test_a_run_of_a_deleted_store_is_logged_again_with_its_commit(
-    finished_once: Project, monkeypatch: pytest.MonkeyPatch
+    finished_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = publish_files()
     assert_whole(run)
@@ -201,7 +203,7 @@ def test_a_run_of_a_deleted_store_is_logged_again_with_its_commit(
 
 
 def test_a_training_of_another_machine_is_logged_with_an_unknown_commit_also_after_a_kill(
-    lost: Project, monkeypatch: pytest.MonkeyPatch
+    lost: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forget_machine(lost)
     with monkeypatch.context() as patch:
@@ -224,14 +226,14 @@ def test_after_its_run_was_deleted_a_training_is_logged_as_another_run() -> None
     assert provenance(run) == provenance(deleted)
 
 
-def test_a_version_that_was_deleted_stays_deleted(project: Project) -> None:
+def test_a_version_that_was_deleted_stays_deleted(project: ProjectCopy) -> None:
     mlflow.MlflowClient().delete_model_version(MODEL, "1")
     before = database_rows(project)
     publish_files()
     assert database_rows(project) == before
 
 
-def test_another_threshold_is_another_run_of_the_same_training(project: Project) -> None:
+def test_another_threshold_is_another_run_of_the_same_training(project: ProjectCopy) -> None:
     (before,) = runs()
     project.change(evaluate={"threshold": 0.6})
     run_stages(project, "evaluate")
@@ -269,7 +271,7 @@ def test_a_new_plot_and_a_new_metric_reach_the_same_run() -> None:
 
 
 def test_without_log_texts_another_machine_takes_the_texts_out_of_the_run_and_decides_nothing_again(
-    unlogged: Project, monkeypatch: pytest.MonkeyPatch
+    unlogged: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = publish_files()
     folder = Path(run.info.artifact_uri)
@@ -288,7 +290,7 @@ def test_without_log_texts_another_machine_takes_the_texts_out_of_the_run_and_de
     assert [text for text in texts if text.strip().encode() in logged] == []
 
 
-def test_a_forced_training_is_another_run_that_repeats_the_champion(project: Project) -> None:
+def test_a_forced_training_is_another_run_that_repeats_the_champion(project: ProjectCopy) -> None:
     run_stages(project, "train", "evaluate")
     new, old = runs()
     assert new.data.tags["evaluation_digest"] == old.data.tags["evaluation_digest"]
@@ -311,7 +313,7 @@ def interrupt_training() -> Journal:
 
 
 def test_a_machine_with_an_interrupted_training_finds_the_run_of_anothers_result(
-    project: Project,
+    project: ProjectCopy,
 ) -> None:
     (run,) = runs()
     journal = interrupt_training()
@@ -333,7 +335,7 @@ def test_a_machine_with_an_interrupted_training_logs_anothers_result_to_another_
     assert_whole(run)
 
 
-def train_with_other_bits(project: Project) -> None:
+def train_with_other_bits(project: ProjectCopy) -> None:
     """Write what the same training writes on a machine with another arithmetic."""
     model = load_keras_model(paths.MODEL_FILE)
     rng = np.random.default_rng(0)
@@ -350,7 +352,7 @@ def train_with_other_bits(project: Project) -> None:
 
 
 def test_two_machines_with_other_bits_of_the_same_training_find_each_its_own_run(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (own,) = runs()
     for name in (paths.DATA.name, paths.METRICS_FOLDER.name, CHECKPOINTS_FOLDER):
@@ -384,7 +386,7 @@ def cut(path: Path) -> None:
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_files_that_are_missing_or_damaged_are_one_message_and_nothing_is_logged(
-    lost: Project, path: Path, damage: Callable[[Path], object], problem: str
+    lost: ProjectCopy, path: Path, damage: Callable[[Path], object], problem: str
 ) -> None:
     damage(path)
     with pytest.raises(UserError, match=rf"^{path} {problem}.*`dvc repro`"):
@@ -409,7 +411,7 @@ def test_files_that_are_missing_or_damaged_are_one_message_and_nothing_is_logged
     ids=str,
 )
 def test_files_of_another_training_are_one_message_and_nothing_is_logged(
-    lost: Project, unlogged_once: Project, copied: Path, message: str
+    lost: ProjectCopy, unlogged_once: ProjectCopy, copied: Path, message: str
 ) -> None:
     shutil.copy2(unlogged_once.path / copied, copied)
     with pytest.raises(UserError) as raised:

@@ -5,16 +5,16 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from sentiment.project.manifest import ModelManifest, TrainingManifest, read_manifest
+from sentiment.project.signals import Interrupted
 
 from sentiment.model.training import EPOCH_METRICS
 from sentiment.project import paths
 from sentiment.project.checkpoint import Journal
 from sentiment.project.machine import machine_tags
-from sentiment.project.manifest import ModelManifest, TrainingManifest, read_manifest
-from sentiment.project.signals import Interrupted
 from sentiment.tracking.runs import live_run
 from tests.conftest import MakeProject, copy_project, curve, run_stages, runs, use_store
-from tests.small_project import Project
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def test_a_run_has_the_params_that_its_training_reads() -> None:
     assert "units: 4" in sections
 
 
-def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: Project) -> None:
+def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: ProjectCopy) -> None:
     (run,) = runs()
     own = {name for name in run.data.tags if not name.startswith("mlflow.")}
     assert own == {
@@ -62,7 +62,7 @@ def test_a_run_has_the_three_splits_as_datasets() -> None:
 
 
 @pytest.fixture
-def manifest(project: Project) -> TrainingManifest:
+def manifest(project: ProjectCopy) -> TrainingManifest:
     """Return what another training depends on. The project's folder is the working directory."""
     read = read_manifest(project.path / paths.TRAIN_FOLDER, ModelManifest)
     return read.model_copy(update={"training_key": "0123456789abcdef"})
@@ -116,7 +116,7 @@ def test_a_training_that_resumes_has_the_same_run_and_each_epoch_once(
 
 
 def test_a_store_that_fails_during_a_training_is_said_once_and_costs_nothing(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.change(train={"units": 5})
 
@@ -135,10 +135,10 @@ def test_a_store_that_fails_during_a_training_is_said_once_and_costs_nothing(
 
 
 @pytest.fixture(scope="session")
-def trained_once(finished_once: Project, shared: MakeProject) -> Project:
+def trained_once(finished_once: ProjectCopy, shared: MakeProject) -> ProjectCopy:
     """Return a finished project after another training, which is not evaluated yet."""
 
-    def train(project: Project) -> None:
+    def train(project: ProjectCopy) -> None:
         project.change(train={"units": 5})
         run_stages(project, "train")
 
@@ -146,7 +146,7 @@ def trained_once(finished_once: Project, shared: MakeProject) -> Project:
 
 
 def test_a_run_that_is_not_evaluated_has_curves_and_no_model(
-    trained_once: Project, monkeypatch: pytest.MonkeyPatch
+    trained_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_store(trained_once, monkeypatch)
     run, _ = runs()
@@ -156,7 +156,7 @@ def test_a_run_that_is_not_evaluated_has_curves_and_no_model(
 
 
 def test_a_training_that_runs_again_before_it_is_evaluated_has_one_run(
-    trained_once: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_once: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC runs the stage again if a signal came in its last second."""
     project = use_store(copy_project(trained_once, tmp_path / "project"), monkeypatch)

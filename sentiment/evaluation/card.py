@@ -1,36 +1,35 @@
-"""The model card: the description of a run and its version in MLflow, as Markdown."""
+"""The model card: how good a model is and what its limits are, as Markdown.
+
+It is the description of a run in MLflow, and of the version that is made of the run.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from sentiment.project.manifest import EvaluateManifest
-from sentiment.tracking.promotion import SMALL_TEST_SET
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from sentiment.evaluation.metrics import CONFIDENCE, METRICS
+from sentiment.text.model_files import ModelConfig
 
+SMALL_TEST_SET = 500  # texts; with fewer, the card says so
 SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a table
 MAX_LISTED_LABELS = 10
+SYNTHETIC = "synthetic"  # the name of the dataset of generated texts
 READ_ENDS = {"pre": "the last", "post": "the first"}  # the tokens that truncating keeps
 
 
 def describe_evaluation(
-    manifest: EvaluateManifest, predictions: "pd.DataFrame", metrics: Mapping[str, float], name: str
+    config: ModelConfig,
+    predictions: pd.DataFrame,
+    metrics: Mapping[str, float],
+    label_metrics: pd.DataFrame,
 ) -> str:
-    """Return the description of a run and its version, which begins with the accuracy.
-
-    The decision about a version may change, so it is in the alias and the tags alone.
+    """Return the card of a model.
 
     Args:
-        manifest: what the evaluation depends on.
-        predictions: see `sentiment.evaluation.metrics`.
-        metrics: their metrics, by name.
-        name: the name of the training.
+        predictions: the predictions for the test set, see `sentiment.evaluation.metrics`.
+        metrics: their metrics by name, such as `test_accuracy`.
+        label_metrics: see `sentiment.evaluation.metrics.label_metrics`.
     """
-    from sentiment.evaluation.metrics import CONFIDENCE, label_metrics
-
-    rows = _metric_rows(predictions, metrics)
-    by_label = label_metrics(predictions).head(MAX_LISTED_LABELS)
     label_rows = [
         (
             code_span(str(row.label)),
@@ -39,24 +38,23 @@ def describe_evaluation(
             f"{row.f1:.4f}",
             f"{row.reviews:,}",
         )
-        for row in by_label.itertuples()
+        for row in label_metrics.head(MAX_LISTED_LABELS).itertuples()
     ]
+    rows = _metric_rows(predictions, metrics)
     return "\n\n".join(
         [
-            f"{metrics['test_accuracy']:.4f} · {name}",
+            f"Test accuracy {metrics['test_accuracy']:.4f} on `{config.dataset}`",
             _table(["test metric", "value", f"{CONFIDENCE:.0%} confidence interval"], rows),
             _table(["label", "precision", "recall", "F1", "texts"], label_rows),
-            "\n".join(f"- {limit}" for limit in _limits(manifest, predictions)),
+            "\n".join(f"- {limit}" for limit in _limits(config, len(predictions))) + "\n",
         ]
     )
 
 
 def _metric_rows(
-    predictions: "pd.DataFrame", metrics: Mapping[str, float]
+    predictions: pd.DataFrame, metrics: Mapping[str, float]
 ) -> list[tuple[str, str, str]]:
     """Return title, value and confidence interval of each metric that is defined."""
-    from sentiment.evaluation.metrics import METRICS  # imports scikit-learn
-
     rows = []
     for name, metric in METRICS.items():
         if f"test_{name}" not in metrics:
@@ -67,40 +65,34 @@ def _metric_rows(
     return rows
 
 
-def describe_data(run_id: str) -> str:
-    """Return how to get the data of a run, whose `dvc.lock` is an artifact."""
-    return (
-        "The data, in a new clone of the project: "
-        f"`mlflow artifacts download --run-id {run_id} --artifact-path dvc.lock --dst-path . && "
-        "dvc pull data/fetch data/pad data/train`"
-    )
+def _limits(config: ModelConfig, texts: int) -> list[str]:
+    """Return what a user of the model should know.
 
-
-def _limits(manifest: EvaluateManifest, predictions: "pd.DataFrame") -> list[str]:
-    """Return what a user of the version should know."""
-    truncating = READ_ENDS[manifest.pad.truncating]
+    Args:
+        texts: number of the test texts.
+    """
+    truncating = READ_ENDS[config.layout.truncating]
     limits = [
-        f"Evaluated on {len(predictions):,} texts of `{manifest.fetch.dataset_name}`. Other kinds "
-        "of text were not tried.",
-        f"Only {truncating} {manifest.pad.max_length:,} tokens of a text are read.",
+        f"Evaluated on {texts:,} texts of `{config.dataset}`. Other kinds of text were not tried.",
+        f"Only {truncating} {config.layout.max_length:,} tokens of a text are read.",
         "Versions are compared on this test set, so a champion's accuracy is slightly optimistic.",
     ]
-    if len(manifest.label_names) > 2:
+    if len(config.label_names) > 2:
         limits.insert(
             0,
             "Precision, recall, F1, ROC AUC and average precision are means over the labels (macro "
             "averages).",
         )
-    label_count = len(manifest.label_names)
+    label_count = len(config.label_names)
     if label_count > MAX_LISTED_LABELS:
         limits.insert(
             0,
             f"The table by label has the first {MAX_LISTED_LABELS} of {label_count} labels; the "
             "artifact `labels.csv` has all.",
         )
-    if manifest.fetch.dataset == "synthetic":
+    if config.dataset == SYNTHETIC:
         limits.insert(0, "All texts are generated. The metrics say nothing about real texts.")
-    if len(predictions) < SMALL_TEST_SET:
+    if texts < SMALL_TEST_SET:
         limits.append(f"With fewer than {SMALL_TEST_SET} test texts, the metrics are uncertain.")
     return limits
 

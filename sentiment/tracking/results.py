@@ -1,0 +1,180 @@
+"""Log the results in `data/` to the run of their training, or to a copy of that run.
+
+A run holds one training and one evaluation. Its test metrics, its predictions and its model never
+change: an evaluation with other values is logged to a copy. So metrics are logged first, and the
+model last.
+"""
+
+from collections.abc import Mapping
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from ruamel.yaml import YAML
+
+from sentiment.errors import UserError
+from sentiment.model.batches import Split
+from sentiment.params import EvaluateParams
+from sentiment.project.arrays import read_array, read_training_splits
+from sentiment.project.digests import folder_digest
+from sentiment.project.documents import read_json, read_table
+from sentiment.project.dvc import changed_outputs, read_model_stages
+from sentiment.project.paths import Project
+from sentiment.project.records import RunRecord, read_record, read_run_record
+from sentiment.tracking import models, registry, runs, store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+THRESHOLD = "evaluate.threshold"  # a param of a run
+TABLES_ARTIFACT = "metrics"
+LOCK_ARTIFACT = "dvc.lock"
+# Files in data/train and data/evaluate
+METRICS_FILE = "metrics.json"
+HISTORY_FILE = "history.csv"
+PARAMS_FILE = "params.json"
+CARD_FILE = "card.md"
+
+
+def check_results(project: Project, record: RunRecord) -> None:
+    """Check that `data/pad` and `data/train` are those of a run, which people may change by hand.
+
+    Raises:
+        UserError: they are not.
+    """
+    expected = {project.padded: record.padded_digest, project.trained: record.trained_digest}
+    for folder, digest in expected.items():
+        if folder_digest(folder) != digest:
+            raise UserError(
+                f"{folder} is not the one that run {record.run_id} in {project.run_file} was "
+                "trained with. Run `dvc repro`, which trains, or takes it from DVC's cache."
+            )
+
+
+def log_locked_results(project: Project, client: "MlflowClient") -> "Run":
+    """Log the results that dvc.lock describes, unless the store has them, and return their run.
+
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: dvc.lock describes other results, or the run was deleted.
+    """
+    changed = changed_outputs(project)
+    if changed:
+        raise UserError(
+            f"dvc.lock describes other results than these: {', '.join(changed)}. Run `dvc repro`. "
+            "If you ran the stages without DVC: `dvc commit`."
+        )
+    record = read_run_record(project)
+    check_results(project, record)
+    params = read_record(project.evaluated / PARAMS_FILE, EvaluateParams)
+    test_metrics = read_json(project.evaluated / METRICS_FILE)
+    return log_results(project, client, record, params.threshold, test_metrics)
+
+
+def log_results(
+    project: Project,
+    client: "MlflowClient",
+    record: RunRecord,
+    threshold: float,
+    test_metrics: Mapping[str, float],
+) -> "Run":
+    """Log the results in `data/` to the run that fits them, and return the run.
+
+    Args:
+        record: the run of the training.
+        threshold: `evaluate.threshold` of the evaluation.
+        test_metrics: the metrics of the evaluation.
+
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: the run was deleted.
+    """
+    from mlflow.entities import Metric, Param
+
+    with store.store_errors():
+        run = find_fitting_run(client, record, threshold, test_metrics)
+        if run is None:
+            run = start_copy(project, client, record)
+        run_id = run.info.run_id
+        log_training(project, client, run_id, record)
+        # With the time of the run's start, the same metrics again are the same points.
+        start = run.info.start_time
+        client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, start, 0) for name, value in test_metrics.items()],
+            params=[Param(THRESHOLD, str(threshold))],
+        )
+        log_evaluation(project, client, run_id, record)
+        if models.find_model(client, run) is None:
+            models.log_model(project, run_id, threshold)
+        if run.info.status == "RUNNING":  # a new copy
+            client.set_terminated(run_id)
+    return run
+
+
+def find_fitting_run(
+    client: "MlflowClient", record: RunRecord, threshold: float, test_metrics: Mapping[str, float]
+) -> "Run | None":
+    """Return the run of a training or a copy of it, if no value in it would change.
+
+    Raises:
+        UserError: the run was deleted.
+    """
+    original = runs.get_run(client, record.run_id)
+    candidates = [*([original] if original else []), *runs.find_copies(client, record.run_id)]
+    for run in candidates:
+        logged = run.data.metrics
+        has_same_threshold = run.data.params.get(THRESHOLD, str(threshold)) == str(threshold)
+        has_same_metrics = all(
+            logged.get(name, value) == value for name, value in test_metrics.items()
+        )
+        if has_same_threshold and has_same_metrics:
+            return run
+    return None
+
+
+def start_copy(project: Project, client: "MlflowClient", record: RunRecord) -> "Run":
+    """Start a run with the tags of a training and the tag `original_run`, and return the run."""
+    experiment_id = registry.open_experiment(project, client, record.fetch.dataset_name)
+    tags = record.tags | {runs.ORIGINAL_RUN: record.run_id}
+    return client.create_run(experiment_id, tags=tags)
+
+
+def log_training(project: Project, client: "MlflowClient", run_id: str, record: RunRecord) -> None:
+    """Log the training in `data/train`. To log it again changes nothing."""
+    splits = read_training_splits(project, record.train.validation_split)
+    runs.log_training(client, run_id, record, splits)
+    runs.log_epochs(client, run_id, read_table(project.trained / HISTORY_FILE))
+    runs.log_kept_epoch(client, run_id, read_json(project.trained / METRICS_FILE))
+
+
+def log_evaluation(
+    project: Project, client: "MlflowClient", run_id: str, record: RunRecord
+) -> None:
+    """Log tables, plots, card and test set of the evaluation in `data/evaluate`.
+
+    Those of an earlier evaluation with the same metrics are replaced.
+    """
+    x = read_array(project.padded / "x_test.npy")
+    y = read_array(project.padded / "y_test.npy")
+    client.log_inputs(run_id, [runs.dataset_input(record.fetch.dataset_name, "test", Split(x, y))])
+    client.log_artifacts(run_id, str(project.evaluated))
+    client.log_artifacts(run_id, str(project.metrics), TABLES_ARTIFACT)
+    card = (project.evaluated / CARD_FILE).read_text(encoding="utf-8")
+    stages = read_model_stages(project, project.run_file)
+    if stages is not None:
+        text = StringIO()
+        YAML().dump({"schema": "2.0", "stages": stages}, text)
+        client.log_text(run_id, text.getvalue(), LOCK_ARTIFACT)
+        card += (
+            "\nThe data, in a new clone of the project: `mlflow artifacts download --run-id "
+            f"{run_id} --artifact-path dvc.lock --dst-path . && dvc pull data/fetch data/pad "
+            "data/train`\n"
+        )
+    client.set_tag(run_id, store.DESCRIPTION, card)
+
+
+def describe_run(client: "MlflowClient", run: "Run") -> str:
+    """Return lines that name a run, and say where to look at it."""
+    pages = store.describe_pages(client.tracking_uri, run.info.experiment_id, run.info.run_id)
+    return f"Run {run.info.run_id}: {run.info.run_name}\n{pages}"
