@@ -1,0 +1,60 @@
+"""Read the predictions of a run from the store."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentiment.errors import UserError
+from sentiment.project.documents import damaged_error, missing_error
+from sentiment.text.labels import label_names_in, probability_column
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes a second, for which `--help` should not wait
+    from mlflow import MlflowClient
+
+PREDICTIONS = "predictions.csv"  # in data/evaluate, and among the artifacts of a run
+
+
+def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
+    """Return the predictions of a run for the test set, see `sentiment.evaluation.metrics`.
+
+    Raises:
+        UserError: the run has no predictions, or they are damaged.
+    """
+    logged = {artifact.path for artifact in client.list_artifacts(run_id)}
+    if PREDICTIONS not in logged:
+        raise UserError(
+            f"Run {run_id} has no {PREDICTIONS}. Run `sentiment log` where its data/ is, or name "
+            "another run."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        client.download_artifacts(run_id, PREDICTIONS, scratch)
+        try:
+            return read_predictions(Path(scratch, PREDICTIONS))
+        except UserError:
+            raise UserError(
+                f"{PREDICTIONS} of run {run_id} in MLflow is damaged. Run `sentiment log` where "
+                "its data/ is, or name another run."
+            ) from None
+
+
+def read_predictions(path: Path) -> "pd.DataFrame":
+    """Read a table of predictions, with probabilities to the bit.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    import pandas as pd
+
+    try:
+        labels = label_names_in(pd.read_csv(path, nrows=0).columns)
+        types = {
+            **dict.fromkeys(("actual", "predicted"), "str"),
+            **{probability_column(label): "float32" for label in labels},
+        }
+        # Without the last argument, the label `null` would be a missing value.
+        return pd.read_csv(path, dtype=types, keep_default_na=False)
+    except FileNotFoundError:
+        raise missing_error(path) from None
+    except ValueError as error:
+        raise damaged_error(path, error) from None
