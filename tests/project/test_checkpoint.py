@@ -1,37 +1,57 @@
-"""A checkpoint keeps the state and the journal of one training, which one process uses."""
+"""A checkpoint has the state and the run of one training, by a key of all that the bits need."""
 
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sentiment.errors import UserError
+from sentiment.params import FetchParams, PadParams, TrainParams
 from sentiment.project import checkpoint
 from sentiment.project.checkpoint import (
-    CHECKPOINTS_FOLDER,
-    JOURNAL_FILE,
+    RUN_FILE,
     STATE_FILE,
-    AlreadyRunningError,
     Checkpoint,
-    Journal,
-    exclusive_checkpoint,
+    exclusive_training,
+    remove_recorded_checkpoints,
+    training_key,
 )
+from sentiment.project.paths import Project
+from sentiment.project.records import RunRecord
 from tests.full_disk import full_disk
+from tests.locks import write_lock
 
-pytestmark = pytest.mark.usefixtures("in_tmp_path")
-FOLDER = Path(CHECKPOINTS_FOLDER, "abc")
-JOURNAL = Journal(tags={"mlflow.source.git.commit": "0123"}, diff="+x = 1", model_digest="89ab")
+RECORD = RunRecord(
+    run_id="0123",
+    fetch=FetchParams(),
+    pad=PadParams(),
+    train=TrainParams(),
+    tags={"mlflow.runName": "default"},
+    diff="+x = 1",
+    padded_digest="4567",
+)
+DVC_YAML = """
+stages:
+  train:
+    deps: [data/pad, stages/train.py, network]
+"""
+MACHINE = {"processor": "Zen 4", "keras": "3.15.1"}
 
 
 @pytest.fixture
-def saved(in_tmp_path: Path) -> Checkpoint:
+def here(in_tmp_path: Path) -> Project:  # noqa: ARG001
+    """Return an empty project, which is the working directory."""
+    return Project.here()
+
+
+@pytest.fixture
+def saved(here: Project) -> Checkpoint:
     """Return an empty checkpoint."""
-    folder = in_tmp_path / FOLDER
-    folder.mkdir(parents=True)
-    return Checkpoint(folder)
+    return Checkpoint(here.checkpoints / "abc")
 
 
 def write_epoch(saved: Checkpoint, epoch: int) -> None:
@@ -43,15 +63,10 @@ def read_epoch(saved: Checkpoint) -> int | None:
     return None if state is None else int(state["epochs"])
 
 
-def test_the_journal_is_read_back_with_the_digest_of_the_model(saved: Checkpoint) -> None:
-    assert saved.read_journal() is None
-    saved.write_journal(Journal())
-    saved.write_journal(JOURNAL)
-    assert saved.read_journal() == JOURNAL
-
-
-def test_each_training_has_an_id_of_its_own() -> None:
-    assert Journal().training_id != Journal().training_id
+def test_the_run_of_a_training_is_read_back(saved: Checkpoint) -> None:
+    assert saved.read_run() is None
+    saved.write_run(RECORD)
+    assert saved.read_run() == RECORD
 
 
 def test_the_state_after_the_last_epoch_is_read_back(saved: Checkpoint) -> None:
@@ -61,26 +76,17 @@ def test_the_state_after_the_last_epoch_is_read_back(saved: Checkpoint) -> None:
     assert read_epoch(saved) == 10
 
 
-def test_a_removed_state_leaves_the_journal(saved: Checkpoint) -> None:
-    saved.write_journal(JOURNAL)
-    write_epoch(saved, 2)
-    for _ in range(2):
-        saved.remove_state()
-        assert read_epoch(saved) is None
-    assert saved.read_journal() == JOURNAL
-
-
 @pytest.mark.parametrize("damage", [lambda content: content[:-30], lambda _: b"", lambda _: b"no"])
-@pytest.mark.parametrize("name", [STATE_FILE, JOURNAL_FILE])
+@pytest.mark.parametrize("name", [STATE_FILE, RUN_FILE])
 def test_a_damaged_file_is_one_message_that_says_what_to_delete(
     saved: Checkpoint, name: str, damage: Callable[[bytes], bytes]
 ) -> None:
-    saved.write_journal(JOURNAL)
+    saved.write_run(RECORD)
     write_epoch(saved, 2)
     path = saved.folder / name
     path.write_bytes(damage(path.read_bytes()))
-    read = saved.read_state if name == STATE_FILE else saved.read_journal
-    with pytest.raises(UserError, match=rf"^{path} is damaged \(.*\)\. Delete {path.parent}\."):
+    read = saved.read_state if name == STATE_FILE else saved.read_run
+    with pytest.raises(UserError, match=rf"^{path} is damaged \(.*\)\. Delete {path.parent}"):
         read()
 
 
@@ -115,33 +121,92 @@ def test_a_write_that_fails_leaves_the_previous_state(saved: Checkpoint) -> None
     assert read_epoch(saved) == 1
 
 
-def test_a_training_that_runs_is_not_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def stage(here: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return a project with all that the stage `train` depends on, on `MACHINE`."""
+    monkeypatch.setattr(checkpoint, "machine_tags", lambda: MACHINE)
+    here.dvc_yaml.write_text(DVC_YAML, encoding="utf-8")
+    for name in ("data/pad/x_train.npy", "stages/train.py", "network/model.py"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_text("before", encoding="utf-8")
+    return here
+
+
+def test_the_same_files_params_and_machine_have_the_same_key(stage: Project) -> None:
+    Path("README.md").touch()  # no dependency of the stage
+    before = training_key(stage, TrainParams())
+    Path("README.md").write_text("changed", encoding="utf-8")
+    assert training_key(stage, TrainParams()) == before
+
+
+@pytest.mark.parametrize("name", ["data/pad/x_train.npy", "stages/train.py", "network/model.py"])
+def test_other_arrays_and_other_code_have_another_key(stage: Project, name: str) -> None:
+    before = training_key(stage, TrainParams())
+    Path(name).write_text("after", encoding="utf-8")
+    assert training_key(stage, TrainParams()) != before
+
+
+def test_other_params_have_another_key(stage: Project) -> None:
+    assert training_key(stage, TrainParams(patience=1)) != training_key(stage, TrainParams())
+
+
+@pytest.mark.parametrize("tag", MACHINE)
+def test_another_processor_and_other_packages_have_another_key(
+    stage: Project, monkeypatch: pytest.MonkeyPatch, tag: str
+) -> None:
+    before = training_key(stage, TrainParams())
+    monkeypatch.setattr(checkpoint, "machine_tags", lambda: {**MACHINE, tag: "other"})
+    assert training_key(stage, TrainParams()) != before
+
+
+def test_two_trainings_do_not_run_in_one_working_copy(
+    here: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checkpoint, "WAIT_SECONDS", 0.1)
     with (
-        exclusive_checkpoint("abc"),
-        pytest.raises(AlreadyRunningError, match="already running"),
-        exclusive_checkpoint("abc"),
+        exclusive_training(here),
+        pytest.raises(UserError, match="Another training is running in this folder"),
+        exclusive_training(here),
     ):
         pass
 
 
-def test_another_training_may_run_beside_it() -> None:
-    with exclusive_checkpoint("abc") as one, exclusive_checkpoint("other") as other:
-        assert one.folder != other.folder
+def test_a_temporary_copy_of_the_project_trains_beside_it(here: Project, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with exclusive_training(here), exclusive_training(Project(copy, here.root)):
+        pass
 
 
-def test_a_training_that_is_about_to_end_is_waited_for() -> None:
+def test_a_training_that_is_about_to_end_is_waited_for(here: Project) -> None:
     is_held = threading.Event()
+    ended = []
 
     def end_soon() -> None:
-        with exclusive_checkpoint("abc") as saved:
+        with exclusive_training(here):
             is_held.set()
             time.sleep(0.1)
-            saved.write_journal(JOURNAL)
+            ended.append(True)
 
     thread = threading.Thread(target=end_soon)
     thread.start()
     is_held.wait()
-    with exclusive_checkpoint("abc") as saved:
-        assert saved.read_journal() == JOURNAL
+    with exclusive_training(here):
+        assert ended
     thread.join()
+
+
+def test_a_checkpoint_is_removed_once_dvc_has_recorded_its_training(
+    here: Project, saved: Checkpoint
+) -> None:
+    other = Checkpoint(here.checkpoints / "other")
+    recorded: dict[str, Any] = {"trained_digest": "89ab"}
+    for each, record in ((saved, RECORD.model_copy(update=recorded)), (other, RECORD)):
+        each.write_run(record)
+        write_epoch(each, 2)
+    remove_recorded_checkpoints(here)
+    assert saved.folder.exists()  # there is no dvc.lock
+    write_lock(here, saved.folder / RUN_FILE)
+    remove_recorded_checkpoints(here)
+    assert not saved.folder.exists()
+    assert other.folder.exists()

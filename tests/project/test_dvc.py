@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.params import TrainParams
-from sentiment.project import paths
 from sentiment.project.dvc import changed_outputs, differing_outputs, read_model_stages
-from tests.conftest import write_lock
+from sentiment.project.paths import Project
+from tests.locks import write_lock
 from tests.small_project import ProjectCopy
 
 STAGE = """
@@ -21,6 +20,7 @@ stages:
     plots: [metrics/pad.csv: {cache: false}]
 """
 MODIFIED = "modified"
+HERE = Project(Path(), Path())
 
 
 @pytest.mark.parametrize(
@@ -42,42 +42,39 @@ MODIFIED = "modified"
 def test_changed_results_differ_and_changed_params_code_and_tables_do_not(
     entries: list[Any], differing: list[str]
 ) -> None:
-    assert differing_outputs({"train": entries}) == differing
+    assert differing_outputs(HERE, {"train": entries}) == differing
 
 
 def test_all_stages_are_looked_at() -> None:
     outs = {name: [{"changed outs": {f"data/{name}": MODIFIED}}] for name in ("train", "fetch")}
-    assert differing_outputs(outs) == ["data/fetch", "data/train"]
-    assert differing_outputs({}) == []
+    assert differing_outputs(HERE, outs) == ["data/fetch", "data/train"]
+    assert differing_outputs(HERE, {}) == []
 
 
 @pytest.fixture
-def locked(in_tmp_path: Path) -> TrainParams:
-    """Write a dvc.lock and the history of its training, and return the training's params."""
-    (in_tmp_path / paths.HISTORY_FILE).parent.mkdir()
-    (in_tmp_path / paths.HISTORY_FILE).write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
-    train = TrainParams()
-    write_lock(train)
-    return train
+def here(in_tmp_path: Path) -> Project:
+    """Return a project with the record of a run and the dvc.lock of its training."""
+    (in_tmp_path / "data").mkdir()
+    project = Project.here()
+    project.run_file.write_text("{}", encoding="utf-8")
+    write_lock(project, project.run_file)
+    return project
 
 
-def test_a_lock_has_the_stages_that_a_model_was_made_with(locked: TrainParams) -> None:
-    stages = read_model_stages(locked)
+def test_a_lock_has_the_stages_that_a_model_was_made_with(here: Project) -> None:
+    stages = read_model_stages(here, here.run_file)
     assert stages is not None
     assert stages.keys() == {"fetch", "pad", "train"}
 
 
-def test_a_lock_of_other_epochs_or_of_other_params_is_of_another_training(
-    locked: TrainParams,
-) -> None:
-    assert read_model_stages(locked.model_copy(update={"patience": 9})) is None
-    paths.HISTORY_FILE.write_text("epoch,loss\n1,0.6\n", encoding="utf-8")
-    assert read_model_stages(locked) is None
+def test_a_lock_with_another_run_is_of_another_training(here: Project) -> None:
+    here.run_file.write_text('{"run_id": "another"}', encoding="utf-8")
+    assert read_model_stages(here, here.run_file) is None
 
 
-@pytest.mark.usefixtures("in_tmp_path")
-def test_without_dvc_there_is_no_lock() -> None:
-    assert read_model_stages(TrainParams()) is None
+def test_without_dvc_there_is_no_lock(here: Project) -> None:
+    here.dvc_lock.unlink()
+    assert read_model_stages(here, here.run_file) is None
 
 
 @pytest.mark.slow
@@ -88,17 +85,17 @@ def test_results_that_were_changed_after_their_stage_differ() -> None:
     Path("code.py").write_text("before", encoding="utf-8")
     project.run("dvc", "init", "--no-scm", "--quiet")
     project.run("dvc", "repro", "--no-commit")
-    assert changed_outputs() == []
+    assert changed_outputs(Project.here()) == []
     project.run("dvc", "commit", "--force")
     Path("code.py").write_text("after", encoding="utf-8")
-    assert changed_outputs() == []
+    assert changed_outputs(Project.here()) == []
     for path in ("data/pad/x", "metrics/pad.csv"):
         Path(path).write_text("changed", encoding="utf-8")
-    assert changed_outputs() == ["data/pad", "metrics/pad.csv"]
+    assert changed_outputs(Project.here()) == ["data/pad", "metrics/pad.csv"]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_folder_that_dvc_does_not_know_is_one_message() -> None:
     with pytest.raises(UserError, match=r"dvc status failed: .*not inside of a DVC repository"):
-        changed_outputs()
+        changed_outputs(Project.here())

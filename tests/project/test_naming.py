@@ -6,21 +6,18 @@ import pytest
 
 from sentiment.params import FetchParams, PadParams, TrainParams
 from sentiment.project.naming import nearest_name
+from sentiment.project.paths import Project
 from sentiment.project.presets import read_preset, valid_presets
 from tests.small_project import ROOT
 
-
-@pytest.fixture(autouse=True)
-def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the project's root, which has the presets, the working directory."""
-    monkeypatch.chdir(ROOT)
+HERE = Project(ROOT, ROOT)  # which has the presets
 
 
 def name(preset: str, pad: dict[str, Any] | None = None, **train: Any) -> str:
     """Return the name of a training with the params of a preset and some changes."""
-    params = read_preset(preset)
+    params = read_preset(HERE, preset)
     return nearest_name(
-        valid_presets(),
+        valid_presets(HERE),
         FetchParams(),
         params.pad.model_copy(update=pad or {}),
         params.train.model_copy(update=train),
@@ -47,13 +44,13 @@ def test_at_most_five_differences_are_named_and_the_seed_comes_last() -> None:
 
 def test_added_texts_come_first() -> None:
     fetch = FetchParams(added_texts="texts/labeled")
-    named = nearest_name(valid_presets(), fetch, PadParams(), TrainParams(epochs=9))
+    named = nearest_name(valid_presets(HERE), fetch, PadParams(), TrainParams(epochs=9))
     assert named == "+labeled · default · epochs 9"
 
 
 def test_what_was_fitted_to_a_table_comes_after_what_the_user_changed() -> None:
-    linear = valid_presets()[1]
+    linear = valid_presets(HERE)[1]
     pad = linear.pad.model_copy(update={"max_length": 6})
     train = linear.train.model_copy(update={"batch_size": 4, "class_weight": "balanced"})
-    named = nearest_name(valid_presets(), FetchParams(dataset="table"), pad, train)
+    named = nearest_name(valid_presets(HERE), FetchParams(dataset="table"), pad, train)
     assert named == "linear · class_weight balanced · batch_size 4 · max_length 6"

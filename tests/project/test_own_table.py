@@ -10,6 +10,7 @@ from sentiment.project.own_table import (
     project_path,
     tracking_advice,
 )
+from sentiment.project.paths import Project
 from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
@@ -24,9 +25,9 @@ def own(*paths: str, added_texts: str = "data/none.csv") -> FetchParams:
 def test_the_path_of_a_table_is_relative_in_the_project_and_absolute_elsewhere(
     in_tmp_path: Path,
 ) -> None:
-    assert project_path(in_tmp_path / "texts" / "a.csv") == "texts/a.csv"
-    assert project_path(Path("texts/../a b.csv")) == "a b.csv"
-    assert project_path(Path("../a.csv")) == str(in_tmp_path.parent / "a.csv")
+    assert project_path(Project.here(), in_tmp_path / "texts" / "a.csv") == "texts/a.csv"
+    assert project_path(Project.here(), Path("texts/../a b.csv")) == "a b.csv"
+    assert project_path(Project.here(), Path("../a.csv")) == str(in_tmp_path.parent / "a.csv")
 
 
 @pytest.fixture
@@ -48,27 +49,27 @@ def repository(in_tmp_path: Path) -> ProjectCopy:
 def test_dvc_tracks_a_table_by_a_file_beside_it_or_beside_its_folder(
     table: str, pointer: str
 ) -> None:
-    assert not is_tracked(Path(table))
+    assert not is_tracked(Project.here(), Path(table))
     Path(pointer).touch()
-    assert is_tracked(Path(table))
+    assert is_tracked(Project.here(), Path(table))
 
 
 def test_git_tracks_a_table_that_was_added(repository: ProjectCopy) -> None:
     repository.run("git", "add", "a.csv")
-    assert is_tracked(Path("a.csv"))
+    assert is_tracked(Project.here(), Path("a.csv"))
 
 
 def test_a_folder_with_a_new_file_is_not_tracked(repository: ProjectCopy) -> None:
     repository.run("git", "add", "texts")
-    assert is_tracked(Path("texts"))
+    assert is_tracked(Project.here(), Path("texts"))
     (repository.path / "texts" / "new.csv").touch()
-    assert not is_tracked(Path("texts"))
+    assert not is_tracked(Project.here(), Path("texts"))
 
 
 @pytest.mark.usefixtures("repository")
 def test_each_table_that_nobody_tracks_is_named_with_what_keeps_it() -> None:
-    assert tracking_advice(FetchParams(table=TableParams(train="a.csv"))) == []
-    assert tracking_advice(own("a.csv", "/else/b.csv", added_texts="my texts")) == [
+    assert tracking_advice(Project.here(), FetchParams(table=TableParams(train="a.csv"))) == []
+    assert tracking_advice(Project.here(), own("a.csv", "/else/b.csv", added_texts="my texts")) == [
         "Neither git nor DVC tracks a.csv, so `dvc exp run --temp` will not find it: dvc add a.csv",
         "/else/b.csv is outside the project, so neither git nor DVC can keep it. Copy it here.",
         "Neither git nor DVC tracks my texts, so `dvc exp run --temp` will not find it: dvc add "

@@ -120,7 +120,7 @@ def params_file(tmp_path: Path) -> Path:
 
 
 def test_an_update_changes_these_values_alone(params_file: Path) -> None:
-    changes = update_params_file({"train.units": 32, "train.dropout.head": 0.5}, params_file)
+    changes = update_params_file(params_file, {"train.units": 32, "train.dropout.head": 0.5})
     assert changes == ["train.units: 64 -> 32", "train.dropout.head: 0.0 -> 0.5"]
     before = PARAMS.read_text(encoding="utf-8").splitlines()
     after = params_file.read_text(encoding="utf-8").splitlines()
@@ -131,13 +131,13 @@ def test_an_update_changes_these_values_alone(params_file: Path) -> None:
 
 def test_an_update_with_the_present_values_leaves_the_file_alone(params_file: Path) -> None:
     before = params_file.stat().st_mtime_ns
-    assert update_params_file({"train.units": 64}, params_file) == []
+    assert update_params_file(params_file, {"train.units": 64}) == []
     assert params_file.stat().st_mtime_ns == before
 
 
 def test_a_wrong_update_changes_nothing(params_file: Path) -> None:
     with pytest.raises(UserError, match=r"train\.units"):
-        update_params_file({"train.units": 0, "train.seed": 1}, params_file)
+        update_params_file(params_file, {"train.units": 0, "train.seed": 1})
     assert params_file.read_bytes() == PARAMS.read_bytes()
 
 
@@ -145,21 +145,21 @@ def test_a_wrong_update_changes_nothing(params_file: Path) -> None:
 def test_an_update_keeps_the_line_ends(params_file: Path, newline: str) -> None:
     text = PARAMS.read_text(encoding="utf-8")
     params_file.write_text(text, encoding="utf-8", newline=newline)
-    update_params_file({"train.units": 32}, params_file)
+    update_params_file(params_file, {"train.units": 32})
     expected = text.replace(" units: 64 ", " units: 32 ").replace("\n", newline)
     assert params_file.read_bytes() == expected.encode()
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(params_file: Path) -> None:
     with full_disk(), pytest.raises(OSError, match="File too large"):
-        update_params_file({"train.units": 32}, params_file)
+        update_params_file(params_file, {"train.units": 32})
     assert params_file.read_bytes() == PARAMS.read_bytes()
 
 
 def test_the_file_is_replaced_at_once(params_file: Path) -> None:
     """A process that reads it meanwhile, or that is killed, has the one or the other."""
     with params_file.open("rb") as before:
-        update_params_file({"train.units": 32}, params_file)
+        update_params_file(params_file, {"train.units": 32})
         assert before.read() == PARAMS.read_bytes()
     assert load_params(params_file).train.units == 32
     assert list(params_file.parent.iterdir()) == [params_file]

@@ -1,14 +1,25 @@
-"""The root is that of the project."""
+"""All paths of a project come from the folder that is worked in and the root."""
 
 from pathlib import Path
 
 import pytest
 
-from sentiment.project import paths
+from sentiment.project.paths import Project
 
 
-def test_the_root_is_the_project_also_in_a_temporary_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_working_directory_is_the_project(in_tmp_path: Path) -> None:
+    project = Project.here()
+    assert project.root == in_tmp_path
+    assert project.trained == Path("data/train")
+
+
+def test_a_temporary_copy_has_the_checkpoints_of_the_root_and_a_lock_of_its_own(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert paths.root() == tmp_path
+    copy = in_tmp_path / "copy"
+    copy.mkdir()
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(in_tmp_path))
+    project = Project.here()
+    assert project.checkpoints == in_tmp_path / ".checkpoint"
+    assert project.training_lock.resolve() == copy / ".checkpoint" / "lock"

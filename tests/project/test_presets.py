@@ -4,14 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from sentiment.project.paths import Project
 from sentiment.project.presets import differences, find_nearest_preset, valid_presets
 from tests.small_project import ROOT
 
-
-@pytest.fixture
-def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the project's root the working directory, to be read only."""
-    monkeypatch.chdir(ROOT)
+HERE = Project(ROOT, ROOT)
 
 
 @pytest.fixture
@@ -23,27 +20,24 @@ def presets(in_tmp_path: Path) -> Path:
     return folder
 
 
-def names_of_valid_presets() -> list[str]:
-    return [preset.name for preset in valid_presets()]
+def names_of_valid_presets(project: Project) -> list[str]:
+    return [preset.name for preset in valid_presets(project)]
 
 
-@pytest.mark.usefixtures("in_root")
 def test_the_presets_of_the_project_are_valid_and_the_default_comes_first() -> None:
-    assert names_of_valid_presets() == ["default", "linear", "lstm"]
+    assert names_of_valid_presets(HERE) == ["default", "linear", "lstm"]
 
 
-@pytest.mark.usefixtures("in_root")
 def test_params_that_the_architecture_does_not_read_are_no_differences() -> None:
-    default, linear, _ = valid_presets()
+    default, linear, _ = valid_presets(HERE)
     assert differences(linear, linear.pad, linear.train.model_copy(update={"cell": "gru"})) == {}
     features = default.train.linear.model_copy(update={"ngrams": 1})
     changed = default.train.model_copy(update={"linear": features, "units": 5})
     assert differences(default, default.pad, changed) == {"train.units": 5}
 
 
-@pytest.mark.usefixtures("in_root")
 def test_a_preset_is_found_whatever_was_fitted_to_a_table_and_whatever_the_seed() -> None:
-    presets = valid_presets()
+    presets = valid_presets(HERE)
     linear = presets[1]
     pad = linear.pad.model_copy(update={"max_length": 33})
     fitted = linear.train.model_copy(update={"batch_size": 10, "epochs": 5, "seed": 7})
@@ -57,4 +51,4 @@ def test_a_preset_is_found_whatever_was_fitted_to_a_table_and_whatever_the_seed(
 )
 def test_an_invalid_preset_is_left_out(presets: Path, content: bytes) -> None:
     (presets / "invalid.yaml").write_bytes(content)
-    assert names_of_valid_presets() == ["default", "wide"]
+    assert names_of_valid_presets(Project(presets.parent, presets.parent)) == ["default", "wide"]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sentiment.project import machine, provenance
-from sentiment.project.provenance import COMMIT, UncommittedChanges
+from sentiment.project.paths import Project
+from sentiment.project.provenance import UncommittedChanges
 from tests.small_project import ProjectCopy
 
 SECRET = "AKIAPLANTED"
@@ -26,17 +27,16 @@ stages:
 def test_a_run_names_its_dvc_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "bold-move")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
-    tags = provenance.provenance_tags(NO_CHANGES)
+    tags = provenance.provenance_tags(Project.here(), NO_CHANGES)
     assert tags["dvc.experiment"] == "bold-move"
     assert tags["dvc.baseline"] == "abc"
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
-def test_a_folder_without_git_has_no_commit_and_no_changes() -> None:
+def test_a_folder_without_git_has_no_changes() -> None:
     Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
-    assert provenance.provenance_tags(NO_CHANGES)[COMMIT] == "none"
-    assert provenance.uncommitted_changes() == NO_CHANGES
+    assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
 
 
 @pytest.fixture
@@ -54,11 +54,18 @@ def repository(in_tmp_path: Path) -> ProjectCopy:
 
 
 @pytest.mark.slow
-def test_a_run_has_the_commit_and_no_more_if_nothing_has_changed(repository: ProjectCopy) -> None:
-    assert provenance.uncommitted_changes() == NO_CHANGES
-    tags = provenance.provenance_tags(NO_CHANGES)
-    assert tags[COMMIT] == repository.read("git", "rev-parse", "HEAD").strip()
-    assert set(tags) == {COMMIT, provenance.BRANCH, "cores", *machine.machine_tags()}
+@pytest.mark.usefixtures("repository")
+def test_a_run_has_the_tags_of_its_machine_and_no_more_if_nothing_has_changed() -> None:
+    assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
+    tags = provenance.provenance_tags(Project.here(), NO_CHANGES)
+    assert set(tags) == {"cores", *machine.machine_tags()}
+
+
+@pytest.mark.slow
+def test_the_url_of_the_repository_has_no_token(repository: ProjectCopy) -> None:
+    repository.run("git", "remote", "add", "mine", "https://ann:token@example.org/own.git")
+    tags = provenance.provenance_tags(Project.here(), NO_CHANGES)
+    assert tags["mlflow.source.git.repoURL"] == "https://example.org/own.git"
 
 
 @pytest.mark.slow
@@ -67,7 +74,7 @@ def test_the_diff_has_the_changes_of_code_and_params_alone(repository: ProjectCo
         (repository.path / path).write_text(SECRET, encoding="utf-8")
     (repository.path / "code.py").write_text("x = 1\n\n", encoding="utf-8")
     (repository.path / "params.yaml").write_text("units: 32\n", encoding="utf-8")
-    changes = provenance.uncommitted_changes()
+    changes = provenance.uncommitted_changes(Project.here())
     assert SECRET not in changes.diff
     assert changes.missing == []
     (repository.path / "changes").write_text(f"{changes.diff}\n", encoding="utf-8")
@@ -80,7 +87,7 @@ def test_the_diff_has_the_changes_of_code_and_params_alone(repository: ProjectCo
 @pytest.mark.slow
 def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: ProjectCopy) -> None:
     (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
-    changes = provenance.uncommitted_changes()
+    changes = provenance.uncommitted_changes(Project.here())
     assert "+url = 'http://host'" in changes.diff
     assert changes.missing == ["a password or the query of a URL was taken out"]
 
@@ -89,7 +96,7 @@ def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: ProjectCo
 def test_code_of_a_stage_that_git_does_not_track_is_named(repository: ProjectCopy) -> None:
     (repository.path / "network" / "layers").mkdir(parents=True)
     (repository.path / "network" / "layers" / "new.py").touch()
-    missing = provenance.uncommitted_changes().missing
+    missing = provenance.uncommitted_changes(Project.here()).missing
     assert missing == ["git does not track network/layers/new.py"]
 
 
@@ -98,7 +105,7 @@ def test_code_of_a_stage_that_git_does_not_track_is_named(repository: ProjectCop
 def test_a_file_that_is_no_code_of_a_stage_is_not_named(repository: ProjectCopy, name: str) -> None:
     (repository.path / name).parent.mkdir(parents=True, exist_ok=True)
     (repository.path / name).touch()
-    assert provenance.uncommitted_changes() == NO_CHANGES
+    assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
 
 
 @pytest.mark.slow
@@ -107,7 +114,7 @@ def test_a_long_diff_is_cut_and_says_so(
 ) -> None:
     monkeypatch.setattr(provenance, "MAX_DIFF_BYTES", 100)
     (repository.path / "code.py").write_text("x = 1\n" * 1000, encoding="utf-8")
-    changes = provenance.uncommitted_changes()
+    changes = provenance.uncommitted_changes(Project.here())
     assert changes.diff.endswith("\n[cut after 100 bytes]")
     assert changes.missing == ["it is cut after 100 bytes"]
 
@@ -115,6 +122,6 @@ def test_a_long_diff_is_cut_and_says_so(
 @pytest.mark.slow
 def test_all_that_the_diff_lacks_is_in_one_tag() -> None:
     changes = UncommittedChanges("", ["a password was taken out", "git does not track new.py"])
-    assert provenance.provenance_tags(changes)["git.diff"] == (
+    assert provenance.provenance_tags(Project.here(), changes)["git.diff"] == (
         "not complete: a password was taken out; git does not track new.py"
     )
