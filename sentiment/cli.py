@@ -166,8 +166,6 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT, and show the words that matter."""
     from sentiment.tracking import models, registry, store
 
-    if not text.strip():
-        raise click.UsageError("There is no text.")
     if model_uri is None:
         from sentiment.project.records import read_run_record
 

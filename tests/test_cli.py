@@ -1,19 +1,19 @@
-"""The command `sentiment`: presets, predictions, promotions, and what it says about problems."""
+"""The command `sentiment`: presets, datasets, predictions, and what it says about problems."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sentiment.tracking.publish import PublishedRun
+from mlflow import MlflowClient
 
 from sentiment import cli
 from sentiment.params import Params
 from sentiment.project.params_file import load_params, update_params_file
-from sentiment.tracking import publish, store
-from tests.conftest import Command, runs
-from tests.small_project import ROOT
+from tests.conftest import Command, run_stages, runs
+from tests.small_project import ROOT, ProjectCopy
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
 
@@ -21,8 +21,8 @@ STARS = [("bad", 1), ("middling", 3), ("good", 5)]
 def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
     _, _, commands = sentiment("--help").partition("Commands:\n")
     listed = {line.split()[0] for line in commands.splitlines()}
-    extras = {path.parent.name.replace("_", "-") for path in cli.OPTIONAL.glob("*/command.py")}
-    assert listed == {"sync", "preset", "dataset", "predict", "promote", *extras}
+    optional = {path.parent.name.replace("_", "-") for path in cli.PACKAGE.glob("*/command.py")}
+    assert listed == {"log", "preset", "dataset", "predict", "promote", *optional}
 
 
 def test_no_summary_of_a_command_is_cut_at_80_columns(
@@ -37,7 +37,7 @@ def test_no_summary_of_a_command_is_cut_at_80_columns(
 def test_an_extra_whose_folder_is_gone_has_no_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "OPTIONAL", tmp_path)
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path)
     done = CliRunner().invoke(cli.main, ["sweep"])
     assert done.exit_code == 2
     assert "No such command 'sweep'" in done.output
@@ -86,10 +86,10 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
     ]
     assert "fetch.table.text: text -> review" in printed
     assert "dvc add own.csv" in printed
-    fetch = load_params().fetch
+    fetch = load_params(Path("params.yaml")).fetch
     assert (fetch.dataset, fetch.table.train, fetch.table.label) == ("table", "own.csv", "stars")
     sentiment("preset", "default", "--with-dataset")
-    assert load_params() == Params()
+    assert load_params(Path("params.yaml")) == Params()
 
 
 @pytest.mark.slow
@@ -99,14 +99,14 @@ def test_preset_and_dataset_give_the_same_params_in_either_order(sentiment: Comm
     Path("own.csv").write_text("\n".join(["review,stars", *rows, ""]))
     sentiment("dataset", "own.csv")
     sentiment("preset", "linear")
-    params = load_params()
+    params = load_params(Path("params.yaml"))
     assert (params.train.batch_size, params.train.epochs, params.pad.max_length) == (4, 4, 4)
     assert (params.train.linear.ngrams, params.train.linear.ending) == (2, 0)
     assert "has these values already" in sentiment("dataset", "own.csv")
     sentiment("preset", "default", "--with-dataset")
     sentiment("preset", "linear")
     sentiment("dataset", "own.csv")
-    assert load_params() == params
+    assert load_params(Path("params.yaml")) == params
 
 
 @pytest.mark.slow
@@ -116,10 +116,10 @@ def test_a_preset_is_fitted_to_each_table_anew_and_other_params_stay(sentiment: 
         rows = [f"{word} {number},{label}" for number in range(texts) for word, label in STARS]
         Path(name).write_text("\n".join(["review,stars", *rows, ""]))
     sentiment("dataset", "few.csv")
-    assert load_params().train.batch_size == 4
-    update_params_file({"train.units": 5, "train.class_weight": "balanced"})
+    assert load_params(Path("params.yaml")).train.batch_size == 4
+    update_params_file(Path("params.yaml"), {"train.units": 5, "train.class_weight": "balanced"})
     sentiment("dataset", "more.csv")
-    train = load_params().train
+    train = load_params(Path("params.yaml")).train
     assert (train.batch_size, train.units, train.class_weight) == (11, 5, "balanced")
 
 
@@ -131,7 +131,7 @@ def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: C
     printed = sentiment("dataset", "own.csv", "--test", "test.csv", "--positive", "0")
     assert "own.csv: 4 training and 4 test texts\n  labels: 1 4, 0 4\n" in printed
     assert "fetch.table.positive: '' -> 0" in printed
-    assert load_params().fetch.table.test == "test.csv"
+    assert load_params(Path("params.yaml")).fetch.table.test == "test.csv"
     assert "has these values already" in sentiment("dataset", "own.csv")  # as they were
 
 
@@ -139,27 +139,27 @@ def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: C
 def test_added_texts_of_another_dataset_are_refused_before_anything_changes() -> None:
     Path("own.csv").write_text("text,label\na,1\nb,0\n" * 9)
     Path("more.csv").write_text("text,label\na,positive\n")
-    update_params_file({"fetch.added_texts": "more.csv"})
+    update_params_file(Path("params.yaml"), {"fetch.added_texts": "more.csv"})
     done = CliRunner().invoke(cli.main, ["dataset", "own.csv"])
     assert done.exit_code == 1
     assert "more.csv, row 1: column 'label' has the label 'positive'" in done.output
-    assert load_params().fetch.dataset == "imdb"
+    assert load_params(Path("params.yaml")).fetch.dataset == "imdb"
 
 
 @pytest.mark.usefixtures("params")
 def test_a_table_that_cannot_be_used_changes_nothing(sentiment: Command) -> None:
     Path("own.csv").write_text("text,label\na,1\n")
     assert "all 1 texts have the label '1'" in sentiment.fail("dataset", "own.csv")
-    assert load_params() == Params()
+    assert load_params(Path("params.yaml")) == Params()
 
 
 @pytest.mark.usefixtures("params")
 def test_a_preset_is_written_and_undone(sentiment: Command) -> None:
     printed = sentiment("preset", "linear")
     assert "train.architecture: recurrent -> linear" in printed
-    assert load_params().train.architecture == "linear"
+    assert load_params(Path("params.yaml")).train.architecture == "linear"
     sentiment("preset", "default")
-    assert load_params() == Params()
+    assert load_params(Path("params.yaml")) == Params()
     assert "has these values already" in sentiment("preset", "default")
 
 
@@ -168,7 +168,7 @@ def test_a_preset_replaces_what_another_one_set(sentiment: Command) -> None:
     Path("presets/wide.yaml").write_text("train: {units: 128}\n", encoding="utf-8")
     sentiment("preset", "linear")
     sentiment("preset", "wide")
-    train = load_params().train
+    train = load_params(Path("params.yaml")).train
     assert (train.units, train.architecture, train.epochs) == (128, "recurrent", 5)
 
 
@@ -179,9 +179,9 @@ def test_a_preset_leaves_the_dataset_alone_unless_told_otherwise(sentiment: Comm
         text.replace("dataset: imdb", "dataset: table", 1), encoding="utf-8"
     )
     sentiment("preset", "linear")
-    assert load_params().fetch.dataset == "table"
+    assert load_params(Path("params.yaml")).fetch.dataset == "table"
     sentiment("preset", "default", "--with-dataset")
-    assert load_params() == Params()
+    assert load_params(Path("params.yaml")) == Params()
 
 
 @pytest.mark.usefixtures("params")
@@ -199,7 +199,7 @@ def test_a_wrong_preset_is_one_message_and_changes_nothing(
 ) -> None:
     Path("presets/wrong.yaml").write_text(content, encoding="utf-8")
     assert message in sentiment.fail("preset", "wrong")
-    assert load_params() == Params()
+    assert load_params(Path("params.yaml")) == Params()
 
 
 @pytest.mark.usefixtures("params")
@@ -211,57 +211,44 @@ def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("finished")
-def test_a_prediction_names_label_probability_and_words(sentiment: Command) -> None:
-    label, words = sentiment("predict", "The plot was not dull.").splitlines()
-    assert label.split(",")[0] in ("positive", "negative")
-    assert 0 <= float(label.split()[-1]) <= 1
+@pytest.mark.usefixtures("project")
+def test_a_prediction_names_label_probability_model_and_words(sentiment: Command) -> None:
+    (run,) = runs()
+    text = "The plot was not dull."
+    first_line, words = sentiment("predict", text).splitlines()
+    match = re.fullmatch(r"(positive|negative), probability (0\.\d{4}) \((.+)\)", first_line)
+    assert match is not None
+    assert match[3] == f"run {run.info.run_id}"
     assert words.startswith("Words that matter most: ")
-    named = sentiment(
-        "predict", "The plot was not dull.", "--model", "models:/synthetic-sentiment/1"
-    )
-    assert named.splitlines() == [label, words]
     assert sentiment("predict", "Xyzzy!").splitlines()[1] == "The model knows none of these words."
 
 
-@pytest.mark.usefixtures("params")
-def test_a_blank_text_is_refused_before_a_model_is_loaded(sentiment: Command) -> None:
-    assert "There is no text" in sentiment("predict", " \n", status=2)
+@pytest.mark.slow
+@pytest.mark.usefixtures("finished")
+def test_a_text_without_words_has_a_prediction(sentiment: Command) -> None:
+    assert sentiment("predict", "").splitlines()[1] == "The model knows none of these words."
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("project")
-def test_a_promotion_says_which_version_is_champion_now(sentiment: Command) -> None:
-    (run,) = runs()
-    printed = sentiment("promote", run.info.run_id)
-    assert printed == (
-        "Version 1 of synthetic-sentiment is now the champion: promoted by a person\n"
-    )
-    assert "No version is registered of a run 0" in sentiment.fail("promote", "0" * 32)
-
-
-@pytest.mark.usefixtures("params")
-def test_a_name_is_no_id_of_a_run(sentiment: Command) -> None:
-    assert "lstm-64 is not the whole id of a run" in sentiment("promote", "lstm-64", status=2)
-
-
-@pytest.mark.usefixtures("params")
-def test_sync_says_the_accuracy_the_decision_the_run_and_where_to_look(
-    sentiment: Command, monkeypatch: pytest.MonkeyPatch
+def test_a_prediction_by_a_version_needs_no_params_of_this_folder(
+    project: ProjectCopy, sentiment: Command
 ) -> None:
-    update_params_file({"promote.alpha": 0.01})
-    run = PublishedRun("a1", "lstm-64", "7", 0.87654, "Version 3 is not promoted: it is worse")
-    levels: list[float] = []
+    client = MlflowClient()
+    (run,) = runs()
+    (model,) = client.search_logged_models([run.info.experiment_id])
+    client.create_registered_model("mine")
+    client.create_model_version("mine", model.model_uri, run.info.run_id, model_id=model.model_id)
+    own = sentiment("predict", "A fine plot.")
+    (project.path / "params.yaml").unlink()
+    printed = sentiment("predict", "A fine plot.", "--model", "models:/mine/1")
+    assert printed == own.replace(f"run {run.info.run_id}", "models:/mine/1")
 
-    def sync(alpha: float) -> PublishedRun:
-        levels.append(alpha)
-        return run
 
-    monkeypatch.setattr(publish, "publish_locked_results", sync)
-    assert sentiment("sync").splitlines() == [
-        "Test Accuracy: 0.8765",
-        "Version 3 is not promoted: it is worse",
-        "Run a1: lstm-64",
-        *store.describe_pages("7", "a1").splitlines(),
-    ]
-    assert levels == [0.01]
+@pytest.mark.slow
+def test_a_prediction_uses_the_words_of_the_training_after_another_fetch(
+    project: ProjectCopy, sentiment: Command
+) -> None:
+    before = sentiment("predict", "The plot was not dull.")
+    project.change(fetch={"synthetic": {"seed": 5}})
+    run_stages(project, "fetch")
+    assert sentiment("predict", "The plot was not dull.") == before

@@ -1,6 +1,6 @@
-"""Where a training comes from: uncommitted changes, DVC experiment, machine.
+"""Where a training comes from: commit, uncommitted changes, DVC experiment, machine.
 
-MLflow itself adds the commit and the user to the tags of a run.
+MLflow itself adds the branch and the user to the tags of a run.
 """
 
 import os
@@ -15,6 +15,7 @@ from sentiment.project.machine import machine_tags
 from sentiment.project.paths import Project
 
 # Tags of a run
+COMMIT = "mlflow.source.git.commit"  # MLflow sets it only if it finds the main program in git
 DVC_EXPERIMENT = "dvc.experiment"
 DVC_BASELINE = "dvc.baseline"
 CORES = "cores"  # on which the bits do not depend
@@ -79,8 +80,11 @@ def limit_changes(changes: str, untracked: Sequence[str]) -> UncommittedChanges:
 
 
 def provenance_tags(project: Project, changes: UncommittedChanges) -> dict[str, str]:
-    """Return tags of the changes that are not in the diff, the machine and DVC's experiment."""
+    """Return tags of the commit, what the diff lacks, the machine and DVC's experiment."""
     tags = {**machine_tags(), CORES: str(usable_cores())}
+    commit = git(project.folder, "rev-parse", "HEAD")
+    if commit:
+        tags[COMMIT] = commit
     if changes.missing:
         tags[DIFF] = f"not complete: {'; '.join(changes.missing)}"
     remotes = git(project.folder, "remote").splitlines()

@@ -109,7 +109,7 @@ def log_results(
             models.log_model(project, run_id, threshold)
         if run.info.status == "RUNNING":  # a new copy
             client.set_terminated(run_id)
-    return run
+        return client.get_run(run_id)
 
 
 def find_fitting_run(

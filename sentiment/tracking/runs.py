@@ -34,7 +34,6 @@ ID_LENGTH = 32
 ORIGINAL_RUN = "original_run"  # the id of the run that this one copies
 DATASET = "dataset"
 TEST_SET_DIGEST = "test_set_digest"
-COMMIT = "mlflow.source.git.commit"
 SOURCE_NAME = "mlflow.source.name"
 SOURCE = "stages/train.py"
 # The metric of the epoch whose weights are kept. MLflow shows the last epoch's as val_accuracy.

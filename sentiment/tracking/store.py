@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from filelock import FileLock
+
 from sentiment.errors import UserError, first_line, redact
 from sentiment.project.paths import Project
 
@@ -263,6 +265,7 @@ def _make_database(uri: str) -> None:
     """Make an SQLite database unless it is there.
 
     MLflow cannot repair one that a killed process left half made, so it gets its name at the end.
+    If several processes made it at once, most of them would fail.
     """
     import mlflow
 
@@ -274,14 +277,14 @@ def _make_database(uri: str) -> None:
             f"There is no folder {database.parent} for the MLflow store. Create it, or correct "
             "MLFLOW_TRACKING_URI."
         )
-    partial = database.with_name(f"{database.name}.{os.getpid()}.partial")
-    mlflow.MlflowClient(tracking_uri=f"{SQLITE}{partial}").search_experiments()  # makes all tables
-    try:
-        os.link(partial, database)
-    except FileExistsError:  # another process was faster
-        pass
-    finally:
-        partial.unlink()
+    with FileLock(f"{database}.lock"):
+        if database.exists():  # another process was faster
+            return
+        partial = database.with_name(f"{database.name}.partial")
+        partial.unlink(missing_ok=True)
+        client = mlflow.MlflowClient(tracking_uri=f"{SQLITE}{partial}")
+        client.search_experiments()  # makes all tables
+        partial.replace(database)
 
 
 def _open(uri: str) -> "MlflowClient":

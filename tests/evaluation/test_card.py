@@ -1,41 +1,48 @@
-"""The model card says what a user of a version should know, and nothing that goes stale."""
+"""The model card says what a user of a model should know, and nothing that goes stale."""
+
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
-from sentiment.project.manifest import EvaluateManifest
-from sentiment.tracking.card import SPACED_COLUMNS, code_span, describe_data, describe_evaluation
 
-from sentiment.evaluation.metrics import compute_metrics
-from sentiment.params import FetchParams, PadParams
-from tests.evaluations import MANIFEST, predictions
+from sentiment.evaluation.card import SPACED_COLUMNS, code_span, describe_evaluation
+from sentiment.evaluation.metrics import compute_metrics, label_metrics
+from sentiment.params import PadParams
+from sentiment.text.model_files import ModelConfig
+from tests.predictions import predictions
 
 PREDICTIONS = predictions(correct=600)
+LAYOUT = PadParams().layout
+CONFIG = ModelConfig(
+    dataset="imdb", label_names=["negative", "positive"], tokenizer="keras", layout=LAYOUT
+)
 
 
-def card(manifest: EvaluateManifest, table: pd.DataFrame) -> str:
-    """Return the card of a version that made these predictions."""
-    return describe_evaluation(manifest, table, compute_metrics(table), "default")
+def card(config: ModelConfig, table: pd.DataFrame) -> str:
+    """Return the card of a model that made these predictions."""
+    return describe_evaluation(config, table, compute_metrics(table), label_metrics(table))
 
 
-def test_a_card_begins_with_the_accuracy_and_the_model() -> None:
-    assert card(MANIFEST, PREDICTIONS).startswith("1.0000 · default\n\n| ")
+def test_a_card_begins_with_the_accuracy_and_the_dataset() -> None:
+    assert card(CONFIG, PREDICTIONS).startswith("Test accuracy 1.0000 on `imdb`\n\n| ")
 
 
 def test_a_card_has_each_metric_with_its_interval() -> None:
-    text = card(MANIFEST, PREDICTIONS.iloc[:100])
+    text = card(CONFIG, PREDICTIONS.iloc[:100])
     assert f"| accuracy{SPACED_COLUMNS}1.0000{SPACED_COLUMNS}0.9630 to 1.0000 |" in text
 
 
 def test_a_card_has_the_metrics_that_it_is_given() -> None:
     metrics = {"test_accuracy": 0.5, "test_loss": 0.25}
-    text = describe_evaluation(MANIFEST, PREDICTIONS, metrics, "linear")
-    assert text.startswith("0.5000 · linear")
+    text = describe_evaluation(CONFIG, PREDICTIONS, metrics, label_metrics(PREDICTIONS))
+    assert text.startswith("Test accuracy 0.5000")
     assert f"| loss{SPACED_COLUMNS}0.2500{SPACED_COLUMNS} |" in text
     assert "ROC AUC" not in text
 
 
 def test_a_card_has_the_metrics_of_each_label() -> None:
-    text = card(MANIFEST, predictions(correct=300))
+    text = card(CONFIG, predictions(correct=300))
     row = SPACED_COLUMNS.join(["`positive`", "0.5000", "0.5000", "0.5000", "300"])
     assert f"| {row} |" in text
     assert "macro" not in text
@@ -55,7 +62,7 @@ def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_
             "seen_in_training": False,
         }
     )
-    text = card(MANIFEST.model_copy(update={"label_names": names}), table)
+    text = card(replace(CONFIG, label_names=names), table)
     assert "`topic 09`" in text
     assert "`topic 10`" not in text
     assert (
@@ -64,19 +71,12 @@ def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_
     assert "means over the labels (macro averages)" in text
 
 
-def test_the_data_of_a_run_have_the_command_that_fetches_them() -> None:
-    assert describe_data("a1").endswith(
-        "`mlflow artifacts download --run-id a1 --artifact-path dvc.lock --dst-path . && dvc pull "
-        "data/fetch data/pad data/train`"
-    )
-
-
 def test_a_label_cannot_break_the_table() -> None:
     assert code_span("a|b`c") == "`a\\|b'c`"
 
 
 def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
-    text = card(MANIFEST, PREDICTIONS)
+    text = card(CONFIG, PREDICTIONS)
     assert "- Evaluated on 600 texts of `imdb`." in text
     assert "- Only the last 200 tokens of a text are read." in text
     assert "generated" not in text
@@ -86,12 +86,16 @@ def test_a_card_says_where_the_metrics_come_from_and_what_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "reviews", "limit"),
     [
-        ({"fetch": FetchParams(dataset="synthetic")}, 600, "- All texts are generated."),
-        ({"pad": PadParams(truncating="post")}, 600, "- Only the first 200 tokens of a text"),
+        ({"dataset": "synthetic"}, 600, "- All texts are generated."),
+        (
+            {"layout": replace(LAYOUT, truncating="post")},
+            600,
+            "- Only the first 200 tokens of a text",
+        ),
         ({}, 499, "- With fewer than 500 test texts, the metrics are uncertain."),
     ],
 )
-def test_a_card_says_what_limits_the_version(
-    changes: dict[str, object], reviews: int, limit: str
+def test_a_card_says_what_limits_the_model(
+    changes: dict[str, Any], reviews: int, limit: str
 ) -> None:
-    assert limit in card(MANIFEST.model_copy(update=changes), PREDICTIONS.iloc[:reviews])
+    assert limit in card(replace(CONFIG, **changes), PREDICTIONS.iloc[:reviews])

@@ -37,6 +37,7 @@ def test_a_run_names_its_dvc_experiment(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_folder_without_git_has_no_changes() -> None:
     Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
     assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
+    assert provenance.COMMIT not in provenance.provenance_tags(Project.here(), NO_CHANGES)
 
 
 @pytest.fixture
@@ -54,11 +55,13 @@ def repository(in_tmp_path: Path) -> ProjectCopy:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("repository")
-def test_a_run_has_the_tags_of_its_machine_and_no_more_if_nothing_has_changed() -> None:
+def test_a_run_has_the_commit_and_the_machine_and_no_more_if_nothing_has_changed(
+    repository: ProjectCopy,
+) -> None:
     assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
     tags = provenance.provenance_tags(Project.here(), NO_CHANGES)
-    assert set(tags) == {"cores", *machine.machine_tags()}
+    assert tags[provenance.COMMIT] == repository.read("git", "rev-parse", "HEAD").strip()
+    assert set(tags) == {provenance.COMMIT, "cores", *machine.machine_tags()}
 
 
 @pytest.mark.slow

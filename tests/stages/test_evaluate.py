@@ -1,46 +1,69 @@
-"""The stage `evaluate` refuses another training, says its result, and guards texts."""
+"""The stage `evaluate` refuses files that do not belong together, and says its result."""
 
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project import paths
-from sentiment.project.documents import read_json
-from sentiment.tracking import store
+from sentiment.tracking import results, store
+from sentiment.tracking.store import StoreError
 from tests.conftest import run_stages, runs
 from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
-NO_STORE = "sqlite:////absent/mlflow.db"
 
 
-def test_the_model_of_other_params_is_not_evaluated(project: ProjectCopy) -> None:
-    before = project.contents("data")
-    project.change(train={"units": 5})
-    with pytest.raises(UserError, match="data/train has another training"):
-        run_stages(project, "evaluate")
-    assert project.contents("data") == before
-
-
-def test_the_result_the_decision_the_run_and_where_to_look_are_said_once(
+def test_the_result_and_the_run_are_said_at_the_end(
     project: ProjectCopy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run,) = runs()
     run_stages(project, "evaluate")
-    accuracy, decision, *where = capsys.readouterr().out.splitlines()
+    accuracy, *where = capsys.readouterr().out.splitlines()
     assert accuracy == f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}"
-    assert decision.startswith(
-        "Version 1 of synthetic-sentiment was promoted: there was no champion before"
-    )
-    pages = store.describe_pages(run.info.experiment_id, run.info.run_id)
+    pages = store.describe_pages("", run.info.experiment_id, run.info.run_id)
     assert where == [f"Run {run.info.run_id}: {run.info.run_name}", *pages.splitlines()]
 
 
-def test_without_a_store_the_result_is_said_and_how_to_log_it_later(
-    project: ProjectCopy, capsys: pytest.CaptureFixture[str]
+def test_without_a_store_the_stage_fails_with_one_message(project: ProjectCopy) -> None:
+    with pytest.raises(StoreError, match="There is no folder /absent for the MLflow store"):
+        run_stages(project, "evaluate", store="sqlite:////absent/mlflow.db")
+
+
+def test_a_store_that_fails_while_results_are_logged_costs_nothing(
+    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_stages(project, "evaluate", store=NO_STORE)
-    printed = capsys.readouterr()
-    accuracy = read_json(paths.TEST_METRICS_FILE)["test_accuracy"]
-    assert printed.out == f"Test Accuracy: {accuracy:.4f}\n"
-    assert printed.err.startswith("data/ is complete but not logged to MLflow. ")
-    assert printed.err.count("`sentiment sync`") == 1
+    (before,) = runs()
+
+    def fail(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'boto3'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "log_evaluation", fail)
+        with pytest.raises(StoreError, match="boto3"):
+            run_stages(project, "evaluate")
+    run_stages(project, "evaluate")
+    (after,) = runs()
+    assert after.data.metrics == before.data.metrics
+
+
+def test_another_model_than_that_of_the_run_is_not_evaluated(project: ProjectCopy) -> None:
+    before = project.contents("data/evaluate")
+    model = project.path / "data" / "train" / "model.keras"
+    model.write_bytes(model.read_bytes() + b" ")
+    with pytest.raises(UserError, match=r"data/train is not the one that run .* trained with"):
+        run_stages(project, "evaluate")
+    assert project.contents("data/evaluate") == before
+
+
+def test_a_dataset_that_was_fetched_again_is_not_evaluated(project: ProjectCopy) -> None:
+    project.change(fetch={"synthetic": {"seed": 5}})
+    run_stages(project, "fetch")
+    with pytest.raises(UserError, match=r"data/pad was made from another data/fetch"):
+        run_stages(project, "evaluate")
+
+
+def test_texts_are_left_out_of_mistakes_on_request(project: ProjectCopy) -> None:
+    mistakes = project.path / "data" / "evaluate" / "mistakes.csv"
+    assert "text" in mistakes.read_text(encoding="utf-8").partition("\n")[0]
+    project.change(evaluate={"log_texts": False})
+    run_stages(project, "evaluate")
+    assert "text" not in mistakes.read_text(encoding="utf-8").partition("\n")[0]
+    assert len(runs()) == 1

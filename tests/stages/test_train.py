@@ -1,175 +1,150 @@
-"""A training resumes if its bits stay the same, and keeps each epoch."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""A training keeps each epoch, resumes to the same bits, and fails without MLflow."""
 
 import numpy as np
 import pytest
-from sentiment.project.manifest import ModelManifest, read_manifest
 
 from sentiment.errors import UserError
-from sentiment.model.training import EPOCH_METRICS
-from sentiment.project import paths
-from sentiment.project.checkpoint import (
-    CHECKPOINTS_FOLDER,
-    JOURNAL_FILE,
-    STATE_FILE,
-    Checkpoint,
-    Journal,
-    exclusive_checkpoint,
-)
-from sentiment.project.digests import file_digest
-from sentiment.project.documents import read_table
-from sentiment.project.paths import TRAIN_FOLDER
-from sentiment.project.provenance import UncommittedChanges
-from sentiment.tracking.runs import LiveRun
+from sentiment.project.checkpoint import STATE_FILE
+from sentiment.project.documents import read_json
+from sentiment.project.paths import Project
+from sentiment.project.records import read_run_record
+from sentiment.tracking import runs
+from sentiment.tracking.store import StoreError
 from stages import train
-from stages.train import begin, resume
-from tests.conftest import run_stages
-from tests.models import new_training
-from tests.small_project import ProjectCopy
+from tests.conftest import curve, run_stages
+from tests.conftest import runs as all_runs
+from tests.small_project import ProjectCopy, free_port
 
 pytestmark = pytest.mark.slow
-EPOCH = dict.fromkeys(EPOCH_METRICS, 0.5)
-MACHINE = {"processor": "Zen 4", "tensorflow": "2.20.0"}
 
 
-def use_machine(monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]) -> None:
-    """Let the stage run on a machine with these tags."""
-    monkeypatch.setattr(train, "machine_tags", lambda: tags)
-    monkeypatch.setattr(train, "provenance_tags", lambda _: {**tags, "dvc.experiment": "some"})
+def fail_after_an_epoch(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the logging of the first epoch raise an error."""
 
+    def fail(*_: object) -> None:
+        raise error
 
-def kill(*_: object) -> None:
-    raise KeyboardInterrupt
+    monkeypatch.setattr(runs, "log_epochs", fail)
 
 
 @pytest.fixture
-def checkpoint(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkpoint]:  # noqa: ARG001
-    """Yield an empty checkpoint, on `MACHINE`."""
-    use_machine(monkeypatch, MACHINE)
-    monkeypatch.setattr(train, "uncommitted_changes", lambda: UncommittedChanges("", []))
-    with exclusive_checkpoint("abc") as empty:
-        yield empty
+def padded(fresh: ProjectCopy, finished_once: ProjectCopy) -> ProjectCopy:
+    """Return a project before its training, which will be the one of `finished_once`."""
+    run_stages(fresh, "fetch", "pad")
+    assert fresh.contents("data/pad") == finished_once.contents("data/pad")
+    return fresh
 
 
-def train_an_epoch(checkpoint: Checkpoint) -> Journal:
-    """Begin a training, stop it after an epoch, and return its journal."""
-    training = new_training()
-    journal = begin(training, checkpoint)
-    training.epoch_metrics = [EPOCH]
-    checkpoint.write_state(training.capture())
-    return journal
-
-
-def resumed(checkpoint: Checkpoint) -> tuple[Journal | None, int]:
-    """Return the journal of the training that resumes, and the number of its epochs."""
-    training = new_training()
-    journal = resume(training, checkpoint)
-    return journal, len(training.epoch_metrics)
-
-
-def test_a_training_resumes_with_its_id_after_its_last_epoch(checkpoint: Checkpoint) -> None:
-    assert resumed(checkpoint) == (None, 0)
-    journal = train_an_epoch(checkpoint)
-    assert resumed(checkpoint) == (journal, 1)
-
-
-@pytest.mark.parametrize("tag", MACHINE)
-def test_on_another_machine_or_with_other_packages_a_new_training_begins_and_it_says_so(
-    checkpoint: Checkpoint,
+@pytest.mark.parametrize(
+    ("error", "status"), [(StoreError("away"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_training_that_fails_resumes_in_the_same_run_to_the_same_bits(
+    padded: ProjectCopy,
+    finished_once: ProjectCopy,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    tag: str,
+    error: BaseException,
+    status: str,
 ) -> None:
-    before = train_an_epoch(checkpoint)
-    use_machine(monkeypatch, {**MACHINE, tag: "other"})
-    assert resumed(checkpoint) == (None, 0)
-    assert capsys.readouterr().out == (
-        "The training starts again, because its bits would change: "
-        f"{tag}: {MACHINE[tag]} then, other now\n"
-    )
-    new = begin(new_training(), checkpoint)
-    assert new.training_id != before.training_id
-    assert resumed(checkpoint) == (new, 0)
-
-
-@pytest.mark.parametrize("killed_at", ["write_journal", "write_state"])
-def test_a_kill_while_a_training_begins_mixes_no_two_trainings(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, killed_at: str
-) -> None:
-    train_an_epoch(checkpoint)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, killed_at, kill)
-        with pytest.raises(KeyboardInterrupt):
-            begin(new_training(), checkpoint)
-    assert resumed(checkpoint) == (None, 0)
-    journal = begin(new_training(), checkpoint)
-    assert resumed(checkpoint) == (journal, 0)
-
-
-def test_what_the_diff_lacks_is_said_before_the_training(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    changes = UncommittedChanges("+x = 1", ["git does not track network/new.py"])
-    monkeypatch.setattr(train, "uncommitted_changes", lambda: changes)
-    journal = begin(new_training(), checkpoint)
-    assert journal.diff == "+x = 1"
-    assert capsys.readouterr().out == (
-        "The diff in the run is not complete: git does not track network/new.py\n"
-    )
-
-
-def test_the_journal_and_the_manifest_have_the_digest_of_the_model(finished: ProjectCopy) -> None:
-    (path,) = (finished.path / CHECKPOINTS_FOLDER).glob(f"*/{JOURNAL_FILE}")
-    model = file_digest(paths.MODEL_FILE)
-    assert Journal.model_validate_json(path.read_bytes()).model_digest == model
-    assert read_manifest(TRAIN_FOLDER, ModelManifest).model_digest == model
+        fail_after_an_epoch(patch, error)
+        with pytest.raises(type(error)):
+            run_stages(padded, "train")
+    (failed,) = all_runs()
+    assert failed.info.status == status
+    capsys.readouterr()
+    run_stages(padded, "train")
+    assert "Resuming after epoch 1 of 2" in capsys.readouterr().out
+    (run,) = all_runs()
+    assert run.info.run_id == failed.info.run_id == read_run_record(Project.here()).run_id
+    assert run.info.status == "FINISHED"
+    assert [step for step, _ in curve(run.info.run_id)] == [1, 2]
+    assert padded.contents("data/train") == finished_once.contents("data/train")
+    history = "metrics/history.csv"
+    assert (padded.path / history).read_bytes() == (finished_once.path / history).read_bytes()
 
 
 def test_the_state_of_an_epoch_is_kept_before_the_epoch_is_logged(
-    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch
+    padded: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A training that is killed in between then logs the epoch when it resumes."""
-    project.change(train={"units": 5})
-
-    monkeypatch.setattr(LiveRun, "log_epochs", kill)
+    fail_after_an_epoch(monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        run_stages(project, "train")
-    (path,) = (project.path / CHECKPOINTS_FOLDER).glob(f"*/{STATE_FILE}")
+        run_stages(padded, "train")
+    (path,) = Project.here().checkpoints.glob(f"*/{STATE_FILE}")
     assert len(np.load(path)["epochs"]) == 1
 
 
-def test_a_training_that_was_killed_after_its_last_epoch_writes_all_epochs_again(
-    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch
+def test_a_training_that_was_killed_after_its_last_epoch_writes_everything_again(
+    padded: ProjectCopy, finished_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC removes the files of the stage before it runs the stage again."""
-    project.change(train={"units": 5})
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save_model", kill)
+        patch.setattr(train, "write_model", kill)
         with pytest.raises(KeyboardInterrupt):
-            run_stages(project, "train")
-    expected = paths.HISTORY_FILE.read_bytes()
-    paths.HISTORY_FILE.unlink()
-    run_stages(project, "train")
-    assert paths.HISTORY_FILE.read_bytes() == expected
+            run_stages(padded, "train")
+    (padded.path / "metrics" / "history.csv").unlink()
+    run_stages(padded, "train")
+    assert padded.contents("data/train") == finished_once.contents("data/train")
+    assert (padded.path / "metrics" / "history.csv").exists()
+    assert len(all_runs()) == 1
+
+
+def test_the_run_is_an_output_and_the_model_has_the_same_bits_in_every_run(
+    padded: ProjectCopy, finished_once: ProjectCopy
+) -> None:
+    run_stages(padded, "train")
+    (run,) = all_runs()
+    record = read_json(Project.here().run_file)
+    assert record["run_id"] == run.info.run_id
+    assert record["run_id"] != read_json(finished_once.path / "data" / "run.json")["run_id"]
+    assert padded.contents("data/train") == finished_once.contents("data/train")
+
+
+def test_a_model_is_whole_without_the_files_of_the_stages_before(padded: ProjectCopy) -> None:
+    run_stages(padded, "train")
+    names = {path.name for path in (padded.path / "data" / "train").iterdir()}
+    assert names == {
+        "model.keras",
+        "word_index.json",
+        "config.json",
+        "history.csv",
+        "metrics.json",
+    }
 
 
 def test_params_that_change_during_the_training_are_refused_before_dvc_records_them(
-    fresh: ProjectCopy, monkeypatch: pytest.MonkeyPatch
+    padded: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_stages(fresh, "fetch", "pad")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "log_epochs", lambda *_: padded.change(train={"epochs": 9}))
+        with pytest.raises(UserError, match="was changed during the training"):
+            run_stages(padded, "train")
+    assert not (padded.path / "data" / "train").exists()
+    assert not (padded.path / "data" / "run.json").exists()
+    padded.change(train={"epochs": 2})
+    run_stages(padded, "train")
+    assert len(all_runs()) == 1
 
-    def change_params(*_: object) -> None:
-        fresh.change(train={"epochs": 9})
 
-    monkeypatch.setattr(LiveRun, "log_epochs", change_params)
-    with pytest.raises(UserError, match="was changed during the training"):
-        run_stages(fresh, "train")
-    assert not (fresh.path / paths.MODEL_FILE).exists()
-    fresh.change(train={"epochs": 2})
-    monkeypatch.undo()
-    run_stages(fresh, "train")
-    assert len(read_table(fresh.path / paths.HISTORY_FILE)) == 2
+def test_a_server_that_does_not_answer_fails_the_training_before_it_begins(
+    padded: ProjectCopy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = padded.contents("data")
+    with pytest.raises(StoreError, match=r"does not answer.*run the same command again"):
+        run_stages(padded, "train", store=f"http://127.0.0.1:{free_port()}")
+    assert padded.contents("data") == before
+    assert "Epoch" not in capsys.readouterr().out
+
+
+def test_what_the_diff_lacks_is_said_before_the_training(
+    padded: ProjectCopy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (padded.path / "sentiment" / "model" / "new.py").touch()
+    run_stages(padded, "train")
+    said = "The diff in the run is not complete: git does not track sentiment/model/new.py\n"
+    assert said in capsys.readouterr().out
+    assert "new.py" in all_runs()[0].data.tags["git.diff"]

@@ -1,12 +1,13 @@
-"""The registered model of a dataset: its name, its versions and those of a run."""
+"""The registered model of a dataset has a name, versions and perhaps a champion."""
 
-import mlflow
 import pytest
+from mlflow import MlflowClient
 
+from sentiment.errors import UserError
 from sentiment.tracking import registry
-from tests.evaluations import NAME, evaluation, register
 
 pytestmark = pytest.mark.slow
+NAME = "imdb-sentiment"
 
 
 @pytest.mark.parametrize(
@@ -24,40 +25,49 @@ def test_each_dataset_has_a_registered_model_of_its_own(dataset: str, name: str)
     assert registry.registered_name(dataset) == name
 
 
-@pytest.mark.usefixtures("empty_store")
-def test_a_registered_model_says_what_it_is_for_and_which_version_to_use() -> None:
-    register(evaluation(400))
-    description = mlflow.MlflowClient().get_registered_model(NAME).description
-    assert description is not None
-    assert "texts of `imdb`" in description
-    assert "alias `champion`" in description
+def register(client: MlflowClient, name: str) -> str:
+    """Make a version of a run without files, and return the run's id."""
+    run = client.create_run("1")
+    model = client.create_logged_model("1", "sentiment", run.info.run_id)
+    source = f"models:/{model.model_id}"
+    client.create_model_version(name, source, run.info.run_id, model_id=model.model_id)
+    return str(run.info.run_id)
 
 
-@pytest.mark.usefixtures("empty_store")
-def test_a_version_has_its_card_and_tags_of_accuracy_and_dataset() -> None:
-    version = register(evaluation(400))
-    assert version.description == "the card"
-    assert version.tags == {"test_accuracy": "0.6667", "dataset": "imdb"}
+def test_a_version_is_found_by_the_registered_name_and_the_run(empty_store: MlflowClient) -> None:
+    for name in (NAME, "mine"):
+        empty_store.create_registered_model(name)
+    run_id = register(empty_store, "mine")
+    assert registry.find_version(empty_store, NAME, run_id) is None
+    run_id = register(empty_store, NAME)
+    version = registry.find_version(empty_store, NAME, run_id)
+    assert version is not None
+    assert (version.name, version.run_id) == (NAME, run_id)
 
 
-@pytest.mark.usefixtures("empty_store")
-def test_versions_that_a_person_registered_of_a_run_are_left_alone() -> None:
-    version = register(evaluation(400))
-    client = mlflow.MlflowClient()
-    client.create_registered_model("mine")
-    for name in ("mine", NAME):
-        client.create_model_version(name, str(version.source), str(version.run_id))
-    found = registry.find_version(str(version.run_id))
-    assert found is not None
-    assert (found.name, found.version) == (NAME, version.version)
+def test_a_dataset_without_a_champion_says_how_there_is_one(empty_store: MlflowClient) -> None:
+    assert registry.find_champion(empty_store, NAME) is None
+    with pytest.raises(UserError, match=r"no champion of imdb-sentiment\. `sentiment promote`"):
+        registry.resolve_version(empty_store, None, "imdb")
 
 
-@pytest.mark.usefixtures("empty_store")
-def test_a_run_that_does_not_exist_has_no_version() -> None:
-    assert registry.find_version("0" * 32) is None
+def test_a_version_is_named_by_its_number_or_its_alias(empty_store: MlflowClient) -> None:
+    empty_store.create_registered_model(NAME)
+    run_id = register(empty_store, NAME)
+    empty_store.set_registered_model_alias(NAME, "champion", "1")
+    for uri in (None, f"models:/{NAME}/1", f"models:/{NAME}@champion"):
+        version = registry.resolve_version(empty_store, uri, "imdb")
+        assert version.run_id == run_id
+        assert registry.version_uri(version) == f"models:/{NAME}/1"
 
 
-@pytest.mark.usefixtures("empty_store")
-def test_a_dataset_without_versions_has_no_champion() -> None:
-    assert registry.find_champion(NAME) is None
-    assert registry.find_champion("other-sentiment") is None
+@pytest.mark.parametrize("uri", [f"models:/{NAME}/1", f"models:/{NAME}@best", "models:/other/1"])
+def test_a_version_that_does_not_exist_is_one_message(empty_store: MlflowClient, uri: str) -> None:
+    with pytest.raises(UserError, match=f"^There is no version {uri}: "):
+        registry.resolve_version(empty_store, uri, "imdb")
+
+
+@pytest.mark.parametrize("uri", ["champion", "models:/imdb-sentiment", "runs:/0123/model"])
+def test_what_is_no_uri_of_a_version_is_refused(empty_store: MlflowClient, uri: str) -> None:
+    with pytest.raises(UserError, match=f"^{uri} is not a model version"):
+        registry.resolve_version(empty_store, uri, "imdb")

@@ -1,49 +1,45 @@
-"""A training's run has what the training depends on, and each epoch as it ends."""
+"""A training's run has what the training depends on, and is found by its id, or by its copy."""
 
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
 import pytest
-from sentiment.project.manifest import ModelManifest, TrainingManifest, read_manifest
-from sentiment.project.signals import Interrupted
+from mlflow import MlflowClient
 
+from sentiment.errors import UserError
 from sentiment.model.training import EPOCH_METRICS
-from sentiment.project import paths
-from sentiment.project.checkpoint import Journal
+from sentiment.project.checkpoint import Checkpoint
 from sentiment.project.machine import machine_tags
-from sentiment.tracking.runs import live_run
-from tests.conftest import MakeProject, copy_project, curve, run_stages, runs, use_store
+from sentiment.project.paths import Project
+from sentiment.project.records import RunRecord, read_padded_dataset, read_run_record
+from sentiment.tracking import runs, store
+from tests.conftest import MakeProject, copy_project, curve, run_stages, use_store
+from tests.conftest import runs as all_runs
 from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.usefixtures("finished")
-def test_a_run_has_the_params_that_its_training_reads() -> None:
-    (run,) = runs()
+def test_the_run_in_the_file_has_the_params_that_its_training_reads() -> None:
+    (run,) = all_runs()
+    assert run.info.run_id == read_run_record(Project.here()).run_id
     params = run.data.params
     assert params["train.units"] == "4"
     assert params["fetch.synthetic.cue_distance"] == "25"
     assert params["evaluate.threshold"] == "0.5"
-    assert not [name for name in params if name.startswith(("train.linear", "fetch.table"))]
+    unread = ("train.linear", "fetch.table", "threshold")
+    assert not [name for name in params if name.startswith(unread)]
     sections = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/params.yaml")
     assert "units: 4" in sections
 
 
 def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: ProjectCopy) -> None:
-    (run,) = runs()
+    (run,) = all_runs()
     own = {name for name in run.data.tags if not name.startswith("mlflow.")}
-    assert own == {
-        "training_id",
-        "training_key",
-        "repetition_key",
-        "test_set_digest",
-        "evaluation_digest",
-        "model_digest",
-        "cores",
-        *machine_tags(),
-    }
+    assert own == {"dataset", "test_set_digest", "cores", *machine_tags()}
     assert run.data.tags["mlflow.source.name"] == "stages/train.py"
     commit = finished.run("git", "rev-parse", "HEAD").strip()
     assert run.data.tags["mlflow.source.git.commit"] == commit
@@ -51,7 +47,7 @@ def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: ProjectCopy) 
 
 @pytest.mark.usefixtures("finished")
 def test_a_run_has_the_three_splits_as_datasets() -> None:
-    (run,) = runs()
+    (run,) = all_runs()
     assert run.inputs is not None
     logged = {each.tags[0].value: each.dataset.name for each in run.inputs.dataset_inputs}
     assert logged == {
@@ -61,34 +57,91 @@ def test_a_run_has_the_three_splits_as_datasets() -> None:
     }
 
 
+class AnotherTraining:
+    """A training with another seed in a finished project, which is the working directory."""
+
+    def __init__(self) -> None:
+        self.project = Project.here()
+        self.client = store.connect(self.project)
+        self.checkpoint = Checkpoint(self.project.checkpoints / "abc")
+        self.dataset = read_padded_dataset(self.project)
+        train = read_run_record(self.project).train
+        self.params = train.model_copy(update={"seed": 7})
+
+    def run(self) -> Any:
+        return runs.training_run(
+            self.project, self.client, self.checkpoint, self.dataset, self.params, "digest"
+        )
+
+
 @pytest.fixture
-def manifest(project: ProjectCopy) -> TrainingManifest:
-    """Return what another training depends on. The project's folder is the working directory."""
-    read = read_manifest(project.path / paths.TRAIN_FOLDER, ModelManifest)
-    return read.model_copy(update={"training_key": "0123456789abcdef"})
+def training(project: ProjectCopy) -> AnotherTraining:  # noqa: ARG001
+    """Return a training that is about to begin."""
+    return AnotherTraining()
 
 
-def test_a_run_has_the_uncommitted_changes_of_its_journal(manifest: TrainingManifest) -> None:
-    with live_run(Journal(diff="+  units: 5"), manifest):
-        pass
-    diff = mlflow.artifacts.load_text(f"runs:/{runs()[0].info.run_id}/uncommitted.diff")
-    assert diff == "+  units: 5\n"
+def test_the_run_of_a_training_is_noted_while_it_runs(training: AnotherTraining) -> None:
+    with training.run() as record:
+        assert training.client.get_run(record.run_id).info.status == "RUNNING"
+        assert training.checkpoint.read_run() == record
+        assert record.tags["mlflow.runName"].endswith("seed 7")
+        assert "mlflow.source.git.commit" in record.tags
+    assert training.client.get_run(record.run_id).info.status == "FINISHED"
 
 
-def test_the_name_of_a_run_ends_with_its_dvc_experiment(manifest: TrainingManifest) -> None:
-    with live_run(Journal(tags={"dvc.experiment": "bold-move"}), manifest):
-        pass
-    new, old = runs()
-    assert new.info.run_name == f"{old.info.run_name} · bold-move"
-
-
-@pytest.mark.parametrize(("error", "status"), [(Interrupted, "KILLED"), (MemoryError, "FAILED")])
-def test_the_status_of_a_run_says_how_its_training_ended(
-    manifest: TrainingManifest, error: type[BaseException], status: str
+def test_the_name_of_a_run_ends_with_its_dvc_experiment(
+    training: AnotherTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(error), live_run(Journal(), manifest):
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-move")
+    with training.run():
+        pass
+    assert str(all_runs()[0].info.run_name).endswith("seed 7 · bold-move")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "KILLED"), (MemoryError, "FAILED")]
+)
+def test_the_status_of_a_run_says_how_its_training_ended(
+    training: AnotherTraining, error: type[BaseException], status: str
+) -> None:
+    with pytest.raises(error), training.run():
         raise error
-    assert runs()[0].info.status == status
+    assert all_runs()[0].info.status == status
+
+
+def test_a_training_that_resumes_has_the_same_run(training: AnotherTraining) -> None:
+    with pytest.raises(KeyboardInterrupt), training.run():
+        raise KeyboardInterrupt
+    with training.run() as record:
+        pass
+    assert record.run_id == all_runs()[0].info.run_id
+    assert len(all_runs()) == 2
+    assert all_runs()[0].info.status == "FINISHED"
+
+
+def test_a_training_whose_run_the_store_lacks_gets_another_one(
+    training: AnotherTraining,
+) -> None:
+    with training.run() as record:
+        pass
+    training.checkpoint.write_run(record.model_copy(update={"run_id": "0" * 32}))
+    with training.run() as record:
+        pass
+    assert training.checkpoint.read_run() == record
+    assert record.run_id == all_runs()[0].info.run_id
+
+
+def test_a_run_that_was_deleted_is_one_message_with_both_ways_on(
+    training: AnotherTraining,
+) -> None:
+    with training.run() as record:
+        pass
+    training.client.delete_run(record.run_id)
+    with (
+        pytest.raises(UserError, match=r"deleted.*mlflow runs restore --run-id.*dvc repro --force"),
+        training.run(),
+    ):
+        pass
 
 
 def epochs(count: int) -> pd.DataFrame:
@@ -97,41 +150,74 @@ def epochs(count: int) -> pd.DataFrame:
     return pd.DataFrame({"epoch": range(1, count + 1), **dict.fromkeys(EPOCH_METRICS, values)})
 
 
-def test_a_training_that_resumes_has_the_same_run_and_each_epoch_once(
-    manifest: TrainingManifest,
-) -> None:
-    journal = Journal()
-    with live_run(journal, manifest) as live:
-        live.log_epochs(epochs(1))
-    before, _ = runs()
-    with live_run(journal, manifest) as live:
-        live.log_epochs(epochs(1))
-        live.log_epochs(epochs(3))
-    resumed, _ = runs()
-    assert resumed.info.run_id == before.info.run_id
-    assert resumed.info.status == "FINISHED"
+def test_each_epoch_is_logged_once(training: AnotherTraining) -> None:
+    with training.run() as record:
+        for count in (1, 1, 3):
+            runs.log_epochs(training.client, record.run_id, epochs(count))
     for name in EPOCH_METRICS:
         points = list(zip([1, 2, 3], epochs(3)[name], strict=True))
-        assert curve(resumed.info.run_id, name) == points
+        assert curve(record.run_id, name) == points
 
 
-def test_a_store_that_fails_during_a_training_is_said_once_and_costs_nothing(
-    project: ProjectCopy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    project.change(train={"units": 5})
+def test_a_run_has_the_uncommitted_changes_of_its_training(training: AnotherTraining) -> None:
+    project = training.project
+    splits = runs_splits(project, training)
+    with training.run() as record:
+        changed = record.model_copy(update={"diff": "+  units: 5"})
+        runs.log_training(training.client, record.run_id, changed, splits)
+    diff = mlflow.artifacts.load_text(f"runs:/{record.run_id}/uncommitted.diff")
+    assert diff == "+  units: 5\n"
 
-    def fail(*_: object, **__: object) -> None:
-        raise OSError("The store is away.")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(mlflow, "log_metrics", fail)
-        run_stages(project, "train")
-    assert capsys.readouterr().err.count("Logging to MLflow has stopped") == 1
-    assert runs()[0].info.status == "FAILED"
-    run_stages(project, "evaluate")
-    whole, _ = runs()
-    assert whole.info.status == "FINISHED"
-    assert [step for step, _ in curve(whole.info.run_id)] == [1, 2]
+def runs_splits(project: Project, training: AnotherTraining) -> Any:
+    from sentiment.project.arrays import read_training_splits
+
+    return read_training_splits(project, training.params.validation_split)
+
+
+def new_run(client: MlflowClient, **tags: str) -> str:
+    experiment = client.get_experiment_by_name("imdb-sentiment")
+    assert experiment is not None
+    return client.create_run(experiment.experiment_id, tags=tags).info.run_id
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(empty_store: MlflowClient) -> None:
+    run_id = new_run(empty_store)
+    for beginning in (run_id, run_id[:8]):
+        assert runs.find_run(empty_store, beginning).info.run_id == run_id
+
+
+def test_a_run_is_found_after_its_experiment_was_renamed(empty_store: MlflowClient) -> None:
+    run_id = new_run(empty_store)
+    empty_store.rename_experiment("1", "my trainings")
+    assert runs.find_run(empty_store, run_id[:8]).info.run_id == run_id
+
+
+def test_the_copy_is_found_of_a_run_that_the_store_lacks(empty_store: MlflowClient) -> None:
+    copy = new_run(empty_store, original_run="a" * 32)
+    for beginning in ("a" * 32, "a" * 8):
+        assert runs.find_run(empty_store, beginning).info.run_id == copy
+
+
+def test_several_runs_that_match_are_named(empty_store: MlflowClient) -> None:
+    copies = [new_run(empty_store, original_run="a" * 32) for _ in "ab"]
+    with pytest.raises(UserError, match="2 runs match aaaa: ") as raised:
+        runs.find_run(empty_store, "aaaa")
+    assert all(copy in str(raised.value) for copy in copies)
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "00", "%", "", "A run", "0" * 33])
+def test_no_run_is_one_message(empty_store: MlflowClient, run_id: str) -> None:
+    new_run(empty_store)
+    with pytest.raises(UserError, match="MLflow's UI shows the ids"):
+        runs.find_run(empty_store, run_id)
+
+
+def test_a_deleted_run_that_is_named_is_said_to_be_deleted(empty_store: MlflowClient) -> None:
+    run_id = new_run(empty_store)
+    empty_store.delete_run(run_id)
+    with pytest.raises(UserError, match="was deleted in MLflow"):
+        runs.find_run(empty_store, run_id)
 
 
 @pytest.fixture(scope="session")
@@ -149,19 +235,30 @@ def test_a_run_that_is_not_evaluated_has_curves_and_no_model(
     trained_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_store(trained_once, monkeypatch)
-    run, _ = runs()
+    run, _ = all_runs()
     assert [step for step, _ in curve(run.info.run_id)] == [1, 2]
-    assert "not evaluated yet" in run.data.tags["mlflow.note.content"]
+    assert "not evaluated" in run.data.tags["mlflow.note.content"]
     assert run.outputs is None or run.outputs.model_outputs == []
 
 
-def test_a_training_that_runs_again_before_it_is_evaluated_has_one_run(
+def test_a_training_that_runs_again_before_dvc_has_recorded_it_has_one_run_and_equal_files(
     trained_once: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DVC runs the stage again if a signal came in its last second."""
+    """DVC runs the stage again if it was killed before it wrote dvc.lock."""
     project = use_store(copy_project(trained_once, tmp_path / "project"), monkeypatch)
-    before = runs()
+    before = all_runs()
+    files = project.contents("data")
     run_stages(project, "train")
-    assert [run.info.run_id for run in runs()] == [run.info.run_id for run in before]
+    assert project.contents("data") == files
+    assert [run.info.run_id for run in all_runs()] == [run.info.run_id for run in before]
     for name in EPOCH_METRICS:
-        assert [step for step, _ in curve(runs()[0].info.run_id, name)] == [1, 2], name
+        assert [step for step, _ in curve(all_runs()[0].info.run_id, name)] == [1, 2], name
+
+
+def test_a_record_of_a_run_has_its_params_and_its_tags(finished: ProjectCopy) -> None:
+    record = RunRecord.model_validate_json((finished.path / "data" / "run.json").read_bytes())
+    (run,) = all_runs()
+    assert record.params().items() <= run.data.params.items()
+    changed = {"mlflow.note.content"}  # by the evaluation
+    tags = {name: value for name, value in record.tags.items() if name not in changed}
+    assert tags.items() <= run.data.tags.items()

@@ -1,6 +1,7 @@
 """There is one tracking store, wherever a stage runs; one that cannot be used is one message."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -9,15 +10,18 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-import mlflow
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
+from sentiment.project.paths import Project
 from sentiment.tracking import store
 from sentiment.tracking.store import StoreError
 from tests.conftest import move_store
@@ -25,92 +29,108 @@ from tests.small_project import ROOT, free_port
 
 NAME = "imdb-sentiment"  # of the experiment in the fixture `empty_store`
 OTHER = "other-sentiment"  # of an experiment that is not there
+URI = "sqlite:////project/mlflow.db"
+
+
+def open_experiment(
+    name: str = NAME, description: str = "", columns: Sequence[str] = ()
+) -> Experiment:
+    """Connect to the store of the working directory, and return the experiment of a name."""
+    project = Project.here()
+    client = store.connect(project)
+    experiment_id = store.open_experiment(project, client, name, description, columns)
+    return client.get_experiment(experiment_id)
 
 
 def test_store_is_the_one_that_mlflow_ui_shows(in_tmp_path: Path) -> None:
-    experiment_id = store.connect(NAME)
-    assert store.tracking_uri() == f"sqlite:///{in_tmp_path}/mlflow.db"
+    experiment = open_experiment()
+    assert store.tracking_uri(Project.here()) == f"sqlite:///{in_tmp_path}/mlflow.db"
     assert (in_tmp_path / "mlflow.db").is_file()
-    location = mlflow.get_experiment(experiment_id).artifact_location
-    assert location == str(in_tmp_path / "mlruns" / NAME)
-    assert store.connect(NAME) == experiment_id
+    assert experiment.artifact_location == str(in_tmp_path / "mlruns" / NAME)
+    assert open_experiment().experiment_id == experiment.experiment_id
 
 
-@pytest.mark.slow
-def test_runs_go_to_the_store_and_the_experiment(empty_store: Path) -> None:
-    experiment_id = store.connect(OTHER)
-    with mlflow.start_run() as run:
-        assert run.info.experiment_id == experiment_id
-    folder = empty_store / "mlruns" / OTHER / run.info.run_id / "artifacts"
-    assert run.info.artifact_uri == str(folder)
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{empty_store}/mlflow.db")
-    assert client.get_run(run.info.run_id).info.status == "FINISHED"
+def test_two_processes_create_one_experiment(
+    empty_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project.here()
+    create = MlflowClient.create_experiment
+
+    def create_twice(client: MlflowClient, *arguments: Any) -> str:
+        create(client, *arguments)  # as another process does in this moment
+        return create(client, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", create_twice)
+    created = store.open_experiment(project, empty_store, OTHER, "", ())
+    found = empty_store.get_experiment_by_name(OTHER)
+    assert found is not None
+    assert found.experiment_id == created
 
 
 @pytest.mark.usefixtures("empty_store")
 def test_a_new_experiment_has_its_description() -> None:
-    experiment = mlflow.get_experiment(store.connect(OTHER, "Trainings on `other`."))
+    experiment = open_experiment(OTHER, "Trainings on `other`.")
     assert experiment.tags["mlflow.note.content"] == "Trainings on `other`."
 
 
-def shown_columns(experiment_id: str) -> object:
+def shown_columns(experiment: Experiment) -> object:
     """Return the columns of an experiment's shared view, to which the link to its runs leads."""
-    key = store.runs_url(experiment_id).rpartition("viewStateShareKey=")[2]
-    tags = mlflow.get_experiment(experiment_id).tags
-    return json.loads(tags[f"mlflow.sharedViewState.{key}"])["selectedColumns"]
+    key = store.runs_url(URI, experiment.experiment_id).rpartition("viewStateShareKey=")[2]
+    return json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])["selectedColumns"]
 
 
 @pytest.mark.usefixtures("empty_store")
 def test_the_link_to_the_runs_shows_the_columns_of_the_newest_code() -> None:
-    experiment_id = store.connect(OTHER, columns=["metrics.`loss`"])
-    assert shown_columns(experiment_id) == ["metrics.`loss`"]
-    store.connect(OTHER, columns=["metrics.`accuracy`"])
-    assert shown_columns(experiment_id) == ["metrics.`accuracy`"]
+    for column in ("metrics.`loss`", "metrics.`accuracy`"):
+        open_experiment(OTHER, columns=[column])
+        assert shown_columns(open_experiment(OTHER, columns=[column])) == [column]
 
 
 def test_an_experiment_that_a_person_made_is_shown_as_it_is_with_the_columns(
-    empty_store: Path,
+    empty_store: MlflowClient,
 ) -> None:
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{empty_store}/mlflow.db")
-    created = client.create_experiment(OTHER, tags={"mlflow.note.content": "Mine."})
-    assert store.connect(OTHER, "Trainings.", ["metrics.`loss`"]) == created
-    experiment = mlflow.get_experiment(created)
+    created = empty_store.create_experiment(OTHER, tags={"mlflow.note.content": "Mine."})
+    experiment = open_experiment(OTHER, "Trainings.", ["metrics.`loss`"])
+    assert experiment.experiment_id == created
     assert experiment.tags["mlflow.note.content"] == "Mine."
-    assert shown_columns(created) == ["metrics.`loss`"]
+    assert shown_columns(open_experiment(OTHER, "", ["metrics.`loss`"])) == ["metrics.`loss`"]
 
 
-def test_a_deleted_experiment_names_the_command_that_restores_it(empty_store: Path) -> None:
-    experiment_id = store.connect(NAME)
-    mlflow.MlflowClient().delete_experiment(experiment_id)
+def test_a_deleted_experiment_names_the_command_that_restores_it(
+    empty_store: MlflowClient,
+) -> None:
+    experiment_id = open_experiment().experiment_id
+    empty_store.delete_experiment(experiment_id)
     with pytest.raises(StoreError) as raised:
-        store.connect(NAME)
+        open_experiment()
     assert str(raised.value) == (
         f"The experiment {NAME} was deleted in MLflow. To bring it back: "
-        f"MLFLOW_TRACKING_URI=sqlite:///{empty_store}/mlflow.db mlflow experiments restore "
+        f"MLFLOW_TRACKING_URI={empty_store.tracking_uri} mlflow experiments restore "
         f"--experiment-id {experiment_id}"
     )
 
 
 def test_temporary_copy_of_the_project_uses_the_store_in_the_root(
-    empty_store: Path, monkeypatch: pytest.MonkeyPatch
+    in_tmp_path: Path, empty_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = empty_store / ".dvc" / "tmp" / "exps" / "copy"
+    copy = in_tmp_path / ".dvc" / "tmp" / "exps" / "copy"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
-    monkeypatch.setenv("DVC_ROOT", str(empty_store))
-    experiment = mlflow.get_experiment(store.connect(NAME))
+    monkeypatch.setenv("DVC_ROOT", str(in_tmp_path))
+    experiment = open_experiment()
     assert not (copy / "mlflow.db").exists()
-    assert experiment.artifact_location == str(empty_store / "mlruns" / NAME)
+    assert empty_store.get_experiment_by_name(NAME) is not None
+    assert experiment.artifact_location == str(in_tmp_path / "mlruns" / NAME)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
-    assert store.tracking_uri() == f"sqlite:///{empty_store}/runs.db"
+    assert store.tracking_uri(Project.here()) == f"sqlite:///{in_tmp_path}/runs.db"
 
 
-def test_location_that_a_user_chose_is_left_alone(empty_store: Path, tmp_path: Path) -> None:
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{empty_store}/mlflow.db")
+def test_location_that_a_user_chose_is_left_alone(
+    empty_store: MlflowClient, tmp_path: Path
+) -> None:
     chosen = str(tmp_path.parent / "elsewhere")
-    created = client.create_experiment(OTHER, chosen)
-    assert store.connect(OTHER) == created
-    assert mlflow.get_experiment(created).artifact_location == chosen
+    empty_store.create_experiment(OTHER, chosen)
+    assert open_experiment(OTHER).artifact_location == chosen
 
 
 def copied(folder: Path, path: Path) -> None:
@@ -134,28 +154,32 @@ def test_a_moved_or_copied_folder_is_one_message_and_nothing_is_written_to_its_o
     monkeypatch.chdir(after)
     there = sorted(before.rglob("*"))
     message = rf"{after}/mlflow\.db expects its artifacts in {before}/mlruns: its folder was moved"
-    for use in (lambda: store.connect(NAME), store.connect_to_read):
+    for connect in (store.connect, store.connect_to_read):
         with pytest.raises(StoreError, match=f"^The MLflow store {message}") as raised:
-            use()
+            connect(Project.here())
         assert "\n" not in str(raised.value)
     assert sorted(before.rglob("*")) == there
 
 
 def test_an_experiment_of_another_program_with_artifacts_elsewhere_is_no_move(
-    empty_store: Path,
+    in_tmp_path: Path, empty_store: MlflowClient
 ) -> None:
-    mlflow.create_experiment("mine", str(empty_store / "notebooks" / "mlruns" / "2"))
-    assert store.connect(NAME) == "1"
+    empty_store.create_experiment("mine", str(in_tmp_path / "notebooks" / "mlruns" / "2"))
+    store.connect(Project.here())
 
 
 def test_link_to_the_folder_of_the_project_is_no_move(
-    empty_store: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    in_tmp_path: Path,
+    empty_store: MlflowClient,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     link = tmp_path_factory.mktemp("link") / "project"
-    link.symlink_to(empty_store)
+    link.symlink_to(in_tmp_path)
     monkeypatch.chdir(link)
-    assert store.connect(NAME) == "1"
-    store.connect_to_read()
+    store.connect(Project.here())
+    assert store.connect_to_read(Project.here()).get_experiment_by_name(NAME)
+    assert empty_store.get_experiment_by_name(NAME)
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{}/runs.db?timeout=60", "sqlite:///../runs.db"])
@@ -166,16 +190,16 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
         (in_tmp_path / name).mkdir()
         monkeypatch.chdir(in_tmp_path / name)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(in_tmp_path))  # MLflow changes it
-        location = mlflow.get_experiment(store.connect(NAME)).artifact_location
+        location = open_experiment().artifact_location
         assert location == str(in_tmp_path / "mlruns" / NAME)
     assert not list(in_tmp_path.glob("*/*"))
 
 
 READ = f"""
-import mlflow
+from sentiment.project.paths import Project
+from sentiment.project.paths import Project
 from sentiment.tracking import store
-store.connect_to_read()
-print(mlflow.get_experiment_by_name("{NAME}").name)
+print(store.connect_to_read(Project.here()).get_experiment_by_name("{NAME}").name)
 """
 # Root may write everything, unless it gives up that right.
 UNPRIVILEGED = (
@@ -186,31 +210,33 @@ UNPRIVILEGED = (
 
 
 @pytest.mark.slow
-def test_store_can_be_read_where_nothing_can_be_written(empty_store: Path) -> None:
-    (empty_store / "mlflow.db").chmod(0o444)
-    empty_store.chmod(0o555)
+@pytest.mark.usefixtures("empty_store")
+def test_store_can_be_read_where_nothing_can_be_written(in_tmp_path: Path) -> None:
+    (in_tmp_path / "mlflow.db").chmod(0o444)
+    in_tmp_path.chmod(0o555)
     prefix = UNPRIVILEGED if os.geteuid() == 0 else ()
     done = subprocess.run(
         [*prefix, sys.executable, "-c", READ],
-        cwd=empty_store,
+        cwd=in_tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    empty_store.chmod(0o755)  # so that it can be removed
+    in_tmp_path.chmod(0o755)  # so that it can be removed
     assert done.stdout == f"{NAME}\n", done.stderr
 
 
 def test_store_that_does_not_exist_is_not_created_to_be_read(in_tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no MLflow store .*mlflow.db yet.*`dvc repro`"):
-        store.connect_to_read()
+        store.connect_to_read(Project.here())
     assert list(in_tmp_path.iterdir()) == []
 
 
 CREATE = """
 import os, signal, sys, threading, time
 from pathlib import Path
+from sentiment.project.paths import Project
 from sentiment.tracking import store
 def kill_soon():
     while not Path("mlflow.db.partial").exists():
@@ -218,7 +244,7 @@ def kill_soon():
     time.sleep(float(sys.argv[1]))
     os.kill(os.getpid(), signal.SIGKILL)
 threading.Thread(target=kill_soon, daemon=True).start()
-store.connect("imdb-sentiment")
+store.connect(Project.here())
 """
 
 
@@ -230,7 +256,7 @@ def test_store_is_usable_after_a_kill_while_it_was_created(in_tmp_path: Path) ->
         done = subprocess.run(command, env=environment, check=False)
         assert done.returncode == -signal.SIGKILL
         assert not (in_tmp_path / "mlflow.db").exists()
-    assert store.connect(NAME) == "1"
+    store.connect(Project.here())
     assert not (in_tmp_path / "mlflow.db.partial").exists()
 
 
@@ -243,7 +269,7 @@ def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s%40cret@127.0.0.1:{free_port()}/")
     started = time.monotonic()
     with pytest.raises(StoreError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
-        store.connect(NAME)
+        store.connect(Project.here())
     assert time.monotonic() - started < 10
     assert "cret" not in str(raised.value)
     assert "@" not in os.environ["MLFLOW_TRACKING_URI"]
@@ -255,14 +281,14 @@ def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
 def test_malformed_uri_is_one_message_without_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@[::1")
     with pytest.raises(StoreError, match=r"=http://\[::1 is malformed \(Invalid IPv6 URL\)"):
-        store.connect(NAME)
+        store.connect(Project.here())
 
 
 def test_damaged_database_is_one_message_within_seconds(in_tmp_path: Path) -> None:
     (in_tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
     started = time.monotonic()
     with pytest.raises(StoreError, match=r"store at sqlite:.*mlflow\.db cannot be used"):
-        store.connect(NAME)
+        store.connect(Project.here())
     assert time.monotonic() - started < 10
 
 
@@ -276,7 +302,7 @@ def test_database_that_cannot_be_opened_fails_within_seconds_without_a_password(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=free_port()))
     started = time.monotonic()
     with pytest.raises(StoreError, match=r"cannot be used.*\n.*MLFLOW_TRACKING_URI") as raised:
-        store.connect(NAME)
+        store.connect(Project.here())
     assert time.monotonic() - started < 10
     assert "cret" not in str(raised.value)
     assert not (in_tmp_path / "mlflow.db").exists()
@@ -288,7 +314,7 @@ def test_folder_of_a_database_is_not_created(
     """Treat a missing folder as a mistake in the path."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mistaken/mlflow.db")
     with pytest.raises(StoreError, match=rf"^There is no folder {in_tmp_path}/mistaken for the"):
-        store.connect(NAME)
+        store.connect(Project.here())
     assert list(in_tmp_path.iterdir()) == []
 
 
@@ -359,36 +385,50 @@ def test_error_of_another_package_does_not_blame_the_store(error: Exception) -> 
     assert raised.value is error
 
 
-def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_pages_of_runs_are_on_the_server_or_in_the_local_ui() -> None:
     page = "#/experiments/1/runs/abc"
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert store.run_url("1", "abc") == f"http://127.0.0.1:5000/{page}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org/")
-    assert store.run_url("1", "abc") == f"https://mlflow.example.org/{page}"
+    assert store.run_url(URI, "1", "abc") == f"http://127.0.0.1:5000/{page}"
+    server = "https://ann:secret@mlflow.example.org/"
+    assert store.run_url(server, "1", "abc") == f"https://mlflow.example.org/{page}"
 
 
 @pytest.mark.parametrize(
     ("uri", "first_line"),
     [
-        ("", "To look at it, start `make ui` or `mlflow ui`, and open"),
+        (URI, "To look at it, start `make ui`, and open"),
         ("https://mlflow.example.org", "To look at it, open"),
     ],
 )
 def test_pages_are_named_with_what_starts_the_ui_unless_there_is_a_server(
-    uri: str, first_line: str, monkeypatch: pytest.MonkeyPatch
+    uri: str, first_line: str
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert store.describe_pages("1", "abc").splitlines() == [
+    assert store.describe_pages(uri, "1", "abc").splitlines() == [
         first_line,
-        f"  {store.run_url('1', 'abc')}",
+        f"  {store.run_url(uri, '1', 'abc')}",
         "or, for all runs,",
-        f"  {store.runs_url('1')}",
+        f"  {store.runs_url(uri, '1')}",
     ]
 
 
-def test_the_urls_of_the_local_ui_fit_into_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    lines = store.describe_pages("123", "0d7876a443e3495cabcf406d694bb13c").splitlines()
+def test_the_urls_of_the_local_ui_fit_into_a_terminal() -> None:
+    lines = store.describe_pages(URI, "123", "0d7876a443e3495cabcf406d694bb13c").splitlines()
     assert max(map(len, lines)) <= 80
+
+
+def test_an_error_in_our_own_request_does_not_blame_the_store() -> None:
+    from mlflow.protos import databricks_pb2
+
+    error = MlflowException("wrong", databricks_pb2.ErrorCode.Value("INVALID_PARAMETER_VALUE"))
+    with pytest.raises(MlflowException) as raised, store.store_errors():
+        raise error
+    assert raised.value is error
+
+
+def test_retries_are_said_once_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("retries")
+    logger.addFilter(store.RetryFilter("http://127.0.0.1:9"))
+    for left in (6, 5, 4):
+        logger.warning("Retrying (Retry(total=%d)) after connection broken by %r", left, "reset")
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert printed.startswith("The MLflow server at http://127.0.0.1:9 does not answer. Trying")
