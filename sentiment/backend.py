@@ -22,7 +22,7 @@ def load_keras() -> ModuleType:
         os.dup2(messages.fileno(), STDERR)
         try:
             return importlib.import_module("keras")
-        except BaseException:
+        except Exception:  # not KeyboardInterrupt, which is no fault of the import
             messages.seek(0)
             os.write(stderr, messages.read())
             raise
