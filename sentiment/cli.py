@@ -4,6 +4,7 @@ Each optional folder of the package adds a command of its own while it is there.
 """
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sentiment.project.paths import Project
 PACKAGE = Path(__file__).parent  # a folder of it with a module `command` adds that command
 MAX_WORDS = 5  # words with the largest effects
 MAX_SHOWN_LABELS = 5  # the most probable ones
+NOT_PROMOTED_STATUS = 3
 
 
 class Commands(click.Group):
@@ -67,8 +69,9 @@ def log(project: Project) -> None:
     """
     from sentiment.tracking import results, store
 
+    locked = results.read_locked_results(project)
     client = store.connect(project)
-    run = results.log_locked_results(project, client)
+    run = results.log_results(project, client, *locked)
     click.echo(f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}")
     click.echo(results.describe_run(client, run))
 
@@ -190,6 +193,42 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
         click.echo(f"Words that matter most: {', '.join(words)}")
     else:
         click.echo("The model knows none of these words.")
+
+
+@main.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option(
+    "--metric",
+    type=click.Choice(["accuracy", "f1"]),
+    default="accuracy",
+    show_default=True,
+    help="What has to be better.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the difference, and count no test.")
+@click.option("--force", is_flag=True, help="Promote without a test.")
+@click.pass_obj
+def promote(project: Project, run_id: str | None, metric: Any, dry_run: bool, force: bool) -> None:
+    """Make the model of a RUN the champion if it is better than the present one.
+
+    Without RUN, it is the run of the results in data/. The beginning of an id is enough. With two
+    labels, f1 is the F1 of the positive one; with more, it is macro F1. The exit status is 0 if the
+    model is the champion now, and 3 if it is not better.
+    """
+    from sentiment.tracking import promotion, results, runs, store
+
+    client = store.connect_to_read(project)
+    if run_id is None:
+        candidate = results.find_locked_run(project, client)
+    else:
+        with store.store_errors():
+            candidate = runs.find_run(client, run_id)
+    if dry_run:
+        click.echo(promotion.explore(client, candidate, metric))
+        return
+    outcome = promotion.promote(client, candidate, metric, force)
+    click.echo(outcome.text)
+    if not outcome.is_champion:
+        sys.exit(NOT_PROMOTED_STATUS)
 
 
 def run() -> None:

@@ -102,6 +102,7 @@ def evaluate(
     review_rows = reviews_table(
         reviews,
         unranked_words=read_array(project.fetched / "test_unranked_words.npy"),
+        text_digests=read_array(project.fetched / "test_text_digests.npy"),
         layout=config.layout,
         order=read_array(project.padded / "test_order.npy"),
         seen=read_array(project.padded / "test_seen.npy"),

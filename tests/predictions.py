@@ -14,6 +14,7 @@ def predictions(correct: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "review": np.arange(REVIEWS),
+            "text_id": [f"{number:016x}" for number in range(REVIEWS)],
             "actual": actual,
             "predicted": predicted,
             "probability_negative": np.where(predicted == "positive", 0.1, 0.9).astype(np.float32),

@@ -7,6 +7,7 @@ import numpy as np
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.encoded import EncodedDataset
 from sentiment.params import FetchParams
+from sentiment.text.reviews import review_hashes
 
 
 def load_dataset(params: FetchParams) -> EncodedDataset:
@@ -27,6 +28,7 @@ def load_dataset(params: FetchParams) -> EncodedDataset:
             test=test,
             word_index=word_index,
             unranked_words=np.zeros(len(test), np.int64),
+            test_text_digests=review_hashes(test),
             label_names=imdb.LABEL_NAMES,  # the synthetic reviews have the same
             test_set_digest=table.reviews_digest(test),
         )

@@ -46,6 +46,7 @@ class CodedRows:
         lengths: number of words of each row. Rows without a word are left out.
         label_codes: the code of each row's label, see `LabelColumn`.
         digests: the digest of each row's text and label, one row after the other.
+        text_digests: the first 8 bytes of a digest of each row's text alone.
         skipped_rows: number of rows without a word.
     """
 
@@ -57,6 +58,7 @@ class CodedRows:
         self.lengths = array("q")
         self.label_codes = array("B")
         self.digests = bytearray()
+        self.text_digests = array("Q")
         self.skipped_rows = 0
 
     def append_file(self, path: Path) -> None:
@@ -75,6 +77,7 @@ class CodedRows:
             self.lengths.append(len(words))
             self.label_codes.append(label_code)
             self.digests += digest(row.text.encode(), b"\0", row.label.encode())
+            self.text_digests.frombytes(digest(row.text.encode())[: self.text_digests.itemsize])
 
 
 def read_labeled_rows(
@@ -162,6 +165,7 @@ def encode_rows(
         test=test,
         word_index={words_by_code[code]: rank for rank, code in enumerate(order, 1)},
         unranked_words=lengths[is_test] - test.lengths,
+        test_text_digests=np.array(rows.text_digests, np.uint64)[is_test],
         label_names=names,
         test_set_digest=digest(repr(names).encode(), digests[is_test].tobytes()).hex(),
         skipped_rows=rows.skipped_rows,

@@ -1,7 +1,7 @@
 """Compute metrics and curves from a table of predictions.
 
 A table of predictions has a row for each review, and these columns: `review` (its number in its
-dataset), `actual` and `predicted` (labels), `probability_<label>` for each label in the order of
+dataset), `text_id` (a digest of its text), `actual` and `predicted` (labels), `probability_<label>` for each label in the order of
 their indices, `words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same
 review occurs in training).
 

@@ -48,6 +48,7 @@ class Results(NamedTuple):
 def reviews_table(
     reviews: Reviews,
     unranked_words: NDArray[np.int64],
+    text_digests: NDArray[np.uint64],
     layout: Layout,
     order: NDArray[np.int64],
     seen: NDArray[np.bool_],
@@ -57,12 +58,13 @@ def reviews_table(
     Args:
         reviews: the reviews, in the order of their dataset.
         unranked_words: number of words without a rank of each of them, shape (reviews,).
+        text_digests: a digest of the text of each of them, shape (reviews,).
         layout: the layout of the padded rows.
         order: the review of each row, shape (reviews,).
         seen: whether the review of each row also occurs in training, shape (reviews,).
 
     Returns:
-        The columns `review`, `words`, `unknown_words` and `seen_in_training`, see
+        The columns `review`, `text_id`, `words`, `unknown_words` and `seen_in_training`, see
         `sentiment.evaluation.metrics`.
     """
     words = reviews.lengths + unranked_words
@@ -70,6 +72,7 @@ def reviews_table(
     return pd.DataFrame(
         {
             "review": order,
+            "text_id": [f"{digest:016x}" for digest in text_digests[order].tolist()],
             "words": words[order],
             "unknown_words": unknown[order],
             "seen_in_training": seen,
@@ -100,7 +103,8 @@ def predictions_table(
         **{probability_column(name): probabilities[:, at] for at, name in enumerate(label_names)},
     }
     predictions = pd.DataFrame(columns, reviews.index)
-    return pd.concat([reviews[["review"]], predictions, reviews.drop(columns="review")], axis=1)
+    keys = ["review", "text_id"]
+    return pd.concat([reviews[keys], predictions, reviews.drop(columns=keys)], axis=1)
 
 
 def evaluate_predictions(predictions: pd.DataFrame) -> Results:

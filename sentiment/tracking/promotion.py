@@ -1,147 +1,267 @@
-"""The promotion rule: a candidate becomes champion if it is shown to be more accurate.
+"""Make the model of a run the champion, if its predictions are shown to be better.
 
-Everything here is a function of two evaluations, `alpha` (the significance level of all tests
-against a champion together, `promote.alpha` in params.yaml) and a number of tests.
-`sentiment.tracking.champion` reads these from the store, and writes the decision.
+The champion's version has a tag for each run and metric that was tested against it: the number of
+the test. It is written before the test, and everything that follows is found again by the same
+command. So a promotion that is repeated, or that was cut short, is the same test.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from ruamel.yaml import YAML
+
+from sentiment.errors import UserError, redact
+from sentiment.tracking import evaluations, models, registry, runs, store
+from sentiment.tracking.results import LOCK_ARTIFACT
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
 
-    from sentiment.project.manifest import ComparedManifest, EvaluateManifest
-    from sentiment.tracking.versions import Evaluation
+    from sentiment.evaluation.comparison import Comparison, MetricName
 
-MIN_SHOWN_P_VALUE = 1e-300
-SMALL_TEST_SET = 500  # with fewer texts, messages and model cards say so
-# Reasons against a promotion without a test
-REPETITION = "it repeats the champion's training, with another seed or on another machine"
-OTHER_TEST_SET = "the champion was evaluated on another test set"
-DAMAGED = "the champion's predictions in MLflow are damaged"
-
-
-# Outcomes of a test, which begin a sentence about the candidate
-BETTER = "better than the champion"
-WORSE = "worse than the champion"
-NO_DIFFERENCE = "no difference from the champion is shown"
+SEED = "train.seed"
+MIN_COMMON_SHARE = 0.5  # of the champion's test texts
+# Tags of a version
+TESTED = "tested"  # tested.<metric>.<run id>: the number of a test against this champion
+PROMOTED = "promoted"  # promoted.<what>: how the version became the champion
 
 
-class Decision(NamedTuple):
-    """A decision about a version.
+class Outcome(NamedTuple):
+    """What a promotion has done.
 
     Attributes:
-        is_promoted: whether the version becomes champion.
-        reason: the reason, as a clause.
+        text: what to tell the user.
+        is_champion: whether the model of the run is the champion now.
     """
 
-    is_promoted: bool
-    reason: str
+    text: str
+    is_champion: bool
 
 
-def why_not_compared(
-    candidate: "Evaluation[EvaluateManifest]", champion: "Evaluation[ComparedManifest]"
-) -> str | None:
-    """Return why a candidate is not tested against the champion, or None if it is.
-
-    If repetitions were tested, the luckiest of several seeds would win.
-    """
-    ours = candidate.manifest
-    theirs = champion.manifest
-    if ours.test_set_digest != theirs.test_set_digest:
-        return OTHER_TEST_SET
-    is_same_training = ours.repetition_key == theirs.repetition_key
-    if is_same_training and ours.evaluate.threshold == theirs.evaluate.threshold:
-        return REPETITION
-    if len(candidate.predictions) != len(champion.predictions):
-        return DAMAGED
-    return None
-
-
-class DiscordantPairs(NamedTuple):
-    """The number of reviews that exactly one of two models gets right."""
-
-    only_first: int
-    only_second: int
-
-
-def significance_level(alpha: float, number: int) -> float:
-    """Return the significance level of the n-th test against a champion.
-
-    Among many candidates, one seems better by luck. Over all numbers, these levels add up to alpha.
-    If the candidates do not depend on the results on the test set, the chance of any false
-    promotion is therefore at most alpha (Bonferroni). People choose candidates by such results, so
-    in practice alpha is no exact bound, but a brake.
-
-    Source: Foster and Stine 2008, Alpha-investing (levels that are spent one after the other);
-    Blum and Hardt 2015, The Ladder (why a leaderboard needs it).
-    """
-    return alpha / (number * (number + 1))
-
-
-def compare_with_champion(
-    candidate: "pd.DataFrame", champion: "pd.DataFrame", alpha: float, number: int
-) -> Decision:
-    """Compare a candidate with the champion by McNemar's exact test.
+def promote(client: "MlflowClient", run: "Run", metric: "MetricName", is_forced: bool) -> Outcome:
+    """Make the model of a run the champion if it is better than the present one.
 
     Args:
-        candidate: predictions, see `sentiment.evaluation.metrics`.
-        champion: the champion's predictions for the same reviews.
-        alpha: significance level of all tests against this champion together.
-        number: number of this test against this champion, from 1.
-    """
-    from sentiment.evaluation.metrics import METRICS  # imports scikit-learn
+        is_forced: whether to make it the champion without a test.
 
-    pairs = count_discordant_pairs(is_correct(champion), is_correct(candidate))
-    p_value = mcnemar_p_value(pairs)
-    level = significance_level(alpha, number)
-    if p_value >= level:
-        outcome = NO_DIFFERENCE
-    elif pairs.only_second > pairs.only_first:
-        outcome = BETTER
-    else:
-        outcome = WORSE
-    accuracy = METRICS["accuracy"].compute
-    return Decision(
-        outcome == BETTER,
-        f"{outcome}: accuracy {accuracy(candidate):.4f} against {accuracy(champion):.4f}, "
-        f"McNemar's exact p {format_p_value(p_value)} at level "
-        f"{level:.2g} (test {number} against this champion{small_test_set_note(candidate)})",
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: the run cannot be promoted, or not be compared with the champion.
+    """
+    from sentiment.evaluation import comparison
+
+    with store.store_errors():
+        model = check_candidate(client, run)
+        name = registered_name(run)
+        champion = registry.find_champion(client, name)
+        if champion is not None and champion.run_id == run.info.run_id:
+            return Outcome(f"Version {champion.version} of {name} is the champion already.", True)
+        if champion is None:
+            version = make_champion(client, name, run, model, {"by": "first champion"})
+            lines = [f"Version {version.version} of {name} is the first champion."]
+            return Outcome("\n".join([*lines, describe_undo(client, name, None)]), True)
+        if is_forced:
+            version = make_champion(client, name, run, model, {"by": "--force"})
+            lines = [f"Version {version.version} of {name} is the champion now, without a test."]
+            return Outcome("\n".join([*lines, describe_undo(client, name, champion)]), True)
+        refuse_repetition(client, run, champion)
+        candidate, other = common_predictions(client, run, champion)
+        number = count_test(client, champion, run.info.run_id, metric)
+        compared = comparison.compare_with_champion(candidate, other, metric, number)
+        lines = [
+            comparison.describe_difference(compared.difference),
+            comparison.describe_test(compared),
+        ]
+        if not compared.is_better:
+            lines.append(f"Version {champion.version} of {name} stays the champion.")
+            return Outcome("\n".join(lines), False)
+        reasons = describe_promotion(compared, champion)
+        version = make_champion(client, name, run, model, reasons)
+    lines.append(f"Version {version.version} of {name} is the champion now.")
+    lines.append(describe_undo(client, name, champion))
+    return Outcome("\n".join(lines), True)
+
+
+def explore(client: "MlflowClient", run: "Run", metric: "MetricName") -> str:
+    """Return the difference between a run and the champion, without a test.
+
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: there is no champion, or the run cannot be compared with it.
+    """
+    from sentiment.evaluation import comparison
+
+    with store.store_errors():
+        check_candidate(client, run)
+        name = registered_name(run)
+        champion = registry.find_champion(client, name)
+        if champion is None:
+            return f"There is no champion of {name}. The first one needs no test."
+        candidate, other = common_predictions(client, run, champion)
+    return comparison.describe_difference(comparison.compute_difference(candidate, other, metric))
+
+
+def registered_name(run: "Run") -> str:
+    """Return the name of the registered model that a run's model would be a version of.
+
+    Raises:
+        UserError: the run is no training of this project.
+    """
+    dataset = run.data.tags.get(runs.DATASET)
+    if dataset is None:
+        raise UserError(f"Run {run.info.run_id} is not a training. Name the run of a training.")
+    return registry.registered_name(dataset)
+
+
+def check_candidate(client: "MlflowClient", run: "Run") -> "LoggedModel":
+    """Return the model of a run that can be promoted.
+
+    Raises:
+        UserError: the run is not finished, or has no model.
+    """
+    run_id = run.info.run_id
+    if run.info.status != "FINISHED":
+        raise UserError(
+            f"Run {run_id} is {run.info.status}, not FINISHED. Finish it with `dvc repro`, or name "
+            "another run."
+        )
+    model = models.find_model(client, run)
+    if model is None:
+        raise UserError(
+            f"Run {run_id} has no model. Run `sentiment log` where its data/ is, or name another "
+            "run."
+        )
+    return model
+
+
+def refuse_repetition(client: "MlflowClient", run: "Run", champion: "ModelVersion") -> None:
+    """Check that a run does not repeat the champion's training, but for the seed.
+
+    If repetitions were tested, the luckiest of several seeds would win.
+
+    Raises:
+        UserError: it does.
+    """
+    other = client.get_run(str(champion.run_id))
+    names = run.data.params.keys() | other.data.params.keys()
+    differing = {name for name in names if run.data.params.get(name) != other.data.params.get(name)}
+    if differing - {SEED}:
+        return
+    if read_train_dependencies(client, run) != read_train_dependencies(client, other):
+        return
+    difference = "but for train.seed" if differing else "with the same seed"
+    raise UserError(
+        f"Run {run.info.run_id} repeats the training of the champion, version {champion.version}, "
+        f"{difference}. If seeds were compared, the luckiest of several would win. To make it the "
+        f"champion anyway: sentiment promote --force {run.info.run_id}"
     )
 
 
-def format_p_value(p_value: float) -> str:
-    """Return the relation to a p-value: "= 0.01", or "< 1e-300" near the limit of float64."""
-    return f"= {p_value:.2g}" if p_value >= MIN_SHOWN_P_VALUE else f"< {MIN_SHOWN_P_VALUE}"
+def read_train_dependencies(client: "MlflowClient", run: "Run") -> dict[str, str]:
+    """Return the digest of each dependency of the stage `train`, by the dvc.lock of a run.
 
-
-def small_test_set_note(predictions: "pd.DataFrame") -> str:
-    """Return a clause that says that there are few test texts, or "" if there are enough."""
-    texts = len(predictions)
-    return f", with only {texts} test texts" if texts < SMALL_TEST_SET else ""
-
-
-def is_correct(predictions: "pd.DataFrame") -> NDArray[np.bool_]:
-    """Return whether each prediction is right, in the order of the reviews, shape (reviews,)."""
-    table = predictions.sort_values("review")
-    return (table["actual"] == table["predicted"]).to_numpy(bool)
-
-
-def count_discordant_pairs(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> DiscordantPairs:
-    """Count discordant pairs, given whether each model gets each review right, shape (reviews,)."""
-    return DiscordantPairs(int((a & ~b).sum()), int((b & ~a).sum()))
-
-
-def mcnemar_p_value(pairs: DiscordantPairs) -> float:
-    """Return the two-sided p-value of McNemar's exact test that two models are equally accurate.
-
-    Source: McNemar 1947, Note on the sampling error of the difference between correlated
-    proportions; exact by the binomial distribution.
+    Returns:
+        {} if the run has no dvc.lock, because its stages were run without DVC.
     """
-    from scipy.stats import binomtest
+    import mlflow
 
-    discordant = pairs.only_first + pairs.only_second
-    return float(binomtest(pairs.only_second, discordant).pvalue) if discordant else 1.0
+    logged = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    if LOCK_ARTIFACT not in logged:
+        return {}
+    text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{LOCK_ARTIFACT}")
+    stages = YAML(typ="safe", pure=True).load(text)["stages"]
+    return {entry["path"]: entry["md5"] for entry in stages["train"]["deps"]}
+
+
+def common_predictions(
+    client: "MlflowClient", run: "Run", champion: "ModelVersion"
+) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Return the predictions of a run and of the champion for the texts that both have tested.
+
+    Raises:
+        UserError: predictions are missing or damaged, or too few texts are common.
+    """
+    from sentiment.evaluation.comparison import select_common_texts
+
+    candidate = evaluations.download_predictions(client, run.info.run_id)
+    try:
+        other = evaluations.download_predictions(client, str(champion.run_id))
+    except UserError as error:
+        raise UserError(
+            f"The champion, version {champion.version}, cannot be compared: {error} To promote "
+            f"without a test: sentiment promote --force {run.info.run_id}"
+        ) from None
+    common = select_common_texts(candidate, other)
+    if len(common[0]) < MIN_COMMON_SHARE * len(other):
+        raise UserError(
+            f"Only {len(common[0]):,} of the champion's {len(other):,} test texts are in the test "
+            f"set of run {run.info.run_id}, so they cannot be compared. To promote without a test: "
+            f"sentiment promote --force {run.info.run_id}"
+        )
+    return common
+
+
+def count_test(
+    client: "MlflowClient", champion: "ModelVersion", run_id: str, metric: "MetricName"
+) -> int:
+    """Return the number of a test against the champion, from 1, and note it at the champion."""
+    tag = f"{TESTED}.{metric}.{run_id}"
+    earlier = [name for name in champion.tags if name.startswith(f"{TESTED}.")]
+    number = int(champion.tags.get(tag, len(earlier) + 1))
+    client.set_model_version_tag(champion.name, champion.version, tag, str(number))
+    return number
+
+
+def describe_promotion(compared: "Comparison", champion: "ModelVersion") -> dict[str, str]:
+    """Return how a version became the champion, by the endings of tags."""
+    difference = compared.difference
+    return {
+        "by": "test",
+        "against": f"version {champion.version}",
+        "metric": difference.metric,
+        "value": f"{difference.candidate:.4f}",
+        "champion_value": f"{difference.champion:.4f}",
+        "texts": str(difference.texts),
+        "p_value": f"{compared.p_value:.3g}",
+        "level": f"{compared.level:.3g}",
+        "test_number": str(compared.number),
+    }
+
+
+def make_champion(
+    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel", reasons: dict[str, str]
+) -> "ModelVersion":
+    """Set the alias `champion` on the version of a run, which is made if there is none.
+
+    Args:
+        name: the name of the registered model.
+        model: the model of the run.
+        reasons: see `describe_promotion`.
+    """
+    version = registry.find_version(client, name, run.info.run_id)
+    if version is None:
+        version = registry.register_version(client, name, run, model)
+    for tag in version.tags:
+        if tag.startswith(f"{PROMOTED}."):  # of an earlier promotion
+            client.delete_model_version_tag(name, version.version, tag)
+    for ending, value in reasons.items():
+        client.set_model_version_tag(name, version.version, f"{PROMOTED}.{ending}", value)
+    client.set_registered_model_alias(name, registry.CHAMPION, version.version)
+    return version
+
+
+def describe_undo(client: "MlflowClient", name: str, before: "ModelVersion | None") -> str:
+    """Return the line with the command that undoes a promotion.
+
+    Args:
+        before: the champion before.
+    """
+    if before is not None:
+        return f"To undo this: sentiment promote --force {before.run_id}"
+    code = (
+        f'import mlflow; mlflow.MlflowClient("{redact(client.tracking_uri)}")'
+        f'.delete_registered_model_alias("{name}", "{registry.CHAMPION}")'
+    )
+    return f"To undo this: python -c '{code}'"

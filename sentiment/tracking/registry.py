@@ -13,6 +13,7 @@ from sentiment.tracking import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
 TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
@@ -61,6 +62,36 @@ def find_champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
         if error.error_code in NO_SUCH_VERSION:
             return None
         raise
+
+
+def register_version(
+    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel"
+) -> "ModelVersion":
+    """Register the model of a run as a version, whose description is the run's, and return it.
+
+    Args:
+        name: the name of the registered model, which is made if it is not there.
+    """
+    from mlflow.exceptions import MlflowException
+
+    line = (
+        f"Models that classify the texts of one dataset. The version with the alias `{CHAMPION}` "
+        "is the one to use."
+    )
+    try:
+        client.create_registered_model(name, description=line)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.create_model_version(
+        name,
+        f"models:/{model.model_id}",
+        run.info.run_id,
+        {"test_accuracy": f"{run.data.metrics['test_accuracy']:.4f}"},
+        description=run.data.tags.get(store.DESCRIPTION),
+        await_creation_for=0,  # MLflow says that it waits, though the version is ready at once
+        model_id=model.model_id,  # without which a server refuses the version
+    )
 
 
 def find_version(client: "MlflowClient", name: str, run_id: str) -> "ModelVersion | None":

@@ -7,7 +7,7 @@ model last.
 
 from collections.abc import Mapping
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ruamel.yaml import YAML
 
@@ -51,12 +51,25 @@ def check_results(project: Project, record: RunRecord) -> None:
             )
 
 
-def log_locked_results(project: Project, client: "MlflowClient") -> "Run":
-    """Log the results that dvc.lock describes, unless the store has them, and return their run.
+class LockedResults(NamedTuple):
+    """Results that dvc.lock describes.
+
+    Attributes:
+        record: the run of their training.
+        threshold: `evaluate.threshold` of their evaluation.
+        test_metrics: the metrics of their evaluation.
+    """
+
+    record: RunRecord
+    threshold: float
+    test_metrics: dict[str, float]
+
+
+def read_locked_results(project: Project) -> LockedResults:
+    """Read the results in `data/`.
 
     Raises:
-        StoreError: the store cannot be used.
-        UserError: dvc.lock describes other results, or the run was deleted.
+        UserError: dvc.lock describes other results, or a file is missing or damaged.
     """
     changed = changed_outputs(project)
     if changed:
@@ -68,7 +81,7 @@ def log_locked_results(project: Project, client: "MlflowClient") -> "Run":
     check_results(project, record)
     params = read_record(project.evaluated / PARAMS_FILE, EvaluateParams)
     test_metrics = read_json(project.evaluated / METRICS_FILE)
-    return log_results(project, client, record, params.threshold, test_metrics)
+    return LockedResults(record, params.threshold, test_metrics)
 
 
 def log_results(
@@ -131,6 +144,21 @@ def find_fitting_run(
         if has_same_threshold and has_same_metrics:
             return run
     return None
+
+
+def find_locked_run(project: Project, client: "MlflowClient") -> "Run":
+    """Return the run that has the results that dvc.lock describes.
+
+    Raises:
+        StoreError: the store cannot be used.
+        UserError: dvc.lock describes other results, or no run has them, or it was deleted.
+    """
+    locked = read_locked_results(project)
+    with store.store_errors():
+        run = find_fitting_run(client, *locked)
+    if run is None or THRESHOLD not in run.data.params:
+        raise UserError("MLflow has no run with the results in data/. Run `sentiment log` first.")
+    return run
 
 
 def start_copy(project: Project, client: "MlflowClient", record: RunRecord) -> "Run":

@@ -35,6 +35,7 @@ OWN = EncodedDataset(
     Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0])),
     RANKS,
     unranked_words=np.array([0, 1, 2]),
+    test_text_digests=np.arange(3, dtype=np.uint64),
     label_names=["no", "yes"],
     test_set_digest="0123",
     skipped_rows=1,
@@ -156,6 +157,16 @@ def test_another_tokenizer_or_training_set_leaves_the_test_set_the_same(load_row
     assert keras.unranked_words.tolist() != other.unranked_words.tolist()
     assert other.test_set_digest == keras.test_set_digest
     assert load_rows([*TRAIN, ("e", "no")], test).test_set_digest == keras.test_set_digest
+
+
+def test_a_test_text_has_the_same_digest_with_another_label_and_in_another_table(
+    load_rows: Loader,
+) -> None:
+    first = load_rows(TRAIN, TEST).test_text_digests
+    swapped = [("unheard", "yes"), ("new", "no"), ("a unheard b", "no")]
+    second = load_rows([*TRAIN, ("z", "yes"), ("y", "no")], swapped).test_text_digests
+    assert len({*first.tolist(), *second.tolist()}) == 3
+    assert second[[2, 0]].tolist() == first.tolist()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from sentiment.evaluation.comparison import (
     Comparison,
     Difference,
     DiscordantPairs,
-    Metric,
+    MetricName,
     accuracy_interval,
     compare_labels,
     compare_with_champion,
@@ -28,13 +28,14 @@ from sentiment.evaluation.comparison import (
     ordinal,
     randomization_p_value,
     resamples_for,
+    select_common_texts,
     significance_level,
 )
 from sentiment.evaluation.metrics import Interval
 
 TWO = ["negative", "positive"]
 THREE = ["bad", "fair", "good"]
-METRICS: tuple[Metric, ...] = ("accuracy", "f1")
+METRICS: tuple[MetricName, ...] = ("accuracy", "f1")
 ROWS = st.lists(
     st.tuples(*[st.integers(0, 2)] * 3), min_size=1, max_size=12
 )  # three labels of each text
@@ -190,7 +191,7 @@ def test_blocks_of_resamples_do_not_change_the_distribution(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_repeated_test_has_the_same_result(metric: Metric) -> None:
+def test_a_repeated_test_has_the_same_result(metric: MetricName) -> None:
     tables = two_tables(100, THREE)
     result = compare_with_champion(*tables, metric, 1)
     assert compare_with_champion(*tables, metric, 1) == result
@@ -199,7 +200,7 @@ def test_a_repeated_test_has_the_same_result(metric: Metric) -> None:
 @pytest.mark.parametrize("names", [TWO, THREE])
 @pytest.mark.parametrize("metric", METRICS)
 def test_exchanged_models_have_the_opposite_difference_and_the_same_p_value(
-    metric: Metric, names: list[str]
+    metric: MetricName, names: list[str]
 ) -> None:
     candidate, champion = two_tables(100, names)
     result = compare_with_champion(candidate, champion, metric, 1)
@@ -213,7 +214,7 @@ def test_exchanged_models_have_the_opposite_difference_and_the_same_p_value(
 
 @pytest.mark.parametrize("names", [TWO, THREE])
 @pytest.mark.parametrize("metric", METRICS)
-def test_equal_predictions_have_no_difference(metric: Metric, names: list[str]) -> None:
+def test_equal_predictions_have_no_difference(metric: MetricName, names: list[str]) -> None:
     candidate, _ = two_tables(50, names)
     result = compare_with_champion(candidate, candidate, metric, 1)
     assert result.p_value == 1
@@ -298,7 +299,7 @@ def test_a_candidate_is_better_if_p_is_below_the_level_and_the_difference_is_pos
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_much_better_candidate_is_better_at_a_late_test(metric: Metric) -> None:
+def test_a_much_better_candidate_is_better_at_a_late_test(metric: MetricName) -> None:
     candidate, champion = two_tables(500, THREE, 0.9, 0.6)
     assert compare_with_champion(candidate, champion, metric, 20).is_better
     assert not compare_with_champion(champion, candidate, metric, 20).is_better
@@ -366,3 +367,19 @@ def test_a_p_value_near_the_level_is_shown_with_enough_digits() -> None:
 )  # fmt: skip
 def test_numbers_are_ordinals(number: int, word: str) -> None:
     assert ordinal(number) == word
+
+
+def texts(*ids: str) -> pd.DataFrame:
+    return pd.DataFrame({"text_id": ids, "predicted": [f"{n}" for n in range(len(ids))]})
+
+
+def test_texts_that_both_have_tested_are_matched_whatever_their_order() -> None:
+    ours, theirs = select_common_texts(texts("a", "b", "c"), texts("d", "c", "a"))
+    assert ours["text_id"].tolist() == theirs["text_id"].tolist() == ["a", "c"]
+    assert theirs["predicted"].tolist() == ["2", "1"]
+
+
+def test_a_text_that_is_there_twice_is_matched_twice() -> None:
+    ours, theirs = select_common_texts(texts("a", "a", "a"), texts("a", "b", "a"))
+    assert ours["predicted"].tolist() == ["0", "1"]
+    assert theirs["predicted"].tolist() == ["0", "2"]

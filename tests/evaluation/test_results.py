@@ -33,6 +33,7 @@ def table_of(probabilities: list[float], threshold: float = 0.5) -> pd.DataFrame
     reviews = pd.DataFrame(
         {
             "review": [2, 0, 3, 1],
+            "text_id": ["c", "a", "d", "b"],
             "words": [3, 1, 4, 2],
             "unknown_words": [1, 0, 2, 0],
             "seen_in_training": [False, False, False, True],
@@ -52,12 +53,14 @@ def test_reviews_are_described_in_the_order_of_the_rows() -> None:
     described = reviews_table(
         Reviews.from_lists([[1, 9], [], [9, 9, 10]], np.zeros(3, int)),
         unranked_words=np.array([1, 0, 0]),
+        text_digests=np.array([18, 2**64 - 1, 0], np.uint64),
         layout=Layout(num_words=12, max_length=6, padding="pre", truncating="pre"),
         order=np.array([2, 0, 1]),
         seen=np.array([True, False, False]),
     )
     assert described.to_dict("list") == {
         "review": [2, 0, 1],
+        "text_id": ["0" * 16, f"{18:016x}", "f" * 16],
         "words": [3, 3, 0],
         "unknown_words": [3, 2, 0],  # the greatest rank that the layout has room for is 8
         "seen_in_training": [True, False, False],
@@ -68,6 +71,7 @@ def test_table_has_a_row_for_each_review() -> None:
     table = table_of([0.9, 0.2, 0.6, 0.1])
     assert table.iloc[2].to_dict() == {
         "review": 3,
+        "text_id": "d",
         "actual": "positive",
         "predicted": "positive",
         "probability_negative": np.float32(1) - np.float32(0.6),
@@ -90,7 +94,7 @@ def test_texts_of_mistakes_are_the_words_of_their_reviews() -> None:
 def test_mistakes_get_their_texts_in_the_second_column() -> None:
     results = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]))
     mistakes = results.with_texts(["the fails", "the"]).tables["mistakes"]
-    assert mistakes.columns.tolist()[:3] == ["review", "text", "actual"]
+    assert mistakes.columns.tolist()[:3] == ["review", "text", "text_id"]
     assert mistakes["text"].tolist() == ["the fails", "the"]
     assert "text" not in results.tables["mistakes"]
 
@@ -115,6 +119,7 @@ def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
         pd.DataFrame(
             {
                 "review": range(6),
+                "text_id": list("abcdef"),
                 "words": 3,
                 "unknown_words": 0,
                 "seen_in_training": False,
