@@ -168,7 +168,7 @@ def compute_difference(
     if metric == "accuracy":
         interval = accuracy_interval(compare_hits(candidate, champion), texts)
     else:
-        interval = f1_interval(compare_labels(candidate, champion), ours - theirs)
+        interval = f1_interval(index_labels(candidate, champion), ours - theirs)
     return Difference(metric, ours, theirs, interval, texts)
 
 
@@ -184,7 +184,7 @@ def compare_with_champion(
         p_value = mcnemar_p_value(compare_hits(candidate, champion))
     else:
         resamples = resamples_for(significance_level(number))
-        p_value = randomization_p_value(compare_labels(candidate, champion), resamples)
+        p_value = randomization_p_value(index_labels(candidate, champion), resamples)
     return Comparison(compute_difference(candidate, champion, metric), p_value, number)
 
 
@@ -234,7 +234,7 @@ def accuracy_interval(pairs: DiscordantPairs, texts: int) -> Interval:
     return Interval(low, high)
 
 
-def compare_labels(candidate: pd.DataFrame, champion: pd.DataFrame) -> Labels:
+def index_labels(candidate: pd.DataFrame, champion: pd.DataFrame) -> Labels:
     """Return the actual labels and the predictions of both models as indices."""
     averaged = pd.Index(averaged_labels(candidate))
     columns = (candidate["actual"], candidate["predicted"], champion["predicted"])
@@ -384,9 +384,10 @@ def describe_test(comparison: Comparison) -> str:
         )
     else:
         meaning = "both values are equal"
+    number = ordinal(comparison.number)
     return (
-        f"{verdict}: {meaning} ({test}). The {ordinal(comparison.number)} test against this "
-        f"champion requires p < {level}."
+        f"{verdict}: {meaning} ({test}). This is the {number} test against this champion; it "
+        f"requires p < {level}."
     )
 
 

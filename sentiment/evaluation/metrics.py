@@ -1,9 +1,9 @@
 """Compute metrics and curves from a table of predictions.
 
 A table of predictions has a row for each review, and these columns: `review` (its number in its
-dataset), `text_id` (a digest of its text), `actual` and `predicted` (labels), `probability_<label>` for each label in the order of
-their indices, `words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same
-review occurs in training).
+dataset), `text_id` (a digest of its text), `actual` and `predicted` (labels), `probability_<label>`
+for each label in the order of their indices, `words` and `unknown_words` (their numbers), and
+`seen_in_training` (whether the same review occurs in training).
 
 The second of two labels is the positive one. Precision, recall, F1, the areas under curves and the
 calibration are those of the positive label. With more labels, none is positive. Then they are means

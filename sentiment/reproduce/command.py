@@ -1,53 +1,41 @@
 """`sentiment reproduce`: whether a run gives the same results again."""
 
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
 
 import click
 
-from sentiment.project.params_file import PARAMS_FILE, update_params_file
-from sentiment.tracking import store
+from sentiment.project.params_file import PARAMS, update_params_file
+from sentiment.project.paths import Project
+from sentiment.project.records import read_run_record
+from sentiment.reproduce import comparison, record, worktree
+from sentiment.tracking import runs, store
 
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--params", is_flag=True, help="Only write the params of the run into params.yaml.")
-def command(run_id: str | None, params: bool) -> None:
+@click.pass_obj
+def command(project: Project, run_id: str | None, params: bool) -> None:
     """Train and evaluate a RUN again, and compare the results.
 
-    This happens in a temporary clone with the commit, the uncommitted changes, the params and the
-    data of the run, and the packages of this environment. Arrays, model, epochs and predictions are
-    compared bit for bit. Without RUN: the run of the results in data/. Nothing in the project
-    changes. The exit status is 1 if a result differs. This runs the code of whoever logged the run.
+    This happens in a temporary git worktree with the commit, the uncommitted changes and the params
+    of the run, and the packages of this environment. Arrays, model and predictions are compared bit
+    for bit. Without RUN, it is the run of the results in data/. Nothing in the project changes. The
+    exit status is 1 if a result differs. This runs the code of whoever logged the run.
     """
-    from sentiment.reproduce import clone, comparison, record
-
-    store.connect_to_read()
-    run_id = run_id or record.find_own_run()
-    if params:
-        changes = update_params_file(record.read_params(run_id))
-        click.echo("\n".join(changes) or f"{PARAMS_FILE} has these values already.")
-        return
-    exit_on_signals()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch).resolve()
-        run = record.download_run(run_id, folder)
-        project = clone.make_clone(run, folder / "clone")
-        stages = clone.run_stages(run, project)
-        results = comparison.compare_results(run, project, stages)
-    click.echo(comparison.describe_comparison(run, results))
+    client = store.connect_to_read(project)
+    with store.store_errors():
+        run = runs.find_run(client, run_id or read_run_record(project).run_id)
+        if params:
+            changes = update_params_file(project.params_file, record.read_params(run))
+            click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            recorded = record.download_run(client, run, Path(scratch))
+            with worktree.worktree(project, recorded, Path(scratch) / "worktree") as copy:
+                worktree.run_stages(project, copy, Path(scratch) / "mlflow.db")
+                results = comparison.compare_results(recorded, copy)
+    click.echo(comparison.describe_comparison(recorded, results))
     sys.exit(not results.is_equal)
-
-
-def exit_on_signals() -> None:
-    """Let signals that end a process raise `SystemExit`, so that the clone is removed."""
-
-    def exit_now(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
-            signal.signal(number, exit_now)

@@ -1,103 +1,70 @@
-"""Compare the results of a run with those of a clone."""
+"""Compare the results of a run with those of the same training now."""
 
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from sentiment.project import paths
 from sentiment.project.machine import machine_changes, machine_tags
 from sentiment.project.params_file import read_yaml
+from sentiment.project.paths import Project
 from sentiment.project.provenance import COMMIT
 from sentiment.reproduce.record import RecordedRun
-from sentiment.text.labels import PREFIX
-from sentiment.tracking.promotion import is_correct
-from sentiment.tracking.versions import read_predictions
+from sentiment.tracking.evaluations import PREDICTIONS, read_predictions
+from sentiment.tracking.results import LOCK_ARTIFACT
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+COMPARED_OUTPUTS = ("data/fetch", "data/pad", "data/train")  # data/run.json has another run's id
 EQUAL = "equal"
 DIFFERS = "DIFFERS"
-FROM_DVC = "from DVC"
 
 
-class Comparison(NamedTuple):
+class Reproduction(NamedTuple):
     """The results of a run, and those of the same training now.
 
     Attributes:
-        states: `EQUAL` to the bit, `DIFFERS` or `FROM_DVC`, for each result by its path.
+        states: `EQUAL` to the bit or `DIFFERS`, for each result by its path.
         machine: see `sentiment.project.machine.machine_changes`.
-        predictions: see `describe_predictions`.
+        accuracies: the test accuracy then and now.
     """
 
     states: dict[str, str]
     machine: dict[str, tuple[str, str]]
-    predictions: str
+    accuracies: tuple[float, float]
 
     @property
     def is_equal(self) -> bool:
-        """No result differs."""
+        """Whether no result differs."""
         return DIFFERS not in self.states.values()
 
 
-def compare_results(run: RecordedRun, project: Path, stages: Collection[str]) -> Comparison:
-    """Compare the results of a run with those of a clone.
-
-    Args:
-        project: the project's root in the clone, whose dvc.lock has the digests of the results.
-        stages: those that were run.
-    """
-    lock_then = read_yaml(run.folder / paths.DVC_LOCK)["stages"]
-    lock_now = read_yaml(project / paths.DVC_LOCK)["stages"]
-    then = run.folder / paths.PREDICTIONS_FILE.name
-    now = project / paths.PREDICTIONS_FILE
-    is_same = then.read_bytes() == now.read_bytes()
-    predictions = {str(paths.PREDICTIONS_FILE): EQUAL if is_same else DIFFERS}
-    return Comparison(
-        states=compare_outs(lock_then, lock_now, stages) | predictions,
-        machine=machine_changes(run.tags, machine_tags()),
-        predictions=describe_predictions(read_predictions(then), read_predictions(now)),
-    )
+def compare_results(run: RecordedRun, copy: Project) -> Reproduction:
+    """Compare the results of a run with those in a worktree, whose dvc.lock has their hashes."""
+    then = read_hashes(read_yaml(run.folder / LOCK_ARTIFACT))
+    now = read_hashes(read_yaml(copy.dvc_lock))
+    states = {
+        path: EQUAL if then.get(path) == now.get(path) else DIFFERS for path in COMPARED_OUTPUTS
+    }
+    files = (run.folder / PREDICTIONS, copy.evaluated / PREDICTIONS)
+    is_same = files[0].read_bytes() == files[1].read_bytes()
+    states[f"data/evaluate/{PREDICTIONS}"] = EQUAL if is_same else DIFFERS
+    tables = [read_predictions(path) for path in files]
+    accuracies = [float((table["actual"] == table["predicted"]).mean()) for table in tables]
+    changes = machine_changes(run.tags, machine_tags())
+    return Reproduction(states, changes, (accuracies[0], accuracies[1]))
 
 
-def compare_outs(
-    then: Mapping[str, Any], now: Mapping[str, Any], stages: Collection[str]
-) -> dict[str, str]:
-    """Return the state of each result by its path.
-
-    Args:
-        then: the stages in the run's dvc.lock.
-        now: those in the clone's.
-        stages: those that were run.
-    """
-    states = {}
-    for stage in then:
-        digests = {out["path"]: out["md5"] for out in now[stage]["outs"]}
-        for out in then[stage]["outs"]:
-            is_same = digests.get(out["path"]) == out["md5"]
-            compared = EQUAL if is_same else DIFFERS
-            states[out["path"]] = compared if stage in stages else FROM_DVC
-    return states
+def read_hashes(lock: Mapping[str, Any]) -> dict[str, str]:
+    """Return DVC's hash of each output by its path, given a parsed dvc.lock."""
+    outputs = [out for stage in lock["stages"].values() for out in stage["outs"]]
+    return {out["path"]: out["md5"] for out in outputs}
 
 
-def describe_predictions(then: "pd.DataFrame", now: "pd.DataFrame") -> str:
-    """Say how far two tables of predictions are apart, see `sentiment.evaluation.metrics`."""
-    probabilities_then = then.filter(regex=f"^{PREFIX}")
-    probabilities_now = now.filter(regex=f"^{PREFIX}")
-    difference = float((probabilities_then - probabilities_now).abs().to_numpy().max())
-    return (
-        f"Test accuracy {is_correct(then).mean():.4f} then, {is_correct(now).mean():.4f} now. The "
-        f"probabilities differ by at most {difference:.2g}."
-    )
-
-
-def describe_comparison(run: RecordedRun, comparison: Comparison) -> str:
+def describe_comparison(run: RecordedRun, results: Reproduction) -> str:
     """Return a table of what is equal and what differs, and of the machine."""
-    lines = [f"Run {run.run_id}: {run.name}, commit {run.tags[COMMIT]}"]
-    lines += [f"  {path:30} {state}" for path, state in comparison.states.items()]
-    lines += [f"  {name}: {a} then, {b} now" for name, (a, b) in comparison.machine.items()]
-    if comparison.is_equal:
+    lines = [f"Run {run.run_id}: {run.name}, commit {run.tags[COMMIT][:12]}"]
+    lines += [f"  {path:30} {state}" for path, state in results.states.items()]
+    lines += [f"  {name}: {a} then, {b} now" for name, (a, b) in results.machine.items()]
+    if results.is_equal:
         lines.append("All compared results are the same, bit for bit.")
     else:
-        lines.append(comparison.predictions)
+        then, now = results.accuracies
+        lines.append(f"Test accuracy {then:.4f} then, {now:.4f} now.")
     return "\n".join(lines)

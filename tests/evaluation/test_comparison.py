@@ -19,11 +19,11 @@ from sentiment.evaluation.comparison import (
     DiscordantPairs,
     MetricName,
     accuracy_interval,
-    compare_labels,
     compare_with_champion,
     compute_difference,
     describe_difference,
     describe_test,
+    index_labels,
     mcnemar_p_value,
     ordinal,
     randomization_p_value,
@@ -149,7 +149,7 @@ def test_f1_equals_that_of_scikit_learn(rows: list[tuple[int, int, int]]) -> Non
     ):
         candidate = table(indices[0], indices[1], names)
         champion = table(indices[0], indices[2], names)
-        labels = compare_labels(candidate, champion)
+        labels = index_labels(candidate, champion)
         difference = compute_difference(candidate, champion, "f1")
         for predicted, model, value in (
             (labels.candidate, candidate, difference.candidate),
@@ -168,7 +168,7 @@ def test_f1_equals_that_of_scikit_learn(rows: list[tuple[int, int, int]]) -> Non
 def test_the_randomization_test_approximates_all_swaps(names: list[str], seed: int) -> None:
     candidate, champion = two_tables(7, names, 0.8, 0.4, seed)
     resamples = 20_000
-    p_value = randomization_p_value(compare_labels(candidate, champion), resamples)
+    p_value = randomization_p_value(index_labels(candidate, champion), resamples)
     exact = p_value_of_all_swaps(candidate, champion, names)
     error = np.sqrt(exact * (1 - exact) / resamples)
     assert p_value == pytest.approx(exact, abs=4 * error + 1 / resamples)
@@ -176,14 +176,14 @@ def test_the_randomization_test_approximates_all_swaps(names: list[str], seed: i
 
 def test_no_resample_beyond_the_observed_difference_gives_the_smallest_p_value() -> None:
     candidate, champion = two_tables(500, THREE, 0.9, 0.3)
-    labels = compare_labels(candidate, champion)
+    labels = index_labels(candidate, champion)
     assert randomization_p_value(labels, 999) == 1 / 1000
 
 
 def test_blocks_of_resamples_do_not_change_the_distribution(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    labels = compare_labels(*two_tables(100, THREE))
+    labels = index_labels(*two_tables(100, THREE))
     whole = randomization_p_value(labels, 10_000)
     monkeypatch.setattr(comparison, "BLOCK_VALUES", 100)
     assert 0.01 < whole < 0.99
@@ -249,7 +249,7 @@ def test_the_interval_contains_the_difference(rows: list[tuple[int, int, int]]) 
 @pytest.mark.parametrize("names", [TWO, THREE])
 def test_the_interval_of_f1_is_nearly_that_of_a_bootstrap(names: list[str]) -> None:
     candidate, champion = two_tables(600, names, 0.95, 0.3)
-    labels = compare_labels(candidate, champion)
+    labels = index_labels(candidate, champion)
     rng = np.random.default_rng(0)
     differences = []
     for _ in range(2000):
@@ -350,7 +350,7 @@ def test_a_p_value_is_described_as_a_frequency(p_value: float, frequency: str) -
 def test_without_a_difference_no_frequency_is_described() -> None:
     assert describe_test(a_comparison(1.0, number=2, difference=0.0)) == (
         "No difference is shown: both values are equal (McNemar's exact test, p = 1). "
-        "The 2nd test against this champion requires p < 0.0083."
+        "This is the 2nd test against this champion; it requires p < 0.0083."
     )
 
 
