@@ -1,23 +1,13 @@
 """The application: it predicts texts over HTTP, and has a page that explains predictions."""
 
 import asyncio
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sentiment.serve import counters
-from sentiment.serve.follow import ServedVersion, follow_champion
-from sentiment.serve.log import PredictionLog
 from sentiment.serve.page import content_security_policy, read_page
 from sentiment.serve.pieces import explain_text
 from sentiment.serve.schemas import (
@@ -28,10 +18,10 @@ from sentiment.serve.schemas import (
     PredictionResponse,
     TextPrediction,
 )
+from sentiment.serve.served import ServedVersion
 
 INVOCATIONS = "/invocations"
 MAX_BODY_BYTES = 16 * 2**20
-REQUEST_ID_HEADER = "X-Request-Id"
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body cannot be read"},
     413: {"description": "The body is larger than 16 MiB"},
@@ -41,46 +31,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 router = APIRouter()
 
 
-class RequestMiddleware:
-    """Middleware that gives each request and its response an id, and counts `/invocations`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        start = time.perf_counter()
-        request_id = Headers(scope=scope).get(REQUEST_ID_HEADER) or uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        status = 500  # unless a response is sent
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_with_id)
-        finally:
-            if scope["path"] == INVOCATIONS:
-                counters.REQUESTS.labels(str(status)).inc()
-                counters.SECONDS_HISTOGRAM.observe(time.perf_counter() - start)
-
-
 @router.post(INVOCATIONS, responses=ERRORS)
 async def predict(body: PredictionRequest, request: Request) -> PredictionResponse:
     """Predict the label of each text."""
-    served: ServedVersion = request.app.state.served  # another one may replace it meanwhile
-    log: PredictionLog | None = request.app.state.log
-    texts = body.texts
-    predictions = await served.batcher.predict(texts)
-    counters.count_predictions(predictions)
-    if log is not None:
-        log.append(served.uri, request.state.request_id, texts, predictions)
+    served: ServedVersion = request.app.state.served
+    predictions = await served.batcher.predict(body.texts)
     return PredictionResponse(
         version=served.uri,
         predictions=[
@@ -115,12 +70,6 @@ async def get_version(request: Request) -> dict[str, str]:
     return {"model": request.app.state.served.uri, "mlflow": installed_version("mlflow")}
 
 
-@router.get("/metrics", response_class=Response)
-async def get_metrics() -> Response:
-    """Return the metrics in Prometheus' format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
 @router.get("/", include_in_schema=False)
 async def get_page() -> HTMLResponse:
     page = read_page()
@@ -145,36 +94,11 @@ async def respond_to_failure(_: Request, __: Exception) -> JSONResponse:
     return JSONResponse({"detail": detail}, status_code=500)
 
 
-def create_app(
-    served: ServedVersion,
-    log: PredictionLog | None = None,
-    find_replacement: Callable[[str], ServedVersion | None] | None = None,
-) -> FastAPI:
-    """Create the application.
-
-    Args:
-        served: the version that predicts at first.
-        log: where to log predictions, if at all.
-        find_replacement: see `follow_champion`. Without it, the first version is kept.
-    """
-
-    def serve(version: ServedVersion) -> None:
-        app.state.served = version
-        counters.MODEL.info({"version": version.uri})
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if find_replacement is None:
-            yield
-            return
-        following = asyncio.create_task(follow_champion(served.uri, find_replacement, serve))
-        yield
-        following.cancel()
-
+def create_app(served: ServedVersion) -> FastAPI:
+    """Create the application, in which a version predicts."""
     app = FastAPI(
         title="Labels of texts",
         description="Predicts the label of each text, and explains predictions.",
-        lifespan=lifespan,
         docs_url=None,  # these pages load their scripts from the Internet
         redoc_url=None,
         max_body_size=MAX_BODY_BYTES,
@@ -183,8 +107,6 @@ def create_app(
             Exception: respond_to_failure,
         },
     )
-    app.state.log = log
-    serve(served)
-    app.add_middleware(RequestMiddleware)
+    app.state.served = served
     app.include_router(router)
     return app

@@ -1,13 +1,13 @@
 """`sentiment serve`: serve a model version over HTTP, with a page to try it."""
 
 import socket
-from functools import partial
-from pathlib import Path
 
 import click
 
 from sentiment.errors import UserError
-from sentiment.tracking.operations import connect_to_version, model_option
+from sentiment.project.params_file import load_params
+from sentiment.project.paths import Project
+from sentiment.tracking import registry, store
 
 LOOPBACK = "127.0.0.1"  # no other machine reaches it
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
@@ -21,39 +21,32 @@ SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
     show_default=True,
     help="Listen on this port of the loopback address.",
 )
-@model_option
 @click.option(
-    "--log",
-    "folder",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Log texts and predictions in this folder.",
+    "--model",
+    "model_uri",
+    show_default="the champion",
+    help="A version such as models:/imdb-sentiment/1.",
 )
-def command(port: int, model_uri: str | None, folder: Path | None) -> None:
+@click.pass_obj
+def command(project: Project, port: int, model_uri: str | None) -> None:
     """Serve the champion over HTTP, with a page to try it.
 
-    A new champion is served, usually within 20 seconds. With --model, this version is served,
-    whatever the champion is.
+    Restart the server to serve a new champion.
     """
     import uvicorn
 
     from sentiment.serve.app import create_app
-    from sentiment.serve.follow import load_new_champion, load_version
-    from sentiment.serve.log import PredictionLog
-    from sentiment.tracking.versions import version_uri
+    from sentiment.serve.served import load_version
 
     check_port_is_free(port)
-    log = None
-    if folder is not None:
-        log = PredictionLog(folder)
-        log.check()
-    version = connect_to_version(model_uri)
-    served = load_version(version_uri(version))
-    find_replacement = None if model_uri else partial(load_new_champion, version.name)
-    app = create_app(served, log, find_replacement)
+    client = store.connect_to_read(project)
+    with store.store_errors():
+        dataset = load_params(project.params_file).fetch.dataset_name
+        version = registry.resolve_version(client, model_uri, dataset)
+        served = load_version(registry.version_uri(version))
     click.echo(f"Serving {served.uri}\nPage: http://{LOOPBACK}:{port}")
     uvicorn.run(
-        app,
+        create_app(served),
         host=LOOPBACK,
         port=port,
         ws="none",  # otherwise a request for a web socket would never get a response

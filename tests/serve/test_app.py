@@ -7,19 +7,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, cast
 
 import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from sentiment.errors import UserError
-from sentiment.serve import app, follow
+from sentiment.serve import app
 from sentiment.serve.app import MAX_BODY_BYTES, create_app
 from sentiment.serve.batching import Batcher
-from sentiment.serve.follow import ServedVersion
-from sentiment.serve.log import PredictionLog
 from sentiment.serve.schemas import (
     FORMS,
     MAX_EXPLAINED_CHARACTERS,
@@ -27,8 +23,8 @@ from sentiment.serve.schemas import (
     MAX_TEXTS,
     ExplanationResponse,
 )
+from sentiment.serve.served import ServedVersion
 from tests.serve.stub_model import StubModel
-from tests.small_project import wait_until
 
 VERSION = "models:/stub/3"
 NEW_VERSION = "models:/stub/4"
@@ -52,14 +48,9 @@ def model() -> StubModel:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> PredictionLog:
-    return PredictionLog(tmp_path / "log")
-
-
-@pytest.fixture
-def client(model: StubModel, log: PredictionLog) -> Iterator[TestClient]:
+def client(model: StubModel) -> Iterator[TestClient]:
     # The context keeps one event loop for all requests, as a server does.
-    with TestClient(create_app(served(model), log), raise_server_exceptions=False) as client:
+    with TestClient(create_app(served(model)), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -78,18 +69,6 @@ def expected_response(texts: Sequence[str], uri: str = VERSION) -> dict[str, Any
         for row in predictions
     ]
     return {"version": uri, "predictions": rows}
-
-
-def read_log(log: PredictionLog) -> list[dict[str, Any]]:
-    paths = sorted(log.folder.glob("*.jsonl"))
-    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
-    return [json.loads(line) for line in lines]
-
-
-def read_metrics(client: TestClient) -> dict[str, float]:
-    lines = client.get("/metrics").text.splitlines()
-    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
-    return {name: float(value) for name, _, value in samples}
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: next(iter(body)))
@@ -242,103 +221,6 @@ def test_the_links_of_the_page_are_there(client: TestClient) -> None:
     links = re.findall(r'<a href="([^"]+)"', client.get("/").text)
     assert links
     assert {client.get(link).status_code for link in links} == {200}
-
-
-@pytest.mark.parametrize(
-    ("sent", "returned"),
-    [({"X-Request-Id": "mine:7"}, "mine:7"), ({}, "[0-9a-f]{32}")],
-    ids=["sent", "generated"],
-)
-@pytest.mark.parametrize("body", [{"inputs": ["a"]}, {}], ids=["predicted", "refused"])
-def test_response_has_the_id_of_the_request(
-    client: TestClient, sent: dict[str, str], returned: str, body: dict[str, Any]
-) -> None:
-    response = client.post("/invocations", json=body, headers=sent)
-    assert re.fullmatch(returned, response.headers["X-Request-Id"])
-
-
-def test_each_text_is_logged_with_the_id_of_the_request(
-    client: TestClient, log: PredictionLog
-) -> None:
-    client.post("/invocations", json={"inputs": TEXTS}, headers={"X-Request-Id": "mine"})
-    client.post("/invocations", json={"inputs": ["refused", 5]})
-    logged = [(line["request_id"], line["text"]) for line in read_log(log)]
-    assert logged == [("mine-0", TEXTS[0]), ("mine-1", TEXTS[1])]
-
-
-def test_texts_are_predicted_if_they_cannot_be_logged(
-    client: TestClient, log: PredictionLog, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.folder.write_text("not a folder", encoding="utf-8")
-    response = client.post("/invocations", json={"inputs": TEXTS})
-    assert response.json() == expected_response(TEXTS)
-    assert "Predictions are not logged" in capsys.readouterr().err
-
-
-def test_metrics_count_requests_and_texts(client: TestClient, model: StubModel) -> None:
-    before = read_metrics(client)
-    texts = ["a zzza fine film", "dull", "dull b c d e f"]
-    client.post("/invocations", json={"inputs": texts})
-    client.post("/invocations", json={"inputs": [5]})
-    post(client, b"0" * (MAX_BODY_BYTES + 1))
-    model.error = ValueError("broken")
-    client.post("/invocations", json={"inputs": ["a"]})
-    client.get("/health")
-    metrics = read_metrics(client)
-    changes = {name: value - before.get(name, 0) for name, value in metrics.items()}
-    for status in (200, 413, 422, 500):
-        assert changes[f'sentiment_requests_total{{status="{status}"}}'] == 1
-    assert changes["sentiment_request_seconds_count"] == 4
-    assert changes['sentiment_predictions_total{label="positive"}'] == 1
-    assert changes['sentiment_predictions_total{label="negative"}'] == 2
-    assert changes["sentiment_words_total"] == 11
-    assert changes["sentiment_unknown_words_total"] == 1
-    assert changes["sentiment_truncated_texts_total"] == 1
-    assert metrics[f'sentiment_model_info{{version="{VERSION}"}}'] == 1
-
-
-def test_request_is_predicted_and_logged_by_the_version_that_received_it(
-    model: StubModel, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(follow, "CHECK_SECONDS", 0.01)
-    is_busy = threading.Event()
-    is_replaced = threading.Event()
-
-    def predict_slowly(texts: Sequence[str]) -> list[Any]:
-        is_busy.set()
-        assert is_replaced.wait(60)
-        return [StubModel.predict_text(text) for text in texts]
-
-    def find_replacement(uri: str) -> ServedVersion | None:
-        assert is_busy.wait(60)
-        return served(StubModel(), NEW_VERSION) if uri == VERSION else None
-
-    monkeypatch.setattr(model, "predict_texts", predict_slowly)
-    application = create_app(served(model), log, find_replacement)
-    with TestClient(application) as client, ThreadPoolExecutor() as pool:
-        earlier = pool.submit(client.post, "/invocations", json={"inputs": ["a"]})
-        wait_until(lambda: client.get("/version").json()["model"] == NEW_VERSION)
-        later = client.post("/invocations", json={"inputs": ["b"]})
-        is_replaced.set()
-        assert earlier.result().json() == expected_response(["a"])
-    assert later.json() == expected_response(["b"], NEW_VERSION)
-    assert [line["version"] for line in read_log(log)] == [NEW_VERSION, VERSION]
-
-
-def test_problem_with_another_version_is_reported_once_and_the_server_continues(
-    model: StubModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(follow, "CHECK_SECONDS", 0.01)
-    calls: list[str] = []
-
-    def find_replacement(uri: str) -> ServedVersion | None:
-        calls.append(uri)
-        raise UserError("The store is away.")
-
-    with TestClient(create_app(served(model), None, find_replacement)) as client:
-        wait_until(lambda: len(calls) > 2)
-        assert client.post("/invocations", json={"inputs": ["a"]}).status_code == 200
-    assert caplog.messages == [f"{VERSION} is still served. The store is away."]
 
 
 def test_other_requests_get_predictions_while_a_text_is_explained(

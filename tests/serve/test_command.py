@@ -1,16 +1,13 @@
-"""A real server predicts raw texts as the evaluation did, follows the champion, and has a page."""
+"""A real server predicts raw texts as the evaluation did, and has a page."""
 
-import json
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,18 +17,17 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from sentiment.project import paths
 from sentiment.project.arrays import read_reviews
 from sentiment.project.documents import read_json
-from sentiment.tracking import versions
+from sentiment.project.paths import Project
+from sentiment.tracking import models
+from sentiment.tracking.evaluations import read_predictions
 from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
-from tests.conftest import Command, copy_project, use_store
-from tests.small_project import MODEL, ProjectCopy, free_port, wait_for, wait_until
+from tests.conftest import Command, copy_project, runs, use_store
+from tests.small_project import MODEL, ProjectCopy, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
-SECOND = f"models:/{MODEL}/2"
-LABELS = {FIRST: {"negative", "positive"}, SECOND: {"bad", "good"}}
 REVIEW = "The plot was not good <b>film</b> 😀! The acting was dull."
 OVERFLOW = """
 const page = document.documentElement
@@ -40,55 +36,39 @@ return page.scrollWidth - page.clientWidth
 
 
 class Server(NamedTuple):
-    """A server of a project's champion, and the folder of its log."""
+    """A server of a project's champion."""
 
     port: int
-    log: Path
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def post(self, path: str, body: dict[str, Any], **headers: str) -> Any:
-        response = requests.post(f"{self.url}/{path}", json=body, headers=headers, timeout=300)
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        response = requests.post(f"{self.url}/{path}", json=body, timeout=300)
         assert response.status_code == 200, response.text
         return response.json()
 
-    def predict(self, texts: list[str], **headers: str) -> Any:
-        return self.post("invocations", {"inputs": texts}, **headers)
-
-    def version(self) -> str:
-        return str(requests.get(f"{self.url}/version", timeout=300).json()["model"])
-
-    def read_log(self) -> list[dict[str, Any]]:
-        paths = sorted(self.log.glob("*.jsonl"))  # two files around midnight
-        return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    def predict(self, texts: list[str]) -> Any:
+        return self.post("invocations", {"inputs": texts})
 
 
 @pytest.fixture(scope="module")
 def served(finished_once: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
-    """Copy the finished project, and add a second version, whose labels have other names."""
-    folder = tmp_path_factory.mktemp("served")
-    project = copy_project(finished_once, folder / "project")
+    """Copy the finished project, and make its model the champion."""
+    project = copy_project(finished_once, tmp_path_factory.mktemp("served") / "project")
     with pytest.MonkeyPatch.context() as patch:
         use_store(project, patch)
-        mlflow.artifacts.download_artifacts(FIRST, dst_path=str(folder / "model"))
-        config = folder / "model" / "artifacts" / "config.json"
-        changed = json.loads(config.read_bytes()) | {"label_names": ["bad", "good"]}
-        config.write_text(json.dumps(changed), encoding="utf-8")
-        client = mlflow.MlflowClient()
-        first = client.get_model_version(MODEL, "1")
-        client.create_model_version(MODEL, str(folder / "model"), first.run_id, first.tags)
+        (run,) = runs()
+        Command()("promote", run.info.run_id)
     return project
 
 
 @pytest.fixture(scope="module")
 def server(served: ProjectCopy) -> Iterator[Server]:
-    """Serve the champion, log its predictions, and end the server as a process manager does."""
-    server = Server(free_port(), served.path / "log")
-    process = served.start(
-        sys.executable, "-m", "cli", "serve", f"--port={server.port}", "--log=log"
-    )
+    """Serve the champion, and end the server as a process manager does."""
+    server = Server(free_port())
+    process = served.start(sys.executable, "-m", "sentiment", "serve", f"--port={server.port}")
     try:
         wait_for(f"{server.url}/health")
         yield server
@@ -104,9 +84,10 @@ def server(served: ProjectCopy) -> Iterator[Server]:
 @pytest.fixture
 def reviews(finished: ProjectCopy) -> pd.DataFrame:  # noqa: ARG001
     """Return the predictions of the evaluation, with the reviews as texts."""
-    table = versions.read_predictions(paths.PREDICTIONS_FILE)
-    words = {rank: word for word, rank in read_json(paths.WORD_INDEX_FILE).items()}
-    texts = read_reviews(paths.FETCH_FOLDER, "test")
+    project = Project.here()
+    table = read_predictions(project.evaluated / "predictions.csv")
+    words = {rank: word for word, rank in read_json(project.fetched / "word_index.json").items()}
+    texts = read_reviews(project.fetched, "test")
     return table.assign(
         text=[" ".join(words[rank] for rank in texts[review]) for review in table["review"]]
     )
@@ -119,7 +100,7 @@ def test_concurrent_requests_get_the_predictions_of_the_evaluation_to_the_bit(
         responses = [*pool.map(lambda text: server.predict([text]), reviews["text"])]
     predictions = [response["predictions"][0] for response in responses]
     assert [each["label"] for each in predictions] == reviews["predicted"].tolist()
-    for label in LABELS[FIRST]:
+    for label in ("negative", "positive"):
         probabilities = np.array([each["probabilities"][label] for each in predictions], np.float32)
         np.testing.assert_array_equal(probabilities, reviews[f"probability_{label}"])
 
@@ -129,7 +110,7 @@ def test_explanation_has_all_pieces_of_the_text_and_the_numbers_of_the_model(
     server: Server,
 ) -> None:
     explained = server.post("explain", {"text": REVIEW})
-    expected = versions.load_model(FIRST).explain(REVIEW)
+    expected = models.load_own_model(Project.here(), threshold=0.5).explain(REVIEW)
     assert explained["version"] == FIRST
     assert (explained["label"], explained["probability"]) == expected[:2]
     assert "".join(piece["text"] for piece in explained["pieces"]) == REVIEW
@@ -200,44 +181,9 @@ def test_page_shows_label_words_and_chart_at_any_width(server: Server, tmp_path:
         assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
-def test_new_champion_is_served_without_a_lost_or_mixed_response(
-    server: Server, served: ProjectCopy, sentiment: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_store(served, monkeypatch)
-    run_id = str(mlflow.MlflowClient().get_model_version(MODEL, "2").run_id)
-    is_over = threading.Event()
-
-    def predict_until_over() -> list[Any]:
-        responses = []
-        while not is_over.is_set():
-            responses.append(server.predict(["a fine film"] * 20, **{"X-Request-Id": "follow"}))
-        return responses
-
-    with ThreadPoolExecutor() as pool:
-        clients = [pool.submit(predict_until_over) for _ in range(3)]
-        try:
-            assert server.version() == FIRST
-            sentiment("promote", run_id)
-            wait_until(lambda: server.version() == SECOND)
-        finally:
-            is_over.set()
-        responses = [response for client in clients for response in client.result()]
-    responses.append(server.predict(["a fine film"] * 20, **{"X-Request-Id": "follow"}))
-    assert {response["version"] for response in responses} == {FIRST, SECOND}
-    for response in responses:
-        labels = {label for each in response["predictions"] for label in each["probabilities"]}
-        assert labels == LABELS[response["version"]]
-    logged = [line for line in server.read_log() if line["request_id"].startswith("follow")]
-    assert len(logged) == 20 * len(responses)
-    assert all(line["probabilities"].keys() == LABELS[line["version"]] for line in logged)
-
-
-def test_arguments_are_refused_before_a_model_is_loaded(
+def test_a_taken_port_is_refused_before_a_model_is_loaded(
     in_tmp_path: Path, sentiment: Command
 ) -> None:
-    port = str(free_port())
-    refusal = sentiment.fail("serve", "--port", port, "--log", __file__)
-    assert refusal.startswith(f"Error: Predictions cannot be logged in {__file__}: ")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"Error: Port {port} cannot be used" in sentiment.fail("serve", "--port", port)
