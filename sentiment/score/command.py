@@ -1,4 +1,4 @@
-"""`sentiment score FILE`: predict texts, and find out how they differ from a version's test set."""
+"""`sentiment score FILE`: predict the texts of a file and, with labels, evaluate them."""
 
 import sys
 from itertools import islice
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sentiment.tracking.operations import connect_to_version, model_option, operation_run
+from sentiment.project.paths import Project
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sentiment.score.report import Report
     from sentiment.score.source import Source
 
-ALARM_STATUS = 3
 LOG_SECONDS = 30  # between two lines of progress in a log
 
 
@@ -49,8 +48,15 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
     callback=check_out,
     help="New file of predictions, .parquet or .csv.",
 )
-@model_option
+@click.option(
+    "--model",
+    "model_uri",
+    show_default="the champion",
+    help="A version such as models:/imdb-sentiment/1.",
+)
+@click.pass_obj
 def command(
+    project: Project,
     file: Path,
     text_column: str | None,
     label_column: str | None,
@@ -58,38 +64,38 @@ def command(
     out: Path | None,
     model_uri: str | None,
 ) -> None:
-    """Predict the texts of a FILE, and say whether they have changed.
+    """Predict the texts of a FILE and, with labels, evaluate the predictions.
 
-    The texts are compared with the test set of the version. FILE is CSV, TSV, JSON lines or
-    Parquet, or a folder of such files, such as the log of `sentiment serve`. The exit status is 0
-    without an alarm, and 3 with one.
+    FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files.
     """
     from sentiment.data.rows import Columns
     from sentiment.project.params_file import load_params
     from sentiment.score import report
     from sentiment.score.source import Source
-    from sentiment.tracking import store, versions
+    from sentiment.tracking import registry, store
+    from sentiment.tracking.operations import operation_run
 
-    params = load_params()
+    params = load_params(project.params_file)
     columns = Columns(text_column or params.fetch.table.text, label_column, id_column)
     source = Source(file, columns)
-    version = connect_to_version(model_uri)
+    client = store.connect(project)
+    with store.store_errors():
+        version = registry.resolve_version(client, model_uri, params.fetch.dataset_name)
     name = click.format_filename(file, shorten=True)
-    title = f"{versions.version_uri(version)} on {name}"
     found = score(source, version, out)
     if found.results and params.evaluate.log_texts:
         texts = source.find_texts(found.results.tables["mistakes"]["row"])
         found = found._replace(results=found.results.with_texts(texts))
-    click.echo(f"{title}: {found.rows:,} rows\n{report.describe(found)}")
-    with operation_run(version, f"score {name}", {"file": name}) as logged:
-        report.log_report(found)
-    click.echo(store.describe_run(logged.info.experiment_id, logged.info.run_id))
-    if found.alarms:
-        sys.exit(ALARM_STATUS)
+    click.echo(f"{registry.version_uri(version)} on {name}: {found.rows:,} rows")
+    click.echo(report.describe(found))
+    with operation_run(project, client, version, f"score {name}", {"file": name}) as logged:
+        report.log_report(client, logged.info.run_id, found)
+    info = logged.info
+    click.echo(store.describe_pages(client.tracking_uri, info.experiment_id, info.run_id))
 
 
 def score(source: "Source", version: "ModelVersion", out: Path | None) -> "Report":
-    """Predict the rows of a source, and compare the predictions with those for the test set.
+    """Predict the rows of a source.
 
     Args:
         out: the new file of the predictions. None: they are not kept.
@@ -97,21 +103,18 @@ def score(source: "Source", version: "ModelVersion", out: Path | None) -> "Repor
     from tqdm import tqdm
 
     from sentiment.score import predictions, report
-    from sentiment.text.labels import label_names_in
-    from sentiment.tracking import versions
+    from sentiment.tracking import models, registry
 
-    test_set = versions.download_evaluation(str(version.run_id)).predictions
-    label_names = label_names_in(test_set.columns)
-    rows = source.check_rows(label_names)
-    model = versions.load_model(versions.version_uri(version))
+    model = models.load_model(registry.version_uri(version))
+    rows = source.check_rows(model.label_names)
     bar = tqdm(
-        islice(source.rows(), rows),  # a server may have added rows to its log since
+        islice(source.rows(), rows),  # a program may have added rows since
         total=rows,
         unit=" rows",
         mininterval=1 if sys.stderr.isatty() else LOG_SECONDS,
     )
     predicted = predictions.predict_rows(model, bar)
     if out:
-        predicted = predictions.write_each(predicted, out, label_names)
+        predicted = predictions.write_each(predicted, out, model.label_names)
     tables = map(predictions.without_errors, predicted)
-    return report.make_report(tables, rows, bool(source.columns.label), test_set)
+    return report.make_report(tables, rows, bool(source.columns.label))

@@ -1,79 +1,70 @@
-"""The report about texts: compute, describe and log it."""
+"""The metrics of predictions for labeled texts: compute, describe and log them."""
 
-import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
+from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric, label_metrics
 from sentiment.evaluation.results import Results, evaluate_predictions
 from sentiment.project.documents import write_table
-from sentiment.score.drift import MIN_TEXTS, Quantities, measure_drift, summarize
-from sentiment.tracking.promotion import format_p_value
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
 
 class Report(NamedTuple):
-    """The drift and, with labels, the metrics of a source.
+    """What is known of the texts of a source.
 
     Attributes:
-        rows: number of its rows.
-        texts: the compared quantities of its texts. A row may be without a text.
-        drift: see `sentiment.score.drift.measure_drift`.
-        metrics: see `compare_metrics`. None: there are no labels.
+        rows: number of its rows. `texts` is the number of those that have a text.
+        metrics: see `metrics_table`. None: there are no labels.
+        labels: see `sentiment.evaluation.metrics.label_metrics`. None: there are no labels.
         results: metrics, plots and the worst mistakes. None: there are no labels.
     """
 
     rows: int
-    texts: Quantities
-    drift: pd.DataFrame
-    metrics: pd.DataFrame | None
-    results: Results | None
-
-    @property
-    def alarms(self) -> list[str]:
-        """The means that raise an alarm."""
-        return [str(name) for name in self.drift.index[self.drift["alarm"]]]
+    texts: int
+    metrics: pd.DataFrame | None = None
+    labels: pd.DataFrame | None = None
+    results: Results | None = None
 
 
-def make_report(
-    tables: Iterable[pd.DataFrame], rows: int, has_labels: bool, test_set: pd.DataFrame
-) -> Report:
-    """Compare predictions with those for a test set.
+def make_report(tables: Iterable[pd.DataFrame], rows: int, has_labels: bool) -> Report:
+    """Count predictions and, with labels, evaluate them.
 
     Args:
         tables: the predictions, one table after the other, see `sentiment.evaluation.metrics`.
             Without labels, each is dropped before the next one is read.
         rows: number of the rows of the source.
-        has_labels: whether `actual` has labels, by which the predictions are evaluated.
-        test_set: the predictions for the test set.
+        has_labels: whether `actual` has labels.
     """
-    metrics = None
-    results = None
-    if has_labels:
-        predictions = pd.concat(tables, ignore_index=True)
-        metrics = compare_metrics(predictions, test_set)
-        results = evaluate(predictions)
-        tables = [predictions]
-    texts = summarize(tables, rows)
-    return Report(rows, texts, measure_drift(texts, test_set), metrics, results)
+    if not has_labels:
+        return Report(rows, sum(len(table) for table in tables))
+    predictions = pd.concat(tables, ignore_index=True)
+    return Report(
+        rows,
+        len(predictions),
+        metrics_table(predictions),
+        label_metrics(predictions),
+        evaluate(predictions),
+    )
 
 
-def compare_metrics(predictions: pd.DataFrame, test_set: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each metric, as texts: its name, and its values with intervals."""
+def metrics_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each metric, as texts: its name, and its value with its interval."""
     metrics = [metric for name, metric in METRICS.items() if name != UNSEEN]
-    interval = f"{CONFIDENCE:.0%} interval"
     return pd.DataFrame(
         {
             "metric": [metric.title for metric in metrics],
-            "test set": [f"{metric.compute(test_set):.4f}" for metric in metrics],
-            interval: [format_interval(metric, test_set) for metric in metrics],
-            "here": [f"{metric.compute(predictions):.4f}" for metric in metrics],
-            f"{interval} ": [format_interval(metric, predictions) for metric in metrics],
+            "value": [f"{metric.compute(predictions):.4f}" for metric in metrics],
+            f"{CONFIDENCE:.0%} interval": [
+                format_interval(metric, predictions) for metric in metrics
+            ],
         }
     )
 
@@ -93,44 +84,29 @@ def evaluate(predictions: pd.DataFrame) -> Results:
 
 
 def describe(report: Report) -> str:
-    """Return the tables and what follows from them, for a terminal."""
-    shown = report.drift.assign(
-        p=report.drift["p"].map(format_p_value).str.removeprefix("= "),
-        alarm=report.drift["alarm"].map({True: "yes", False: ""}),
-    )
-    lines = [shown.to_string(float_format="{:.4g}".format)]
-    blank = report.rows - report.texts.text_count
+    """Return the tables for a terminal."""
+    lines = []
+    blank = report.rows - report.texts
     if blank:
         lines.append(f"{blank:,} rows have no text, and so no prediction.")
-    if report.alarms:
-        lines.append(f"Alarm: {', '.join(report.alarms)}.")
-    elif report.texts.text_count < MIN_TEXTS:
-        lines.append(f"Fewer than {MIN_TEXTS} texts raise no alarm.")
-    else:
-        lines.append("No alarm.")
-    if report.metrics is not None:
+    if report.metrics is not None and report.labels is not None:
         lines.append(report.metrics.to_string(index=False))
+        lines.append(report.labels.to_string(index=False, float_format="{:.4f}".format))
     return "\n".join(lines)
 
 
-def log_report(report: Report) -> None:
-    """Log metrics, tables and plots to the active run."""
-    import mlflow
-
-    means: dict[str, float] = {}
-    for number, (name, mean) in enumerate(report.texts.means.items()):
-        logged = re.sub(r"[^a-zA-Z0-9_]", "_", str(name))
-        means[f"{logged}_{number}" if logged in means else logged] = mean
-    counts = {"rows": report.rows, "texts": report.texts.text_count, "alarms": len(report.alarms)}
-    mlflow.log_metrics(counts | means)
-    mlflow.log_text(report.drift.to_csv(index_label="mean"), "drift.csv")
+def log_report(client: "MlflowClient", run_id: str, report: Report) -> None:
+    """Log metrics, plots and the worst mistakes to a run."""
+    counts = {"rows": report.rows, "texts": report.texts}
+    metrics = report.results.metrics if report.results else {}
+    for name, value in {**counts, **metrics}.items():
+        client.log_metric(run_id, name, value)
     if report.results is None:
         return
-    mlflow.log_metrics(report.results.metrics)
     for name, plot in report.results.plots.items():
-        mlflow.log_figure(plot, f"{name}.png")
+        client.log_figure(run_id, plot, f"{name}.png")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mistakes.csv"
         path.touch(mode=0o600)  # a local store copies the permissions, too
         write_table(path, report.results.tables["mistakes"])
-        mlflow.log_artifact(str(path))
+        client.log_artifact(run_id, str(path))

@@ -3,6 +3,7 @@
 import click
 
 from sentiment.errors import UserError
+from sentiment.project.paths import Project
 
 
 @click.command()
@@ -25,7 +26,8 @@ from sentiment.errors import UserError
     flag_value="best",
     help="Write the values of a trial into params.yaml. Without a number: of the best one.",
 )
-def command(trials: int | None, storage: str | None, apply: str | None) -> None:
+@click.pass_obj
+def command(project: Project, trials: int | None, storage: str | None, apply: str | None) -> None:
     """Search for params with a better validation accuracy.
 
     The space is in sentiment/sweep/space.py.
@@ -44,16 +46,18 @@ def command(trials: int | None, storage: str | None, apply: str | None) -> None:
     )
     from sentiment.sweep.values import draw_values
 
-    params = load_params()
+    params = load_params(project.params_file)
     try:
         with storage_errors():
-            study = open_sweep(params, storage)
+            study = open_sweep(project, params, storage)
             click.echo(f"{study.study_name}: {count_done(study)} trials are done")
             if trials:
-                search(study, params, trials)
+                search(project, study, params, trials)
             click.echo(describe_trials(best_trials(study)))
             if apply:
-                changes = update_params_file(draw_values(find_trial(study, apply)))
+                changes = update_params_file(
+                    project.params_file, draw_values(find_trial(study, apply))
+                )
                 click.echo("\n".join(changes) or "params.yaml has these values already.")
     except KeyboardInterrupt:
         raise UserError(

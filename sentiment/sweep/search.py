@@ -13,11 +13,11 @@ from optuna.trial import FrozenTrial
 
 from sentiment.errors import UserError
 from sentiment.params import Params
-from sentiment.project import paths, provenance
+from sentiment.project import provenance
 from sentiment.project.arrays import read_reviews
-from sentiment.project.manifest import FetchManifest, read_manifest
-from sentiment.project.params_file import PARAMS_FILE
-from sentiment.project.paths import FETCH_FOLDER
+from sentiment.project.params_file import PARAMS
+from sentiment.project.paths import Project
+from sentiment.project.records import DATASET_FILE, FetchedDataset, read_record
 from sentiment.sweep.study import (
     DONE,
     METRIC,
@@ -29,15 +29,15 @@ from sentiment.sweep.study import (
 )
 from sentiment.sweep.trial import TrialContext, objective, started_run
 from sentiment.sweep.values import SPACE_FILE, fixed_params
-from sentiment.tracking import runs, store
-from sentiment.tracking.operations import connect_operations
+from sentiment.tracking import registry, runs, store
+from sentiment.tracking.operations import open_operations
 
 SWEEP_DATABASE = "sweeps.db"  # in the project's root
 SWEEP = "sweep.name"  # tag of a parent run: name of the study
 TABLE = "best.txt"
 
 
-def open_sweep(params: Params, storage: str | None) -> optuna.Study:
+def open_sweep(project: Project, params: Params, storage: str | None) -> optuna.Study:
     """Open the study of these params and the current space, training set and code.
 
     Args:
@@ -49,44 +49,50 @@ def open_sweep(params: Params, storage: str | None) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
     fixed = fixed_params(params)
-    if read_manifest(FETCH_FOLDER, FetchManifest).fetch != params.fetch.used():
+    if read_record(project.fetched / DATASET_FILE, FetchedDataset).fetch != params.fetch.used():
         raise UserError(
-            f"{FETCH_FOLDER} has other reviews than {PARAMS_FILE}. Run `dvc repro fetch`."
+            f"{project.fetched} has other reviews than {PARAMS}. Run `dvc repro fetch`."
         )
-    return open_study(storage or f"sqlite:///{paths.root() / SWEEP_DATABASE}", study_name(fixed))
+    url = storage or f"sqlite:///{project.root / SWEEP_DATABASE}"
+    return open_study(url, study_name(project, fixed))
 
 
-def search(study: optuna.Study, params: Params, n_trials: int) -> None:
+def search(project: Project, study: optuna.Study, params: Params, n_trials: int) -> None:
     """Train trials until a study has as many that are done, and log them to MLflow.
 
     Raises:
         UserError: see `sentiment.sweep.trial.objective`.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it would warn of every new model
-    experiment = connect_operations()
-    tags = provenance.provenance_tags(provenance.uncommitted_changes())
-    with store.store_errors(), parent_run(experiment, study.study_name, params, tags) as parent:
-        click.echo(store.describe_run(experiment, parent.info.run_id))
-        reviews = read_reviews(FETCH_FOLDER, "train")
-        label_count = len(read_manifest(FETCH_FOLDER, FetchManifest).label_names)
-        train_trials(study, TrialContext(params, label_count, reviews, tags), n_trials)
+    client = store.connect(project)
+    name = registry.registered_name(params.fetch.dataset_name)
+    with store.store_errors():
+        experiment = open_operations(project, client, name)
+        mlflow.set_experiment(experiment_id=experiment)
+    tags = provenance.provenance_tags(project, provenance.uncommitted_changes(project))
+    with store.store_errors(), parent_run(client, study.study_name, params, tags) as parent:
+        click.echo(store.describe_run(client.tracking_uri, experiment, parent.info.run_id))
+        reviews = read_reviews(project.fetched, "train")
+        dataset = read_record(project.fetched / DATASET_FILE, FetchedDataset)
+        label_count = len(dataset.label_names)
+        context = TrialContext(project, client, params, label_count, reviews, tags)
+        train_trials(study, context, n_trials)
         mlflow.log_artifact(SPACE_FILE)
-        mlflow.log_artifact(str(PARAMS_FILE))
+        mlflow.log_artifact(str(project.params_file))
         mlflow.log_text(f"{describe_trials(best_trials(study))}\n", TABLE)
 
 
 def parent_run(
-    experiment: str, name: str, params: Params, tags: Mapping[str, str]
+    client: mlflow.MlflowClient, name: str, params: Params, tags: Mapping[str, str]
 ) -> AbstractContextManager[mlflow.ActiveRun]:
     """Start or resume the parent run of a study.
 
     Args:
-        experiment: the id of its experiment.
         name: the name of the study.
         params: the params that the sweep starts from.
         tags: further tags.
     """
-    found = runs.find_runs(experiment, {SWEEP: name})
+    found = runs.search_runs(client, f"tags.`{SWEEP}` = '{name}'")
     return started_run(
         run_id=found[0].info.run_id if found else None,
         run_name=name.replace("-", " "),

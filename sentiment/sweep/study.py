@@ -8,10 +8,8 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import mlflow
 import optuna
 import pandas as pd
 from optuna.exceptions import ExperimentalWarning, OptunaError
@@ -21,12 +19,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment.errors import UserError, first_line
-from sentiment.project.digests import digest_lines, short_digest
+from sentiment.project.digests import file_digests, short_digest
 from sentiment.project.dvc import stage_dependencies
-from sentiment.project.paths import FETCH_FOLDER
+from sentiment.project.paths import Project
 from sentiment.project.provenance import is_code
 from sentiment.sweep.values import SPACE_FILE, draw_values
-from sentiment.tracking import store
 from sentiment.tracking.store import StoreError
 
 METRIC = "val_accuracy"  # of the kept epoch
@@ -43,7 +40,7 @@ BEST = "best"  # names the best trial
 SHOWN_TRIALS = 5
 
 
-def study_name(fixed: Mapping[str, Any]) -> str:
+def study_name(project: Project, fixed: Mapping[str, Any]) -> str:
     """Return a name with a digest of all that the trials of a sweep have in common.
 
     These are the params that are not searched, the space, the training set and the code.
@@ -51,37 +48,29 @@ def study_name(fixed: Mapping[str, Any]) -> str:
     Args:
         fixed: see `sentiment.sweep.values.fixed_params`.
     """
-    dependencies = stage_dependencies()
+    dependencies = stage_dependencies(project)
     code = {path for stage in ("pad", "train") for path in dependencies[stage] if is_code(path)}
-    data = FETCH_FOLDER.glob("train_*.npy")
-    digests = digest_lines([*map(Path, code), Path(SPACE_FILE), *data])
-    return f"sweep-{short_digest(json.dumps(fixed, sort_keys=True) + digests)}"
+    data = project.fetched.glob("train_*.npy")
+    listed = [*(project.folder / path for path in code), project.folder / SPACE_FILE, *data]
+    digests = file_digests(listed, project.folder / ".dvcignore")
+    return f"sweep-{short_digest(json.dumps([fixed, digests], sort_keys=True))}"
 
 
 def open_study(url: str, name: str) -> optuna.Study:
     """Open a study in a database. Create both if they do not exist."""
     warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
-    with store.exclusive():  # only one process can create the tables
-        return optuna.create_study(
-            study_name=name,
-            storage=RDBStorage(
-                url,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=end_run_and_retry,
-            ),
-            pruner=SuccessiveHalvingPruner(MIN_EPOCHS, REDUCTION_FACTOR),
-            direction="maximize",
-            load_if_exists=True,
-        )
-
-
-def end_run_and_retry(study: optuna.Study, trial: FrozenTrial) -> None:
-    """End the run of a lost trial, and enqueue its values again."""
-    if RUN_ID in trial.user_attrs:
-        with store.store_errors():
-            mlflow.MlflowClient().set_terminated(trial.user_attrs[RUN_ID], "KILLED")
-    RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)(study, trial)
+    return optuna.create_study(
+        study_name=name,
+        storage=RDBStorage(
+            url,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
+        ),
+        pruner=SuccessiveHalvingPruner(MIN_EPOCHS, REDUCTION_FACTOR),
+        direction="maximize",
+        load_if_exists=True,
+    )
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from sentiment.backend import load_keras
 from sentiment.data.padded import pad_in_chunks, shuffle_orders
 from sentiment.errors import UserError
 from sentiment.model.batches import Split, train_validation_split
-from sentiment.model.training import Training
+from sentiment.model.training import Training, make_deterministic
 from sentiment.params import Params, used_params
 from sentiment.project.naming import SEPARATOR, training_name
+from sentiment.project.paths import Project
 from sentiment.sweep.study import METRIC, RUN_ID
 from sentiment.sweep.values import draw_values, format_values, with_values
 from sentiment.text.reviews import Reviews
@@ -32,11 +33,15 @@ class TrialContext(NamedTuple):
     """The common part of all trials of this process.
 
     Attributes:
+        project: the project, which has the presets that name the trials.
+        client: the client of MLflow's store.
         params: the params that the sweep starts from.
         reviews: the training set.
         tags: further tags of a child run.
     """
 
+    project: Project
+    client: mlflow.MlflowClient
     params: Params
     label_count: int
     reviews: Reviews
@@ -63,7 +68,7 @@ def child_run(
     context: TrialContext, trial: optuna.Trial, params: Params
 ) -> Iterator[mlflow.ActiveRun]:
     """Start the run of a trial below the active run, log its params, and end it with the block."""
-    name = training_name(params.fetch, params.pad, params.train)
+    name = training_name(context.project, params.fetch, params.pad, params.train)
     with started_run(
         run_name=SEPARATOR.join([f"trial {trial.number}", name]),
         tags={**context.tags, TRIAL: str(trial.number)},
@@ -96,18 +101,19 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
     """Train, report each epoch to MLflow and to Optuna, and return `METRIC` of the kept epoch."""
     load_keras().utils.clear_session()  # otherwise the models of earlier trials stay in memory
     train_split, val_split = split_reviews(params, context.reviews)
-    training = Training(params.train, params.pad, context.label_count, train_split, val_split)
 
     def after_epoch() -> None:
         epoch = len(training.epoch_metrics)
-        runs.log_epochs(run_id, training.history)
+        runs.log_epochs(context.client, run_id, training.history)
         trial.report(training.epoch_metrics[-1][METRIC], epoch)
         if not training.is_done and trial.should_prune():
             prune(f"others were better after epoch {epoch}")
 
+    make_deterministic(params.train.seed)
     try:
+        training = Training(params.train, params.pad, context.label_count, train_split, val_split)
         training.fit(after_epoch)
-    except UserError as error:  # it diverged
+    except UserError as error:  # no feature fits the params, or the training diverged
         prune(str(error))
     return training.metrics[METRIC]
 
