@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.naming import SEPARATOR
 from sentiment.project.presets import SEED
-from sentiment.project.provenance import DVC_EXPERIMENT
-from sentiment.tracking.runs import REPETITION_KEY
+from sentiment.project.provenance import COMMIT, DVC_EXPERIMENT
+from sentiment.tracking.runs import TEST_SET_DIGEST
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 def identity(run: "Run") -> Hashable:
     """Return what runs have in common that differ by their seed alone.
 
-    The tag `repetition_key` is a digest of the code and the data that the training has read. A
-    commit would say too much, as it changes with every page, and too little, as it has no
-    uncommitted changes.
+    These are the other params, the commit, the test set, the machine and the datasets' digests.
     """
     params = frozenset((name, value) for name, value in run.data.params.items() if name != SEED)
-    return params, *(run.data.tags.get(name) for name in (REPETITION_KEY, *MACHINE_TAGS))
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    digests = frozenset((each.dataset.name, each.dataset.digest) for each in inputs)
+    return (
+        params,
+        digests,
+        *(run.data.tags.get(name) for name in (COMMIT, TEST_SET_DIGEST, *MACHINE_TAGS)),
+    )
 
 
 def group_runs(runs: "Iterable[Run]") -> "dict[Hashable, list[Run]]":
@@ -40,3 +44,12 @@ def group_name(run: "Run") -> str:
     own = {f"seed {run.data.params.get(SEED)}", run.data.tags.get(DVC_EXPERIMENT)}
     parts = str(run.info.run_name).split(SEPARATOR)
     return SEPARATOR.join(part for part in parts if part not in own)
+
+
+def missing_seed(group: "Iterable[Run]") -> int:
+    """Return the smallest seed from 42 that a group lacks."""
+    trained = {run.data.params.get(SEED) for run in group}
+    seed = 42
+    while str(seed) in trained:
+        seed += 1
+    return seed

@@ -6,76 +6,78 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentiment.compare.groups import group_name, identity
-from sentiment.compare.significance import (
-    AccuracyDifference,
-    compare_models,
-    compare_seeds,
-    mean_interval,
+from sentiment.compare.groups import group_name, identity, missing_seed
+from sentiment.compare.significance import compare_seeds, mean_interval
+from sentiment.evaluation.comparison import (
+    MetricName,
+    compare_with_champion,
+    describe_difference,
+    select_common_texts,
 )
-from sentiment.evaluation.metrics import CONFIDENCE
+from sentiment.evaluation.metrics import CONFIDENCE, METRICS
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.presets import SEED
 from sentiment.project.provenance import COMMIT
-from sentiment.tracking.promotion import format_p_value, is_correct
-from sentiment.tracking.runs import KEPT_VAL_ACCURACY, TEST_SET_DIGEST
+from sentiment.tracking.runs import TEST_SET_DIGEST
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-TEST_ACCURACY = "test_accuracy"
 SHOWN_METRICS = "^(test_|val_)"
 ABSENT = "–"  # what a run does not have
 SHORT_ID = 8  # characters of the id of a run or a commit
-MORE_SEEDS = "dvc exp run --temp -S train.seed=43"  # or another one
+MAX_NAME = 32  # characters of a name, so that a table has at most 80 columns
+MAX_VALUE = 24  # characters of a param
+NO_COMMON_TEXT = "They have no test text in common, so their models cannot be compared."
 
 
-def describe_groups(groups: "Sequence[Sequence[Run]]") -> str:
+def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> str:
     """Write a table of groups of seeds, for each test set, and how to train more seeds."""
     by_test_set: dict[str, list[Sequence[Run]]] = {}
     for group in groups:
         by_test_set.setdefault(group[0].data.tags.get(TEST_SET_DIGEST, ABSENT), []).append(group)
     parts = []
     for test_set, comparable in by_test_set.items():
-        table = groups_table(comparable)
+        table = groups_table(comparable, metric)
         title = f"Test set {test_set}:\n" if len(by_test_set) > 1 else ""
         parts.append(f"{title}{format_table(table)}")
         if table["name"].duplicated().any():
             parts.append(
-                "Groups of the same name differ in other params, code, data, packages or machine."
+                "Groups of the same name differ in other params, commit, data, packages or machine."
             )
-    parts.append(f"To train another seed, such as 43, of the params in params.yaml: {MORE_SEEDS}")
+    seed = missing_seed(groups[0])
+    parts.append(
+        "To train another seed of the params in params.yaml:\n"
+        f"  dvc exp run --temp -S train.seed={seed}"
+    )
     return "\n\n".join(parts)
 
 
-def groups_table(groups: "Sequence[Sequence[Run]]") -> pd.DataFrame:
-    """Return a row of texts for each group of seeds, the most accurate first."""
-    ordered = sorted(groups, key=lambda group: -np.mean(accuracies(group)))
-    return pd.DataFrame([group_row(group) for group in ordered])
+def groups_table(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> pd.DataFrame:
+    """Return a row of texts for each group of seeds, the best first."""
+    ordered = sorted(groups, key=lambda group: -np.mean(values_of(group, metric)))
+    return pd.DataFrame([group_row(group, metric) for group in ordered])
 
 
-def group_row(group: "Sequence[Run]") -> dict[str, str]:
-    values = accuracies(group)
+def group_row(group: "Sequence[Run]", metric: MetricName) -> dict[str, str]:
+    values = values_of(group, metric)
     interval = f"{CONFIDENCE:.0%} interval"
     row = {
-        "name": group_name(group[0]),
+        "name": shorten(group_name(group[0]), MAX_NAME),
         "seeds": str(len(group)),
-        "test accuracy": f"{np.mean(values):.4f}",
-        "deviation": ABSENT,
+        METRICS[metric].title: f"{np.mean(values):.4f}",
         interval: ABSENT,
-        "val accuracy": f"{np.mean(accuracies(group, KEPT_VAL_ACCURACY)):.4f}",
-        "newest run": str(group[0].info.run_id)[:SHORT_ID],
+        "newest": str(group[0].info.run_id)[:SHORT_ID],
     }
     if len(values) > 1:
         low, high = mean_interval(values)
-        row["deviation"] = f"{np.std(values, ddof=1):.4f}"
         row[interval] = f"{low:.4f} to {high:.4f}"
     return row
 
 
-def accuracies(group: "Sequence[Run]", metric: str = TEST_ACCURACY) -> list[float]:
-    """Return the test accuracy of each run, or another metric."""
-    return [run.data.metrics[metric] for run in group]
+def values_of(group: "Sequence[Run]", metric: MetricName) -> list[float]:
+    """Return the value of a test metric of each run."""
+    return [run.data.metrics[f"test_{metric}"] for run in group]
 
 
 def describe_runs(
@@ -83,75 +85,85 @@ def describe_runs(
     b: "Run",
     predictions: tuple[pd.DataFrame, pd.DataFrame],
     groups: "Mapping[Hashable, Sequence[Run]]",
+    metric: MetricName,
 ) -> str:
     """Compare two runs: their models, their params over seeds, what differs, and their metrics.
 
     Args:
-        predictions: of A and of B, for the same reviews.
+        predictions: of A and of B.
         groups: see `sentiment.compare.groups.group_runs`.
     """
-    rows = [(letter, run.info.run_id, run.info.run_name) for letter, run in (("A", a), ("B", b))]
-    runs = pd.DataFrame(rows, columns=["", "run", "name"])
+    rows = [
+        (letter, str(run.info.run_id)[:SHORT_ID], shorten(str(run.info.run_name), 60))
+        for letter, run in (("A", a), ("B", b))
+    ]
     parts = [
-        format_table(runs, left=("run", "name")),
-        describe_models(*predictions),
-        describe_seeds(a, b, groups),
+        format_table(pd.DataFrame(rows, columns=["", "run", "name"]), left=("run", "name")),
+        describe_models(*predictions, metric),
+        describe_seeds(a, b, groups, metric),
         describe_changes(a, b),
         describe_metrics(a, b),
     ]
     return "\n\n".join(filter(None, parts))
 
 
-def describe_models(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """Say whether one of two models is more accurate, given their predictions."""
-    difference = compare_models(is_correct(a), is_correct(b))
-    return "These two models: " + describe_difference(
-        difference, f"accuracy on {len(a):,} reviews", "McNemar's exact test"
+def describe_models(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) -> str:
+    """Say whether B's model is better than A's, by predictions for the texts of both."""
+    ours, theirs = select_common_texts(b, a)
+    if ours.empty:
+        return NO_COMMON_TEXT
+    compared = compare_with_champion(ours, theirs, metric, number=1)
+    line = describe_difference(compared.difference).replace("of the champion", "of A")
+    verdict = "no difference is shown"
+    if compared.p_value < 1 - CONFIDENCE:
+        verdict = f"{'B' if compared.difference.value > 0 else 'A'} is better"
+    return (
+        f"The two models, on {len(ours):,} texts: {verdict} (p = {compared.p_value:.2g}).\n"
+        f"B has {line}."
     )
 
 
-def describe_seeds(a: "Run", b: "Run", groups: "Mapping[Hashable, Sequence[Run]]") -> str:
-    """Say whether the params of one of two runs are more accurate, over their seeds."""
+def describe_seeds(
+    a: "Run", b: "Run", groups: "Mapping[Hashable, Sequence[Run]]", metric: MetricName
+) -> str:
+    """Say whether the params of one of two runs are better, over their seeds."""
     if identity(a) == identity(b):
-        return "Their params are the same, and so are code, data, packages and machine."
-    values_a, values_b = (accuracies(groups[identity(run)]) for run in (a, b))
-    count = f"{len(values_a)} and {len(values_b)} seeds"
-    if min(len(values_a), len(values_b)) < 2:
-        return f"Their params have {count}. To compare them, train two of each: {MORE_SEEDS}"
-    difference = compare_seeds(values_a, values_b)
+        return "Their params are the same, and so are commit, data, packages and machine."
+    sides = {"A": groups.get(identity(a), [a]), "B": groups.get(identity(b), [b])}
+    lacking = [(letter, group) for letter, group in sides.items() if len(group) < 2]
+    if lacking:
+        letter, group = lacking[0]
+        return (
+            f"Their params have {len(sides['A'])} and {len(sides['B'])} seeds, and a comparison "
+            f"needs two of each.\nTo train another seed of {letter}:\n"
+            f"  sentiment reproduce --params {str(group[0].info.run_id)[:SHORT_ID]}\n"
+            f"  dvc exp run --temp -S train.seed={missing_seed(group)}"
+        )
+    difference = compare_seeds(values_of(sides["A"], metric), values_of(sides["B"], metric))
     if difference is None:
-        return f"Their params cannot be compared: no accuracy differs between their {count}."
-    return "Their params: " + describe_difference(
-        difference, f"mean accuracy over {count}", "Welch's test"
-    )
-
-
-def describe_difference(difference: AccuracyDifference, of: str, test: str) -> str:
-    """Say whether B is more accurate than A, and no more than the p-value allows.
-
-    Args:
-        of: what differs.
-        test: the name of the test.
-    """
-    lead = "no difference is shown"
+        return "Their params cannot be compared: no seed changes the metric."
+    verdict = "no difference is shown"
     if difference.p_value < 1 - CONFIDENCE:
-        lead = f"{'B' if difference.value > 0 else 'A'} is more accurate"
+        verdict = f"{'B' if difference.value > 0 else 'A'} is better"
     value, low, high = (100 * each for each in (difference.value, *difference.interval))
     return (
-        f"{lead}. B − A is {value:+.2f} percentage points of {of} ({CONFIDENCE:.0%} interval "
-        f"{low:+.2f} to {high:+.2f}; {test}, p {format_p_value(difference.p_value)})."
+        f"Their params, over {len(sides['A'])} and {len(sides['B'])} seeds: {verdict} "
+        f"(Welch's test, p = {difference.p_value:.2g}).\n"
+        f"B − A is {value:+.2f} points of mean {METRICS[metric].title}, {CONFIDENCE:.0%} interval "
+        f"{low:+.2f} to {high:+.2f}."
     )
 
 
 def describe_changes(a: "Run", b: "Run") -> str:
-    """Write a table of params, commit and machine, if they differ."""
-    table = pd.DataFrame({"A": params_and_machine(a), "B": params_and_machine(b)}).fillna(ABSENT)
+    """Write a table of the params that both runs read, commit and machine, if they differ."""
+    table = pd.DataFrame({"A": params_and_machine(a), "B": params_and_machine(b)}).dropna()
     table = table[table["A"] != table["B"]].sort_index()
     parts = []
     if len(table):
-        parts.append(format_table(table.rename_axis("differs").reset_index()))
-    if identity(a) != identity(b) and table.index.isin([SEED, "commit"]).all():
-        parts.append("No other param differs, but code or data does.")
+        shown = table.map(lambda value: shorten(value, MAX_VALUE))
+        parts.append(format_table(shown.rename_axis("differs").reset_index()))
+    if identity(a) != identity(b) and table.index.isin([SEED]).all():
+        parts.append("No other param differs, but data or a package does.")
     return "\n\n".join(parts)
 
 
@@ -173,6 +185,11 @@ def describe_metrics(a: "Run", b: "Run") -> str:
     }
     table = pd.DataFrame(texts).fillna(ABSENT)
     return format_table(table.rename_axis("metric").reset_index())
+
+
+def shorten(text: str, width: int) -> str:
+    """Return a text of at most `width` characters, which ends with an ellipsis if it was cut."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def format_table(table: pd.DataFrame, left: Sequence[str] = ()) -> str:

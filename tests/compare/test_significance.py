@@ -1,38 +1,10 @@
 """Statistics of accuracies, against numbers that were computed by hand."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy import stats
 
-from sentiment.compare.significance import compare_models, compare_seeds, mean_interval
-from sentiment.evaluation.metrics import CONFIDENCE
-
-
-def test_models_are_compared_by_their_discordant_pairs() -> None:
-    a = np.array([False] * 12 + [True] * 28)
-    b = np.array([True] * 39 + [False])
-    difference = compare_models(a, b)
-    assert difference.value == pytest.approx(11 / 40)
-    assert difference.p_value == pytest.approx(2 * (1 + 13) / 2**13)
-
-
-def test_the_interval_of_two_models_is_that_of_clopper_and_pearson() -> None:
-    a = np.array([False] * 5 + [True] * 35)
-    # 5 of 5 have a lower limit of 0.025^(1/5)
-    low = (2 * 0.025 ** (1 / 5) - 1) * 5 / 40
-    assert compare_models(a, np.ones(40, bool)).interval == pytest.approx((low, 5 / 40))
-    assert compare_models(a, a).interval == (0, 0)
-
-
-def test_the_interval_of_two_models_has_zero_exactly_if_the_test_does_not_reject_it() -> None:
-    for only_a, only_b in product(range(12), repeat=2):
-        a = np.arange(30) < only_a
-        b = np.arange(30) >= 30 - only_b
-        difference = compare_models(a, b)
-        low, high = difference.interval
-        assert (low <= 0 <= high) == (difference.p_value >= 1 - CONFIDENCE), (only_a, only_b)
+from sentiment.compare.significance import compare_seeds, mean_interval
 
 
 def test_groups_of_seeds_are_compared_by_welchs_test() -> None:
