@@ -11,7 +11,6 @@ from sentiment.compare.significance import compare_seeds, mean_interval
 from sentiment.evaluation.comparison import (
     MetricName,
     compare_with_champion,
-    describe_difference,
     select_common_texts,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
@@ -113,13 +112,15 @@ def describe_models(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) -> str
     if ours.empty:
         return NO_COMMON_TEXT
     compared = compare_with_champion(ours, theirs, metric, number=1)
-    line = describe_difference(compared.difference).replace("of the champion", "of A")
+    difference = compared.difference
+    value, low, high = (100 * each for each in (difference.value, *difference.interval))
     verdict = "no difference is shown"
     if compared.p_value < 1 - CONFIDENCE:
         verdict = f"{'B' if compared.difference.value > 0 else 'A'} is better"
     return (
         f"The two models, on {len(ours):,} texts: {verdict} (p = {compared.p_value:.2g}).\n"
-        f"B has {line}."
+        f"{METRICS[metric].title}: A {difference.champion:.4f}, B {difference.candidate:.4f}\n"
+        f"B − A is {value:+.2f} points, {CONFIDENCE:.0%} interval {low:+.2f} to {high:+.2f}."
     )
 
 

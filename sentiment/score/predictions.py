@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import compute, csv, parquet
 
 from sentiment.data.rows import Row
+from sentiment.project.documents import guard_formulas
 from sentiment.text.labels import probability_column
 
 if TYPE_CHECKING:
@@ -84,8 +85,17 @@ def write_each(
     schema = predictions_schema(label_names)
     with new_file(out) as file, WRITERS[out.suffix](file, schema) as writer:
         for table in tables:
-            writer.write_table(table)
+            writer.write_table(guard_table(table) if out.suffix == ".csv" else table)
             yield table
+
+
+def guard_table(table: pa.Table) -> pa.Table:
+    """Return a table whose ids and labels are no formulas for a spreadsheet."""
+    for name in ("id", "actual", "label"):
+        values = table[name].to_pylist()
+        guarded = [None if value is None else guard_formulas([value])[0] for value in values]
+        table = table.set_column(table.column_names.index(name), name, [guarded])
+    return table
 
 
 @contextmanager

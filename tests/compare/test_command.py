@@ -109,7 +109,7 @@ def test_two_runs_are_compared_as_models_and_by_their_seeds(
     second = [log_run(client, correct, 42 + n, units) for n, correct in enumerate((510, 516, 534))]
     printed = sentiment("compare", first[0], second[2][:12])
     assert "The two models, on 600 texts: B is better" in printed
-    assert "accuracy 0.8900 against 0.7900 of A: +10.00 points" in printed
+    assert "accuracy: A 0.7900, B 0.8900\nB − A is +10.00 points" in printed
     assert "Their params, over 3 and 3 seeds: B is better" in printed
     assert "B − A is +6.67 points of mean accuracy" in printed
     assert ["train.units", "4", "8"] in rows(printed)
@@ -147,7 +147,7 @@ def test_another_metric_is_compared(client: MlflowClient, sentiment: Command) ->
     a = log_run(client, 480)
     b = log_run(client, 540, params={"train.units": "8"})
     assert "F1" in sentiment("compare", "--metric", "f1").splitlines()[0]
-    assert "B has F1 0.9000 against 0.8000 of A" in sentiment("compare", "--metric", "f1", a, b)
+    assert "F1: A 0.8000, B 0.9000" in sentiment("compare", "--metric", "f1", a, b)
 
 
 def test_no_line_is_longer_than_80_columns(client: MlflowClient, sentiment: Command) -> None:

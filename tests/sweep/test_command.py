@@ -22,7 +22,7 @@ from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = pytest.mark.slow
 TRIALS = 4
-COMMAND = (sys.executable, "-m", "cli", "sweep", "--trials")
+COMMAND = (sys.executable, "-m", "sentiment", "sweep", "--trials")
 
 
 def draw(trial: Any) -> dict[str, Any]:
@@ -111,9 +111,11 @@ def test_as_many_trials_are_done_as_were_asked_for_and_a_lost_one_is_repeated() 
     assert lost.params in [trial.params for trial in done]
 
 
-def test_nothing_is_left_running(swept: Swept) -> None:
+def test_only_the_run_of_the_killed_process_is_left_running(swept: Swept) -> None:
     found = sweep_runs(swept.project.path)
-    assert {run.info.status for run in found} <= {"FINISHED", "KILLED"}
+    running = [run.data.tags[TRIAL] for run in found if run.info.status == "RUNNING"]
+    assert running == ["0"]
+    assert {run.info.status for run in found} <= {"FINISHED", "KILLED", "RUNNING"}
     (parent,) = [run for run in found if TRIAL not in run.data.tags]
     names = {
         artifact.path for artifact in mlflow.artifacts.list_artifacts(run_id=parent.info.run_id)
@@ -124,8 +126,11 @@ def test_nothing_is_left_running(swept: Swept) -> None:
 def test_best_trial_is_shown_and_written_into_params(swept: Swept) -> None:
     completed = [trial for trial in read_trials() if trial.state == TrialState.COMPLETE]
     best = max(completed, key=lambda trial: trial.value)
-    assert load_params().train.units == best.params["units"]
-    assert f"train.learning_rate: 0.001 -> {load_params().train.learning_rate}" in swept.applied
+    assert load_params(Path("params.yaml")).train.units == best.params["units"]
+    assert (
+        f"train.learning_rate: 0.001 -> {load_params(Path('params.yaml')).train.learning_rate}"
+        in swept.applied
+    )
     assert f"val_accuracy {best.value:.4f}" in " ".join(swept.applied.split())
     assert "Traceback" not in swept.output + swept.applied
 

@@ -3,6 +3,7 @@
 import math
 import shutil
 
+import mlflow
 import optuna
 import pytest
 from mlflow.entities import Run
@@ -10,13 +11,14 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState, create_trial
 
 from sentiment.errors import UserError
-from sentiment.project import paths
 from sentiment.project.arrays import read_reviews
 from sentiment.project.params_file import load_params
+from sentiment.project.paths import Project
 from sentiment.sweep import search, space
 from sentiment.sweep import study as sweep_study
 from sentiment.sweep.trial import PRUNED, TrialContext
-from sentiment.tracking.operations import connect_operations
+from sentiment.tracking import store
+from sentiment.tracking.operations import open_operations
 from sentiment.tracking.store import StoreError
 from tests.conftest import curve, runs
 from tests.small_project import ProjectCopy
@@ -31,14 +33,20 @@ def study(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> optuna.Study
     monkeypatch.setattr(space, "draw", lambda _: {"train.cell": "simple_rnn"})
     for path in (project.path / "data").rglob("*test*"):
         path.unlink()
-    shutil.rmtree(paths.PAD_FOLDER)
-    connect_operations()
+    here = Project.here()
+    shutil.rmtree(here.padded)
+    client = store.connect(here)
+    experiment_id = open_operations(here, client, "synthetic-sentiment")
+    mlflow.set_experiment(experiment_id=experiment_id)
     return sweep_study.open_study(f"sqlite:///{project.path}/sweeps.db", "some")
 
 
 def own_trials() -> TrialContext:
     """Return what the trials of this process have in common."""
-    return TrialContext(load_params(), 2, read_reviews(paths.FETCH_FOLDER, "train"), {})
+    here = Project.here()
+    params = load_params(here.params_file)
+    reviews = read_reviews(here.fetched, "train")
+    return TrialContext(here, store.connect(here), params, 2, reviews, {})
 
 
 def train_one(study: optuna.Study) -> Run:
