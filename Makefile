@@ -33,7 +33,7 @@ test: dev  ## run the quicker tests, or some folders of them: PART="tests/sentim
 
 # They come first, so that no process is left with one of them at the end.
 LONG_TESTS = tests/contract tests/test_team.py tests/reproduce tests/sweep tests/test_makefile.py \
-	tests/tracking/test_publish.py
+	tests/tracking/test_results.py
 test-all: dev  ## run all tests, also those that run whole pipelines or build environments
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		$(LONG_TESTS) tests

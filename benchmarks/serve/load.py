@@ -12,7 +12,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +26,12 @@ import numpy as np
 import pandas as pd
 
 from sentiment.backend import usable_cores
-from sentiment.project import paths
 from sentiment.project.arrays import read_reviews
 from sentiment.project.documents import read_json
 from sentiment.project.machine import processor_name
 from sentiment.project.params_file import load_params
+from sentiment.project.paths import Project
+from sentiment.text.model_files import WORD_INDEX_FILE
 from sentiment.tracking import registry, store
 
 LOAD_PAGE = Path(__file__).with_name("load.md")
@@ -61,11 +61,12 @@ class Load(NamedTuple):
     p99: float
 
 
-def read_requests() -> list[bytes]:
+def read_requests(project: Project) -> list[bytes]:
     """Return HTTP requests, each with a test review."""
-    words = {rank: word for word, rank in read_json(paths.WORD_INDEX_FILE).items()}
+    word_index = read_json(project.fetched / WORD_INDEX_FILE)
+    words = {rank: word for word, rank in word_index.items()}
     requests = []
-    for review in islice(read_reviews(paths.FETCH_FOLDER, "test"), TEXTS):
+    for review in islice(read_reviews(project.fetched, "test"), TEXTS):
         text = " ".join(words[rank] for rank in review)
         body = json.dumps({"dataframe_records": [{"text": text}]}).encode()
         head = (
@@ -176,18 +177,16 @@ def format_load(loads: pd.DataFrame) -> str:
 @click.command(help=__doc__)
 @click.option("--rounds", type=click.IntRange(min=1), default=ROUNDS, show_default=True)
 def main(rounds: int) -> None:
-    requests = read_requests()
-    os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri()  # for MLflow's server
-    champion = (
-        f"models:/{registry.registered_name(load_params().fetch.dataset_name)}@{registry.CHAMPION}"
-    )
-    serve = (sys.executable, "-m", "cli", "serve")
+    project = Project.here()
+    requests = read_requests(project)
+    os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri(project)  # for MLflow's server
+    dataset = load_params(project.params_file).fetch.dataset_name
+    champion = f"models:/{registry.registered_name(dataset)}@{registry.CHAMPION}"
+    serve = (sys.executable, "-m", "sentiment", "serve")
     mlflow = (sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local")
     with ExitStack() as stack:
-        log = stack.enter_context(tempfile.TemporaryDirectory())
         commands = {
             "`sentiment serve`": serve,
-            "`sentiment serve --log log`": (*serve, "--log", log),
             MLFLOW: (*mlflow, "--host", HOST, "--model-uri", champion),
         }
         ports = {

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -66,7 +67,7 @@ def test_seeds_are_summarized_for_each_set_of_params_the_best_first(
     "change", [{"mlflow.source.git.commit": "b"}, {"processor": "Zen 5"}, {"xla": "AVX2"}]
 )
 def test_runs_with_another_commit_or_machine_are_another_group(
-    client: MlflowClient, sentiment: Command, change: dict[str, str]
+    client: MlflowClient, sentiment: Command, change: dict[str, Any]
 ) -> None:
     log_run(client, 480, 42)
     log_run(client, 486, 43, **change)

@@ -61,7 +61,6 @@ def attempts(pipeline_once: Commands, tmp_path_factory: pytest.TempPathFactory) 
     project.change(train={"epochs": EPOCHS})
 
     def has_new_epoch(before: int) -> bool:
-        # The first state is written before the first epoch.
         trained = checkpoint_time(project) > before
         return trained and len(runs()) == 2 and bool(steps(runs()[0], "loss"))
 

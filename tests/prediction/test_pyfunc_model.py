@@ -10,14 +10,9 @@ from mlflow.exceptions import MlflowException
 
 from sentiment.model.saving import save_model
 from sentiment.prediction.keras_classifier import BatchPredictor
-from sentiment.prediction.pyfunc_model import (
-    CONFIG_ARTIFACT,
-    MODEL_ARTIFACT,
-    WORD_INDEX_ARTIFACT,
-    Prediction,
-    SentimentModel,
-)
+from sentiment.prediction.pyfunc_model import THRESHOLD, Prediction, SentimentModel
 from sentiment.text import tokenizer
+from sentiment.text.model_files import CONFIG_FILE, MODEL_FILES, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.text.padding import pad_ranks
 from tests.models import new_model, pad_params
 
@@ -31,19 +26,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
     """Return a small untrained model, loaded from the files of a registered model."""
     folder = tmp_path_factory.mktemp("model")
     config = {
+        "dataset": "imdb",
         "label_names": LABELS,
         "layout": pad_params().model_dump(),
-        "threshold": 0.5,
         "tokenizer": "keras",
     }
-    save_model(new_model(), folder / MODEL_ARTIFACT)
-    (folder / WORD_INDEX_ARTIFACT).write_text(json.dumps(RANKS))
-    (folder / CONFIG_ARTIFACT).write_text(json.dumps(config))
+    save_model(new_model(), folder / WEIGHTS_FILE)
+    (folder / WORD_INDEX_FILE).write_text(json.dumps(RANKS))
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
     model = SentimentModel()
-    artifacts = {
-        name: str(folder / name) for name in (MODEL_ARTIFACT, WORD_INDEX_ARTIFACT, CONFIG_ARTIFACT)
-    }
-    model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
+    artifacts = {name: str(folder / name) for name in MODEL_FILES}
+    context = SimpleNamespace(artifacts=artifacts, model_config={THRESHOLD: 0.5})
+    model.load_context(context)  # type: ignore[arg-type]
     return model
 
 

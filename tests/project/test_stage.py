@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project import stage
 from sentiment.project.stage import run_stage
 from tests.small_project import ROOT, default_signals
 
@@ -46,13 +45,16 @@ def test_a_signal_ends_a_stage_at_once_with_one_message(number: signal.Signals) 
 @pytest.fixture
 def without_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the signals of the tests' process alone."""
-    monkeypatch.setattr(stage.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
 @pytest.mark.usefixtures("without_signals")
 def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
+    def run() -> None:
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        run_stage("pad", lambda: 1 / 0)
+        run_stage("pad", run)
 
 
 @pytest.mark.usefixtures("without_signals")

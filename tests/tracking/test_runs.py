@@ -178,7 +178,7 @@ def runs_splits(project: Project, training: AnotherTraining) -> Any:
 def new_run(client: MlflowClient, **tags: str) -> str:
     experiment = client.get_experiment_by_name("imdb-sentiment")
     assert experiment is not None
-    return client.create_run(experiment.experiment_id, tags=tags).info.run_id
+    return str(client.create_run(experiment.experiment_id, tags=tags).info.run_id)
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(empty_store: MlflowClient) -> None:
