@@ -1,4 +1,4 @@
-"""Statistics over seeds: the interval of a mean, and the difference of two means."""
+"""Statistics of a metric over seeds: of one group of seeds, and of two groups."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,12 @@ from sentiment.evaluation.metrics import CONFIDENCE, Interval
 
 
 class MeanDifference(NamedTuple):
-    """The difference of two means over seeds: the mean of B minus the mean of A."""
+    """The difference of two mean values of a metric.
+
+    Attributes:
+        value: mean of B minus mean of A.
+        p_value: p-value of the test that they are equal.
+    """
 
     value: float
     interval: Interval
@@ -23,10 +28,11 @@ def compare_seeds(a: Sequence[float], b: Sequence[float]) -> MeanDifference | No
     Source: Welch 1947, The Generalization of 'Student's' Problem.
 
     Args:
-        a: the metric of each seed of A, of which there are at least two. `b` likewise.
+        a: value of each seed of A, of which there are at least two.
+        b: the same of B.
 
     Returns:
-        None if neither group varies: the test is not defined.
+        The difference of the means. None: neither group varies, so the test is not defined.
     """
     if np.ptp(a) == np.ptp(b) == 0:
         return None
