@@ -185,12 +185,6 @@ class EvaluateParams(Section):
     log_texts: bool = True
 
 
-class PromoteParams(Section):
-    """The section `promote`."""
-
-    alpha: Share = 0.05
-
-
 class Params(Section):
     """The content of params.yaml."""
 
@@ -198,7 +192,6 @@ class Params(Section):
     pad: PadParams = PadParams()
     train: TrainParams = TrainParams()
     evaluate: EvaluateParams = EvaluateParams()
-    promote: PromoteParams = PromoteParams()
 
 
 def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:

@@ -156,3 +156,4 @@ def main(project: Project) -> None:
     if len(config.label_names) > 2:
         print(f"Test macro F1: {results.metrics['test_f1']:.4f}")
     print(describe_run(client, run))
+    print("To propose its model as champion: sentiment promote")

@@ -19,7 +19,11 @@ def test_the_result_and_the_run_are_said_at_the_end(
     accuracy, *where = capsys.readouterr().out.splitlines()
     assert accuracy == f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}"
     pages = store.describe_pages("", run.info.experiment_id, run.info.run_id)
-    assert where == [f"Run {run.info.run_id}: {run.info.run_name}", *pages.splitlines()]
+    assert where == [
+        f"Run {run.info.run_id}: {run.info.run_name}",
+        *pages.splitlines(),
+        "To propose its model as champion: sentiment promote",
+    ]
 
 
 def test_without_a_store_the_stage_fails_with_one_message(project: ProjectCopy) -> None:

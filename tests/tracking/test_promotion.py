@@ -112,7 +112,7 @@ def test_tests_are_counted_for_each_run_and_metric_and_a_repeated_one_is_the_sam
         (a, "f1", "3rd"),
     ):
         printed = sentiment("promote", run_id, "--metric", metric, status=3)
-        assert f"The {number} test against this champion" in printed
+        assert f"the {number} test against this champion" in printed
 
 
 def test_exploring_shows_the_difference_and_counts_nothing(
@@ -179,14 +179,14 @@ def test_a_promotion_that_was_cut_short_is_completed_by_the_same_command(
     assert champion(empty_store).run_id == first
     better = log_run(empty_store, 540, units(8))
 
-    def kill(*_: object) -> None:
+    def kill(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     for method in ("create_model_version", "set_registered_model_alias"):
         with monkeypatch.context() as patch:
             patch.setattr(MlflowClient, method, kill)
             sentiment("promote", better, status=1)
-    assert "The 1st test against this champion" in sentiment("promote", better)
+    assert "the 1st test against this champion" in sentiment("promote", better)
     assert len(empty_store.search_model_versions(f"name = '{NAME}'")) == 2
 
 
