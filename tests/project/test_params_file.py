@@ -72,8 +72,8 @@ def test_a_value_in_place_of_a_section_names_its_params() -> None:
 def test_a_param_without_a_value_is_named() -> None:
     incomplete = document()
     del incomplete["train"]["dropout"]["head"]
-    del incomplete["promote"]
-    with pytest.raises(UserError, match=r"train\.dropout\.head: missing\n +promote: missing"):
+    del incomplete["evaluate"]
+    with pytest.raises(UserError, match=r"train\.dropout\.head: missing\n +evaluate: missing"):
         parse_params(incomplete, "params.yaml")
 
 
