@@ -103,7 +103,7 @@ def test_second_user_pulls_the_data_and_logs_to_the_server(
     bob = ProjectCopy(tmp_path / "imdb-sentiment")
     variables = user("bob", server, passwords["bob"])
     bob.environment |= variables
-    clone = block("champion without training:").replace("source .venv/bin/activate\n", "")
+    clone = block("model without training:").replace("source .venv/bin/activate\n", "")
     clone = clone.replace("<URL of your repository>", str(tmp_path / "hub"))
     assert "tive, probability " in run(clone, tmp_path, bob.environment)
     assert bob.contents("data") == alice.contents("data")

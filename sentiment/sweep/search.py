@@ -68,14 +68,16 @@ def search(project: Project, study: optuna.Study, params: Params, n_trials: int)
     name = registry.registered_name(params.fetch.dataset_name)
     with store.store_errors():
         experiment = open_operations(project, client, name)
-        mlflow.set_experiment(experiment_id=experiment)
     tags = provenance.provenance_tags(project, provenance.uncommitted_changes(project))
-    with store.store_errors(), parent_run(client, study.study_name, params, tags) as parent:
+    with (
+        store.store_errors(),
+        parent_run(client, experiment, study.study_name, params, tags) as parent,
+    ):
         click.echo(store.describe_run(client.tracking_uri, experiment, parent.info.run_id))
         reviews = read_reviews(project.fetched, "train")
         dataset = read_record(project.fetched / DATASET_FILE, FetchedDataset)
         label_count = len(dataset.label_names)
-        context = TrialContext(project, client, params, label_count, reviews, tags)
+        context = TrialContext(project, client, experiment, params, label_count, reviews, tags)
         train_trials(study, context, n_trials)
         mlflow.log_artifact(SPACE_FILE)
         mlflow.log_artifact(str(project.params_file))
@@ -83,11 +85,12 @@ def search(project: Project, study: optuna.Study, params: Params, n_trials: int)
 
 
 def parent_run(
-    client: mlflow.MlflowClient, name: str, params: Params, tags: Mapping[str, str]
+    client: mlflow.MlflowClient, experiment: str, name: str, params: Params, tags: Mapping[str, str]
 ) -> AbstractContextManager[mlflow.ActiveRun]:
     """Start or resume the parent run of a study.
 
     Args:
+        experiment: the id of its experiment.
         name: the name of the study.
         params: the params that the sweep starts from.
         tags: further tags.
@@ -95,6 +98,7 @@ def parent_run(
     found = runs.search_runs(client, f"tags.`{SWEEP}` = '{name}'")
     return started_run(
         run_id=found[0].info.run_id if found else None,
+        experiment_id=experiment,
         run_name=name.replace("-", " "),
         tags={SWEEP: name, **tags},
         description=f"A sweep on `{params.fetch.dataset_name}`. Its trials are the runs below it.",

@@ -35,6 +35,7 @@ class TrialContext(NamedTuple):
     Attributes:
         project: the project, which has the presets that name the trials.
         client: the client of MLflow's store.
+        experiment: the id of the experiment of the runs.
         params: the params that the sweep starts from.
         reviews: the training set.
         tags: further tags of a child run.
@@ -42,6 +43,7 @@ class TrialContext(NamedTuple):
 
     project: Project
     client: mlflow.MlflowClient
+    experiment: str
     params: Params
     label_count: int
     reviews: Reviews
@@ -70,6 +72,7 @@ def child_run(
     """Start the run of a trial below the active run, log its params, and end it with the block."""
     name = training_name(context.project, params.fetch, params.pad, params.train)
     with started_run(
+        experiment_id=context.experiment,
         run_name=SEPARATOR.join([f"trial {trial.number}", name]),
         tags={**context.tags, TRIAL: str(trial.number)},
         nested=True,

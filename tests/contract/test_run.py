@@ -47,7 +47,7 @@ def test_a_run_has_the_entries_of_dvc_lock_that_its_model_was_made_with() -> Non
 def test_the_network_among_the_files_of_the_model_loads_with_keras_and_predicts() -> None:
     (run,) = runs()
     (model,) = mlflow.MlflowClient().search_logged_models([run.info.experiment_id])
-    path = mlflow.artifacts.download_artifacts(f"{model.model_uri}/artifacts/model.keras")
+    path = Path(str(model.artifact_location), "artifacts", "model.keras")
     network = load_keras().saving.load_model(path)
     x = np.load(names.PAD_FOLDER / "x_test.npy").astype(np.int32)
     probability = network.predict(x, verbose=0)[:, 0]

@@ -3,7 +3,6 @@
 import math
 import shutil
 
-import mlflow
 import optuna
 import pytest
 from mlflow.entities import Run
@@ -35,9 +34,6 @@ def study(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> optuna.Study
         path.unlink()
     here = Project.here()
     shutil.rmtree(here.padded)
-    client = store.connect(here)
-    experiment_id = open_operations(here, client, "synthetic-sentiment")
-    mlflow.set_experiment(experiment_id=experiment_id)
     return sweep_study.open_study(f"sqlite:///{project.path}/sweeps.db", "some")
 
 
@@ -46,7 +42,9 @@ def own_trials() -> TrialContext:
     here = Project.here()
     params = load_params(here.params_file)
     reviews = read_reviews(here.fetched, "train")
-    return TrialContext(here, store.connect(here), params, 2, reviews, {})
+    client = store.connect(here)
+    experiment = open_operations(here, client, "synthetic-sentiment")
+    return TrialContext(here, client, experiment, params, 2, reviews, {})
 
 
 def train_one(study: optuna.Study) -> Run:
