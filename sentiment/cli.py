@@ -208,7 +208,7 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
 @click.option("--force", is_flag=True, help="Promote without a test.")
 @click.pass_obj
 def promote(project: Project, run_id: str | None, metric: Any, dry_run: bool, force: bool) -> None:
-    """Make the model of a RUN the champion if it is better than the present one.
+    """Make the model of a RUN the champion if it is better.
 
     Without RUN, it is the run of the results in data/. The beginning of an id is enough. With two
     labels, f1 is the F1 of the positive one; with more, it is macro F1. The exit status is 0 if the

@@ -9,7 +9,6 @@ import click
 from sentiment.project.params_file import PARAMS, update_params_file
 from sentiment.project.paths import Project
 from sentiment.project.records import read_run_record
-from sentiment.reproduce import comparison, record, worktree
 from sentiment.tracking import runs, store
 
 
@@ -25,6 +24,8 @@ def command(project: Project, run_id: str | None, params: bool) -> None:
     for bit. Without RUN, it is the run of the results in data/. Nothing in the project changes. The
     exit status is 1 if a result differs. This runs the code of whoever logged the run.
     """
+    from sentiment.reproduce import comparison, record, worktree
+
     client = store.connect_to_read(project)
     with store.store_errors():
         run = runs.find_run(client, run_id or read_run_record(project).run_id)

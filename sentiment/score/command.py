@@ -64,7 +64,7 @@ def command(
     out: Path | None,
     model_uri: str | None,
 ) -> None:
-    """Predict the texts of a FILE and, with labels, evaluate the predictions.
+    """Predict the texts of a FILE, and evaluate the predictions.
 
     FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files.
     """
