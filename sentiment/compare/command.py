@@ -7,7 +7,7 @@ import click
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
-from sentiment.tracking import evaluations, registry, runs, store
+from sentiment.tracking import evaluations, registry, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,6 +60,8 @@ def find_evaluated_runs(client: "MlflowClient", dataset: str) -> "list[Run]":
     Raises:
         UserError: there are none.
     """
+    from sentiment.tracking import runs
+
     finished = f"attributes.status = 'FINISHED' AND tags.{runs.DATASET} = '{dataset}'"
     found = [
         run for run in runs.search_runs(client, finished) if "test_accuracy" in run.data.metrics
@@ -80,6 +82,8 @@ def resolve_run(client: "MlflowClient", name: str, dataset: str) -> "Run":
     Raises:
         UserError: there is none, or there are several.
     """
+    from sentiment.tracking import runs
+
     if name == registry.CHAMPION:
         return client.get_run(str(registry.resolve_version(client, None, dataset).run_id))
     if name.startswith("models:"):

@@ -9,7 +9,7 @@ import click
 from sentiment.project.params_file import PARAMS, update_params_file
 from sentiment.project.paths import Project
 from sentiment.project.records import read_run_record
-from sentiment.tracking import runs, store
+from sentiment.tracking import store
 
 
 @click.command()
@@ -25,6 +25,7 @@ def command(project: Project, run_id: str | None, params: bool) -> None:
     exit status is 1 if a result differs. This runs the code of whoever logged the run.
     """
     from sentiment.reproduce import comparison, record, worktree
+    from sentiment.tracking import runs
 
     client = store.connect_to_read(project)
     with store.store_errors():
