@@ -1,4 +1,4 @@
-"""Measure throughput and latency of `sentiment serve` beside MLflow's server.
+"""Measure the throughput and latency of `sentiment serve` and of MLflow's server.
 
     python -m benchmarks.serve.load
 

@@ -19,7 +19,7 @@ class WordAttribution(NamedTuple):
     Attributes:
         start: position of the word's first character.
         end: position after the word's last character.
-        log_odds: log-odds of the predicted label with the word, minus those without it. Above
+        log_odds: log-odds of the explained label with the word, minus those without it. Above
             zero, the word speaks for that label.
     """
 
@@ -29,7 +29,13 @@ class WordAttribution(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """A prediction, and the attributions of the known words that the model reads, in order."""
+    """A prediction, and the attributions of the known words that the model reads, in order.
+
+    Attributes:
+        label: the explained label: the predicted one, or the one that was asked for.
+        probability: the probability of this label.
+        probabilities: the probability of each label.
+    """
 
     label: str
     probability: float
@@ -42,13 +48,20 @@ def attribute_by_occlusion(
     words: Sequence[Word],
     label_names: Sequence[str],
     threshold: float,
+    label_name: str | None = None,
 ) -> Explanation:
     """Attribute a prediction to words: compare it with the predictions without each word.
 
     Source: Zeiler and Fergus 2014, *Visualizing and Understanding Convolutional Networks*.
+
+    Args:
+        label_name: the label to explain. None: the predicted one.
     """
     probabilities = classifier.predict_without_each(words)
-    label = predicted_indices(probabilities[:1], threshold)[0]
+    if label_name is None:
+        label = int(predicted_indices(probabilities[:1], threshold)[0])
+    else:
+        label = label_names.index(label_name)
     of_label = log_odds(probabilities, label)
     effects = of_label[0] - of_label[1:]
     attributions = [

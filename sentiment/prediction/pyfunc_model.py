@@ -20,7 +20,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from ..text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FILE, ModelConfig
 from ..text.padding import Layout
-from ..text.tokenizer import Word, encode, tokenize_with_spans
+from ..text.tokenizer import encode, tokenize_with_spans
 from .explanation import Explanation, attribute_by_occlusion
 from .keras_classifier import KerasClassifier, load_keras_model
 from .probabilities import predicted_indices
@@ -135,14 +135,16 @@ class SentimentModel(PythonModel):
             }
         )
 
-    def known_words(self, text: str) -> list[Word]:
-        """Return the words of a text that the model knows, in order."""
-        return tokenize_with_spans(text, self.word_index, self.tokenizer)
+    def explain(self, text: str, label: str | None = None) -> Explanation:
+        """Return the prediction for a text, with the attribution of each word.
 
-    def explain(self, text: str) -> Explanation:
-        """Return the prediction for a text, with the attribution of each word."""
-        words = self.known_words(text)
-        return attribute_by_occlusion(self.classifier, words, self.label_names, self.threshold)
+        Args:
+            label: one of `label_names`, to explain it instead of the predicted label.
+        """
+        words = tokenize_with_spans(text, self.word_index, self.tokenizer)
+        return attribute_by_occlusion(
+            self.classifier, words, self.label_names, self.threshold, label
+        )
 
 
 def _check_texts(values: Sequence[Any]) -> None:

@@ -2,15 +2,17 @@
 
 import asyncio
 from importlib.metadata import version as installed_version
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from sentiment.serve.page import content_security_policy, read_page
-from sentiment.serve.pieces import explain_text
+from sentiment.serve.batching import Batcher
+from sentiment.serve.pieces import describe_explanation
 from sentiment.serve.schemas import (
+    MAX_EXPLAINED_CHARACTERS,
     ErrorResponse,
     ExplanationRequest,
     ExplanationResponse,
@@ -18,9 +20,18 @@ from sentiment.serve.schemas import (
     PredictionResponse,
     TextPrediction,
 )
-from sentiment.serve.served import ServedVersion
 
-INVOCATIONS = "/invocations"
+if TYPE_CHECKING:
+    from sentiment.prediction.explanation import Explanation
+    from sentiment.prediction.pyfunc_model import SentimentModel
+
+PAGE = Path(__file__).with_name("page.html")
+LIMIT = "MAX_EXPLAINED_CHARACTERS"  # the page has this instead of the number
+# The page loads nothing from elsewhere, and sends texts to this server alone.
+PAGE_POLICY = (
+    "default-src 'self' 'unsafe-inline' data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 MAX_BODY_BYTES = 16 * 2**20
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body cannot be read"},
@@ -31,10 +42,32 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 router = APIRouter()
 
 
-@router.post(INVOCATIONS, responses=ERRORS)
+class Served(NamedTuple):
+    """The model that predicts.
+
+    Attributes:
+        uri: the URI of its version.
+        batcher: predicts texts by the model.
+        explaining: held while the model explains a prediction. Eight explanations at once would
+            let a prediction wait for seconds.
+    """
+
+    uri: str
+    model: "SentimentModel"
+    batcher: Batcher
+    explaining: asyncio.Lock
+
+    def explain(self, text: str, label: str | None) -> "Explanation":
+        """Explain a label of a text, the predicted one by default."""
+        if label is None:  # versions of earlier releases explain no other one
+            return self.model.explain(text)
+        return self.model.explain(text, label)
+
+
+@router.post("/invocations", responses=ERRORS)
 async def predict(body: PredictionRequest, request: Request) -> PredictionResponse:
     """Predict the label of each text."""
-    served: ServedVersion = request.app.state.served
+    served: Served = request.app.state.served
     predictions = await served.batcher.predict(body.texts)
     return PredictionResponse(
         version=served.uri,
@@ -51,10 +84,15 @@ async def predict(body: PredictionRequest, request: Request) -> PredictionRespon
 
 @router.post("/explain", responses=ERRORS)
 async def explain(body: ExplanationRequest, request: Request) -> ExplanationResponse:
-    """Predict the label of a text, and say what each word contributes to the prediction."""
-    served: ServedVersion = request.app.state.served
+    """Say what each word of a text contributes to the predicted label, or to another one."""
+    served: Served = request.app.state.served
+    label_names = served.model.label_names
+    if body.label is not None and body.label not in label_names:
+        detail = f"label: the model has no such label. Send one of: {', '.join(label_names)}."
+        raise HTTPException(422, detail)
     async with served.explaining:
-        return await asyncio.to_thread(explain_text, served.uri, served.model, body.text)
+        explanation = await asyncio.to_thread(served.explain, body.text, body.label)
+    return describe_explanation(served.uri, body.text, explanation)
 
 
 @router.get("/health")
@@ -72,8 +110,8 @@ async def get_version(request: Request) -> dict[str, str]:
 
 @router.get("/", include_in_schema=False)
 async def get_page() -> HTMLResponse:
-    page = read_page()
-    return HTMLResponse(page, headers={"Content-Security-Policy": content_security_policy(page)})
+    page = PAGE.read_text(encoding="utf-8").replace(LIMIT, str(MAX_EXPLAINED_CHARACTERS))
+    return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 async def respond_to_invalid_request(_: Request, error: Exception) -> JSONResponse:
@@ -94,8 +132,8 @@ async def respond_to_failure(_: Request, __: Exception) -> JSONResponse:
     return JSONResponse({"detail": detail}, status_code=500)
 
 
-def create_app(served: ServedVersion) -> FastAPI:
-    """Create the application, in which a version predicts."""
+def create_app(uri: str, model: "SentimentModel") -> FastAPI:
+    """Create the application, in which the model of a version predicts."""
     app = FastAPI(
         title="Labels of texts",
         description="Predicts the label of each text, and explains predictions.",
@@ -107,6 +145,6 @@ def create_app(served: ServedVersion) -> FastAPI:
             Exception: respond_to_failure,
         },
     )
-    app.state.served = served
+    app.state.served = Served(uri, model, Batcher(model.predict_texts), asyncio.Lock())
     app.include_router(router)
     return app

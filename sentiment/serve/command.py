@@ -7,7 +7,7 @@ import click
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
-from sentiment.tracking import registry, store
+from sentiment.tracking import models, registry, store
 
 LOOPBACK = "127.0.0.1"  # no other machine reaches it
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
@@ -36,17 +36,17 @@ def command(project: Project, port: int, model_uri: str | None) -> None:
     import uvicorn
 
     from sentiment.serve.app import create_app
-    from sentiment.serve.served import load_version
 
     check_port_is_free(port)
+    dataset = load_params(project.params_file).fetch.dataset_name
     client = store.connect_to_read(project)
     with store.store_errors():
-        dataset = load_params(project.params_file).fetch.dataset_name
         version = registry.resolve_version(client, model_uri, dataset)
-        served = load_version(registry.version_uri(version))
-    click.echo(f"Serving {served.uri}\nPage: http://{LOOPBACK}:{port}")
+        uri = registry.version_uri(version)
+        model = models.load_model(uri)
+    click.echo(f"Serving {uri}\nPage: http://{LOOPBACK}:{port}")
     uvicorn.run(
-        create_app(served),
+        create_app(uri, model),
         host=LOOPBACK,
         port=port,
         ws="none",  # otherwise a request for a web socket would never get a response

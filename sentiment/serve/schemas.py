@@ -75,11 +75,12 @@ class PredictionResponse(BaseModel):
 
 
 class ExplanationRequest(BaseModel):
-    """A text whose prediction is explained."""
+    """A text, and the label to explain: the predicted one by default."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "A fine film."}]})
 
     text: Annotated[StrictStr, Field(max_length=MAX_EXPLAINED_CHARACTERS)]
+    label: Text | None = None
 
 
 class Piece(BaseModel):
@@ -87,17 +88,15 @@ class Piece(BaseModel):
 
     Attributes:
         text: the piece. All pieces together are the text.
-        log_odds: of a word: log-odds of the predicted label with the word, minus those without it.
-        probability: of a word: probability of the predicted label for the text up to this word.
+        log_odds: of a word: log-odds of the explained label with the word, minus those without it.
     """
 
     text: str
     log_odds: float | None = None
-    probability: float | None = None
 
 
 class ExplanationResponse(BaseModel):
-    """The prediction for a text, and the pieces of the text."""
+    """An explained label with its probability, those of all labels, and the pieces of the text."""
 
     version: str
     label: str

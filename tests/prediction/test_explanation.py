@@ -48,6 +48,16 @@ def test_attribution_compares_a_word_with_an_unknown_one(served: SentimentModel)
     assert explanation.words[3].log_odds == 0  # its rank is too large, so it is unknown anyway
 
 
+def test_another_label_than_the_predicted_one_can_be_explained(served: SentimentModel) -> None:
+    explanation = served.explain(CONTENT)
+    (other,) = {*LABELS} - {explanation.label}
+    chosen = served.explain(CONTENT, other)
+    assert chosen.label == other
+    assert chosen.probability == explanation.probabilities[other]
+    expected = [-word.log_odds for word in explanation.words]  # there are two labels
+    assert [word.log_odds for word in chosen.words] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("padding", ["pre", "post"])
 @pytest.mark.parametrize(
     ("truncating", "starts"), [("pre", [20, 22, 27, 32, 34, 39]), ("post", [0, 5, 10, 15, 20])]
@@ -62,10 +72,14 @@ def test_truncated_words_have_no_attribution(
     assert [word.start for word in served.explain(LONG).words] == starts
 
 
-def test_text_without_known_words_has_no_attributions(served: SentimentModel) -> None:
-    explanation = served.explain("unheard of")
+@pytest.mark.parametrize("text", ["unheard of", ""])
+def test_text_without_known_words_has_a_prediction_and_no_attributions(
+    served: SentimentModel, text: str
+) -> None:
+    explanation = served.explain(text)
     assert explanation.words == []
-    assert 0 < explanation.probability < 1
+    (prediction,) = served.predict_texts([text])
+    assert explanation[:3] == prediction[:3]
 
 
 def test_log_odds_are_finite_even_for_certain_predictions() -> None:

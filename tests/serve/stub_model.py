@@ -1,22 +1,32 @@
-"""A model for tests of the server: it counts words, and needs no network."""
+"""A model for tests of the server, which needs no network."""
 
 import threading
 import time
 from collections.abc import Sequence
 
+from sentiment.prediction.explanation import Explanation
 from sentiment.prediction.pyfunc_model import Prediction
 
 
 class StubModel:
     """A model by which a text is positive with the probability 1 / (1 + characters).
 
-    Words that begin with `zzz` are unknown. Texts of more than five words are truncated.
+    Attributes:
+        label_names: the names of the labels.
+        seconds: how long each prediction keeps the model busy.
+        error: what each prediction raises, if it is set.
+        batches: the texts of each call.
+        is_explaining: whether an explanation has begun.
+        may_explain: an explanation waits until it is set.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds  # each call keeps the model busy for this time
-        self.error: Exception | None = None  # if set, each call raises it
+        self.label_names = ["negative", "positive"]
+        self.seconds = seconds
+        self.error: Exception | None = None
         self.batches: list[list[str]] = []
+        self.is_explaining = False
+        self.may_explain = threading.Event()
         self._is_busy = threading.Lock()
 
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
@@ -31,17 +41,22 @@ class StubModel:
         finally:
             self._is_busy.release()
 
+    def explain(self, text: str, label: str = "positive") -> Explanation:
+        self.is_explaining = True
+        assert self.may_explain.wait(60)
+        probabilities = self.predict_text(text).probabilities
+        return Explanation(label, probabilities[label], probabilities, [])
+
     @staticmethod
     def predict_text(text: str) -> Prediction:
-        words = text.split()
-        label = "negative" if "dull" in words else "positive"
+        label = "negative" if "dull" in text else "positive"
         positive = 1 / (1 + len(text))
         probabilities = {"negative": 1 - positive, "positive": positive}
         return Prediction(
             label=label,
             probability=probabilities[label],
             probabilities=probabilities,
-            words=len(words),
-            unknown_words=sum(word.startswith("zzz") for word in words),
-            truncated=len(words) > 5,
+            words=len(text.split()),
+            unknown_words=0,
+            truncated=False,
         )

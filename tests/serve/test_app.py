@@ -1,9 +1,7 @@
 """The application predicts texts in MLflow's forms of JSON, and refuses everything else."""
 
-import asyncio
 import json
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -13,21 +11,17 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from sentiment.serve import app
 from sentiment.serve.app import MAX_BODY_BYTES, create_app
-from sentiment.serve.batching import Batcher
 from sentiment.serve.schemas import (
     FORMS,
     MAX_EXPLAINED_CHARACTERS,
     MAX_TEXT_CHARACTERS,
     MAX_TEXTS,
-    ExplanationResponse,
 )
-from sentiment.serve.served import ServedVersion
 from tests.serve.stub_model import StubModel
+from tests.small_project import wait_until
 
 VERSION = "models:/stub/3"
-NEW_VERSION = "models:/stub/4"
 TEXTS = ["A fine film.", "dull"]
 ADVICE = "Send JSON with the header Content-Type: application/json. /openapi.json has its form."
 BODIES = [
@@ -35,11 +29,6 @@ BODIES = [
     {"dataframe_split": {"index": [0, 1], "columns": ["text"], "data": [[TEXTS[0]], [TEXTS[1]]]}},
     {"inputs": TEXTS, "params": {"a": 1}, "other": None},
 ]
-
-
-def served(model: StubModel, uri: str = VERSION) -> ServedVersion:
-    batcher = Batcher(model.predict_texts)
-    return ServedVersion(uri, cast(Any, model), batcher, asyncio.Lock())
 
 
 @pytest.fixture
@@ -50,7 +39,8 @@ def model() -> StubModel:
 @pytest.fixture
 def client(model: StubModel) -> Iterator[TestClient]:
     # The context keeps one event loop for all requests, as a server does.
-    with TestClient(create_app(served(model)), raise_server_exceptions=False) as client:
+    app = create_app(VERSION, cast(Any, model))
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 
@@ -58,7 +48,7 @@ def post(client: TestClient, body: str | bytes, path: str = "/invocations") -> h
     return client.post(path, content=body, headers={"Content-Type": "application/json"})
 
 
-def expected_response(texts: Sequence[str], uri: str = VERSION) -> dict[str, Any]:
+def expected_response(texts: Sequence[str]) -> dict[str, Any]:
     predictions = [StubModel.predict_text(text) for text in texts]
     rows = [
         {
@@ -68,7 +58,7 @@ def expected_response(texts: Sequence[str], uri: str = VERSION) -> dict[str, Any
         }
         for row in predictions
     ]
-    return {"version": uri, "predictions": rows}
+    return {"version": VERSION, "predictions": rows}
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: next(iter(body)))
@@ -224,37 +214,50 @@ def test_the_links_of_the_page_are_there(client: TestClient) -> None:
 
 
 def test_other_requests_get_predictions_while_a_text_is_explained(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, model: StubModel
 ) -> None:
-    is_running = threading.Event()
-    may_end = threading.Event()
-
-    def explain_slowly(uri: str, _: Any, text: str) -> ExplanationResponse:
-        is_running.set()
-        assert may_end.wait(60)
-        return ExplanationResponse(
-            version=uri, label=text, probability=1, probabilities={text: 1}, pieces=[]
-        )
-
-    monkeypatch.setattr(app, "explain_text", explain_slowly)
     with ThreadPoolExecutor() as pool:
         explained = pool.submit(client.post, "/explain", json={"text": "a"})
-        assert is_running.wait(60)
+        wait_until(lambda: model.is_explaining)
         assert client.post("/invocations", json={"inputs": ["a"]}).status_code == 200
-        may_end.set()
-        assert explained.result().json()["label"] == "a"
+        model.may_explain.set()
+        assert explained.result().status_code == 200
 
 
-@pytest.mark.parametrize("text", ["a" * (MAX_EXPLAINED_CHARACTERS + 1), "\ud800"], ids=len)
-def test_text_that_cannot_be_explained_gets_a_422(client: TestClient, text: str) -> None:
-    response = post(client, json.dumps({"text": text}), "/explain")
+@pytest.mark.parametrize(
+    ("chosen", "label"), [({}, "positive"), ({"label": "negative"}, "negative")]
+)
+def test_predicted_label_is_explained_unless_another_one_is_chosen(
+    client: TestClient, model: StubModel, chosen: dict[str, str], label: str
+) -> None:
+    model.may_explain.set()
+    explained = client.post("/explain", json={"text": "abc", **chosen}).json()
+    assert explained == {
+        "version": VERSION,
+        "label": label,
+        "probability": explained["probabilities"][label],
+        "probabilities": {"negative": 0.75, "positive": 0.25},
+        "pieces": [{"text": "abc", "log_odds": None}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"text": "a" * (MAX_EXPLAINED_CHARACTERS + 1)}, "text: String should have at most"),
+        ({"text": "\ud800"}, "text: "),
+        ({"text": "a", "label": "\ud800"}, "label: "),
+        ({"text": "a", "label": "c"}, "label: the model has no such label. Send one of: neg"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_explained_gets_a_422(
+    client: TestClient, body: dict[str, str], problem: str
+) -> None:
+    response = post(client, json.dumps(body), "/explain")
     assert response.status_code == 422
-    assert response.json()["detail"].startswith("text: ")
+    assert response.json()["detail"].startswith(problem)
 
 
-def test_page_is_allowed_to_load_only_what_is_in_it(client: TestClient) -> None:
-    response = client.get("/")
-    policy = response.headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "unsafe" not in policy
-    assert f'data-limit="{MAX_EXPLAINED_CHARACTERS}"' in response.text
+def test_page_has_the_limit_of_the_texts_that_it_explains(client: TestClient) -> None:
+    assert f'data-limit="{MAX_EXPLAINED_CHARACTERS}"' in client.get("/").text

@@ -1,38 +1,28 @@
-"""A real server predicts raw texts as the evaluation did, and has a page."""
+"""A real server predicts raw texts as the evaluation did."""
 
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import requests
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from sentiment.project.arrays import read_reviews
 from sentiment.project.documents import read_json
 from sentiment.project.paths import Project
 from sentiment.tracking import models
 from sentiment.tracking.evaluations import read_predictions
-from tests.browser import SECONDS, chromium, keep_screenshot, open_page, text
 from tests.conftest import Command, copy_project, runs, use_store
 from tests.small_project import MODEL, ProjectCopy, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
 REVIEW = "The plot was not good <b>film</b> 😀! The acting was dull."
-OVERFLOW = """
-const page = document.documentElement
-return page.scrollWidth - page.clientWidth
-"""
 
 
 class Server(NamedTuple):
@@ -118,73 +108,19 @@ def test_explanation_has_all_pieces_of_the_text_and_the_numbers_of_the_model(
     assert [(word["text"], word["log_odds"]) for word in words] == [
         (REVIEW[word.start : word.end], word.log_odds) for word in expected.words
     ]
-    assert words[-1]["probability"] == expected.probability
-
-
-def write_text(browser: webdriver.Chrome, content: str) -> None:
-    """Type a text by the keyboard alone. The box has the focus once the page is loaded."""
-    box = browser.switch_to.active_element
-    assert box.accessible_name == "Text"
-    box.send_keys(Keys.CONTROL, "a")
-    box.send_keys(Keys.DELETE)
-    browser.execute_cdp_cmd("Input.insertText", {"text": content})  # keys have no emoji
-    box.send_keys(Keys.CONTROL, Keys.ENTER)
-
-
-def resize(browser: webdriver.Chrome, width: int) -> None:
-    """Set the width of the page in pixels. A window cannot be as narrow as a phone."""
-    metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-SHOWN_LABELS: list[tuple[dict[str, float], str]] = [
-    ({"negative": 0.3, "positive": 0.7}, ""),
-    (
-        {"negative": 0.414, "neutral": 0.396, "positive": 0.19},
-        "negative 41.4% · neutral 39.6% · positive 19.0%",
-    ),
-]
-
-
-def check_explanation(browser: webdriver.Chrome, explained: dict[str, Any]) -> None:
-    """Check the text with its colored words, and the chart."""
-    words = [piece for piece in explained["pieces"] if piece["log_odds"] is not None]
-    assert browser.find_element(By.ID, "words").text == REVIEW
-    strongest = max(words, key=lambda word: abs(word["log_odds"]))
-    effect = "opposes" if strongest["log_odds"] < 0 else "supports"
-    marks = browser.find_elements(By.CSS_SELECTOR, f"#words mark.{effect}")
-    assert strongest["text"] in [mark.text for mark in marks]
-    points = browser.find_elements(By.CSS_SELECTOR, "#chart circle")
-    heights = [float(str(point.get_attribute("cy"))) for point in points]
-    probabilities = [word["probability"] for word in words]
-    assert np.corrcoef(heights, probabilities)[0, 1] < -0.999  # y grows downwards
-
-
-def test_page_shows_label_words_and_chart_at_any_width(server: Server, tmp_path: Path) -> None:
-    explained = server.post("explain", {"text": REVIEW})
-    verdict = f"{explained['label']} {100 * explained['probability']:.1f}%"
-    with chromium(tmp_path / "profile") as browser:
-        for width in (1200, 320):
-            resize(browser, width)
-            open_page(browser, server.url, FIRST, "0 of 20,000 characters")
-            write_text(browser, "")
-            assert "There is no text." in text(browser)
-            write_text(browser, REVIEW)
-            WebDriverWait(browser, SECONDS).until(lambda page: verdict in text(page))
-            assert "There is no text." not in text(browser)
-            check_explanation(browser, explained)
-            assert browser.execute_script(OVERFLOW) == 0
-            keep_screenshot(browser, f"serve-{width}")
-        for shares, shown in SHOWN_LABELS:
-            assert browser.execute_script("return describeLabels(arguments[0])", shares) == shown
-        # What the page's policy refuses would be here.
-        assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
 def test_a_taken_port_is_refused_before_a_model_is_loaded(
-    in_tmp_path: Path, sentiment: Command
+    sentiment: Command,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"Error: Port {port} cannot be used" in sentiment.fail("serve", "--port", port)
-    assert [*in_tmp_path.iterdir()] == []
+
+
+@pytest.mark.usefixtures("finished")
+def test_without_a_champion_the_message_says_how_to_get_one(sentiment: Command) -> None:
+    message = sentiment.fail("serve", f"--port={free_port()}")
+    assert f"Error: There is no champion of {MODEL}." in message
+    assert "sentiment promote" in message
+    assert "--model" in message
