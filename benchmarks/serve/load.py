@@ -38,7 +38,7 @@ LOAD_PAGE = Path(__file__).with_name("load.md")
 HOST = "127.0.0.1"
 MLFLOW = "`mlflow models serve`"
 CLIENTS = (1, 8, 32)
-ROUNDS = 5
+ROUNDS = 3
 ROUND_SECONDS = 5.0  # of a round
 TEXTS = 500
 

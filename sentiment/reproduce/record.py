@@ -43,7 +43,7 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
         UserError: the run lacks something.
     """
     run_id = run.info.run_id
-    logged = {artifact.path for artifact in client.list_artifacts(run_id)}
+    logged = logged_files(client, run)
     lacking = [f"the artifact {name}" for name in NEEDED_ARTIFACTS if name not in logged]
     if COMMIT not in run.data.tags:
         lacking.append("the commit of its code")
@@ -56,15 +56,25 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
         )
     for name in (*NEEDED_ARTIFACTS, *({DIFF_ARTIFACT} & logged)):
         client.download_artifacts(run_id, name, str(folder))
-    return RecordedRun(run_id, str(run.info.run_name), run.data.tags, read_params(run), folder)
+    return RecordedRun(run_id, str(run.info.run_name), run.data.tags, read_params(client, run), folder)
 
 
-def read_params(run: "Run") -> dict[str, Any]:
+def logged_files(client: "MlflowClient", run: "Run") -> set[str]:
+    """Return the files and folders at the top of a run's artifacts."""
+    return {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+
+
+def read_params(client: "MlflowClient", run: "Run") -> dict[str, Any]:
     """Return the params that a run depends on, by dotted names.
 
     Raises:
-        UserError: this release does not allow its params.
+        UserError: the run has none, or this release does not allow them.
     """
+    if PARAMS_ARTIFACT not in logged_files(client, run):
+        raise UserError(
+            f"Run {run.info.run_id} has no {PARAMS_ARTIFACT}, so it is no training of this "
+            "project. Name another run."
+        )
     text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{PARAMS_ARTIFACT}")
     sections = YAML(typ="safe", pure=True).load(text)
     document = merge_params(Params().model_dump(), sections)

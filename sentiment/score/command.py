@@ -66,8 +66,11 @@ def command(
 ) -> None:
     """Predict the texts of a FILE, and evaluate the predictions.
 
-    FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files.
+    FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files. --out keeps the predictions.
+    With labels, they are evaluated.
     """
+    if out is None and label_column is None:
+        raise click.UsageError("Name a file with --out, or a column with --label-column, or both.")
     from sentiment.data.rows import Columns
     from sentiment.project.params_file import load_params
     from sentiment.score import report
@@ -78,7 +81,7 @@ def command(
     params = load_params(project.params_file)
     columns = Columns(text_column or params.fetch.table.text, label_column, id_column)
     source = Source(file, columns)
-    client = store.connect(project)
+    client = store.connect_to_read(project)
     with store.store_errors():
         version = registry.resolve_version(client, model_uri, params.fetch.dataset_name)
     name = click.format_filename(file, shorten=True)
@@ -86,8 +89,7 @@ def command(
     if found.results and params.evaluate.log_texts:
         texts = source.find_texts(found.results.tables["mistakes"]["row"])
         found = found._replace(results=found.results.with_texts(texts))
-    click.echo(f"{registry.version_uri(version)} on {name}: {found.rows:,} rows")
-    click.echo(report.describe(found))
+    click.echo(f"{registry.version_uri(version)} on {name}: {report.describe(found)}")
     with operation_run(project, client, version, f"score {name}", {"file": name}) as logged:
         report.log_report(client, logged.info.run_id, found)
     info = logged.info

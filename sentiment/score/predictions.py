@@ -89,12 +89,16 @@ def write_each(
             yield table
 
 
+def guard_names(names: Iterable[Any]) -> list[Any]:
+    """Return ids or labels, of which none is a formula for a spreadsheet. Some may be missing."""
+    return [guard_formulas([name])[0] if isinstance(name, str) else name for name in names]
+
+
 def guard_table(table: pa.Table) -> pa.Table:
-    """Return a table whose ids and labels are no formulas for a spreadsheet."""
+    """Return predictions whose ids and labels are guarded, see `guard_names`."""
     for name in ("id", "actual", "label"):
-        values = table[name].to_pylist()
-        guarded = [None if value is None else guard_formulas([value])[0] for value in values]
-        table = table.set_column(table.column_names.index(name), name, [guarded])
+        guarded = pa.array(guard_names(table[name].to_pylist()), pa.string())
+        table = table.set_column(table.column_names.index(name), name, guarded)
     return table
 
 

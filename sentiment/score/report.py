@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric, label_metrics
+from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
 from sentiment.evaluation.results import Results, evaluate_predictions
 from sentiment.project.documents import write_table
+from sentiment.score.predictions import guard_names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+NAMES = ("id", "actual", "predicted", "label")  # columns that come from the user
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
 
 class Report(NamedTuple):
-    """What is known of the texts of a source.
+    """What is known of the rows of a source.
 
     Attributes:
         rows: number of its rows. `texts` is the number of those that have a text.
         metrics: see `metrics_table`. None: there are no labels.
-        labels: see `sentiment.evaluation.metrics.label_metrics`. None: there are no labels.
-        results: metrics, plots and the worst mistakes. None: there are no labels.
+        results: metrics, plots, the metrics by label and the worst mistakes. None: no labels.
     """
 
     rows: int
     texts: int
     metrics: pd.DataFrame | None = None
-    labels: pd.DataFrame | None = None
     results: Results | None = None
 
 
@@ -46,13 +46,7 @@ def make_report(tables: Iterable[pd.DataFrame], rows: int, has_labels: bool) -> 
     if not has_labels:
         return Report(rows, sum(len(table) for table in tables))
     predictions = pd.concat(tables, ignore_index=True)
-    return Report(
-        rows,
-        len(predictions),
-        metrics_table(predictions),
-        label_metrics(predictions),
-        evaluate(predictions),
-    )
+    return Report(rows, len(predictions), metrics_table(predictions), evaluate(predictions))
 
 
 def metrics_table(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -76,37 +70,39 @@ def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
 
 
 def evaluate(predictions: pd.DataFrame) -> Results:
-    """Compute the metrics, the plots and the worst mistakes, which have the column `row`."""
+    """Compute the metrics, also by label, the plots, and the worst mistakes by their rows."""
     metrics, tables, plots = evaluate_predictions(predictions)
     del metrics[f"test_{UNSEEN}"]
     mistakes = tables["mistakes"].drop(columns="seen_in_training").rename(columns={"review": "row"})
-    return Results(metrics, {"mistakes": mistakes}, plots)
+    labels = tables["labels"].rename(columns={"reviews": "texts"})
+    return Results(metrics, {"labels": labels, "mistakes": mistakes}, plots)
 
 
 def describe(report: Report) -> str:
-    """Return the tables for a terminal."""
-    lines = []
-    blank = report.rows - report.texts
-    if blank:
-        lines.append(f"{blank:,} rows have no text, and so no prediction.")
-    if report.metrics is not None and report.labels is not None:
+    """Return the number of rows and, with labels, the metrics, for a terminal."""
+    lines = [f"{report.rows:,} rows"]
+    if report.texts < report.rows:
+        lines.append(f"{report.rows - report.texts:,} rows have no text, and so no prediction.")
+    if report.metrics is not None and report.results is not None:
+        labels = report.results.tables["labels"]
         lines.append(report.metrics.to_string(index=False))
-        lines.append(report.labels.to_string(index=False, float_format="{:.4f}".format))
+        lines.append(labels.to_string(index=False, float_format="{:.4f}".format))
     return "\n".join(lines)
 
 
 def log_report(client: "MlflowClient", run_id: str, report: Report) -> None:
-    """Log metrics, plots and the worst mistakes to a run."""
-    counts = {"rows": report.rows, "texts": report.texts}
+    """Log metrics, plots, the metrics by label and the worst mistakes to a run."""
     metrics = report.results.metrics if report.results else {}
-    for name, value in {**counts, **metrics}.items():
+    for name, value in {"rows": report.rows, "texts": report.texts, **metrics}.items():
         client.log_metric(run_id, name, value)
     if report.results is None:
         return
     for name, plot in report.results.plots.items():
         client.log_figure(run_id, plot, f"{name}.png")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mistakes.csv"
-        path.touch(mode=0o600)  # a local store copies the permissions, too
-        write_table(path, report.results.tables["mistakes"])
-        client.log_artifact(run_id, str(path))
+        for name, table in report.results.tables.items():
+            path = Path(folder) / f"{name}.csv"
+            path.touch(mode=0o600)  # a local store copies the permissions, too
+            guarded = {key: guard_names(table[key]) for key in NAMES if key in table}
+            write_table(path, table.assign(**guarded))
+            client.log_artifact(run_id, str(path))

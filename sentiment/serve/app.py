@@ -22,7 +22,6 @@ from sentiment.serve.schemas import (
 )
 
 if TYPE_CHECKING:
-    from sentiment.prediction.explanation import Explanation
     from sentiment.prediction.pyfunc_model import SentimentModel
 
 PAGE = Path(__file__).with_name("page.html")
@@ -57,12 +56,6 @@ class Served(NamedTuple):
     batcher: Batcher
     explaining: asyncio.Lock
 
-    def explain(self, text: str, label: str | None) -> "Explanation":
-        """Explain a label of a text, the predicted one by default."""
-        if label is None:  # versions of earlier releases explain no other one
-            return self.model.explain(text)
-        return self.model.explain(text, label)
-
 
 @router.post("/invocations", responses=ERRORS)
 async def predict(body: PredictionRequest, request: Request) -> PredictionResponse:
@@ -91,7 +84,7 @@ async def explain(body: ExplanationRequest, request: Request) -> ExplanationResp
         detail = f"label: the model has no such label. Send one of: {', '.join(label_names)}."
         raise HTTPException(422, detail)
     async with served.explaining:
-        explanation = await asyncio.to_thread(served.explain, body.text, body.label)
+        explanation = await asyncio.to_thread(served.model.explain, body.text, body.label)
     return describe_explanation(served.uri, body.text, explanation)
 
 

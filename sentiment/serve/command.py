@@ -7,7 +7,7 @@ import click
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
-from sentiment.tracking import models, registry, store
+from sentiment.tracking import registry, store
 
 LOOPBACK = "127.0.0.1"  # no other machine reaches it
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
@@ -36,6 +36,7 @@ def command(project: Project, port: int, model_uri: str | None) -> None:
     import uvicorn
 
     from sentiment.serve.app import create_app
+    from sentiment.tracking import models
 
     check_port_is_free(port)
     dataset = load_params(project.params_file).fetch.dataset_name

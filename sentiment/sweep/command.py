@@ -5,6 +5,8 @@ import click
 from sentiment.errors import UserError
 from sentiment.project.paths import Project
 
+SWEEP_DATABASE = "sweeps.db"  # in the project's root
+
 
 @click.command()
 @click.option(
@@ -24,42 +26,51 @@ from sentiment.project.paths import Project
     metavar="[TRIAL]",
     is_flag=False,
     flag_value="best",
-    help="Write the values of a trial into params.yaml. Without a number: of the best one.",
+    help="Write the values of the best trial into params.yaml if it is clearly better. With a "
+    "number: of that trial.",
 )
 @click.pass_obj
 def command(project: Project, trials: int | None, storage: str | None, apply: str | None) -> None:
     """Search for params with a better validation accuracy.
 
-    The space is in sentiment/sweep/space.py.
+    The params in params.yaml are the first trial. The spaces are in sentiment/sweep/space.py.
 
     The same command in another terminal, or on another machine, is one more worker. Called again,
     it continues a sweep that was interrupted. Without --trials, it only shows the best trials.
     """
-    from sentiment.project.params_file import load_params, update_params_file
-    from sentiment.sweep.search import open_sweep, search
-    from sentiment.sweep.study import (
-        best_trials,
-        count_done,
-        describe_trials,
-        find_trial,
-        storage_errors,
-    )
-    from sentiment.sweep.values import draw_values
+    import optuna
 
+    from sentiment.project.arrays import read_reviews
+    from sentiment.project.params_file import PARAMS, load_params, update_params_file
+    from sentiment.project.records import DATASET_FILE, FetchedDataset, read_record
+    from sentiment.sweep import choice, study
+    from sentiment.sweep.search import search
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
     params = load_params(project.params_file)
-    try:
-        with storage_errors():
-            study = open_sweep(project, params, storage)
-            click.echo(f"{study.study_name}: {count_done(study)} trials are done")
-            if trials:
-                search(project, study, params, trials)
-            click.echo(describe_trials(best_trials(study)))
-            if apply:
-                changes = update_params_file(
-                    project.params_file, draw_values(find_trial(study, apply))
+    dataset = read_record(project.fetched / DATASET_FILE, FetchedDataset)
+    if dataset.fetch != params.fetch.used():
+        raise UserError(f"{project.fetched} has other texts than {PARAMS}. Run `dvc repro fetch`.")
+    distributions = study.searched_distributions(params)
+    name = study.study_name(project, params, distributions)
+    with study.storage_errors():
+        searched = study.open_study(storage or f"sqlite:///{project.root / SWEEP_DATABASE}", name)
+        click.echo(f"{name}: {study.describe_counts(searched)}")
+        pages = ""
+        if trials:
+            pages = search(project, searched, params, distributions, trials)
+        click.echo(study.describe_trials(searched))
+        if apply:
+            is_taken = True
+            if apply == study.BEST:
+                texts = choice.count_validation_texts(
+                    read_reviews(project.fetched, "train"), params.train.validation_split
                 )
-                click.echo("\n".join(changes) or "params.yaml has these values already.")
-    except KeyboardInterrupt:
-        raise UserError(
-            "The sweep was interrupted. Run the same command again to continue it."
-        ) from None
+                is_taken, text = choice.compare_best(searched, params, texts)
+                click.echo(text)
+            if is_taken:
+                values = study.find_trial(searched, apply).user_attrs[study.VALUES]
+                changes = update_params_file(project.params_file, values)
+                click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
+        if pages:
+            click.echo(pages)

@@ -1,30 +1,45 @@
-"""The space that `sentiment sweep` searches. Edit it: another space is another sweep.
+"""The spaces that `sentiment sweep` searches, one for each architecture. Edit them.
 
-Optuna's page says which `suggest` functions there are, and how a value may depend on another one:
+Each suggested name is the dotted name of a param of pad or train. Another space is another sweep.
+Optuna's page says which `suggest` functions there are:
 https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/002_configurations.html
 """
-
-from typing import Any
 
 from optuna import Trial
 
 
-def draw(trial: Trial) -> dict[str, Any]:
-    """Return values of params of pad and train, by dotted name."""
-    return {
-        # around Adam's usual 0.001
-        "train.learning_rate": trial.suggest_float("learning_rate", 0.0003, 0.01, log=True),
-        # smaller: noisier steps, slower epochs
-        "train.batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
-        # more units remember more, and overfit sooner
-        "train.units": trial.suggest_categorical("units", [32, 64, 128]),
-        # most of the weights are here
-        "train.embedding_units": trial.suggest_categorical("embedding_units", [32, 64, 128]),
-        # reading in both directions takes twice as long
-        "train.bidirectional": trial.suggest_categorical("bidirectional", [False, True]),
-        # a review's verdict may come early
-        "train.pooling": trial.suggest_categorical("pooling", ["last", "max", "mean"]),
-        # the default model overfits
-        "train.dropout.embedding": trial.suggest_float("dropout.embedding", 0.0, 0.6, step=0.1),
-        "train.dropout.head": trial.suggest_float("dropout.head", 0.0, 0.6, step=0.1),
-    }
+def draw(trial: Trial, architecture: str) -> None:
+    """Suggest values of params that an architecture reads."""
+    SPACES[architecture](trial)
+
+
+def draw_recurrent(trial: Trial) -> None:
+    # around Adam's usual 0.001
+    trial.suggest_float("train.learning_rate", 0.0003, 0.01, log=True)
+    # smaller: noisier steps, slower epochs
+    trial.suggest_int("train.batch_size", 16, 128, log=True)
+    # more units remember more, and overfit sooner
+    trial.suggest_int("train.units", 32, 128, step=32)
+    # most of the weights are here
+    trial.suggest_int("train.embedding_units", 32, 128, step=32)
+    # reading in both directions takes twice as long
+    trial.suggest_categorical("train.bidirectional", [False, True])
+    # a review's verdict may come early
+    trial.suggest_categorical("train.pooling", ["last", "max", "mean"])
+    # the default model overfits
+    trial.suggest_float("train.dropout.embedding", 0.0, 0.6, step=0.1)
+    trial.suggest_float("train.dropout.head", 0.0, 0.6, step=0.1)
+
+
+def draw_linear(trial: Trial) -> None:
+    trial.suggest_float("train.learning_rate", 0.0003, 0.01, log=True)
+    trial.suggest_int("train.batch_size", 16, 128, log=True)
+    # words, pairs and triples of words
+    trial.suggest_int("train.linear.ngrams", 1, 3)
+    # share of a review, at its end, that is read a second time
+    trial.suggest_float("train.linear.ending", 0.0, 0.5, step=0.05)
+    # fewer: more features, some of which are chance
+    trial.suggest_int("train.linear.min_reviews", 1, 5)
+
+
+SPACES = {"recurrent": draw_recurrent, "linear": draw_linear}

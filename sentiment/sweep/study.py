@@ -6,24 +6,29 @@ its values again.
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import click
 import optuna
 import pandas as pd
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.pruners import SuccessiveHalvingPruner
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment.errors import UserError, first_line
+from sentiment.params import Params, used_params
 from sentiment.project.digests import file_digests, short_digest
 from sentiment.project.dvc import stage_dependencies
+from sentiment.project.params_file import PARAMS
 from sentiment.project.paths import Project
 from sentiment.project.provenance import is_code
-from sentiment.sweep.values import SPACE_FILE, draw_values
+from sentiment.sweep import space
 from sentiment.tracking.store import StoreError
 
 METRIC = "val_accuracy"  # of the kept epoch
@@ -35,19 +40,68 @@ MAX_RETRIES = 3  # of the values of a lost trial, which may need too much memory
 # REDUCTION_FACTOR times as many epochs, and so on.
 MIN_EPOCHS = 1
 REDUCTION_FACTOR = 3
-RUN_ID = "run_id"  # attribute of a trial: its run in MLflow
+# Attributes of a trial
+VALUES = "values"  # of its params, by dotted name
+PRESENT = "present"  # it has the params in params.yaml
+REFUSED = "refused"  # why its params cannot be trained
 BEST = "best"  # names the best trial
-SHOWN_TRIALS = 5
+SHOWN_TRIALS = 4  # fit 80 columns
+SPACE_FILE = "sentiment/sweep/space.py"
+# The first two would change the validation texts and the space, and a searched seed is only a lucky
+# one.
+NOT_SEARCHED = ("train.validation_split", "train.architecture", "train.seed")
+SIGNIFICANT_DIGITS = 6
 
 
-def study_name(project: Project, fixed: Mapping[str, Any]) -> str:
+def searchable_params(params: Params) -> dict[str, Any]:
+    """Return the params of pad and train that their architecture reads, by dotted name."""
+    read = used_params(params.fetch, params.pad, params.train)
+    return {
+        name: value
+        for name, value in read.items()
+        if name.startswith(("pad.", "train.")) and name not in NOT_SEARCHED
+    }
+
+
+def searched_distributions(params: Params) -> dict[str, BaseDistribution]:
+    """Return the distributions of the space by the dotted names of the params.
+
+    Raises:
+        UserError: the space is not valid.
+    """
+    architecture = params.train.architecture
+    trial = optuna.create_study().ask()
+    try:
+        space.draw(trial, architecture)
+    except (KeyError, ValueError) as error:  # such as a lower bound above the upper one
+        raise UserError(f"{SPACE_FILE} is not valid for {architecture}: {error}") from None
+    wrong = trial.params.keys() - searchable_params(params).keys()
+    if wrong:
+        raise UserError(
+            f"{SPACE_FILE} is not valid: {', '.join(sorted(wrong))} cannot be searched. The params "
+            f"of {architecture} that can be: {', '.join(searchable_params(params))}"
+        )
+    return dict(trial.distributions)
+
+
+def draw_values(trial: optuna.Trial, architecture: str) -> dict[str, Any]:
+    """Draw the values of a trial by dotted name, with the digits that people write."""
+    space.draw(trial, architecture)
+    return {
+        name: float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
+        for name, value in trial.params.items()
+    }
+
+
+def study_name(
+    project: Project, params: Params, distributions: Mapping[str, BaseDistribution]
+) -> str:
     """Return a name with a digest of all that the trials of a sweep have in common.
 
     These are the params that are not searched, the space, the training set and the code.
-
-    Args:
-        fixed: see `sentiment.sweep.values.fixed_params`.
     """
+    values = used_params(params.fetch, params.pad, params.train).items()
+    fixed = {name: value for name, value in values if name not in distributions}
     dependencies = stage_dependencies(project)
     code = {path for stage in ("pad", "train") for path in dependencies[stage] if is_code(path)}
     data = project.fetched.glob("train_*.npy")
@@ -85,9 +139,44 @@ def storage_errors() -> Iterator[None]:
         ) from error
 
 
-def count_done(study: optuna.Study) -> int:
-    """Return how many trials were trained to their end, or pruned."""
-    return len(study.get_trials(deepcopy=False, states=DONE))
+def find_present(study: optuna.Study, params: Params, *states: TrialState) -> FrozenTrial | None:
+    """Return a trial that has the values in params.yaml, or None."""
+    present = searchable_params(params).items()
+    for trial in study.get_trials(deepcopy=False, states=states):
+        if VALUES in trial.user_attrs and trial.user_attrs[VALUES].items() <= present:
+            return trial
+    return None
+
+
+def enqueue_present(
+    study: optuna.Study, params: Params, distributions: Mapping[str, BaseDistribution]
+) -> None:
+    """Enqueue the values in params.yaml as the next trial, unless a trial has them."""
+    if find_present(study, params, TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING):
+        return
+    values = {name: searchable_params(params)[name] for name in distributions}
+    attributes = {VALUES: values, PRESENT: True}
+    waiting = partial(create_trial, state=TrialState.WAITING, user_attrs=attributes)
+    try:
+        trial = waiting(params=values, distributions={**distributions})
+    except ValueError as error:
+        click.echo(f"{PARAMS} is outside the space, but is trained all the same: {error}")
+        trial = waiting()  # Optuna learns nothing from this one
+    study.add_trial(trial)
+
+
+def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that were trained to their end, pruned or refused."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state in DONE or REFUSED in trial.user_attrs]
+
+
+def describe_counts(study: optuna.Study) -> str:
+    """Return how many trials were trained to their end, pruned and refused."""
+    ended = ended_trials(study)
+    trained = sum(trial.state == TrialState.COMPLETE for trial in ended)
+    pruned = sum(trial.state == TrialState.PRUNED for trial in ended)
+    return f"{trained} trained, {pruned} pruned, {len(ended) - trained - pruned} failed"
 
 
 def best_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -118,12 +207,13 @@ def find_trial(study: optuna.Study, number: str) -> FrozenTrial:
     return found[0]
 
 
-def describe_trials(trials: Sequence[FrozenTrial]) -> str:
-    """Return a table for a reader: a column for each trial, with `METRIC` and the values."""
+def describe_trials(study: optuna.Study) -> str:
+    """Return a table of the best trials: a column for each, with `METRIC` and the values."""
+    trials = best_trials(study)
     if not trials:
         return "No trial was trained to its end yet."
     columns = {
-        trial.number: {METRIC: f"{trial.value:.4f}", **draw_values(trial)} for trial in trials
+        trial.number: {METRIC: f"{trial.value:.4f}", **trial.user_attrs[VALUES]} for trial in trials
     }
     table = pd.DataFrame(columns).map(str, na_action="ignore").rename_axis(columns="trial")
     return str(table.to_string(na_rep=""))

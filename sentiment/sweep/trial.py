@@ -5,11 +5,13 @@ It never sees the test set.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple
 
 import click
 import mlflow
 import optuna
+from mlflow.entities import Param
+from optuna.trial import FrozenTrial, TrialState
 
 from sentiment.backend import load_keras
 from sentiment.data.padded import pad_in_chunks, shuffle_orders
@@ -18,15 +20,17 @@ from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import Params, used_params
 from sentiment.project.naming import SEPARATOR, training_name
+from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project
-from sentiment.sweep.study import METRIC, RUN_ID
-from sentiment.sweep.values import draw_values, format_values, with_values
+from sentiment.sweep.study import METRIC, PRESENT, REFUSED, SPACE_FILE, VALUES, draw_values
 from sentiment.text.reviews import Reviews
 from sentiment.tracking import runs, store
 
-# Tags of a child run
-TRIAL = "sweep.trial"  # its number in the study
-PRUNED = "sweep.pruned"  # why it was pruned
+TRIAL = "sweep.trial"  # tag of a child run: the number of the trial
+
+
+class RefusedError(Exception):
+    """The params of a trial cannot be trained. The sweep continues."""
 
 
 class TrialContext(NamedTuple):
@@ -35,15 +39,15 @@ class TrialContext(NamedTuple):
     Attributes:
         project: the project, which has the presets that name the trials.
         client: the client of MLflow's store.
-        experiment: the id of the experiment of the runs.
-        params: the params that the sweep starts from.
+        experiment_id: the experiment of the child runs.
+        params: the params in params.yaml.
         reviews: the training set.
-        tags: further tags of a child run.
+        tags: tags of a child run.
     """
 
     project: Project
     client: mlflow.MlflowClient
-    experiment: str
+    experiment_id: str
     params: Params
     label_count: int
     reviews: Reviews
@@ -54,70 +58,77 @@ def objective(context: TrialContext, trial: optuna.Trial) -> float:
     """Train a trial in a child run, and return `METRIC` of its kept epoch.
 
     Raises:
-        TrialPruned: others were better after as many epochs, or the training diverged.
-        UserError: a value is not allowed.
+        TrialPruned: others were better after as many epochs.
+        RefusedError: a value is not allowed, no feature fits the params, or the training diverged.
         StoreError: MLflow's store failed.
     """
-    values = draw_values(trial)
-    params = with_values(context.params, values)
-    click.echo(f"Trial {trial.number}: {format_values(values)}")
-    with store.store_errors(), child_run(context, trial, params) as run:
-        return fit(context, params, trial, run.info.run_id)
-
-
-@contextmanager
-def child_run(
-    context: TrialContext, trial: optuna.Trial, params: Params
-) -> Iterator[mlflow.ActiveRun]:
-    """Start the run of a trial below the active run, log its params, and end it with the block."""
-    name = training_name(context.project, params.fetch, params.pad, params.train)
-    with started_run(
-        experiment_id=context.experiment,
-        run_name=SEPARATOR.join([f"trial {trial.number}", name]),
-        tags={**context.tags, TRIAL: str(trial.number)},
-        nested=True,
-    ) as run:
-        trial.set_user_attr(RUN_ID, run.info.run_id)
-        mlflow.log_params(used_params(params.fetch, params.pad, params.train))
-        yield run
-
-
-@contextmanager
-def started_run(**arguments: Any) -> Iterator[mlflow.ActiveRun]:
-    """Start a run, and end it with the block. It is KILLED if the block was stopped.
-
-    Args:
-        arguments: see `mlflow.start_run`.
-    """
-    run = mlflow.start_run(**arguments)
+    values = trial.user_attrs.get(VALUES)  # of the present params, or of a lost trial
+    if values is None:
+        values = draw_values(trial, context.params.train.architecture)
+        trial.set_user_attr(VALUES, values)
+    shown = ", ".join(f"{name}={value}" for name, value in values.items())
+    click.echo(f"Trial {trial.number}: {shown}")
     try:
-        yield run
-    except BaseException as error:
-        is_stopped = isinstance(error, optuna.TrialPruned | KeyboardInterrupt)
-        with suppress(Exception):  # the store may not work at all
-            mlflow.end_run("KILLED" if is_stopped else "FAILED")
+        params = changed_params(context.params, values, SPACE_FILE)
+        run_id = start_child(context, trial, params)
+        with ending_run(context.client, run_id):
+            return fit(context, params, trial, run_id)
+    except store.StoreError:
         raise
-    mlflow.end_run()
+    except UserError as error:
+        trial.set_user_attr(REFUSED, str(error))
+        raise RefusedError from error
+
+
+def start_child(context: TrialContext, trial: optuna.Trial, params: Params) -> str:
+    """Start the run of a trial, log its params, and return its id."""
+    name = training_name(context.project, params.fetch, params.pad, params.train)
+    used = used_params(params.fetch, params.pad, params.train)
+    with store.store_errors():
+        run = context.client.create_run(
+            context.experiment_id,
+            tags={**context.tags, TRIAL: str(trial.number)},
+            run_name=SEPARATOR.join([f"trial {trial.number}", name]),
+        )
+        logged = [Param(key, str(value)) for key, value in used.items()]
+        context.client.log_batch(run.info.run_id, params=logged)
+    return str(run.info.run_id)
+
+
+@contextmanager
+def ending_run(client: mlflow.MlflowClient, run_id: str) -> Iterator[None]:
+    """End a run with the block: FINISHED, KILLED if it was pruned or interrupted, or FAILED."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, store.StoreError | KeyboardInterrupt):
+            store.try_only_once()
+        is_killed = isinstance(error, optuna.TrialPruned | KeyboardInterrupt)
+        with suppress(Exception):  # the error that has ended the block is the one to show
+            client.set_terminated(run_id, "KILLED" if is_killed else "FAILED")
+        raise
+    with store.store_errors():
+        client.set_terminated(run_id)
 
 
 def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str) -> float:
     """Train, report each epoch to MLflow and to Optuna, and return `METRIC` of the kept epoch."""
     load_keras().utils.clear_session()  # otherwise the models of earlier trials stay in memory
-    train_split, val_split = split_reviews(params, context.reviews)
 
     def after_epoch() -> None:
         epoch = len(training.epoch_metrics)
-        runs.log_epochs(context.client, run_id, training.history)
+        with store.store_errors():
+            runs.log_epochs(context.client, run_id, training.history)
         trial.report(training.epoch_metrics[-1][METRIC], epoch)
-        if not training.is_done and trial.should_prune():
-            prune(f"others were better after epoch {epoch}")
+        is_worse = trial.should_prune()
+        # The present params are trained to their end: other trials are compared with them.
+        if is_worse and not training.is_done and not trial.user_attrs.get(PRESENT):
+            raise optuna.TrialPruned(f"others were better after epoch {epoch}")
 
+    splits = split_reviews(params, context.reviews)
     make_deterministic(params.train.seed)
-    try:
-        training = Training(params.train, params.pad, context.label_count, train_split, val_split)
-        training.fit(after_epoch)
-    except UserError as error:  # no feature fits the params, or the training diverged
-        prune(str(error))
+    training = Training(params.train, params.pad, context.label_count, *splits)
+    training.fit(after_epoch)
     return training.metrics[METRIC]
 
 
@@ -128,12 +139,15 @@ def split_reviews(params: Params, reviews: Reviews) -> tuple[Split, Split]:
     return train_validation_split(x, reviews.labels[order], params.train.validation_split)
 
 
-def prune(reason: str) -> NoReturn:
-    """Say why a trial is pruned.
-
-    Raises:
-        TrialPruned: always.
-    """
-    mlflow.set_tag(PRUNED, reason)
-    click.echo(f"Pruned: {reason}")
-    raise optuna.TrialPruned(reason)
+def describe_trial(trial: FrozenTrial) -> str:
+    """Return how a trial ended, with its numbers."""
+    if trial.state == TrialState.COMPLETE:
+        return f"Trial {trial.number}: {METRIC} {trial.value:.4f}"
+    if trial.state == TrialState.PRUNED:
+        epoch = trial.last_step
+        value = trial.intermediate_values[epoch]
+        return (
+            f"Trial {trial.number}: pruned after epoch {epoch}, {METRIC} {value:.4f}, because "
+            "others were better"
+        )
+    return f"Trial {trial.number} failed: {trial.user_attrs[REFUSED]}"

@@ -107,7 +107,10 @@ def test_metrics_are_those_of_the_evaluation() -> None:
     recall = next(line for line in printed.splitlines() if line.strip().startswith("recall"))
     assert recall.split()[1] == f"{evaluated['test_recall']:.4f}"
     assert recall.split()[3] == "to"
-    assert "positive" in printed  # a row of the table by label
+    labels = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/labels.csv")
+    assert pd.read_csv(labels)["recall"].iloc[1] == pytest.approx(evaluated["test_recall"])
+    assert printed.count("positive") == 1  # the row of this label
+    assert "To look at it, start `make ui`, and open" in printed
 
 
 @pytest.mark.usefixtures("scored")
@@ -152,6 +155,16 @@ def test_mistakes_have_no_texts_without_log_texts(project: ProjectCopy, sentimen
     assert "text" not in mistakes
 
 
+def test_run_is_in_the_experiment_of_the_version_that_is_named(
+    project: ProjectCopy, sentiment: Command
+) -> None:
+    promote()
+    project.change(fetch={"dataset": "imdb"})
+    Path("one.csv").write_text("text\nKettle\n")
+    sentiment("score", "one.csv", "--out", "one.parquet", "--model", f"models:/{MODEL}/1")
+    assert len(runs(OPERATIONS)) == 1
+
+
 @pytest.mark.usefixtures("scored")
 def test_the_files_of_a_folder_are_predicted_one_after_the_other(sentiment: Command) -> None:
     folder = Path("many")
@@ -169,11 +182,12 @@ def test_the_files_of_a_folder_are_predicted_one_after_the_other(sentiment: Comm
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        ([], 2, "Name a file with --out, or a column with --label-column, or both."),
         (["--out", "none/a.csv"], 2, "There is no folder none"),
         (["--out", "texts.csv"], 2, "texts.csv exists. Name another file"),
         (["--out", "a.xlsx"], 2, "a.xlsx does not end in .parquet or .csv"),
         (
-            ["--text-column", "gone"],
+            ["--text-column", "gone", "--out", "a.csv"],
             1,
             "texts.csv has no column 'gone'. Its columns: 'review', 'body'",
         ),

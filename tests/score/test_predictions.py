@@ -80,3 +80,7 @@ def test_file_that_cannot_be_written_whole_is_not_there(
     with pytest.raises(OSError, match="the disk is full"):
         list(predictions.write_each(fail_after_the_first(), tmp_path / "out.csv", LABELS))
     assert [*tmp_path.iterdir()] == []
+
+
+def test_ids_and_labels_are_no_formulas() -> None:
+    assert predictions.guard_names(["=a", "b", None]) == [" =a", "b", None]

@@ -41,10 +41,12 @@ class StubModel:
         finally:
             self._is_busy.release()
 
-    def explain(self, text: str, label: str = "positive") -> Explanation:
+    def explain(self, text: str, label: str | None = None) -> Explanation:
         self.is_explaining = True
         assert self.may_explain.wait(60)
-        probabilities = self.predict_text(text).probabilities
+        prediction = self.predict_text(text)
+        probabilities = prediction.probabilities
+        label = label or prediction.label
         return Explanation(label, probabilities[label], probabilities, [])
 
     @staticmethod
