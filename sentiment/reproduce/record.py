@@ -56,7 +56,9 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
         )
     for name in (*NEEDED_ARTIFACTS, *({DIFF_ARTIFACT} & logged)):
         client.download_artifacts(run_id, name, str(folder))
-    return RecordedRun(run_id, str(run.info.run_name), run.data.tags, read_params(client, run), folder)
+    return RecordedRun(
+        run_id, str(run.info.run_name), run.data.tags, read_params(client, run), folder
+    )
 
 
 def logged_files(client: "MlflowClient", run: "Run") -> set[str]:

@@ -193,6 +193,12 @@ def common_predictions(
             f"The champion, version {champion.version}, cannot be compared: {error} To promote "
             f"without a test: sentiment promote --force {run.info.run_id}"
         ) from None
+    if "text_id" not in other:
+        raise UserError(
+            f"The champion, version {champion.version}, cannot be compared: its predictions do not "
+            "say which texts they are for. To promote without a test: sentiment promote --force "
+            f"{run.info.run_id}"
+        )
     common = select_common_texts(candidate, other)
     if len(common[0]) < MIN_COMMON_SHARE * len(other):
         raise UserError(

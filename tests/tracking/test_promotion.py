@@ -166,6 +166,17 @@ def test_too_few_common_texts_are_refused(
     assert "Only 200 of the champion's 600 test texts" in printed
 
 
+def test_a_champion_of_an_earlier_release_cannot_be_compared(
+    empty_store: MlflowClient, sentiment: Command
+) -> None:
+    table = predictions(480).drop(columns="text_id")
+    sentiment("promote", log_run(empty_store, 480, table=table))
+    better = log_run(empty_store, 540, units(8))
+    printed = sentiment.fail("promote", better)
+    assert "The champion, version 1, cannot be compared" in printed
+    assert f"sentiment promote --force {better}" in printed
+
+
 def test_the_champion_stays_the_champion(
     empty_store: MlflowClient, first: str, sentiment: Command
 ) -> None:
