@@ -29,27 +29,35 @@ def command(project: Project, names: tuple[str, ...], metric: Any) -> None:
 
     Without RUNs, this shows the mean of a metric of each set of params over its seeds. A RUN is the
     id of a run in MLflow or its beginning, `champion`, or a version such as
-    models:/imdb-sentiment/1. To train another seed: dvc exp run --temp -S train.seed=43
+    models:/imdb-sentiment/1.
     """
     if len(names) not in (0, 2):
         raise click.UsageError(
             "Name two runs or none. To compare more, select them in MLflow, and press Compare."
         )
     from sentiment.compare import report
-    from sentiment.compare.groups import group_runs
+    from sentiment.compare.groups import find_group, find_groups
+    from sentiment.tracking import runs
 
-    dataset = load_params(project.params_file).fetch.dataset_name
+    params = load_params(project.params_file)
+    dataset = params.fetch.dataset_name
     client = store.connect_to_read(project)
     with store.store_errors():
-        groups = group_runs(find_evaluated_runs(client, dataset))
         if not names:
-            click.echo(report.describe_groups(list(groups.values()), metric))
+            found = find_evaluated_runs(client, dataset)
+            click.echo(report.describe_groups(find_groups(client, found), metric, params))
+            click.echo(report.describe_place(client.tracking_uri, found[0]))
             return
         a, b = (resolve_run(client, name, dataset) for name in names)
         if a.info.run_id == b.info.run_id:
             raise UserError(f"Run {a.info.run_id} is named twice. Name two runs that differ.")
-        predictions = [evaluations.download_predictions(client, run.info.run_id) for run in (a, b)]
-    click.echo(report.describe_runs(a, b, (predictions[0], predictions[1]), groups, metric))
+        of_a, of_b = (evaluations.download_predictions(client, run.info.run_id) for run in (a, b))
+        others = find_evaluated_runs(client, a.data.tags.get(runs.DATASET, dataset))
+        named = (a.info.run_id, b.info.run_id)
+        found = [a, b, *(run for run in others if run.info.run_id not in named)]
+        side_a, side_b = (report.Side(run, find_group(client, found, run)) for run in (a, b))
+    click.echo(report.describe_runs(side_a, side_b, (of_a, of_b), metric, params))
+    click.echo(report.describe_place(client.tracking_uri, b))
 
 
 def find_evaluated_runs(client: "MlflowClient", dataset: str) -> "list[Run]":
@@ -62,7 +70,8 @@ def find_evaluated_runs(client: "MlflowClient", dataset: str) -> "list[Run]":
     """
     from sentiment.tracking import runs
 
-    finished = f"attributes.status = 'FINISHED' AND tags.{runs.DATASET} = '{dataset}'"
+    # The name of a file may have an apostrophe.
+    finished = f"attributes.status = 'FINISHED' AND tags.{runs.DATASET} = \"{dataset}\""
     found = [
         run for run in runs.search_runs(client, finished) if "test_accuracy" in run.data.metrics
     ]

@@ -1,12 +1,18 @@
 """Write as text what `sentiment compare` shows."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sentiment.compare.groups import group_name, identity, missing_seed
+from sentiment.compare.groups import (
+    group_name,
+    missing_seed,
+    one_for_each_seed,
+    params_without_seed,
+)
 from sentiment.compare.significance import compare_seeds, mean_interval
 from sentiment.evaluation.comparison import (
     MetricName,
@@ -14,14 +20,17 @@ from sentiment.evaluation.comparison import (
     select_common_texts,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
+from sentiment.params import Params, flatten
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.presets import SEED
 from sentiment.project.provenance import COMMIT
+from sentiment.tracking import store
 from sentiment.tracking.runs import TEST_SET_DIGEST
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+WIDTH = 80  # columns of a terminal
 SHOWN_METRICS = "^(test_|val_)"
 ABSENT = "–"  # what a run does not have
 SHORT_ID = 8  # characters of the id of a run or a commit
@@ -30,8 +39,19 @@ MAX_VALUE = 24  # characters of a param
 NO_COMMON_TEXT = "They have no test text in common, so their models cannot be compared."
 
 
-def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> str:
-    """Write a table of groups of seeds, for each test set, and how to train more seeds."""
+class Side(NamedTuple):
+    """One of two runs that are compared, and the runs that repeat it."""
+
+    run: "Run"
+    group: "Sequence[Run]"
+
+
+def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName, params: Params) -> str:
+    """Write a table of groups of seeds, for each test set, and how to train more seeds.
+
+    Args:
+        params: the params in params.yaml.
+    """
     by_test_set: dict[str, list[Sequence[Run]]] = {}
     for group in groups:
         by_test_set.setdefault(group[0].data.tags.get(TEST_SET_DIGEST, ABSENT), []).append(group)
@@ -42,12 +62,11 @@ def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> st
         parts.append(f"{title}{format_table(table)}")
         if table["name"].duplicated().any():
             parts.append(
-                "Groups of the same name differ in other params, commit, data, packages or machine."
+                "Groups of the same name differ in other params, code, data, packages or machine."
             )
-    seed = missing_seed(groups[0])
+    present = [run for group in groups for run in group if not changed_params(params, run)]
     parts.append(
-        "To train another seed of the params in params.yaml:\n"
-        f"  dvc exp run --temp -S train.seed={seed}"
+        f"To train another seed of the params in params.yaml:\n{training_command(present, {})}"
     )
     return "\n\n".join(parts)
 
@@ -80,28 +99,28 @@ def values_of(group: "Sequence[Run]", metric: MetricName) -> list[float]:
 
 
 def describe_runs(
-    a: "Run",
-    b: "Run",
+    a: Side,
+    b: Side,
     predictions: tuple[pd.DataFrame, pd.DataFrame],
-    groups: "Mapping[Hashable, Sequence[Run]]",
     metric: MetricName,
+    params: Params,
 ) -> str:
     """Compare two runs: their models, their params over seeds, what differs, and their metrics.
 
     Args:
         predictions: of A and of B.
-        groups: see `sentiment.compare.groups.group_runs`.
+        params: the params in params.yaml.
     """
     rows = [
-        (letter, str(run.info.run_id)[:SHORT_ID], shorten(str(run.info.run_name), 60))
-        for letter, run in (("A", a), ("B", b))
+        (letter, str(side.run.info.run_id)[:SHORT_ID], shorten(str(side.run.info.run_name), 60))
+        for letter, side in (("A", a), ("B", b))
     ]
     parts = [
         format_table(pd.DataFrame(rows, columns=["", "run", "name"]), left=("run", "name")),
         describe_models(*predictions, metric),
-        describe_seeds(a, b, groups, metric),
+        describe_seeds(a, b, metric, params),
         describe_changes(a, b),
-        describe_metrics(a, b),
+        describe_metrics(a.run, b.run),
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -124,22 +143,21 @@ def describe_models(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) -> str
     )
 
 
-def describe_seeds(
-    a: "Run", b: "Run", groups: "Mapping[Hashable, Sequence[Run]]", metric: MetricName
-) -> str:
+def describe_seeds(a: Side, b: Side, metric: MetricName, params: Params) -> str:
     """Say whether the params of one of two runs are better, over their seeds."""
-    if identity(a) == identity(b):
-        return "Their params are the same, and so are commit, data, packages and machine."
-    sides = {"A": groups.get(identity(a), [a]), "B": groups.get(identity(b), [b])}
-    lacking = [(letter, group) for letter, group in sides.items() if len(group) < 2]
+    if is_repetition(a, b):
+        return "Their params are the same, and so are code, data, packages and machine."
+    sides = {letter: one_for_each_seed(side.group) for letter, side in (("A", a), ("B", b))}
+    lacking = {letter: group for letter, group in sides.items() if len(group) < 2}
     if lacking:
-        letter, group = lacking[0]
-        return (
+        lines = [
             f"Their params have {len(sides['A'])} and {len(sides['B'])} seeds, and a comparison "
-            f"needs two of each.\nTo train another seed of {letter}:\n"
-            f"  sentiment reproduce --params {str(group[0].info.run_id)[:SHORT_ID]}\n"
-            f"  dvc exp run --temp -S train.seed={missing_seed(group)}"
-        )
+            "needs two of each."
+        ]
+        for letter, group in lacking.items():
+            lines.append(f"To train another seed of {letter}, with the code of today:")
+            lines.append(training_command(group, changed_params(params, group[0])))
+        return "\n".join(lines)
     difference = compare_seeds(values_of(sides["A"], metric), values_of(sides["B"], metric))
     if difference is None:
         return "Their params cannot be compared: no seed changes the metric."
@@ -155,16 +173,49 @@ def describe_seeds(
     )
 
 
-def describe_changes(a: "Run", b: "Run") -> str:
+def is_repetition(a: Side, b: Side) -> bool:
+    """Return whether two runs differ by their seeds alone."""
+    return b.run.info.run_id in {run.info.run_id for run in a.group}
+
+
+def changed_params(params: Params, run: "Run") -> dict[str, str]:
+    """Return the params of a run, without its seed, that are not as in params.yaml."""
+    present: dict[str, str] = {}
+    for section_name, section in params:
+        values = flatten(section, section_name)
+        present |= {name: str(value) for name, value in values.items()}
+    wanted = params_without_seed(run)
+    return {name: value for name, value in wanted.items() if present.get(name) != value}
+
+
+def training_command(group: "Iterable[Run]", changes: Mapping[str, str]) -> str:
+    """Return the command that trains a seed which a group lacks, and leaves params.yaml as it is.
+
+    Args:
+        changes: params that are not as in params.yaml.
+    """
+    values = {SEED: str(missing_seed(group)), **changes}
+    options = [f"-S {shlex.quote(f'{name}={value}')}" for name, value in values.items()]
+    lines = ["  dvc exp run --temp"]
+    for option in options:
+        if len(f"{lines[-1]} {option} \\") > WIDTH:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {option}"
+    return "\n".join(lines)
+
+
+def describe_changes(a: Side, b: Side) -> str:
     """Write a table of the params that both runs read, commit and machine, if they differ."""
-    table = pd.DataFrame({"A": params_and_machine(a), "B": params_and_machine(b)}).dropna()
+    columns = {"A": params_and_machine(a.run), "B": params_and_machine(b.run)}
+    table = pd.DataFrame(columns).dropna()
     table = table[table["A"] != table["B"]].sort_index()
     parts = []
     if len(table):
         shown = table.map(lambda value: shorten(value, MAX_VALUE))
         parts.append(format_table(shown.rename_axis("differs").reset_index()))
-    if identity(a) != identity(b) and table.index.isin([SEED]).all():
-        parts.append("No other param differs, but data or a package does.")
+    if not is_repetition(a, b) and table.index.isin([SEED, "commit"]).all():
+        parts.append("No other param differs, but code or data does.")
     return "\n\n".join(parts)
 
 
@@ -186,6 +237,12 @@ def describe_metrics(a: "Run", b: "Run") -> str:
     }
     table = pd.DataFrame(texts).fillna(ABSENT)
     return format_table(table.rename_axis("metric").reset_index())
+
+
+def describe_place(uri: str, run: "Run") -> str:
+    """Return lines that say where to look at the runs in the experiment of a run."""
+    start = "open" if store.is_server(uri) else "start `make ui`, and open"
+    return f"\nTo look at the runs, {start}\n  {store.runs_url(uri, run.info.experiment_id)}"
 
 
 def shorten(text: str, width: int) -> str:

@@ -31,7 +31,7 @@ def command(project: Project, run_id: str | None, params: bool) -> None:
     with store.store_errors():
         run = runs.find_run(client, run_id or read_run_record(project).run_id)
         if params:
-            changes = update_params_file(project.params_file, record.read_params(client, run))
+            changes = update_params_file(project.params_file, record.read_params(run))
             click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
             return
         with tempfile.TemporaryDirectory() as scratch:
@@ -40,5 +40,4 @@ def command(project: Project, run_id: str | None, params: bool) -> None:
                 worktree.run_stages(project, copy, Path(scratch) / "mlflow.db")
                 results = comparison.compare_results(recorded, copy)
     click.echo(comparison.describe_comparison(recorded, results))
-    click.echo(store.describe_run(client.tracking_uri, run.info.experiment_id, run.info.run_id))
     sys.exit(not results.is_equal)

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten, merge_params
-from sentiment.project.params_file import parse_params
+from sentiment.project.params_file import parse_params, read_yaml
 from sentiment.project.provenance import COMMIT, DIFF
 from sentiment.tracking.evaluations import PREDICTIONS
 from sentiment.tracking.results import LOCK_ARTIFACT, THRESHOLD
@@ -25,7 +25,7 @@ class RecordedRun(NamedTuple):
     """A run, and where its artifacts were downloaded to.
 
     Attributes:
-        params: its params by dotted names.
+        params: its params by sections, as the code of its commit reads them.
         folder: has `NEEDED_ARTIFACTS` and, if the run has uncommitted changes, their diff.
     """
 
@@ -43,7 +43,7 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
         UserError: the run lacks something.
     """
     run_id = run.info.run_id
-    logged = logged_files(client, run)
+    logged = {artifact.path for artifact in client.list_artifacts(run_id)}
     lacking = [f"the artifact {name}" for name in NEEDED_ARTIFACTS if name not in logged]
     if COMMIT not in run.data.tags:
         lacking.append("the commit of its code")
@@ -56,27 +56,17 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
         )
     for name in (*NEEDED_ARTIFACTS, *({DIFF_ARTIFACT} & logged)):
         client.download_artifacts(run_id, name, str(folder))
-    return RecordedRun(
-        run_id, str(run.info.run_name), run.data.tags, read_params(client, run), folder
-    )
+    threshold = float(run.data.params[THRESHOLD])
+    params = {**read_yaml(folder / PARAMS_ARTIFACT), "evaluate": {"threshold": threshold}}
+    return RecordedRun(run_id, str(run.info.run_name), run.data.tags, params, folder)
 
 
-def logged_files(client: "MlflowClient", run: "Run") -> set[str]:
-    """Return the files and folders at the top of a run's artifacts."""
-    return {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-
-
-def read_params(client: "MlflowClient", run: "Run") -> dict[str, Any]:
+def read_params(run: "Run") -> dict[str, Any]:
     """Return the params that a run depends on, by dotted names.
 
     Raises:
-        UserError: the run has none, or this release does not allow them.
+        UserError: this release does not allow its params.
     """
-    if PARAMS_ARTIFACT not in logged_files(client, run):
-        raise UserError(
-            f"Run {run.info.run_id} has no {PARAMS_ARTIFACT}, so it is no training of this "
-            "project. Name another run."
-        )
     text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{PARAMS_ARTIFACT}")
     sections = YAML(typ="safe", pure=True).load(text)
     document = merge_params(Params().model_dump(), sections)

@@ -1,12 +1,11 @@
-"""Run a run again in a temporary git worktree, which has a store of its own.
+"""Run a run again in a temporary git worktree.
 
-The arrays may come from DVC's cache of the project, but the training uses a cache of its own. The
-project's would restore an earlier result instead of training, and it would later restore the
-`data/run.json` of the worktree in the project.
+The worktree has a store of its own, and shares DVC's cache with the project. The training is not
+added to that cache: `dvc repro` in the project would restore it, with the id of a run that no store
+has.
 """
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,19 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from sentiment.errors import UserError
+from sentiment.params import merge_params
 from sentiment.project.git import git
-from sentiment.project.own_table import find_pointer, table_paths
-from sentiment.project.params_file import load_params, update_params_file
+from sentiment.project.own_table import find_pointer
+from sentiment.project.params_file import read_yaml
 from sentiment.project.paths import Project
 from sentiment.project.provenance import COMMIT
 from sentiment.reproduce.record import RecordedRun
+from sentiment.tracking.results import LOCK_ARTIFACT
 from sentiment.tracking.runs import DIFF_ARTIFACT
-from sentiment.tracking.store import SQLITE
 
+GIT = ("git", "-c", f"core.hooksPath={os.devnull}")  # `dvc install` adds hooks that call DVC
 DVC = (sys.executable, "-m", "dvc")
-# Without hooks: the one of `dvc install` fails in a worktree whose cache is still empty.
-GIT = ("git", "-c", f"core.hooksPath={os.devnull}")
 # These would lead DVC, MLflow, git and Python from the worktree into the project.
 VARIABLES = ("DVC_", "MLFLOW_", "GIT_", "PYTHONPATH", "PYTHONSAFEPATH")
 
@@ -39,15 +40,15 @@ def worktree(project: Project, run: RecordedRun, folder: Path) -> Iterator[Proje
         folder: the worktree, which does not exist yet. It is removed after the block.
 
     Raises:
-        UserError: git cannot make it.
+        UserError: git or DVC cannot make it.
     """
-    subfolder = git(project.folder, "rev-parse", "--show-prefix")
     commit = run.tags[COMMIT]
     if not git(project.folder, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
         raise UserError(
-            f"git does not have the commit {commit} of run {run.run_id}. If it is in a remote "
-            "repository: git fetch"
+            f"This repository does not have the commit {commit} of run {run.run_id}. `git fetch` "
+            "may get it."
         )
+    subfolder = git(project.folder, "rev-parse", "--show-prefix")
     ask(project.folder, *GIT, "worktree", "add", "--detach", str(folder), commit)
     try:
         root = folder / subfolder
@@ -55,83 +56,75 @@ def worktree(project: Project, run: RecordedRun, folder: Path) -> Iterator[Proje
         diff = run.folder / DIFF_ARTIFACT
         if diff.exists():
             # The diff's paths begin in the project, and git takes them from the top.
-            options = ("--whitespace=nowarn", f"--directory={subfolder}")
-            ask(folder, "git", "apply", *options, str(diff))
-        update_params_file(copy.params_file, run.params)
+            ask(
+                folder, "git", "apply", "--whitespace=nowarn", f"--directory={subfolder}", str(diff)
+            )
+        # Not validated: the commit's params.yaml need not have the params of today.
+        YAML().dump(merge_params(read_yaml(copy.params_file), run.params), copy.params_file)
+        get_tables(project, run, copy)
         yield copy
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         git(project.folder, "worktree", "prune")
 
 
+def get_tables(project: Project, run: RecordedRun, copy: Project) -> None:
+    """Get the tables of a run that git does not have from DVC's cache or its remote.
+
+    Raises:
+        UserError: DVC does not have one of them either.
+    """
+    lock = read_yaml(run.folder / LOCK_ARTIFACT)
+    for path in {entry["path"] for entry in lock["stages"]["fetch"]["deps"]}:
+        if (copy.folder / path).exists():
+            continue
+        pointer = find_pointer(copy, Path(path))
+        if pointer is None:
+            raise UserError(
+                f"Run {run.run_id} was trained on {path}, which its commit does not have: neither "
+                "git nor DVC tracks it. Add it (`dvc add`), commit, and train again."
+            )
+        tracked = str(pointer.relative_to(copy.folder).with_suffix(""))
+        place = str(copy.folder.resolve() / tracked)
+        ask(project.folder, *DVC, "get", ".", tracked, "--rev", run.tags[COMMIT], "--out", place)
+
+
 def run_stages(project: Project, copy: Project, database: Path) -> None:
-    """Run all stages in a worktree.
+    """Run all stages in a worktree. The arrays may come from DVC's cache, but the model may not.
 
     Args:
         database: the SQLite database of the worktree's store, which does not exist yet.
 
     Raises:
-        UserError: a stage failed, or a table of one's own texts is missing.
+        UserError: a stage failed.
     """
+    environment = {name: value for name, value in os.environ.items() if is_allowed(name)}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{database}"
+    cache = ask(project.folder, *DVC, "cache", "dir").strip()
+    ask(copy.folder, *DVC, "config", "--local", "cache.dir", cache)
     # DVC's own site cache may be written by every account (SECURITY.md).
     site = str(copy.folder.resolve() / ".dvc" / "tmp" / "site")
     ask(copy.folder, *DVC, "config", "--local", "core.site_cache_dir", site)
-    cache = ask(project.folder, *DVC, "cache", "dir").strip()
-    ask(copy.folder, *DVC, "config", "--local", "cache.dir", cache)
-    check_out_tables(project, copy)
-    repro(copy, database, "pad")
-    ask(copy.folder, *DVC, "config", "--local", "--unset", "cache.dir")
-    repro(copy, database, "--force", "--single-item", "train")
-    repro(copy, database, "--force", "--single-item", "evaluate")
-
-
-def check_out_tables(project: Project, copy: Project) -> None:
-    """Bring the tables that DVC tracks into a worktree. Those that git tracks are there.
-
-    Raises:
-        UserError: a table is missing, and DVC does not track it or cannot get it.
-    """
-    for table in table_paths(load_params(copy.params_file).fetch):
-        if (copy.folder / table).exists():
-            continue
-        # Trained before the .dvc file was committed: the present one may have the same table.
-        pointer = find_pointer(copy, table)
-        own_pointer = find_pointer(project, table)
-        if pointer is None and own_pointer is not None:
-            pointer = copy.folder / own_pointer.relative_to(project.folder)
-            pointer.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(own_pointer, pointer)
-        if pointer is None:
+    forced = ("repro", "--force", "--single-item", "--no-commit")
+    for arguments in (("repro", "pad"), (*forced, "train"), (*forced, "evaluate")):
+        print(f"In a worktree of the run: dvc {' '.join(arguments)}", flush=True)
+        done = subprocess.run(
+            [*DVC, *arguments],
+            cwd=copy.folder,
+            env=environment,
+            # `evaluate` says where to look at a run that is removed with the worktree.
+            stdout=subprocess.DEVNULL if arguments[-1] == "evaluate" else None,
+            check=False,
+        )
+        if done.returncode:
             raise UserError(
-                f"The commit of the run does not have {table}, and DVC does not track it. To let "
-                f"DVC track it: dvc add {shlex.quote(str(table))}"
+                f"dvc {' '.join(arguments)} failed in a worktree of the run, see above."
             )
-        ask(copy.folder, *DVC, "pull", str(pointer.relative_to(copy.folder)))
 
 
-def repro(copy: Project, database: Path, *arguments: str) -> None:
-    """Run `dvc repro` in a worktree.
-
-    Raises:
-        UserError: it failed.
-    """
-    words = " ".join(("dvc", "repro", *arguments))
-    print(f"In a worktree of the run: {words}", flush=True)
-    done = subprocess.run(
-        [*DVC, "repro", *arguments],
-        cwd=copy.folder,
-        env={**allowed_environment(), "MLFLOW_TRACKING_URI": f"{SQLITE}{database}"},
-        # `evaluate` says where to look at a run that is removed with the worktree.
-        stdout=subprocess.DEVNULL if "evaluate" in arguments else None,
-        check=False,
-    )
-    if done.returncode:
-        raise UserError(f"{words} failed in a worktree of the run, see above.")
-
-
-def allowed_environment() -> dict[str, str]:
-    """Return the environment without `VARIABLES`."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(VARIABLES)}
+def is_allowed(name: str) -> bool:
+    """Return whether a stage in the worktree gets an environment variable."""
+    return not name.startswith(VARIABLES)
 
 
 def ask(folder: Path, *command: str) -> str:
@@ -143,7 +136,7 @@ def ask(folder: Path, *command: str) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env=allowed_environment(),
+        env={name: value for name, value in os.environ.items() if is_allowed(name)},
         stdin=subprocess.DEVNULL,  # a question would not be seen
         capture_output=True,
         text=True,

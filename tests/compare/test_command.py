@@ -1,5 +1,6 @@
 """`sentiment compare` groups runs by what they have in common, and compares two."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from mlflow import MlflowClient
 from sentiment.project.documents import write_table
 from tests.conftest import Command
 from tests.predictions import predictions
-from tests.small_project import ROOT
+from tests.small_project import ROOT, change_params
 
 pytestmark = pytest.mark.slow
 TAGS = {"processor": "Zen 4", "test_set_digest": "0123", "mlflow.source.git.commit": "a" * 40}
@@ -29,9 +30,14 @@ def log_run(
     correct: int,
     seed: int = 42,
     params: Mapping[str, str] = {"train.units": "4"},
+    code: str = "a",
     **tags: str,
 ) -> str:
-    """Log an evaluated run that is right about `correct` of 600 reviews, and return its id."""
+    """Log an evaluated run that is right about `correct` of 600 reviews, and return its id.
+
+    Args:
+        code: the digest of the code in dvc.lock.
+    """
     name = " · ".join(f"{key} {value}" for key, value in params.items())
     own = {**TAGS, "dataset": "imdb", "mlflow.runName": f"{name} · seed {seed}", **tags}
     run_id = client.create_run("1", tags=own).info.run_id
@@ -41,6 +47,8 @@ def log_run(
         client.log_metric(run_id, key, number)
     write_table(Path("predictions.csv"), predictions(correct))
     client.log_artifact(run_id, "predictions.csv")
+    train = {"deps": [{"path": "sentiment/model", "md5": code}]}
+    client.log_text(run_id, json.dumps({"stages": {"train": train}}), "dvc.lock")
     client.set_terminated(run_id)
     return str(run_id)
 
@@ -53,27 +61,34 @@ def rows(printed: str) -> list[list[str]]:
 def test_seeds_are_summarized_for_each_set_of_params_the_best_first(
     client: MlflowClient, sentiment: Command
 ) -> None:
-    other = log_run(client, 540, params={"train.units": "8"})
     for seed, correct in ((42, 474), (43, 480), (44, 486)):
-        log_run(client, correct, seed)
+        log_run(client, correct, seed, {"train.units": "64"})
+    other = log_run(client, 540, params={"train.units": "8"})
     printed = sentiment("compare")
     best, second = rows(printed)[1:3]
     assert best == ["train.units", "8", "1", "0.9000", "–", other[:8]]
     assert second[2:-1] == ["3", "0.8000", "0.7752", "to", "0.8248"]
-    assert "dvc exp run --temp -S train.seed=45" in printed  # the newest params have 42 to 44
+    assert "dvc exp run --temp -S train.seed=45" in printed  # params.yaml has 64 units
 
 
-@pytest.mark.parametrize(
-    "change", [{"mlflow.source.git.commit": "b"}, {"processor": "Zen 5"}, {"xla": "AVX2"}]
-)
-def test_runs_with_another_commit_or_machine_are_another_group(
+@pytest.mark.parametrize("change", [{"code": "b"}, {"processor": "Zen 5"}, {"xla": "AVX2"}])
+def test_runs_with_other_code_or_another_machine_are_another_group(
     client: MlflowClient, sentiment: Command, change: dict[str, Any]
 ) -> None:
     log_run(client, 480, 42)
     log_run(client, 486, 43, **change)
     printed = sentiment("compare")
     assert [row[2] for row in rows(printed)[1:3]] == ["1", "1"]
-    assert "Groups of the same name differ in other params, commit" in printed
+    assert "Groups of the same name differ in other params, code" in printed
+
+
+def test_a_commit_that_leaves_the_code_as_it_is_splits_no_group(
+    client: MlflowClient, sentiment: Command
+) -> None:
+    log_run(client, 480, 42)
+    another: dict[str, Any] = {"mlflow.source.git.commit": "b" * 40}
+    log_run(client, 486, 43, **another)
+    assert rows(sentiment("compare"))[1][2] == "2"
 
 
 def test_a_seed_that_was_trained_twice_counts_once(
@@ -117,7 +132,25 @@ def test_two_runs_are_compared_as_models_and_by_their_seeds(
     assert ["test_accuracy", "0.7900", "0.8900", "+0.1000"] in rows(printed)
 
 
-def test_a_side_without_seeds_is_trained_by_the_commands_that_are_shown(
+def test_runs_on_a_table_with_an_apostrophe_in_its_name_are_found(
+    client: MlflowClient, sentiment: Command
+) -> None:
+    log_run(client, 480, dataset="it's.csv")
+    change_params(
+        Path("params.yaml"), {"fetch": {"dataset": "table", "table": {"train": "it's.csv"}}}
+    )
+    assert "0.8000" in sentiment("compare")
+
+
+def test_runs_on_another_dataset_than_that_of_params_yaml_have_their_seeds(
+    client: MlflowClient, sentiment: Command
+) -> None:
+    a, b = (log_run(client, 480, 42, {"train.units": str(n)}, dataset="synthetic") for n in (4, 8))
+    log_run(client, 486, 43, dataset="synthetic")
+    assert "Their params have 2 and 1 seeds" in sentiment("compare", a, b)
+
+
+def test_a_side_without_seeds_is_trained_by_the_command_that_is_shown(
     client: MlflowClient, sentiment: Command
 ) -> None:
     a = log_run(client, 480)
@@ -126,8 +159,8 @@ def test_a_side_without_seeds_is_trained_by_the_commands_that_are_shown(
     printed = sentiment("compare", a, b)
     assert "The two models, on 600 texts: no difference is shown" in printed
     assert "Their params have 2 and 1 seeds" in printed
-    assert f"sentiment reproduce --params {b[:8]}" in printed
-    assert "dvc exp run --temp -S train.seed=43" in printed
+    assert "To train another seed of A" not in printed
+    assert "dvc exp run --temp -S train.seed=43 -S train.units=8" in printed
 
 
 def test_params_that_only_one_side_reads_are_left_out(
