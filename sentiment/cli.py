@@ -73,7 +73,7 @@ def log(project: Project) -> None:
     client = store.connect(project)
     run = results.log_results(project, client, *locked)
     click.echo(f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}")
-    click.echo(results.describe_run(client, run))
+    click.echo(results.describe_logged_run(client, run))
 
 
 @main.command()

@@ -51,14 +51,14 @@ from sentiment.tracking.results import (
     METRICS_FILE,
     PARAMS_FILE,
     check_results,
-    describe_run,
+    describe_logged_run,
     log_results,
 )
 
 if TYPE_CHECKING:
     import keras
 
-COMPARED_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
+COMPARED_TEST_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
 MACRO_METRICS = ("test_f1",)  # compared as well if there are more than two labels
 TABLES_IN_DATA = ("predictions", "mistakes", "labels")  # large, private or not for DVC's plots
 
@@ -136,7 +136,7 @@ def write_results(
     tables = results.tables
     card = describe_evaluation(config, tables["predictions"], results.metrics, tables["labels"])
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
-    names = [*COMPARED_METRICS, *(MACRO_METRICS if len(config.label_names) > 2 else [])]
+    names = [*COMPARED_TEST_METRICS, *(MACRO_METRICS if len(config.label_names) > 2 else [])]
     compared = {name: results.metrics[name] for name in names}
     write_json(project.metrics / "evaluate.json", compared)
 
@@ -155,5 +155,5 @@ def main(project: Project) -> None:
     print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")
     if len(config.label_names) > 2:
         print(f"Test macro F1: {results.metrics['test_f1']:.4f}")
-    print(describe_run(client, run))
+    print(describe_logged_run(client, run))
     print("To propose its model as champion: sentiment promote")

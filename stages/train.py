@@ -32,13 +32,13 @@ from sentiment.tracking import runs, store
 from sentiment.tracking.results import HISTORY_FILE, METRICS_FILE
 
 # Two only, so that `dvc exp show` has the test accuracy within the 80 columns of a terminal.
-COMPARED_METRICS = ("accuracy", "val_accuracy")
+COMPARED_TRAINING_METRICS = ("accuracy", "val_accuracy")
 
 
 def write_epochs(project: Project, training: Training) -> None:
     """Write the files in `metrics/` with the epochs so far."""
     project.metrics.mkdir(exist_ok=True)
-    compared = {name: training.metrics[name] for name in COMPARED_METRICS}
+    compared = {name: training.metrics[name] for name in COMPARED_TRAINING_METRICS}
     write_json(project.metrics / "train.json", compared)
     write_table(project.metrics / HISTORY_FILE, training.history)
 

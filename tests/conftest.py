@@ -95,7 +95,7 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", "")
         project = paths.Project.here()
-        registry.open_experiment(project, store.connect(project), "imdb")
+        registry.open_trainings(project, store.connect(project), "imdb")
     return folder / store.DATABASE
 
 

@@ -64,7 +64,7 @@ def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName, param
             parts.append(
                 "Groups of the same name differ in other params, code, data, packages or machine."
             )
-    present = [run for group in groups for run in group if not changed_params(params, run)]
+    present = [run for group in groups for run in group if not differing_params(params, run)]
     parts.append(
         f"To train another seed of the params in params.yaml:\n{training_command(present, {})}"
     )
@@ -156,7 +156,7 @@ def describe_seeds(a: Side, b: Side, metric: MetricName, params: Params) -> str:
         ]
         for letter, group in lacking.items():
             lines.append(f"To train another seed of {letter}, with the code of today:")
-            lines.append(training_command(group, changed_params(params, group[0])))
+            lines.append(training_command(group, differing_params(params, group[0])))
         return "\n".join(lines)
     difference = compare_seeds(values_of(sides["A"], metric), values_of(sides["B"], metric))
     if difference is None:
@@ -178,7 +178,7 @@ def is_repetition(a: Side, b: Side) -> bool:
     return b.run.info.run_id in {run.info.run_id for run in a.group}
 
 
-def changed_params(params: Params, run: "Run") -> dict[str, str]:
+def differing_params(params: Params, run: "Run") -> dict[str, str]:
     """Return the params of a run, without its seed, that are not as in params.yaml."""
     present: dict[str, str] = {}
     for section_name, section in params:

@@ -24,7 +24,7 @@ TEST_NAMES: dict[MetricName, str] = {
     "f1": "paired randomization test",
 }
 # The randomization test
-SEED = 0
+RESAMPLING_SEED = 0
 MIN_RESAMPLES = 9_999  # the smallest p-value is then 0.0001
 EXPECTED_BEYOND = 20  # resamples that are as extreme as the data, if the p-value is the level
 BLOCK_VALUES = 2**20  # elements of the largest array of a block of resamples: 8 MB
@@ -317,7 +317,7 @@ def randomization_p_value(labels: Labels, resamples: int) -> float:
         return np.abs(labels.mean_f1(counts) - labels.mean_f1(both - counts))
 
     observed = size_of_difference(candidate)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(RESAMPLING_SEED)
     block = max(1, BLOCK_VALUES // max(change.shape))
     beyond = 0
     for start in range(0, resamples, block):

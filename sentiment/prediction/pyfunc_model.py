@@ -18,7 +18,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from ..text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FILE, ModelConfig
+from ..text.model_files import (
+    CONFIG_FILE,
+    THRESHOLD,
+    WEIGHTS_FILE,
+    WORD_INDEX_FILE,
+    ModelConfig,
+)
 from ..text.padding import Layout
 from ..text.tokenizer import encode, tokenize_with_spans
 from .explanation import Explanation, attribute_by_occlusion
@@ -26,7 +32,6 @@ from .keras_classifier import KerasClassifier, load_keras_model
 from .probabilities import predicted_indices
 
 TEXT_COLUMN = "text"
-THRESHOLD = "evaluate.threshold"  # in the config that MLflow keeps for the model
 
 
 class Prediction(NamedTuple):

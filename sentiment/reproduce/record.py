@@ -10,8 +10,9 @@ from sentiment.errors import UserError
 from sentiment.params import Params, flatten, merge_params
 from sentiment.project.params_file import parse_params, read_yaml
 from sentiment.project.provenance import COMMIT, DIFF
+from sentiment.text.model_files import THRESHOLD
 from sentiment.tracking.evaluations import PREDICTIONS
-from sentiment.tracking.results import LOCK_ARTIFACT, THRESHOLD
+from sentiment.tracking.results import LOCK_ARTIFACT
 from sentiment.tracking.runs import DIFF_ARTIFACT, PARAMS_ARTIFACT
 
 if TYPE_CHECKING:

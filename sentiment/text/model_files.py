@@ -9,6 +9,7 @@ from .padding import Layout
 WEIGHTS_FILE = "model.keras"  # the network with its weights, as Keras saves it
 WORD_INDEX_FILE = "word_index.json"  # the frequency rank of each word
 CONFIG_FILE = "config.json"
+THRESHOLD = "evaluate.threshold"  # a param of a run, and in the config that MLflow keeps
 MODEL_FILES = (WEIGHTS_FILE, WORD_INDEX_FILE, CONFIG_FILE)
 
 

@@ -20,7 +20,7 @@ from sentiment.errors import UserError, first_line
 from sentiment.project.documents import missing_error, read_json
 from sentiment.project.paths import Project
 from sentiment.project.records import read_model_config
-from sentiment.text.model_files import MODEL_FILES, WEIGHTS_FILE, WORD_INDEX_FILE
+from sentiment.text.model_files import MODEL_FILES, THRESHOLD, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.text.tokenizer import UNICODE
 from sentiment.tracking import runs
 
@@ -72,7 +72,7 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
     """
     import mlflow
 
-    from sentiment.prediction.pyfunc_model import TEXT_COLUMN, THRESHOLD
+    from sentiment.prediction.pyfunc_model import TEXT_COLUMN
 
     package = f"served_{run_id}"
     config = read_model_config(project)

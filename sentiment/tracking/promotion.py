@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ruamel.yaml import YAML
 
 from sentiment.errors import UserError, redact
+from sentiment.project.presets import SEED
 from sentiment.tracking import evaluations, models, registry, runs, store
 from sentiment.tracking.results import LOCK_ARTIFACT
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from sentiment.evaluation.comparison import Comparison, MetricName
 
-SEED = "train.seed"
 MIN_COMMON_SHARE = 0.5  # of the champion's test texts
 # Tags of a version
 TESTED = "tested"  # tested.<metric>.<run id>: the number of a test against this champion
@@ -54,7 +54,7 @@ def promote(client: "MlflowClient", run: "Run", metric: "MetricName", is_forced:
 
     with store.store_errors():
         model = check_candidate(client, run)
-        name = registered_name(run)
+        name = name_of_version(run)
         champion = registry.find_champion(client, name)
         if champion is not None and champion.run_id == run.info.run_id:
             return Outcome(f"Version {champion.version} of {name} is the champion already.", True)
@@ -95,7 +95,7 @@ def explore(client: "MlflowClient", run: "Run", metric: "MetricName") -> str:
 
     with store.store_errors():
         check_candidate(client, run)
-        name = registered_name(run)
+        name = name_of_version(run)
         champion = registry.find_champion(client, name)
         if champion is None:
             return f"There is no champion of {name}. The first one needs no test."
@@ -103,7 +103,7 @@ def explore(client: "MlflowClient", run: "Run", metric: "MetricName") -> str:
     return comparison.describe_difference(comparison.compute_difference(candidate, other, metric))
 
 
-def registered_name(run: "Run") -> str:
+def name_of_version(run: "Run") -> str:
     """Return the name of the registered model that a run's model would be a version of.
 
     Raises:

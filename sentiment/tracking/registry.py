@@ -41,7 +41,7 @@ def registered_name(dataset: str) -> str:
     return f"{plain}-sentiment"
 
 
-def open_experiment(project: Project, client: "MlflowClient", dataset: str) -> str:
+def open_trainings(project: Project, client: "MlflowClient", dataset: str) -> str:
     """Return the id of the experiment that gets new trainings on a dataset.
 
     Raises:

@@ -20,13 +20,13 @@ from sentiment.project.documents import read_json, read_table
 from sentiment.project.dvc import changed_outputs, read_model_stages
 from sentiment.project.paths import Project
 from sentiment.project.records import RunRecord, read_record, read_run_record
+from sentiment.text.model_files import THRESHOLD
 from sentiment.tracking import models, registry, runs, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-THRESHOLD = "evaluate.threshold"  # a param of a run
 TABLES_ARTIFACT = "metrics"
 LOCK_ARTIFACT = "dvc.lock"
 # Files in data/train and data/evaluate
@@ -109,7 +109,7 @@ def log_results(
         if run is None:
             run = start_copy(project, client, record)
         run_id = run.info.run_id
-        log_training(project, client, run_id, record)
+        log_trained_files(project, client, run_id, record)
         # With the time of the run's start, the same metrics again are the same points.
         start = run.info.start_time
         client.log_batch(
@@ -163,12 +163,14 @@ def find_locked_run(project: Project, client: "MlflowClient") -> "Run":
 
 def start_copy(project: Project, client: "MlflowClient", record: RunRecord) -> "Run":
     """Start a run with the tags of a training and the tag `original_run`, and return the run."""
-    experiment_id = registry.open_experiment(project, client, record.fetch.dataset_name)
+    experiment_id = registry.open_trainings(project, client, record.fetch.dataset_name)
     tags = record.tags | {runs.ORIGINAL_RUN: record.run_id}
     return client.create_run(experiment_id, tags=tags)
 
 
-def log_training(project: Project, client: "MlflowClient", run_id: str, record: RunRecord) -> None:
+def log_trained_files(
+    project: Project, client: "MlflowClient", run_id: str, record: RunRecord
+) -> None:
     """Log the training in `data/train`. To log it again changes nothing."""
     splits = read_training_splits(project, record.train.validation_split)
     runs.log_training(client, run_id, record, splits)
@@ -202,7 +204,7 @@ def log_evaluation(
     client.set_tag(run_id, store.DESCRIPTION, card)
 
 
-def describe_run(client: "MlflowClient", run: "Run") -> str:
+def describe_logged_run(client: "MlflowClient", run: "Run") -> str:
     """Return lines that name a run, and say where to look at it."""
     pages = store.describe_pages(client.tracking_uri, run.info.experiment_id, run.info.run_id)
     return f"Run {run.info.run_id}: {run.info.run_name}\n{pages}"

@@ -109,7 +109,7 @@ def training_run(
     }
     parts = [training_name(project, dataset.fetch, dataset.pad, params), tags.get(DVC_EXPERIMENT)]
     with store.store_errors():
-        experiment_id = registry.open_experiment(project, client, dataset.fetch.dataset_name)
+        experiment_id = registry.open_trainings(project, client, dataset.fetch.dataset_name)
     name = SEPARATOR.join(filter(None, parts))
     with active_run(experiment_id=experiment_id, run_name=name, tags=tags) as run:
         record = RunRecord(

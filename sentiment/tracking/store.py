@@ -395,13 +395,6 @@ def _experiment_url(uri: str, experiment_id: str) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 
-def describe_run(uri: str, experiment_id: str, run_id: str) -> str:
-    """Return a line that says where to look at a run."""
-    if is_server(uri):
-        return f"Run: {run_url(uri, experiment_id, run_id)}"
-    return f"Run {run_id}. To look at it: make ui"
-
-
 def describe_pages(uri: str, experiment_id: str, run_id: str) -> str:
     """Return lines that say where to look at a run and at all runs.
 

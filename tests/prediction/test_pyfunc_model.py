@@ -10,9 +10,15 @@ from mlflow.exceptions import MlflowException
 
 from sentiment.model.saving import save_model
 from sentiment.prediction.keras_classifier import BatchPredictor
-from sentiment.prediction.pyfunc_model import THRESHOLD, Prediction, SentimentModel
+from sentiment.prediction.pyfunc_model import Prediction, SentimentModel
 from sentiment.text import tokenizer
-from sentiment.text.model_files import CONFIG_FILE, MODEL_FILES, WEIGHTS_FILE, WORD_INDEX_FILE
+from sentiment.text.model_files import (
+    CONFIG_FILE,
+    MODEL_FILES,
+    THRESHOLD,
+    WEIGHTS_FILE,
+    WORD_INDEX_FILE,
+)
 from sentiment.text.padding import pad_ranks
 from tests.models import new_model, pad_params
 
