@@ -156,4 +156,4 @@ def main(project: Project) -> None:
     if len(config.label_names) > 2:
         print(f"Test macro F1: {results.metrics['test_f1']:.4f}")
     print(describe_logged_run(client, run))
-    print("To propose its model as champion: sentiment promote")
+    print(f"To propose its model as champion: sentiment promote {run.info.run_id[:8]}")

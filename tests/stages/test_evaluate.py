@@ -23,7 +23,8 @@ def test_the_result_and_the_run_are_said_at_the_end(
     assert where == [
         f"Run {run.info.run_id}: {run.info.run_name}",
         *pages.splitlines(),
-        "To propose its model as champion: sentiment promote",
+        # With the run, because an experiment may run in a copy of the project.
+        f"To propose its model as champion: sentiment promote {run.info.run_id[:8]}",
     ]
 
 
