@@ -74,6 +74,7 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
 
     from sentiment.prediction.pyfunc_model import TEXT_COLUMN
 
+    load_keras()  # otherwise MLflow imports TensorFlow, which prints messages
     package = f"served_{run_id}"
     config = read_model_config(project)
     extra_packages = ["regex"] if config.tokenizer == UNICODE else []

@@ -249,6 +249,13 @@ def test_a_deleted_store_is_filled_again(
     assert copy.data.tags["original_run"] == before.info.run_id
 
 
+def test_the_command_log_logs_a_model_without_messages_of_tensorflow(project: ProjectCopy) -> None:
+    project.run("dvc", "commit", "--force", "--quiet")
+    Path("mlflow.db").unlink()
+    first, *_ = project.run("python", "-m", "sentiment", "log").splitlines()
+    assert first.startswith("Test Accuracy: ")
+
+
 def test_an_evaluation_of_changed_code_leaves_the_run_of_its_training_as_it_was(
     project: ProjectCopy, capsys: pytest.CaptureFixture[str]
 ) -> None:
