@@ -199,7 +199,7 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run | None":
     """Return a run, or None if the store lacks it.
 
     Raises:
-        UserError: it was deleted.
+        UserError: it was deleted, or its experiment was.
     """
     from mlflow.exceptions import MlflowException
 
@@ -209,6 +209,7 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run | None":
         if error.error_code not in store.NOT_FOUND_CODES:
             raise
         return None
+    store.check_experiment(client, client.get_experiment(run.info.experiment_id))
     if run.info.lifecycle_stage == "deleted":
         raise UserError(
             f"Run {run_id} was deleted in MLflow. To bring it back: mlflow runs restore --run-id "

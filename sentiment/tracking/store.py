@@ -23,6 +23,7 @@ from sentiment.project.paths import Project
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
     from mlflow.exceptions import MlflowException
 
 DATABASE = "mlflow.db"
@@ -355,16 +356,25 @@ def open_experiment(
                 raise
             # Another process has created it.
             return open_experiment(project, client, name, description, columns)
-    if experiment.lifecycle_stage == "deleted":
-        shown = shlex.quote(redact(client.tracking_uri))
-        raise StoreError(
-            f"The experiment {name} was deleted in MLflow. To bring it back: "
-            f"MLFLOW_TRACKING_URI={shown} mlflow experiments restore --experiment-id "
-            f"{experiment.experiment_id}"
-        )
+    check_experiment(client, experiment)
     if experiment.tags.get(f"{SHARED_VIEW}{VIEW}") != view:  # a person made it, or a new release
         client.set_experiment_tag(experiment.experiment_id, f"{SHARED_VIEW}{VIEW}", view)
     return str(experiment.experiment_id)
+
+
+def check_experiment(client: "MlflowClient", experiment: "Experiment") -> None:
+    """Refuse an experiment that was deleted, because MLflow's UI would not show its runs.
+
+    Raises:
+        StoreError: it was.
+    """
+    if experiment.lifecycle_stage == "deleted":
+        shown = shlex.quote(redact(client.tracking_uri))
+        raise StoreError(
+            f"The experiment {experiment.name} was deleted in MLflow. To bring it back: "
+            f"MLFLOW_TRACKING_URI={shown} mlflow experiments restore --experiment-id "
+            f"{experiment.experiment_id}"
+        )
 
 
 def _artifact_location(project: Project, uri: str, experiment: str) -> str | None:

@@ -220,6 +220,18 @@ def test_a_deleted_run_that_is_named_is_said_to_be_deleted(empty_store: MlflowCl
         runs.find_run(empty_store, run_id)
 
 
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_a_run_of_a_deleted_experiment_names_the_command_that_restores_the_experiment(
+    empty_store: MlflowClient, is_restored: bool
+) -> None:
+    run_id = new_run(empty_store)
+    empty_store.delete_experiment(empty_store.get_run(run_id).info.experiment_id)
+    if is_restored:
+        empty_store.restore_run(run_id)
+    with pytest.raises(UserError, match="mlflow experiments restore"):
+        runs.get_run(empty_store, run_id)
+
+
 @pytest.fixture(scope="session")
 def trained_once(finished_once: ProjectCopy, shared: MakeProject) -> ProjectCopy:
     """Return a finished project after another training, which is not evaluated yet."""
