@@ -109,7 +109,7 @@ def log_results(
         if run is None:
             run = start_copy(project, client, record)
         run_id = run.info.run_id
-        log_trained_files(project, client, run_id, record)
+        # First of all, because another evaluation may take a run without metrics for its own.
         # With the time of the run's start, the same metrics again are the same points.
         start = run.info.start_time
         client.log_batch(
@@ -117,6 +117,7 @@ def log_results(
             metrics=[Metric(name, value, start, 0) for name, value in test_metrics.items()],
             params=[Param(THRESHOLD, str(threshold))],
         )
+        log_trained_files(project, client, run_id, record)
         log_evaluation(project, client, run_id, record)
         if models.find_model(client, run) is None:
             models.log_model(project, run_id, threshold)

@@ -103,6 +103,24 @@ def test_each_evaluation_finds_its_run_again(finished_results: Results) -> None:
     assert len(runs()) == 2
 
 
+def test_two_evaluations_at_the_same_time_get_a_copy_each(
+    finished_results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two queued experiments evaluate the same training with other thresholds."""
+    log_trained_files = results.log_trained_files
+
+    def log_another(*arguments: Any) -> None:
+        monkeypatch.setattr(results, "log_trained_files", log_trained_files)
+        finished_results.log(test_accuracy=0.75)
+        log_trained_files(*arguments)
+
+    monkeypatch.setattr(results, "log_trained_files", log_another)
+    finished_results.log(test_accuracy=0.25)
+    another, copy, _ = runs()
+    assert curve(copy.info.run_id, "test_accuracy") == [(0, 0.25)]
+    assert curve(another.info.run_id, "test_accuracy") == [(0, 0.75)]
+
+
 def end_at(patch: pytest.MonkeyPatch, method: str) -> None:
     """Let the process end at the next call of a method of MLflow's client."""
 
