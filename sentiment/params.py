@@ -13,9 +13,8 @@ from sentiment.text.labels import normalize_label
 from sentiment.text.padding import INDEX_FROM, Layout
 from sentiment.text.tokenizer import KERAS
 
-NO_ADDED_TEXTS = (
-    "data/none.csv"  # a table without rows, because DVC does not accept an empty dependency
-)
+# A table without rows, because DVC does not accept an empty dependency.
+NO_ADDED_TEXTS = "data/none.csv"
 # Params of `train` that only recurrent networks read.
 RECURRENT_PARAMS = (
     "embedding_units",
@@ -212,12 +211,12 @@ def changed_but_unread(train: TrainParams) -> list[str]:
 
 
 def used_params(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict[str, Any]:
-    """Return the params by dotted name that the dataset and the architecture read."""
+    """Return, by dotted name, the params that the dataset and the architecture read."""
     return used_fetch_params(fetch) | flatten(pad, "pad") | used_train_params(train)
 
 
 def used_fetch_params(fetch: FetchParams) -> dict[str, Any]:
-    """Return the params of `fetch` by dotted name that the dataset reads."""
+    """Return, by dotted name, the params of `fetch` that the dataset reads."""
     used: dict[str, Any] = {"fetch.dataset": fetch.dataset}
     if fetch.dataset == "synthetic":
         used |= flatten(fetch.synthetic, "fetch.synthetic")
@@ -231,7 +230,7 @@ def used_fetch_params(fetch: FetchParams) -> dict[str, Any]:
 
 
 def used_train_params(train: TrainParams) -> dict[str, Any]:
-    """Return the params of `train` by dotted name that the architecture reads."""
+    """Return, by dotted name, the params of `train` that the architecture reads."""
     unused = ("linear",) if train.architecture == "recurrent" else RECURRENT_PARAMS
     values = flatten(train, "train").items()
     return {name: value for name, value in values if name.split(".")[1] not in unused}

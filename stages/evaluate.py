@@ -67,7 +67,7 @@ def check_dataset(project: Project) -> None:
     """Check that `data/fetch` has the test set that was padded.
 
     Raises:
-        UserError: it has another one.
+        UserError: `data/fetch` has another test set.
     """
     fetched = read_record(project.fetched / DATASET_FILE, FetchedDataset)
     padded = read_padded_dataset(project)

@@ -128,7 +128,7 @@ def evaluate_predictions(predictions: pd.DataFrame) -> Results:
 
 
 def texts_of(mistakes: pd.DataFrame, reviews: Reviews, word_index: Mapping[str, int]) -> list[str]:
-    """Return the texts of mistakes: the words of their reviews, but for those that have no rank.
+    """Return the texts of mistakes: the words of their reviews, except words without a rank.
 
     Args:
         mistakes: has a column `review`, the positions of the reviews.

@@ -56,7 +56,7 @@ def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> No
 
 
 def _optimizer(params: TrainParams, steps: int) -> "keras.optimizers.Optimizer":
-    """Return the optimizer of a training of so many steps."""
+    """Return the optimizer of a training with this many steps."""
     import keras
 
     learning_rate: Any = params.learning_rate

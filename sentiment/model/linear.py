@@ -187,7 +187,7 @@ def find_features(params: LinearParams, train_split: Split, label_count: int) ->
 
 
 def count_slots(features: int) -> int:
-    """Return the number of slots of an index for so many features."""
+    """Return the number of slots of an index for this many features."""
     slots = MIN_SLOTS
     while slots < min(2 * features, MAX_SLOTS):
         slots *= 2

@@ -1,9 +1,9 @@
 """The state of a training after each epoch, and its run, in `.checkpoint/<key>/`.
 
-The key is a digest of everything that the bits of a training depend on, so a state that is there
-always fits: other params, another machine and other packages have another key. A checkpoint is
-there from the start of a training until DVC has recorded the training in dvc.lock, which happens
-after the process of the stage has ended.
+The key is a digest of everything that the training depends on, bit for bit. A state therefore
+always fits: other params, another machine and other packages have another key. A checkpoint exists
+from the start of a training until DVC has recorded the training in dvc.lock, which happens after
+the process of the stage has ended.
 """
 
 import json
@@ -84,10 +84,13 @@ class Checkpoint:
 
 
 def training_key(project: Project, params: TrainParams) -> str:
-    """Return a digest of everything that the bits of a training depend on.
+    """Return a digest of everything that a training depends on, bit for bit.
 
-    These are its params, the arrays and the code that dvc.yaml lists for the stage `train`, the
+    This is its params, the arrays and the code that dvc.yaml lists for the stage `train`, the
     processor, the packages that compute, and their flags.
+
+    Raises:
+        UserError: dvc.yaml is missing or is not YAML.
     """
     listed = (project.folder / path for path in stage_dependencies(project)["train"])
     document = {
@@ -100,9 +103,9 @@ def training_key(project: Project, params: TrainParams) -> str:
 
 @contextmanager
 def exclusive_training(project: Project) -> Iterator[None]:
-    """Keep any other training from writing into this working copy during the block.
+    """Let no other training write into this working copy during the block.
 
-    `dvc` alone may have been killed, which leaves the training that it has started.
+    If `dvc` alone is killed, the training that it started continues.
 
     Raises:
         UserError: another training is running.

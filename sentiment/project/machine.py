@@ -1,4 +1,4 @@
-"""The machine: what the bits of a training depend on beside its params, its arrays and its code."""
+"""The machine: what a training depends on, bit for bit, besides its params, arrays and code."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ ONEDNN_VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA")
 
 
 def machine_tags() -> dict[str, str]:
-    """Return the processor, the variables and the versions that the bits depend on, by name."""
+    """Return the processor, the variables and the versions that a training depends on, by name."""
     load_keras()
     import tensorflow as tf  # after Keras, whose import quiets it
 
@@ -50,7 +50,7 @@ def machine_changes(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str
     """Return what differs between two machines: the values then and now, by name.
 
     Args:
-        then: tags of a run. Names that are only in one of both are ignored.
+        then: tags of a run. A name that only one of the two has is ignored.
         now: see `machine_tags`.
     """
     return {

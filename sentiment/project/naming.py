@@ -19,7 +19,7 @@ MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
 
 
 def training_name(project: Project, fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return a name for a training by the nearest of the presets of the project."""
+    """Return a name for a training: the project's nearest preset, and what differs from it."""
     return nearest_name(valid_presets(project), fetch, pad, train)
 
 

@@ -61,7 +61,7 @@ def preset_names(project: Project) -> list[str]:
 
 
 def valid_presets(project: Project) -> list[Preset]:
-    """Return all presets but those that cannot be read, `default` first."""
+    """Return all presets that can be read, `default` first."""
     presets = []
     for name in preset_names(project):
         with suppress(UserError, OSError):

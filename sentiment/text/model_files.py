@@ -15,7 +15,7 @@ MODEL_FILES = (WEIGHTS_FILE, WORD_INDEX_FILE, CONFIG_FILE)
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What it takes to read texts and to name labels, beside the network and the word index.
+    """What it takes to read texts and to name labels, besides the network and the word index.
 
     Attributes:
         dataset: the name of the dataset that the model was trained on.

@@ -64,8 +64,8 @@ def find_model(client: "MlflowClient", run: "Run") -> "LoggedModel | None":
 def log_model(project: Project, run_id: str, threshold: float) -> None:
     """Log the model in `data/train` to a run.
 
-    Its copy of the code is a package that has the run's id in its name, so that one process can
-    load several models beside the project's own modules.
+    Its copy of the code is a package that has the run's id in its name. One process can therefore
+    load several models, and the project's own modules.
 
     Args:
         threshold: see `sentiment.prediction.probabilities.predicted_indices`.
@@ -85,8 +85,8 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
         entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
         sys.path.insert(0, name)  # MLflow runs the entry while it saves it
         try:
-            # MLflow logs a model of raw texts to the active run alone. It tries the example, and
-            # Keras prints progress bars.
+            # `log_model` takes no id of a run: it logs to the active one. It also predicts the
+            # example, for which Keras prints progress bars.
             with runs.active_run(run_id=run_id), redirect_stdout(StringIO()):
                 mlflow.pyfunc.log_model(
                     name=MODEL,
@@ -136,9 +136,9 @@ def model_signature() -> "ModelSignature":
 
 
 def serving_requirements(*extra_packages: str) -> list[str]:
-    """Return pins of the packages that predict, and of all that they need, as they are installed.
+    """Return pins of the installed packages that predict, and of all packages that they need.
 
-    MLflow takes 14 s to infer the first ones, and leaves the others open.
+    MLflow takes 14 s to infer the former, and does not pin the latter.
     """
     pins: dict[tuple[str, str], str] = {}
     waiting = [Requirement(package) for package in (*SERVING_PACKAGES, *extra_packages)]
@@ -157,9 +157,13 @@ def serving_requirements(*extra_packages: str) -> list[str]:
 
 
 def installed_distribution(name: str) -> metadata.Distribution:
-    """Return an installed package. That of TensorFlow is `tensorflow-cpu` on Linux x86-64.
+    """Return an installed package.
 
-    A pin of `tensorflow` installs the same code on every platform.
+    On Linux x86-64, TensorFlow is the package `tensorflow-cpu`. A pin of `tensorflow` installs the
+    same code on every platform.
+
+    Raises:
+        PackageNotFoundError: the package is not installed.
     """
     try:
         return metadata.distribution(name)

@@ -137,12 +137,12 @@ def check_candidate(client: "MlflowClient", run: "Run") -> "LoggedModel":
 
 
 def refuse_repetition(client: "MlflowClient", run: "Run", champion: "ModelVersion") -> None:
-    """Check that a run does not repeat the champion's training, but for the seed.
+    """Check that a run differs from the champion's training in more than the seed.
 
     If repetitions were tested, the luckiest of several seeds would win.
 
     Raises:
-        UserError: it does.
+        UserError: the run has the champion's params and code.
     """
     other = client.get_run(str(champion.run_id))
     names = run.data.params.keys() | other.data.params.keys()
@@ -151,7 +151,7 @@ def refuse_repetition(client: "MlflowClient", run: "Run", champion: "ModelVersio
         return
     if read_train_dependencies(client, run) != read_train_dependencies(client, other):
         return
-    difference = "but for train.seed" if differing else "with the same seed"
+    difference = "with another train.seed" if differing else "with the same seed"
     raise UserError(
         f"Run {run.info.run_id} repeats the training of the champion, version {champion.version}, "
         f"{difference}. If seeds were compared, the luckiest of several would win. To make it the "
@@ -221,7 +221,7 @@ def count_test(
 
 
 def describe_promotion(compared: "Comparison", champion: "ModelVersion") -> dict[str, str]:
-    """Return how a version became the champion, by the endings of tags."""
+    """Return how a version became the champion: values of tags, by their names after `PROMOTED`."""
     difference = compared.difference
     return {
         "by": "test",

@@ -33,7 +33,7 @@ NO_SUCH_VERSION = (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE")  # MLflow'
 def registered_name(dataset: str) -> str:
     """Return the name of a dataset's registered model, such as `imdb-sentiment`.
 
-    The experiment of the dataset's trainings has the same name at first.
+    The experiment of the dataset's trainings gets the same name. People may rename either later.
     """
     plain = re.sub(r"[^\w-]+", "-", TABLE_EXTENSION.sub("", dataset)).strip("-")
     if plain != dataset and plain in ("", "imdb", "synthetic"):  # a table of that name
@@ -74,12 +74,12 @@ def register_version(
     """
     from mlflow.exceptions import MlflowException
 
-    line = (
+    description = (
         f"Models that classify the texts of one dataset. The version with the alias `{CHAMPION}` "
         "is the one to use."
     )
     try:
-        client.create_registered_model(name, description=line)
+        client.create_registered_model(name, description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -37,10 +37,12 @@ CARD_FILE = "card.md"
 
 
 def check_results(project: Project, record: RunRecord) -> None:
-    """Check that `data/pad` and `data/train` are those of a run, which people may change by hand.
+    """Check that the model in `data/train` is the run's, and was trained on `data/pad`.
+
+    `dvc repro --single-item`, or a person, may have changed one of the folders.
 
     Raises:
-        UserError: they are not.
+        UserError: one of the folders differs from the one that the run recorded.
     """
     expected = {project.padded: record.padded_digest, project.trained: record.trained_digest}
     for folder, digest in expected.items():
@@ -129,7 +131,7 @@ def log_results(
 def find_fitting_run(
     client: "MlflowClient", record: RunRecord, threshold: float, test_metrics: Mapping[str, float]
 ) -> "Run | None":
-    """Return the run of a training or a copy of it, if no value in it would change.
+    """Return the run of a training, or a copy of the run, if none of its values would change.
 
     Raises:
         UserError: the run was deleted.
@@ -152,7 +154,7 @@ def find_locked_run(project: Project, client: "MlflowClient") -> "Run":
 
     Raises:
         StoreError: the store cannot be used.
-        UserError: dvc.lock describes other results, or no run has them, or it was deleted.
+        UserError: dvc.lock describes other results, no run has them, or the run was deleted.
     """
     locked = read_locked_results(project)
     with store.store_errors():
@@ -172,7 +174,7 @@ def start_copy(project: Project, client: "MlflowClient", record: RunRecord) -> "
 def log_trained_files(
     project: Project, client: "MlflowClient", run_id: str, record: RunRecord
 ) -> None:
-    """Log the training in `data/train`. To log it again changes nothing."""
+    """Log the training in `data/train`. Logging it again changes nothing."""
     splits = read_training_splits(project, record.train.validation_split)
     runs.log_training(client, run_id, record, splits)
     runs.log_epochs(client, run_id, read_table(project.trained / HISTORY_FILE))
@@ -184,7 +186,7 @@ def log_evaluation(
 ) -> None:
     """Log tables, plots, card and test set of the evaluation in `data/evaluate`.
 
-    Those of an earlier evaluation with the same metrics are replaced.
+    The files of an earlier evaluation with the same metrics are replaced.
     """
     x = read_array(project.padded / "x_test.npy")
     y = read_array(project.padded / "y_test.npy")

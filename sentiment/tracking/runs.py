@@ -81,7 +81,7 @@ def training_run(
 ) -> Iterator[RunRecord]:
     """Yield the run of a training, which is active during the block.
 
-    It is the run in the checkpoint. If there is none, or the store lacks it, it is a new run.
+    The run in the checkpoint is resumed. If there is none, or the store lacks it, a new run starts.
 
     Args:
         padded_digest: the digest of `data/pad`.
@@ -128,7 +128,7 @@ def training_run(
 def log_training(
     client: "MlflowClient", run_id: str, record: RunRecord, splits: tuple[Split, Split]
 ) -> None:
-    """Log what a training depends on. To log it again changes nothing.
+    """Log what a training depends on. Logging it again changes nothing.
 
     Args:
         splits: the training set and the validation set.
@@ -173,7 +173,8 @@ def log_kept_epoch(client: "MlflowClient", run_id: str, metrics: Mapping[str, fl
     """
     from mlflow.entities import Metric
 
-    start = client.get_run(run_id).info.start_time  # the same points again are logged once
+    # With the time of the run's start, the same metrics again are the same points.
+    start = client.get_run(run_id).info.start_time
     kept = {KEPT_EPOCH: metrics[KEPT_EPOCH], KEPT_VAL_ACCURACY: metrics["val_accuracy"]}
     client.log_batch(run_id, [Metric(name, value, start, 0) for name, value in kept.items()])
 
@@ -229,7 +230,7 @@ def find_copies(client: "MlflowClient", run_id: str) -> "list[Run]":
 
 
 def find_run(client: "MlflowClient", run_id: str) -> "Run":
-    """Return the run of an id or its beginning, or the copy of that run.
+    """Return the run with this id, or with an id that begins so, or else the copy of such a run.
 
     Raises:
         UserError: there is no such run, there are several, or it was deleted.
@@ -245,7 +246,7 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run":
     if found:
         return found[0]
     if len(run_id) == ID_LENGTH:
-        get_run(client, run_id)  # says if it was deleted
+        get_run(client, run_id)  # raises an error if the run was deleted
     raise UserError(f"There is no run {run_id}. MLflow's UI shows the ids of all runs.")
 
 

@@ -30,7 +30,7 @@ DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens by default
-PROBE_SECONDS = 5.0  # a server that does not answer for so long is not waited for
+PROBE_SECONDS = 5.0  # how long a server may take to answer the first request
 # Packages whose errors mean that the store cannot be used.
 STORE_PACKAGES = (
     "azure",
@@ -130,7 +130,13 @@ def connect_to_read(project: Project) -> "MlflowClient":
 
 
 def _prepare(project: Project) -> str:
-    """Move user name and password out of the URI, which MLflow prints, and return the URI."""
+    """Return the URI of the tracking store, once a server has answered.
+
+    MLflow prints the URI of a server, so user name and password move to the environment.
+
+    Raises:
+        StoreError: the URI is malformed, or the server does not answer.
+    """
     uri = tracking_uri(project)
     parts = urlsplit(uri)
     if is_server(uri):
@@ -151,7 +157,7 @@ def _probe_server(uri: str) -> None:
     MLflow itself tries for minutes, which is right for a server that restarts during a training.
 
     Raises:
-        StoreError: it does not answer.
+        StoreError: the server does not answer.
     """
     import requests
 
@@ -314,7 +320,7 @@ def _check_place(client: "MlflowClient") -> None:
     old place.
 
     Raises:
-        StoreError: it was.
+        StoreError: the folder was moved or copied.
     """
     database = sqlite_file(client.tracking_uri)
     if database is None:
@@ -334,7 +340,7 @@ def _check_place(client: "MlflowClient") -> None:
 def open_experiment(
     project: Project, client: "MlflowClient", name: str, description: str, columns: Sequence[str]
 ) -> str:
-    """Return the id of the experiment of a name. It is created if the store does not have it.
+    """Return the id of the experiment with this name, which is created if the store lacks it.
 
     Args:
         columns: what its runs show in `runs_url`, such as "metrics.`val_accuracy`".
@@ -357,7 +363,8 @@ def open_experiment(
             # Another process has created it.
             return open_experiment(project, client, name, description, columns)
     check_experiment(client, experiment)
-    if experiment.tags.get(f"{SHARED_VIEW}{VIEW}") != view:  # a person made it, or a new release
+    # A person, or another release of this project, may have created the experiment.
+    if experiment.tags.get(f"{SHARED_VIEW}{VIEW}") != view:
         client.set_experiment_tag(experiment.experiment_id, f"{SHARED_VIEW}{VIEW}", view)
     return str(experiment.experiment_id)
 
