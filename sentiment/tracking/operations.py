@@ -42,7 +42,8 @@ def operation_run(
     """
     from mlflow.entities import LoggedModelInput, Param
 
-    experiment_id = open_operations(project, client, version.name)
+    with store.store_errors():
+        experiment_id = open_operations(project, client, version.name)
     with runs.active_run(experiment_id=experiment_id, run_name=name) as run, store.store_errors():
         values = {"model": registry.version_uri(version), **params}
         client.log_batch(

@@ -123,9 +123,11 @@ def log_results(
         log_evaluation(project, client, run_id, record)
         if models.find_model(client, run) is None:
             models.log_model(project, run_id, threshold)
-        if run.info.status == "RUNNING":  # a new copy
+        run = client.get_run(run_id)
+        if run.info.status != "FINISHED":  # an earlier call was cut short
             client.set_terminated(run_id)
-        return client.get_run(run_id)
+            run = client.get_run(run_id)
+        return run
 
 
 def find_fitting_run(

@@ -163,6 +163,15 @@ def test_a_model_that_was_cut_short_is_logged_again(
     assert states.count("READY") == 1
 
 
+def test_a_run_that_was_cut_short_after_its_model_is_finished_by_the_same_call(
+    finished_results: Results,
+) -> None:
+    run_id = finished_results.log()
+    finished_results.client.set_terminated(run_id, "KILLED")
+    assert finished_results.log() == run_id
+    assert finished_results.client.get_run(run_id).info.status == "FINISHED"
+
+
 def test_a_store_that_lacks_the_run_gets_a_copy_with_the_uncommitted_changes(
     finished_results: Results, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
