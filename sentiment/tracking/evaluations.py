@@ -39,7 +39,7 @@ def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
 
 
 def read_predictions(path: Path) -> "pd.DataFrame":
-    """Read a table of predictions, with probabilities to the bit.
+    """Read predictions as `write_table` wrote them, with the same labels and probabilities.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -53,8 +53,15 @@ def read_predictions(path: Path) -> "pd.DataFrame":
             **{probability_column(label): "float32" for label in labels},
         }
         # Without the last argument, the label `null` would be a missing value.
-        return pd.read_csv(path, dtype=types, keep_default_na=False)
+        predictions = pd.read_csv(path, dtype=types, keep_default_na=False)
     except FileNotFoundError:
         raise missing_error(path) from None
     except ValueError as error:
         raise damaged_error(path, error) from None
+    # No label starts with a space: `write_table` has put it there.
+    unguarded = {
+        column: predictions[column].str.removeprefix(" ")
+        for column in ("actual", "predicted")
+        if column in predictions
+    }
+    return predictions.assign(**unguarded)

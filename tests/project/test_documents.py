@@ -58,3 +58,9 @@ def test_a_table_has_no_text_that_a_spreadsheet_takes_for_a_formula(tmp_path: Pa
     path = tmp_path / "mistakes.csv"
     write_table(path, pd.DataFrame({"review": [1, 2, 3], "text": ["=1+1", "a\rb", 'a "b"']}))
     assert pd.read_csv(path)["text"].tolist() == [" =1+1", "a\rb", 'a "b"']
+
+
+def test_a_table_has_no_label_that_a_spreadsheet_takes_for_a_formula(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    write_table(path, pd.DataFrame({"label": ["=1+1", "good"], "f1": [0.5, -0.5]}))
+    assert pd.read_csv(path).to_dict("list") == {"label": [" =1+1", "good"], "f1": [0.5, -0.5]}
