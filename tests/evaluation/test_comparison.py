@@ -138,7 +138,7 @@ def test_the_interval_of_accuracy_has_zero_exactly_if_the_test_does_not_reject_a
         assert (low <= 0 <= high) == (mcnemar_p_value(pairs) >= 0.05), pairs
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(ROWS)
 def test_f1_equals_that_of_scikit_learn(rows: list[tuple[int, int, int]]) -> None:
     """Labels may be predicted never, or only by one model, or not occur."""
@@ -233,7 +233,7 @@ def test_texts_that_both_models_get_wrong_do_not_change_the_test_of_accuracy() -
     assert kept.p_value == compare_with_champion(candidate, champion, "accuracy", 1).p_value
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(ROWS)
 def test_the_interval_contains_the_difference(rows: list[tuple[int, int, int]]) -> None:
     actual, ours, theirs = np.array(rows).T
