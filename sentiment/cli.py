@@ -99,6 +99,7 @@ def preset(project: Project, name: str | None, with_dataset: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--text", help="Column of the texts.")
 @click.option("--label", help="Column of the labels.")
+@click.option("--id", "id_column", help="Column of ids, which predictions then have.")
 @click.option("--test", type=click.Path(path_type=Path), help="Table of the test set.")
 @click.option("--positive", help="The positive one of two labels.")
 @click.pass_obj
@@ -107,6 +108,7 @@ def dataset(
     file: Path,
     text: str | None,
     label: str | None,
+    id_column: str | None,
     test: Path | None,
     positive: str | None,
 ) -> None:
@@ -114,13 +116,13 @@ def dataset(
 
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
     table becomes the test set. For the table that params.yaml names already, options that are left
-    out stay as they are there. Five params of the nearest preset are fitted to the texts.
+    out stay as they are there. Some params of the nearest preset are fitted to the texts.
     """
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
     from sentiment.project import own_table, presets
-    from sentiment.project.fitted_params import fit_params
+    from sentiment.project.fitted_params import explain_fit, fit_params, measure_lengths
 
     params = load_params(project.params_file)
     train = own_table.project_path(project, file)
@@ -129,6 +131,7 @@ def dataset(
     if is_present:  # the table may have grown
         text = text or present.text
         label = label or present.label
+        id_column = present.id if id_column is None else id_column
         test = test or Path(present.test)
         positive = present.positive if positive is None else positive
     columns = find_columns(file, text, label)
@@ -138,6 +141,7 @@ def dataset(
         "fetch.table.test": own_table.project_path(project, test) if test else train,
         "fetch.table.text": columns.text,
         "fetch.table.label": columns.label,
+        "fetch.table.id": id_column or "",
         "fetch.table.positive": positive or "",
     }
     fetch = changed_params(params, changes).fetch
@@ -146,12 +150,14 @@ def dataset(
     click.echo(describe_dataset(fetch.dataset_name, loaded))
     # Fit the preset's values, not those that were fitted to another table.
     base = presets.find_nearest_preset(presets.valid_presets(project), params.pad, params.train)
-    fitted = fit_params(base.pad, base.train, loaded.train.lengths)
+    fitted = fit_params(base.pad, base.train, measure_lengths(loaded.train.lengths))
     click.echo(f"  {describe_lengths(loaded, fitted['pad.max_length'])}")
     written = update_params_file(project.params_file, changes | fitted)
     click.echo("\n".join(written) or f"{PARAMS} has these values already.")
-    for advice in own_table.tracking_advice(project, fetch):
-        click.echo(advice)
+    for line in [*explain_fit(base.train, fitted), *own_table.tracking_advice(project, fetch)]:
+        click.echo(line)
+    if base.train.architecture != "linear":
+        click.echo("Begin with the linear model, which takes seconds: sentiment preset linear")
     click.echo("Then: dvc repro")
     click.echo("To go back to IMDB and the default model: sentiment preset default --with-dataset")
 

@@ -13,8 +13,6 @@ from sentiment.text.labels import normalize_label
 from sentiment.text.padding import INDEX_FROM, Layout
 from sentiment.text.tokenizer import KERAS
 
-# A table without rows, because DVC does not accept an empty dependency.
-NO_ADDED_TEXTS = "data/none.csv"
 # Params of `train` that only recurrent networks read.
 RECURRENT_PARAMS = (
     "embedding_units",
@@ -26,8 +24,6 @@ RECURRENT_PARAMS = (
     "pooling",
     "dropout",
 )
-# Params of `fetch.table` that added texts depend on.
-ADDED_TEXT_PARAMS = ("text", "label")
 
 
 def require_path(path: str) -> str:
@@ -78,6 +74,7 @@ class TableParams(Section):
     test_share: Share = 0.2
     text: Name = "text"
     label: Name = "label"
+    id: str = ""
     positive: Label = ""
     tokenizer: Literal["keras", "unicode"] = "keras"
 
@@ -86,17 +83,12 @@ class FetchParams(Section):
     """The section `fetch`."""
 
     dataset: Literal["imdb", "synthetic", "table"] = "imdb"
-    added_texts: FilePath = NO_ADDED_TEXTS
     synthetic: SyntheticParams = SyntheticParams()
     table: TableParams = TableParams()
 
     @property
     def dataset_name(self) -> str:
-        """The dataset's name, which a table has from its file.
-
-        Added texts do not change it: they join the training set, and models are compared by the
-        test set.
-        """
+        """The dataset's name, which a table has from its file."""
         return PurePath(self.table.train).name if self.dataset == "table" else self.dataset
 
     def used(self) -> "FetchParams":
@@ -105,14 +97,8 @@ class FetchParams(Section):
         if self.dataset != "synthetic":
             changes["synthetic"] = SyntheticParams()
         if self.dataset != "table":
-            added = ADDED_TEXT_PARAMS if self.adds_texts else ()
-            changes["table"] = TableParams(**{name: getattr(self.table, name) for name in added})
+            changes["table"] = TableParams()
         return self.model_copy(update=changes)
-
-    @property
-    def adds_texts(self) -> bool:
-        """Whether texts are added to the dataset."""
-        return self.added_texts != NO_ADDED_TEXTS
 
     @property
     def tokenizer(self) -> str:
@@ -220,12 +206,8 @@ def used_fetch_params(fetch: FetchParams) -> dict[str, Any]:
     used: dict[str, Any] = {"fetch.dataset": fetch.dataset}
     if fetch.dataset == "synthetic":
         used |= flatten(fetch.synthetic, "fetch.synthetic")
-    table = flatten(fetch.table, "fetch.table")
     if fetch.dataset == "table":
-        used |= table
-    if fetch.adds_texts:
-        used["fetch.added_texts"] = fetch.added_texts
-        used |= {f"fetch.table.{name}": table[f"fetch.table.{name}"] for name in ADDED_TEXT_PARAMS}
+        used |= flatten(fetch.table, "fetch.table")
     return used
 
 

@@ -21,20 +21,28 @@ from sentiment.evaluation.results import (
     evaluate_predictions,
     plot_training,
     predictions_table,
-    reviews_table,
+    rebuild_texts,
     summarize_gradients,
-    texts_of,
+    texts_table,
 )
 from sentiment.model.build import build_model
 from sentiment.params import EvaluateParams
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
 from sentiment.project.arrays import read_array, read_reviews
 from sentiment.project.checkpoint import remove_recorded_checkpoints
-from sentiment.project.documents import new_folder, read_json, read_table, write_json, write_table
+from sentiment.project.documents import (
+    new_folder,
+    read_json,
+    read_rows,
+    read_table,
+    write_json,
+    write_table,
+)
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
 from sentiment.project.records import (
     DATASET_FILE,
+    TEST_ROWS_FILE,
     FetchedDataset,
     RunRecord,
     read_model_config,
@@ -99,22 +107,26 @@ def evaluate(
     y = read_array(project.padded / "y_test.npy")
     reviews = read_reviews(project.fetched, "test")
     model = load_keras_model(project.trained / WEIGHTS_FILE)
-    review_rows = reviews_table(
+    test_rows = read_rows(project.fetched / TEST_ROWS_FILE)
+    order = read_array(project.padded / "test_order.npy")
+    texts = texts_table(
         reviews,
-        unranked_words=read_array(project.fetched / "test_unranked_words.npy"),
-        text_digests=read_array(project.fetched / "test_text_digests.npy"),
+        test_rows,
         layout=config.layout,
-        order=read_array(project.padded / "test_order.npy"),
+        order=order,
         seen=read_array(project.padded / "test_seen.npy"),
     )
     probabilities = BatchPredictor(model)(x)
-    predictions = predictions_table(
-        review_rows, y, probabilities, config.label_names, params.threshold
-    )
+    predictions = predictions_table(texts, y, probabilities, config.label_names, params.threshold)
     results = evaluate_predictions(predictions)
     if params.log_texts:
-        word_index = read_json(project.trained / WORD_INDEX_FILE)
-        results = results.with_texts(texts_of(results.tables["mistakes"], reviews, word_index))
+        positions = order[results.tables["mistakes"].index].tolist()
+        if "text" in test_rows:
+            mistaken = test_rows["text"].iloc[positions].tolist()
+        else:
+            word_index = read_json(project.trained / WORD_INDEX_FILE)
+            mistaken = rebuild_texts(reviews, positions, word_index)
+        results = results.with_texts(mistaken)
     gradients = gradients_before_and_after(model, record, len(config.label_names), x)
     results = results.join(plot_training(read_table(project.trained / HISTORY_FILE)))
     return results.join(summarize_gradients(gradients))

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import asdict
 
 from sentiment.errors import UserError
+from sentiment.model.batches import warn_of_few_steps
 from sentiment.model.saving import save_model
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import changed_but_unread
@@ -63,6 +64,9 @@ def main(project: Project) -> None:
         remove_recorded_checkpoints(project)
         dataset = read_padded_dataset(project)
         splits = read_training_splits(project, params.validation_split)
+        warning = warn_of_few_steps(len(splits[0].x), params.batch_size, params.epochs)
+        if warning:
+            print(warning, flush=True)
         key = training_key(project, params)
         checkpoint = Checkpoint(project.checkpoints / key)
         padded_digest = folder_digest(project.padded)

@@ -13,7 +13,7 @@ def predictions(correct: int) -> pd.DataFrame:
     predicted = np.where(np.arange(REVIEWS) < correct, actual, wrong)
     return pd.DataFrame(
         {
-            "review": np.arange(REVIEWS),
+            "row": np.arange(REVIEWS),
             "text_id": [f"{number:016x}" for number in range(REVIEWS)],
             "actual": actual,
             "predicted": predicted,

@@ -79,8 +79,8 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
         "Texts: column 'review'. Labels: column 'stars'.",
         "own.csv: 120 training and 31 test texts",
         "  labels: 1 51, 3 50, 5 50",
-        "  1 test texts are also in the training set",
-        "  1 rows were skipped: no known word, or in the dataset already",
+        "  1 test texts repeat another",
+        "  1 rows were skipped, because they have no word",
         "  Half of the training texts have at most 3 words, and the longest 3. 0.0% are longer "
         "than pad.max_length, 4.",
     ]
@@ -133,17 +133,6 @@ def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: C
     assert "fetch.table.positive: '' -> 0" in printed
     assert load_params(Path("params.yaml")).fetch.table.test == "test.csv"
     assert "has these values already" in sentiment("dataset", "own.csv")  # as they were
-
-
-@pytest.mark.usefixtures("params")
-def test_added_texts_of_another_dataset_are_refused_before_anything_changes() -> None:
-    Path("own.csv").write_text("text,label\na,1\nb,0\n" * 9)
-    Path("more.csv").write_text("text,label\na,positive\n")
-    update_params_file(Path("params.yaml"), {"fetch.added_texts": "more.csv"})
-    done = CliRunner().invoke(cli.main, ["dataset", "own.csv"])
-    assert done.exit_code == 1
-    assert "more.csv, row 1: column 'label' has the label 'positive'" in done.output
-    assert load_params(Path("params.yaml")).fetch.dataset == "imdb"
 
 
 @pytest.mark.usefixtures("params")

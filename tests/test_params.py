@@ -6,7 +6,6 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.params import (
-    NO_ADDED_TEXTS,
     RECURRENT_PARAMS,
     DropoutParams,
     FetchParams,
@@ -67,9 +66,7 @@ def test_params_that_are_changed_but_not_read_are_known() -> None:
     assert changed_but_unread(TrainParams()) == []
 
 
-@pytest.mark.parametrize(
-    "fetch", [{"added_texts": URL}, {"table": {"train": URL}}, {"table": {"test": URL}}]
-)
+@pytest.mark.parametrize("fetch", [{"table": {"train": URL}}, {"table": {"test": URL}}])
 def test_url_in_place_of_a_path_is_refused_without_showing_it(fetch: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="A URL is not allowed") as raised:
         parse_params(merge_params(Params().model_dump(), {"fetch": fetch}), "params.yaml")
@@ -90,7 +87,6 @@ def test_positive_label_may_be_a_number_or_a_boolean() -> None:
             FetchParams(dataset="table", table=TABLE.model_copy(update={"train": "a/own.csv"})),
             "own.csv",
         ),
-        (FetchParams(added_texts="texts/labeled/"), "imdb"),  # its test set stays
     ],
 )
 def test_dataset_has_a_name_and_a_table_has_that_of_its_file(fetch: FetchParams, name: str) -> None:
@@ -102,12 +98,11 @@ def test_only_tables_are_tokenized_as_their_params_say() -> None:
     assert FetchParams(dataset="table", table=TABLE).tokenizer == "unicode"
 
 
-@pytest.mark.parametrize("added_texts", [NO_ADDED_TEXTS, "new.csv"])
 @pytest.mark.parametrize("dataset", ["imdb", "synthetic", "table"])
 def test_used_params_are_the_same_after_unused_ones_got_their_defaults(
-    dataset: Any, added_texts: str
+    dataset: Any,
 ) -> None:
-    fetch = FetchParams(dataset=dataset, added_texts=added_texts, synthetic=SYNTHETIC, table=TABLE)
+    fetch = FetchParams(dataset=dataset, synthetic=SYNTHETIC, table=TABLE)
     used = fetch.used()
     assert used_params(used, PadParams(), TrainParams()) == used_params(
         fetch, PadParams(), TrainParams()
@@ -119,11 +114,8 @@ def test_used_params_are_the_same_after_unused_ones_got_their_defaults(
 
 def test_dataset_reads_only_its_own_params() -> None:
     train = {name for name in used_names(FetchParams()) if name.startswith("train.")}
-    added = FetchParams(added_texts="new.csv")
     synthetic = FetchParams(dataset="synthetic")
-    columns = names_of("fetch.table", ["text", "label"])
     assert used_names(FetchParams()) - train == {"fetch.dataset"}
-    assert used_names(added) - train == {"fetch.dataset", "fetch.added_texts", *columns}
     assert used_names(synthetic) - train == {
         "fetch.dataset",
         *names_of("fetch.synthetic", list(SyntheticParams.model_fields)),

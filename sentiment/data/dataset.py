@@ -1,38 +1,43 @@
-"""Read the dataset that the params name, with the added texts."""
+"""Read the dataset that the params name."""
 
-from pathlib import Path
+import hashlib
 
 import numpy as np
+import pandas as pd
 
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.encoded import EncodedDataset
 from sentiment.params import FetchParams
-from sentiment.text.reviews import review_hashes
+from sentiment.text.reviews import Reviews, review_hashes
 
 
 def load_dataset(params: FetchParams) -> EncodedDataset:
-    """Load the dataset, with the added texts.
+    """Load the dataset.
 
     Raises:
         UserError: IMDB cannot be downloaded, or a table cannot be used.
     """
     if params.dataset == "table":
-        dataset = table.load_table(params.table)
+        return table.load_table(params.table)
+    if params.dataset == "imdb":
+        train, test, word_index = imdb.read_files(imdb.fetch_files())
     else:
-        if params.dataset == "imdb":
-            train, test, word_index = imdb.read_files(imdb.fetch_files())
-        else:
-            train, test, word_index = synthetic.generate(params.synthetic)
-        dataset = EncodedDataset(
-            train=train,
-            test=test,
-            word_index=word_index,
-            unranked_words=np.zeros(len(test), np.int64),
-            test_text_digests=review_hashes(test),
-            label_names=imdb.LABEL_NAMES,  # the synthetic reviews have the same
-            test_set_digest=table.reviews_digest(test),
-        )
-    if params.adds_texts:
-        texts = Path(params.added_texts)
-        dataset = table.add_texts(dataset, texts, params.table, params.tokenizer)
-    return dataset
+        train, test, word_index = synthetic.generate(params.synthetic)
+    return EncodedDataset(
+        train=train,
+        test=test,
+        test_rows=pd.DataFrame(
+            {"row": np.arange(len(test)), "text_id": review_hashes(test), "unranked_words": 0}
+        ),
+        word_index=word_index,
+        label_names=imdb.LABEL_NAMES,  # the synthetic reviews have the same
+        test_set_digest=digest_reviews(test),
+    )
+
+
+def digest_reviews(reviews: Reviews) -> str:
+    """Return a digest of reviews whose texts are not available, by their ranks and labels."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (reviews.ranks, reviews.offsets, reviews.labels):
+        digest.update(array.tobytes())
+    return digest.hexdigest()

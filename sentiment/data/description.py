@@ -3,7 +3,7 @@
 import numpy as np
 
 from sentiment.data.encoded import EncodedDataset
-from sentiment.data.label_column import MAX_LABELS_SHOWN
+from sentiment.data.labels import MAX_LABELS_SHOWN
 from sentiment.text.reviews import review_hashes
 
 
@@ -15,7 +15,7 @@ def describe_dataset(name: str, dataset: EncodedDataset) -> str:
         "training texts repeat another": len(train_hashes) - len(np.unique(train_hashes)),
         "test texts repeat another": len(test_hashes) - len(np.unique(test_hashes)),
         "test texts are also in the training set": np.isin(test_hashes, train_hashes).sum(),
-        "rows were skipped: no known word, or in the dataset already": dataset.skipped_rows,
+        "rows were skipped, because they have no word": dataset.skipped_rows,
     }
     lines = [f"{name}: {len(dataset.train):,} training and {len(dataset.test):,} test texts"]
     lines.append(f"  labels: {describe_labels(dataset)}")

@@ -1,120 +1,38 @@
-"""Turn labeled texts into reviews: tokenize them, choose the test set, and rank the words."""
+"""Turn a table of labeled texts into reviews: tokenize, choose the test set, and rank the words."""
 
-import filecmp
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.data.encoded import EncodedDataset
-from sentiment.data.label_column import LabelColumn
-from sentiment.data.rows import ColumnError, Columns, Row, list_tables, read_rows
+from sentiment.data.labels import check_known, training_label_names
+from sentiment.data.rows import ColumnError, Columns, Row, read_rows
 from sentiment.errors import UserError
 from sentiment.params import TableParams
-from sentiment.text.reviews import Reviews, review_hashes
+from sentiment.text.reviews import Reviews
 from sentiment.text.tokenizer import tokenize
 
-SPLIT_SEED = 0
-DIGEST_BYTES = 16
 MAX_ROWS_SHOWN = 10  # in a message
 
 
-class LabeledRow(NamedTuple):
-    """A row of a table.
+class CodedWords(NamedTuple):
+    """The words of texts as codes from 0, in the order of their first occurrence.
 
     Attributes:
-        label_code: the code of its label, see `LabelColumn`.
-        words: its words, in order. There may be none.
+        codes: the codes of the words of all texts, one text after the other, shape (words,).
+        lengths: number of words of each text, shape (texts,).
+        vocabulary: the distinct words, in the order of their codes.
     """
 
-    row: Row
-    label_code: int
-    words: list[str]
-
-
-class CodedRows:
-    """The words and labels of rows as codes from 0, in the order of their first occurrence.
-
-    Attributes:
-        label_column: the labels that the rows have.
-        vocabulary: the code of each distinct word.
-        word_codes: the codes of the words of all rows, one row after the other.
-        lengths: number of words of each row. Rows without a word are left out.
-        label_codes: the code of each row's label, see `LabelColumn`.
-        digests: the digest of each row's text and label, one row after the other.
-        text_digests: the first 8 bytes of a digest of each row's text alone.
-        skipped_rows: number of rows without a word.
-    """
-
-    def __init__(self, params: TableParams, label_column: LabelColumn) -> None:
-        self.params = params
-        self.label_column = label_column
-        self.vocabulary: dict[str, int] = {}
-        self.word_codes = array("I")
-        self.lengths = array("q")
-        self.label_codes = array("B")
-        self.digests = bytearray()
-        self.text_digests = array("Q")
-        self.skipped_rows = 0
-
-    def append_file(self, path: Path) -> None:
-        """Append the rows of a file.
-
-        Raises:
-            UserError: see `read_labeled_rows`.
-        """
-        labeled = read_labeled_rows(path, self.params, self.params.tokenizer, self.label_column)
-        for row, label_code, words in labeled:
-            if not words:
-                self.skipped_rows += 1
-                continue
-            codes = self.vocabulary
-            self.word_codes.extend(codes.setdefault(word, len(codes)) for word in words)
-            self.lengths.append(len(words))
-            self.label_codes.append(label_code)
-            self.digests += digest(row.text.encode(), b"\0", row.label.encode())
-            self.text_digests.frombytes(digest(row.text.encode())[: self.text_digests.itemsize])
-
-
-def read_labeled_rows(
-    path: Path, params: TableParams, tokenizer: str, label_column: LabelColumn
-) -> Iterator[LabeledRow]:
-    """Yield the rows of a file.
-
-    Args:
-        params: the section `fetch.table`, which names the columns.
-        label_column: the labels, to which those of the file are added.
-
-    Raises:
-        UserError: see `rows.read_rows`; or there are too many labels; or, after the last row, a
-            text is blank.
-    """
-    blank = []
-    try:
-        for row in read_rows(path, Columns(params.text, params.label)):
-            if not row.text:
-                blank.append(row.number)
-            label_code = label_column.code_of(row.label, f"{path}, row {row.number}")
-            yield LabeledRow(row, label_code, tokenize(row.text, tokenizer))
-    except ColumnError as error:
-        param = "text" if error.column == params.text else "label"
-        raise UserError(f"{error}. Correct fetch.table.{param} in params.yaml.") from None
-    check_none_is_blank(path, blank)
-
-
-def digest(*parts: bytes) -> bytes:
-    """Return a digest of bytes, of length `DIGEST_BYTES`."""
-    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
-
-
-def reviews_digest(reviews: Reviews) -> str:
-    """Return a digest of reviews whose texts are not available, by their ranks and labels."""
-    arrays = (reviews.ranks, reviews.offsets, reviews.labels)
-    return digest(*(array.tobytes() for array in arrays)).hex()
+    codes: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+    vocabulary: list[str]
 
 
 def load_table(params: TableParams) -> EncodedDataset:
@@ -123,70 +41,75 @@ def load_table(params: TableParams) -> EncodedDataset:
     Raises:
         UserError: a file cannot be used.
     """
-    column = LabelColumn(params.label, params.positive)
-    rows = CodedRows(params, column)
-    rows.append_file(Path(params.train))
-    training_rows = len(rows.lengths)
-    names = column.training_label_names(np.array(rows.label_codes), params.train)
+    train = read_labeled_rows(params.train, params)
+    rows = train
     if params.test != params.train:
-        rows.append_file(Path(params.test))
-        check_files_differ(params)
-    column.check_known(names)
-    labels = column.indices(np.array(rows.label_codes), names)
-    if params.test != params.train:
-        is_test = np.arange(len(labels)) >= training_rows
-    else:
-        is_test = choose_test_rows(labels, params)
+        test = read_labeled_rows(params.test, params)
+        check_tables_differ(train, test, params)
+        rows = pd.concat([train, test], ignore_index=True)
+    words = code_words(rows["text"], params.tokenizer)
+    has_words = words.lengths > 0
+    names = training_label_names(train[has_words[: len(train)]], params)
+    check_known(train, params.train, params.label, names)
+    check_known(rows[len(train) :], params.test, params.label, names)
+    is_test = (np.arange(len(rows)) >= len(train))[has_words]
+    words = words._replace(lengths=words.lengths[has_words])
+    kept = rows[has_words].reset_index(drop=True)
+    labels = pd.Index(names).get_indexer(pd.Index(kept["label"])).astype(np.uint8)
+    text_ids = digest_texts(kept["text"])
+    if params.test == params.train:
+        is_test = choose_test_rows(text_ids, labels, params)
     check_test_set(labels[is_test], params.test)
-    return encode_rows(rows, labels, names, is_test)
-
-
-def encode_rows(
-    rows: CodedRows, labels: NDArray[np.uint8], names: list[str], is_test: NDArray[np.bool_]
-) -> EncodedDataset:
-    """Return rows as a dataset.
-
-    Args:
-        rows: the rows of both sets.
-        labels: the indices of their labels, shape (rows,).
-        names: the names of all labels, in the order of their indices.
-        is_test: whether each row belongs to the test set, shape (rows,).
-    """
-    words = np.array(rows.word_codes, np.uint32)
-    lengths = np.array(rows.lengths)
-    ranks = frequency_ranks(words[np.repeat(~is_test, lengths)], len(rows.vocabulary))
-    tokens = ranks[words]
-    test = _select(tokens, lengths, labels, is_test)
-    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # codes of the words, by rank
-    words_by_code = list(rows.vocabulary)
-    digests = np.frombuffer(rows.digests, np.uint8).reshape(-1, DIGEST_BYTES)
-    return EncodedDataset(
-        train=_select(tokens, lengths, labels, ~is_test),
-        test=test,
-        word_index={words_by_code[code]: rank for rank, code in enumerate(order, 1)},
-        unranked_words=lengths[is_test] - test.lengths,
-        test_text_digests=np.array(rows.text_digests, np.uint64)[is_test],
-        label_names=names,
-        test_set_digest=digest(repr(names).encode(), digests[is_test].tobytes()).hex(),
-        skipped_rows=rows.skipped_rows,
+    return encode_rows(
+        kept.assign(text_id=text_ids), words, labels, names, is_test, len(rows) - len(kept)
     )
 
 
-def check_none_is_blank(path: Path, rows: Sequence[int]) -> None:
-    """Check that a file has no blank texts.
+def read_labeled_rows(path: str, params: TableParams) -> pd.DataFrame:
+    """Read a file of labeled texts.
 
     Args:
-        rows: the numbers of the rows whose text is blank.
+        params: the section `fetch.table`, which names the columns.
+
+    Returns:
+        Columns `row` (its number in the file, from 1), `text`, `label` and, if the params name its
+        column, `id`.
 
     Raises:
-        UserError: there are some.
+        UserError: see `sentiment.data.rows.read_rows`; or a text is blank.
     """
-    if rows:
-        shown = ", ".join(f"{number:,}" for number in rows[:MAX_ROWS_SHOWN])
-        more = ", …" if len(rows) > MAX_ROWS_SHOWN else ""
+    columns = Columns(params.text, params.label, params.id or None)
+    try:
+        rows = pd.DataFrame(read_rows(Path(path), columns), columns=["row", *Row._fields[1:]])
+    except ColumnError as error:
+        named = {params.id: "id", params.label: "label", params.text: "text"}
+        param = named[error.column]
         raise UserError(
-            f"{path} has no text in {len(rows):,} of its rows: {shown}{more}. Correct these rows, "
+            f"{error}. Correct fetch.table.{param} in params.yaml, or --{param}."
+        ) from None
+    blank = rows["row"][rows["text"] == ""]
+    if not blank.empty:
+        shown = ", ".join(f"{number:,}" for number in blank[:MAX_ROWS_SHOWN])
+        more = ", …" if len(blank) > MAX_ROWS_SHOWN else ""
+        raise UserError(
+            f"{path} has no text in {len(blank):,} of its rows: {shown}{more}. Correct these rows, "
             "or remove them."
+        )
+    if not params.id:
+        return rows.drop(columns="id")
+    return rows.assign(id=rows["id"].fillna(""))
+
+
+def check_tables_differ(train: pd.DataFrame, test: pd.DataFrame, params: TableParams) -> None:
+    """Check that the test set does not have the rows of the training set.
+
+    Raises:
+        UserError: it does: the model would be evaluated on what it was trained on.
+    """
+    if test.equals(train):
+        raise UserError(
+            f"{params.train} and {params.test} have the same content. To use a share of one file "
+            f"as the test set, set fetch.table.test to {params.train}."
         )
 
 
@@ -203,49 +126,104 @@ def check_test_set(labels: NDArray[np.uint8], name: str) -> None:
         )
 
 
-def check_files_differ(params: TableParams) -> None:
-    """Check that the file of the test set does not have the content of the training set's.
+def code_words(texts: Iterable[str], tokenizer: str) -> CodedWords:
+    """Split texts into words, and return these as codes."""
+    vocabulary: dict[str, int] = {}
+    codes = array("I")
+    lengths = array("q")
+    for text in texts:
+        words = tokenize(text, tokenizer)
+        codes.extend(vocabulary.setdefault(word, len(vocabulary)) for word in words)
+        lengths.append(len(words))
+    return CodedWords(
+        np.frombuffer(codes, np.uint32), np.frombuffer(lengths, np.int64), list(vocabulary)
+    )
 
-    Raises:
-        UserError: it does: the model would be evaluated on what it was trained on.
-    """
-    if filecmp.cmp(params.train, params.test, shallow=False):
-        raise UserError(
-            f"{params.train} and {params.test} have the same content. To use a share of one file "
-            f"as the test set, set fetch.table.test to {params.train}."
-        )
+
+def digest_texts(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """Return a digest of each text, shape (texts,)."""
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), np.dtype("<u8"))
 
 
-def choose_test_rows(labels: NDArray[np.uint8], params: TableParams) -> NDArray[np.bool_]:
-    """Choose the rows of the test set, the same share of each label.
+def choose_test_rows(
+    text_ids: NDArray[np.uint64], labels: NDArray[np.uint8], params: TableParams
+) -> NDArray[np.bool_]:
+    """Choose the test set: from the rows of each label, the share with the smallest text ids.
+
+    So whether a row is in the test set follows from its text. A corrected label or an added row
+    changes the largest id that is chosen, which moves only a few other rows. Equal texts with the
+    same label are in the same set.
 
     Args:
+        text_ids: a digest of each text, shape (rows,).
         labels: indices of the labels, shape (rows,).
 
     Returns:
         Shape (rows,).
 
     Raises:
-        UserError: there are too few rows.
+        UserError: there are too few texts.
     """
-    from sklearn.model_selection import train_test_split
-
-    order = np.arange(len(labels))
-    count = len(np.unique(labels))
-    try:
-        train, test = train_test_split(
-            order, test_size=params.test_share, stratify=labels, random_state=SPLIT_SEED
-        )
-    except ValueError:  # too few texts for so many labels
-        train = order[:0]
-        test = order
-    if len(np.unique(labels[train])) < count:
+    is_test = np.zeros(len(labels), np.bool_)
+    label_count = labels.max() + 1
+    for label in range(label_count):
+        has_label = labels == label
+        ids = np.sort(text_ids[has_label])
+        count = max(1, round(params.test_share * len(ids)))
+        is_test |= has_label & (text_ids <= ids[count - 1])
+    if len(np.unique(labels[~is_test])) < label_count:
         raise UserError(
             f"{params.train}: fetch.table.test_share: with a share of {params.test_share:g} of "
-            f"{len(labels):,} texts, the {count} labels do not fit into both sets. Use another "
-            "share, or more texts."
+            f"{len(labels):,} texts, the {label_count} labels do not fit into both sets. Use "
+            "another share, or more texts."
         )
-    return np.isin(order, test)
+    return is_test
+
+
+def encode_rows(
+    rows: pd.DataFrame,
+    words: CodedWords,
+    labels: NDArray[np.uint8],
+    label_names: list[str],
+    is_test: NDArray[np.bool_],
+    skipped_rows: int,
+) -> EncodedDataset:
+    """Return rows as a dataset.
+
+    Args:
+        rows: the rows of both sets, see `read_labeled_rows`, with `text_id`.
+        words: their words.
+        labels: the indices of their labels, shape (rows,).
+        label_names: the names of all labels, in the order of their indices.
+        is_test: whether each row belongs to the test set, shape (rows,).
+        skipped_rows: number of other rows of the files, which have no word.
+    """
+    in_test_set = np.repeat(is_test, words.lengths)
+    ranks = frequency_ranks(words.codes[~in_test_set], len(words.vocabulary))
+    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # codes of the words, by rank
+    tokens = ranks[words.codes]
+    test = _select(tokens, words.lengths, labels, is_test)
+    test_rows = rows[is_test].reset_index(drop=True)
+    return EncodedDataset(
+        train=_select(tokens, words.lengths, labels, ~is_test),
+        test=test,
+        test_rows=test_rows.drop(columns="label").assign(
+            unranked_words=words.lengths[is_test] - test.lengths
+        ),
+        word_index={words.vocabulary[code]: rank for rank, code in enumerate(order, 1)},
+        label_names=label_names,
+        test_set_digest=digest_labeled_texts(test_rows, label_names),
+        skipped_rows=skipped_rows,
+    )
+
+
+def digest_labeled_texts(rows: pd.DataFrame, label_names: list[str]) -> str:
+    """Return a digest of texts with their labels, and of the names of all labels in their order."""
+    digest = hashlib.blake2b(repr(label_names).encode(), digest_size=16)
+    for text, label in zip(rows["text"], rows["label"], strict=True):
+        digest.update(hashlib.blake2b(f"{text}\0{label}".encode(), digest_size=16).digest())
+    return digest.hexdigest()
 
 
 def frequency_ranks(words: NDArray[np.uint32], count: int) -> NDArray[np.uint32]:
@@ -286,61 +264,3 @@ def _select(
     kept_lengths = np.bincount(row[kept], minlength=len(lengths))[chosen]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept_lengths)])
     return Reviews(ranks[kept], offsets, labels[chosen])
-
-
-def add_texts(
-    dataset: EncodedDataset, path: Path, params: TableParams, tokenizer: str
-) -> EncodedDataset:
-    """Add the rows of a file, or of all files in a folder, to the training set.
-
-    The test set stays, so that models can be compared with earlier ones. A row is skipped if it has
-    no known word, or if the dataset has its review already.
-
-    Raises:
-        UserError: a file cannot be used, or it has another label than the dataset.
-    """
-    column = LabelColumn(params.label, params.positive)
-    reviews: list[list[int]] = []
-    label_codes = array("B")
-    rows = 0
-    for table in list_tables(path):
-        for _, label_code, words in read_labeled_rows(table, params, tokenizer, column):
-            rows += 1
-            ranks = [dataset.word_index[word] for word in words if word in dataset.word_index]
-            if ranks:
-                reviews.append(ranks)
-                label_codes.append(label_code)
-    column.check_known(dataset.label_names)
-    labels = column.indices(np.array(label_codes), dataset.label_names)
-    added = Reviews.from_lists(reviews, labels)
-    is_new = _are_new(added, [dataset.train, dataset.test])
-    return dataset._replace(
-        train=_extend(dataset.train, added, is_new),
-        skipped_rows=dataset.skipped_rows + rows - int(is_new.sum()),
-    )
-
-
-def _are_new(added: Reviews, splits: Sequence[Reviews]) -> NDArray[np.bool_]:
-    """Return whether each added review is neither in the splits nor further up, shape (added,)."""
-    hashes = review_hashes(added)
-    _, first = np.unique(hashes, return_index=True)
-    is_first = np.isin(np.arange(len(hashes)), first)
-    known = np.concatenate([review_hashes(split) for split in splits])
-    return is_first & ~np.isin(hashes, known)
-
-
-def _extend(split: Reviews, added: Reviews, chosen: NDArray[np.bool_]) -> Reviews:
-    """Return a split with the chosen ones of other reviews added.
-
-    Args:
-        split: the reviews that come first.
-        added: the reviews to choose from.
-        chosen: whether to add each of them, shape (added,).
-    """
-    ranks = added.ranks[np.repeat(chosen, added.lengths)]
-    ends = split.offsets[-1] + np.cumsum(added.lengths[chosen])
-    return Reviews(
-        ranks=np.concatenate([split.ranks, ranks]),
-        offsets=np.concatenate([split.offsets, ends]),
-        labels=np.concatenate([split.labels, added.labels[chosen]]),
-    )

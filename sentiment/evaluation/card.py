@@ -36,7 +36,7 @@ def describe_evaluation(
             f"{row.precision:.4f}",
             f"{row.recall:.4f}",
             f"{row.f1:.4f}",
-            f"{row.reviews:,}",
+            f"{row.texts:,}",
         )
         for row in label_metrics.head(MAX_LISTED_LABELS).itertuples()
     ]

@@ -1,9 +1,10 @@
 """Compute metrics and curves from a table of predictions.
 
-A table of predictions has a row for each review, and these columns: `review` (its number in its
-dataset), `text_id` (a digest of its text), `actual` and `predicted` (labels), `probability_<label>`
-for each label in the order of their indices, `words` and `unknown_words` (their numbers), and
-`seen_in_training` (whether the same review occurs in training).
+A table of predictions has a row for each text, and these columns: `row` (its number in its file,
+see `sentiment.data.encoded.EncodedDataset`), perhaps `id`, `text_id` (a digest of its text),
+`actual` and `predicted` (labels), `probability_<label>` for each label in the order of their
+indices, `words` and `unknown_words` (their numbers), and `seen_in_training` (whether the same text
+occurs in training).
 
 The second of two labels is the positive one. Precision, recall, F1, the areas under curves and the
 calibration are those of the positive label. With more labels, none is positive. Then they are means
@@ -13,7 +14,6 @@ the predicted label. Formulas without another source are scikit-learn's.
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ CONFIDENCE = 0.95  # of every confidence interval
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 CALIBRATION_BINS = 10  # groups of equal width by probability
 MAX_ROC_LABELS = 10  # more curves could not be told apart
-LENGTH_BOUNDS = (100, 200, 400)  # words: the greatest number of each group by length
+LENGTH_GROUPS = 4  # groups by length, each with about as many texts
 NO_ROC_CURVES = pd.DataFrame(columns=["false_positive_rate", "true_positive_rate", "label"])
 
 
@@ -54,7 +54,7 @@ class Metric(NamedTuple):
     proportion: Callable[[pd.DataFrame], tuple[int, int] | None] | None = None
 
     def interval(self, predictions: pd.DataFrame) -> Interval | None:
-        """Return Wilson's interval, or None if the metric is no proportion or has no reviews."""
+        """Return Wilson's interval, or None if the metric is no proportion or has no texts."""
         counts = self.proportion(predictions) if self.proportion else None
         return wilson_interval(*counts, CONFIDENCE) if counts and counts[1] else None
 
@@ -75,19 +75,19 @@ def averaged_labels(predictions: pd.DataFrame) -> list[str]:
 
 
 def probability_matrix(predictions: pd.DataFrame) -> NDArray[np.floating]:
-    """Return the probability of each label, shape (reviews, labels)."""
+    """Return the probability of each label, shape (texts, labels)."""
     labels = label_names_in(predictions.columns)
     return predictions[[probability_column(label) for label in labels]].to_numpy()
 
 
 def label_indices(predictions: pd.DataFrame, column: str) -> NDArray[np.intp]:
-    """Return the indices of the labels in `actual` or `predicted`, shape (reviews,)."""
+    """Return the indices of the labels in `actual` or `predicted`, shape (texts,)."""
     labels = label_names_in(predictions.columns)
     return pd.Index(labels).get_indexer(pd.Index(predictions[column]))
 
 
 def probability_of(predictions: pd.DataFrame, column: str) -> NDArray[np.floating]:
-    """Return the probability of the label in `actual` or `predicted`, shape (reviews,)."""
+    """Return the probability of the label in `actual` or `predicted`, shape (texts,)."""
     indices = label_indices(predictions, column)
     return probability_matrix(predictions)[np.arange(len(predictions)), indices]
 
@@ -99,8 +99,8 @@ def count_correct(predictions: pd.DataFrame) -> tuple[int, int]:
 
 def accuracy(predictions: pd.DataFrame, if_empty: float) -> float:
     """Return the share of right predictions, or `if_empty` if there are none at all."""
-    correct, reviews = count_correct(predictions)
-    return correct / reviews if reviews else if_empty
+    correct, texts = count_correct(predictions)
+    return correct / texts if texts else if_empty
 
 
 def precision(predictions: pd.DataFrame, label: str) -> float:
@@ -189,7 +189,7 @@ def brier_score(predictions: pd.DataFrame) -> float:
 
 
 def unseen(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the predictions for reviews that do not occur in training."""
+    """Return the predictions for texts that do not occur in training."""
     return predictions[~predictions["seen_in_training"]]
 
 
@@ -205,17 +205,17 @@ def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the number of `reviews` for each combination of `actual` and `predicted`."""
+    """Return the number of `texts` for each combination of `actual` and `predicted`."""
     labels = label_names_in(predictions.columns)
     matrix = sklearn.metrics.confusion_matrix(
         predictions["actual"], predictions["predicted"], labels=labels
     )
     cells = pd.MultiIndex.from_product([labels, labels], names=["actual", "predicted"])
-    return pd.DataFrame({"reviews": matrix.ravel()}, cells).reset_index()
+    return pd.DataFrame({"texts": matrix.ravel()}, cells).reset_index()
 
 
 def label_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each label: `label`, `precision`, `recall`, `f1` and `reviews`."""
+    """Return a row for each label: `label`, `precision`, `recall`, `f1` and `texts`."""
     labels = label_names_in(predictions.columns)
     counts = predictions["actual"].value_counts()
     return pd.DataFrame(
@@ -224,7 +224,7 @@ def label_metrics(predictions: pd.DataFrame) -> pd.DataFrame:
             "precision": [precision(predictions, label) for label in labels],
             "recall": [recall(predictions, label) for label in labels],
             "f1": [f1(predictions, label) for label in labels],
-            "reviews": counts.reindex(labels, fill_value=0).to_numpy(),
+            "texts": counts.reindex(labels, fill_value=0).to_numpy(),
         }
     )
 
@@ -270,29 +270,33 @@ def roc_curve(
 
 
 def accuracy_by_length(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracy of groups of reviews by length, see `LENGTH_BOUNDS`.
+    """Return the accuracy of groups of texts by length, whose bounds are quantiles.
 
     Returns:
-        Columns `words` (such as `101-200`), `reviews` (their number) and `accuracy`, with a row for
-        each group that has reviews.
+        Columns `words` (such as `101-200`), `texts` (their number) and `accuracy`, with a row for
+        each group. There are fewer groups than `LENGTH_GROUPS` if many texts are equally long.
     """
-    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *LENGTH_BOUNDS])]
-    names.append(f"over {LENGTH_BOUNDS[-1]}")
-    # Reviews without a known word have 0 words, and belong to the first group.
-    groups = pd.cut(predictions["words"], [-1, *LENGTH_BOUNDS, np.inf], labels=names)
+    words = predictions["words"]
+    shares = np.linspace(0, 1, LENGTH_GROUPS + 1)[1:]
+    bounds = np.unique(np.quantile(words, shares, method="inverted_cdf"))
+    lows = [words.min(), *(bounds[:-1] + 1)]
+    names = [
+        f"{low}-{high}" if low < high else f"{high}" for low, high in zip(lows, bounds, strict=True)
+    ]
+    groups = pd.cut(words, [-1, *bounds], labels=names)
     is_correct = predictions["actual"] == predictions["predicted"]
-    table = is_correct.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
+    table = is_correct.groupby(groups, observed=True).agg(texts="count", accuracy="mean")
     return table.reset_index()
 
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Compare the probabilities of a label with the share of reviews that have it.
+    """Compare the probabilities of a label with the share of texts that have it.
 
     The label is the positive one or, without one, the predicted one.
 
     Returns:
-        Columns `predicted` (mean probability), `observed` (share of the reviews) and `reviews`
-        (their number), with a row for each group by probability that has reviews.
+        Columns `predicted` (mean probability), `observed` (share of the texts) and `texts`
+        (their number), with a row for each group by probability that has texts.
     """
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
     positive = positive_label(predictions)
@@ -305,17 +309,17 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     groups = np.digitize(probability, edges[1:-1], right=True)
     table = pd.DataFrame({"predicted": probability, "observed": observed})
     grouped = table.groupby(groups)
-    return grouped.mean().assign(reviews=grouped.size()).reset_index(drop=True)
+    return grouped.mean().assign(texts=grouped.size()).reset_index(drop=True)
 
 
 def calibration_error(predictions: pd.DataFrame) -> float:
-    """Return the expected calibration error: the mean difference, by review, in `reliability`.
+    """Return the expected calibration error: the mean difference, by text, in `reliability`.
 
     Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*.
     """
     groups = reliability(predictions)
     difference = (groups["predicted"] - groups["observed"]).abs()
-    return float(np.average(difference, weights=groups["reviews"]))
+    return float(np.average(difference, weights=groups["texts"]))
 
 
 def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -339,7 +343,7 @@ METRICS: dict[str, Metric] = {
     "brier": Metric("Brier score", brier_score),
     "ece": Metric("calibration error", calibration_error),
     "accuracy_unseen": Metric(
-        "accuracy on unseen reviews",
+        "accuracy on unseen texts",
         lambda predictions: accuracy(unseen(predictions), if_empty=math.nan),
         lambda predictions: count_correct(unseen(predictions)),
     ),

@@ -83,7 +83,7 @@ def draw_confusion_matrix(counts: pd.DataFrame) -> Figure:
     figure, axes = new_axes("Confusion matrix", "Predicted", "Actual")
     axes.grid(visible=False)
     labels = list(counts["actual"].unique())
-    table = counts.pivot(index="actual", columns="predicted", values="reviews")
+    table = counts.pivot(index="actual", columns="predicted", values="texts")
     cells = table.loc[labels, labels].to_numpy()
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -103,7 +103,7 @@ def draw_confusion_matrix(counts: pd.DataFrame) -> Figure:
 
 
 def draw_reliability(groups: pd.DataFrame, error: float, positive: str | None) -> Figure:
-    """Draw the share of reviews with a label by its predicted probability.
+    """Draw the share of texts with a label by its predicted probability.
 
     Args:
         groups: see `sentiment.evaluation.metrics.reliability`.
@@ -139,11 +139,11 @@ def draw_gradients(table: pd.DataFrame) -> Figure:
 
 
 def draw_length_bars(table: pd.DataFrame, accuracy: float) -> Figure:
-    """Draw the accuracy by length. Each bar has its accuracy and its number of reviews."""
-    figure, axes = new_axes("Accuracy by length", "Words in the review", "Accuracy")
+    """Draw the accuracy by length. Each bar has its accuracy and its number of texts."""
+    figure, axes = new_axes("Accuracy by length", "Words in the text", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING_COLOR, zorder=2)
-    values = zip(table["accuracy"], table["reviews"], strict=True)
-    labels = [f"{share:.1%}\n{count:,} reviews" for share, count in values]
+    values = zip(table["accuracy"], table["texts"], strict=True)
+    labels = [f"{share:.1%}\n{count:,} texts" for share, count in values]
     axes.bar_label(bars, labels, label_type="center", color="white")
     axes.axhline(
         accuracy, linestyle="--", color=VALIDATION_COLOR, label=f"all, {accuracy:.1%}", zorder=3

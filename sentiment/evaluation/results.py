@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MISTAKES = 25  # wrong predictions that are listed
+KEYS = ("row", "id", "text_id")  # say which text it is; of these, `id` is not in each table
 
 
 class Results(NamedTuple):
@@ -45,43 +46,37 @@ class Results(NamedTuple):
         )
 
 
-def reviews_table(
+def texts_table(
     reviews: Reviews,
-    unranked_words: NDArray[np.int64],
-    text_digests: NDArray[np.uint64],
+    test_rows: pd.DataFrame,
     layout: Layout,
     order: NDArray[np.int64],
     seen: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Return a row for each review of the test set, in the order of the padded rows.
+    """Return a row for each text of the test set, in the order of the padded rows.
 
     Args:
-        reviews: the reviews, in the order of their dataset.
-        unranked_words: number of words without a rank of each of them, shape (reviews,).
-        text_digests: a digest of the text of each of them, shape (reviews,).
+        reviews: the texts as word ranks, in the order of their dataset.
+        test_rows: see `sentiment.data.encoded.EncodedDataset`.
         layout: the layout of the padded rows.
-        order: the review of each row, shape (reviews,).
-        seen: whether the review of each row also occurs in training, shape (reviews,).
+        order: the position in `reviews` of each padded row, shape (texts,).
+        seen: whether the text of each padded row also occurs in training, shape (texts,).
 
     Returns:
-        The columns `review`, `text_id`, `words`, `unknown_words` and `seen_in_training`, see
-        `sentiment.evaluation.metrics`.
+        The columns `row`, `id` if `test_rows` has it, `text_id`, `words`, `unknown_words` and
+        `seen_in_training`, see `sentiment.evaluation.metrics`.
     """
-    words = reviews.lengths + unranked_words
-    unknown = reviews.count_rarer(layout.max_rank) + unranked_words
-    return pd.DataFrame(
-        {
-            "review": order,
-            "text_id": [f"{digest:016x}" for digest in text_digests[order].tolist()],
-            "words": words[order],
-            "unknown_words": unknown[order],
-            "seen_in_training": seen,
-        }
-    )
+    unranked = test_rows["unranked_words"].to_numpy()
+    words = reviews.lengths + unranked
+    unknown = reviews.count_rarer(layout.max_rank) + unranked
+    keys = test_rows[[key for key in KEYS if key in test_rows]]
+    ids = [f"{digest:016x}" for digest in test_rows["text_id"].tolist()]
+    table = keys.assign(text_id=ids, words=words, unknown_words=unknown)
+    return table.iloc[order].reset_index(drop=True).assign(seen_in_training=seen)
 
 
 def predictions_table(
-    reviews: pd.DataFrame,
+    texts: pd.DataFrame,
     y: NDArray[np.uint8],
     probabilities: NDArray[np.float32],
     label_names: Sequence[str],
@@ -90,9 +85,9 @@ def predictions_table(
     """Return the table that `sentiment.evaluation.metrics` describes.
 
     Args:
-        reviews: see `reviews_table`.
-        y: the indices of their labels, shape (reviews,).
-        probabilities: of each label, shape (reviews, labels), float32.
+        texts: see `texts_table`.
+        y: the indices of their labels, shape (texts,).
+        probabilities: of each label, shape (texts, labels), float32.
         label_names: the names of the labels, in the order of their indices.
         threshold: see `sentiment.prediction.probabilities.predicted_indices`.
     """
@@ -102,9 +97,9 @@ def predictions_table(
         "predicted": names[predicted_indices(probabilities, threshold)],
         **{probability_column(name): probabilities[:, at] for at, name in enumerate(label_names)},
     }
-    predictions = pd.DataFrame(columns, reviews.index)
-    keys = ["review", "text_id"]
-    return pd.concat([reviews[keys], predictions, reviews.drop(columns=keys)], axis=1)
+    predictions = pd.DataFrame(columns, texts.index)
+    keys = [key for key in KEYS if key in texts]
+    return pd.concat([texts[keys], predictions, texts.drop(columns=keys)], axis=1)
 
 
 def evaluate_predictions(predictions: pd.DataFrame) -> Results:
@@ -127,15 +122,17 @@ def evaluate_predictions(predictions: pd.DataFrame) -> Results:
     return Results(values, tables, _plot_predictions(values, tables, positive))
 
 
-def texts_of(mistakes: pd.DataFrame, reviews: Reviews, word_index: Mapping[str, int]) -> list[str]:
-    """Return the texts of mistakes: the words of their reviews, except words without a rank.
+def rebuild_texts(
+    reviews: Reviews, positions: Sequence[int], word_index: Mapping[str, int]
+) -> list[str]:
+    """Return the words of some reviews whose texts are not available, except unranked words.
 
     Args:
-        mistakes: has a column `review`, the positions of the reviews.
+        positions: the positions of the reviews.
         word_index: the frequency rank of each word.
     """
     words = {rank: word for word, rank in word_index.items()}
-    return [" ".join(words[rank] for rank in reviews[at]) for at in mistakes["review"]]
+    return [" ".join(words[rank] for rank in reviews[at]) for at in positions]
 
 
 def _plot_predictions(

@@ -1,16 +1,16 @@
 """Names of trainings: the nearest preset, and what differs from it."""
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
-from sentiment.params import FetchParams, PadParams, TrainParams
-from sentiment.project.fitted_params import FITTED_PARAMS
+from sentiment.params import PadParams, TrainParams
+from sentiment.project.fitted_params import TextLengths
 from sentiment.project.paths import Project
 from sentiment.project.presets import (
     SEED,
     Preset,
     differences,
     find_nearest_preset,
+    fitted_preset,
     valid_presets,
 )
 
@@ -18,29 +18,35 @@ SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
 
 
-def training_name(project: Project, fetch: FetchParams, pad: PadParams, train: TrainParams) -> str:
-    """Return a name for a training: the project's nearest preset, and what differs from it."""
-    return nearest_name(valid_presets(project), fetch, pad, train)
+def training_name(
+    project: Project, pad: PadParams, train: TrainParams, lengths: TextLengths | None
+) -> str:
+    """Return a name for a training by the nearest of the presets of the project.
+
+    Args:
+        lengths: the lengths of the texts of one's own table. None: it is another dataset.
+    """
+    return nearest_name(valid_presets(project), pad, train, lengths)
 
 
 def nearest_name(
-    presets: Sequence[Preset], fetch: FetchParams, pad: PadParams, train: TrainParams
+    presets: Sequence[Preset], pad: PadParams, train: TrainParams, lengths: TextLengths | None
 ) -> str:
     """Return a name for a training, such as `default`, `linear · epochs 12` or `lstm · seed 43`.
 
+    A param of a table is left out if it has the value that is fitted to the table.
+
     Args:
         presets: see `sentiment.project.presets.valid_presets`.
-        fetch: the section `fetch`. Added texts come first in the name.
+        lengths: see `training_name`.
     """
+    if lengths is not None:
+        presets = [fitted_preset(preset, lengths) for preset in presets]
     nearest = find_nearest_preset(presets, pad, train)
     different = differences(nearest, pad, train)
     seed = different.pop(SEED, None)
-    if fetch.dataset == "table":  # what is fitted to a table comes last
-        different |= {name: different.pop(name) for name in FITTED_PARAMS if name in different}
     shown = [f"{name.split('.', 1)[1]} {value}" for name, value in different.items()]
     parts = [nearest.name, *shown[:MAX_DIFFERENCES]]
-    if fetch.adds_texts:
-        parts.insert(0, f"+{PurePath(fetch.added_texts).name}")
     if seed is not None:
         parts.append(f"seed {seed}")
     return SEPARATOR.join(parts)

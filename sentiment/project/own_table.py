@@ -18,10 +18,9 @@ def project_path(project: Project, path: Path) -> str:
 
 def table_paths(fetch: FetchParams) -> list[Path]:
     """Return the tables that a dataset reads."""
-    tables = [fetch.table.train, fetch.table.test] if fetch.dataset == "table" else []
-    if fetch.adds_texts:
-        tables.append(fetch.added_texts)
-    return [Path(table) for table in dict.fromkeys(tables)]
+    if fetch.dataset != "table":
+        return []
+    return [Path(table) for table in dict.fromkeys([fetch.table.train, fetch.table.test])]
 
 
 def find_pointer(project: Project, table: Path) -> Path | None:

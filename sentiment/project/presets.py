@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sentiment.data.dataset import load_dataset
 from sentiment.errors import UserError
 from sentiment.params import (
     PadParams,
@@ -14,8 +13,19 @@ from sentiment.params import (
     merge_params,
     used_train_params,
 )
-from sentiment.project.fitted_params import FITTED_PARAMS, fit_params
-from sentiment.project.params_file import load_params, parse_params, read_yaml, update_params_file
+from sentiment.project.fitted_params import (
+    FITTED_PARAMS,
+    TextLengths,
+    fit_params,
+    measure_lengths,
+)
+from sentiment.project.params_file import (
+    changed_params,
+    load_params,
+    parse_params,
+    read_yaml,
+    update_params_file,
+)
 from sentiment.project.paths import Project
 
 DEFAULT = "default"
@@ -51,7 +61,10 @@ def apply_preset(project: Project, name: str, with_dataset: bool) -> list[str]:
     for section in sections:
         values |= flatten(getattr(params, section), section)
     if fetch.dataset == "table" and not with_dataset:
-        values |= fit_params(params.pad, params.train, load_dataset(fetch).train.lengths)
+        from sentiment.data.dataset import load_dataset  # imports pandas, which takes a second
+
+        lengths = measure_lengths(load_dataset(fetch).train.lengths)
+        values |= fit_params(params.pad, params.train, lengths)
     return update_params_file(project.params_file, values)
 
 
@@ -68,6 +81,13 @@ def valid_presets(project: Project) -> list[Preset]:
             params = read_preset(project, name)
             presets.append(Preset(name, params.pad, params.train))
     return presets
+
+
+def fitted_preset(preset: Preset, lengths: TextLengths) -> Preset:
+    """Return a preset with the params that fit a table."""
+    params = Params(pad=preset.pad, train=preset.train)
+    fitted = changed_params(params, fit_params(preset.pad, preset.train, lengths))
+    return Preset(preset.name, fitted.pad, fitted.train)
 
 
 def differences(preset: Preset, pad: PadParams, train: TrainParams) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from pydantic import BaseModel, ValidationError
 
 from sentiment.params import FetchParams, PadParams, Section, TrainParams, used_params
 from sentiment.project.documents import damaged_error, read_json, write_json
+from sentiment.project.fitted_params import TextLengths
 from sentiment.project.paths import Project
 from sentiment.text.model_files import CONFIG_FILE, ModelConfig
 
 DATASET_FILE = "dataset.json"  # in data/fetch and data/pad
+TEST_ROWS_FILE = "test_rows.parquet"  # in data/fetch
 
 
 class FetchedDataset(Section):
@@ -19,12 +21,19 @@ class FetchedDataset(Section):
     Attributes:
         fetch: the params that it was made with.
         label_names: the names of the labels, in the order of their indices.
+        lengths: the lengths of the training texts.
         test_set_digest: see `sentiment.data.encoded.EncodedDataset`.
     """
 
     fetch: FetchParams
     label_names: list[str]
+    lengths: TextLengths
     test_set_digest: str
+
+    @property
+    def fitted_lengths(self) -> TextLengths | None:
+        """The lengths to which params are fitted, or None if the dataset is no table."""
+        return self.lengths if self.fetch.dataset == "table" else None
 
 
 class PaddedDataset(FetchedDataset):

@@ -63,13 +63,11 @@ def predict_rows(model: "SentimentModel", rows: Iterable[Row]) -> Iterator[pa.Ta
 def without_errors(predictions: pa.Table) -> pd.DataFrame:
     """Return the predictions that were made, as `sentiment.evaluation.metrics` describes them.
 
-    `review` is the number of the row. `seen_in_training` is False: it is not known which texts the
-    version was trained on.
+    `seen_in_training` is False: it is not known which texts the version was trained on.
     """
     made = predictions.filter(compute.is_null(predictions["error"])).drop_columns("error")
     table: pd.DataFrame = made.to_pandas()
-    names = {"row": "review", "label": "predicted"}
-    return table.rename(columns=names).assign(seen_in_training=False)
+    return table.rename(columns={"label": "predicted"}).assign(seen_in_training=False)
 
 
 def write_each(

@@ -10,12 +10,10 @@ import pandas as pd
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Metric
 from sentiment.evaluation.results import Results, evaluate_predictions
 from sentiment.project.documents import write_table
-from sentiment.score.predictions import guard_names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-NAMES = ("id", "actual", "predicted", "label")  # columns that come from the user
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the version was trained on
 
 
@@ -73,9 +71,9 @@ def evaluate(predictions: pd.DataFrame) -> Results:
     """Compute the metrics, also by label, the plots, and the worst mistakes by their rows."""
     metrics, tables, plots = evaluate_predictions(predictions)
     del metrics[f"test_{UNSEEN}"]
-    mistakes = tables["mistakes"].drop(columns="seen_in_training").rename(columns={"review": "row"})
-    labels = tables["labels"].rename(columns={"reviews": "texts"})
-    return Results(metrics, {"labels": labels, "mistakes": mistakes}, plots)
+    mistakes = tables["mistakes"].drop(columns="seen_in_training")
+    mistakes["id"] = mistakes["id"].fillna("")
+    return Results(metrics, {"labels": tables["labels"], "mistakes": mistakes}, plots)
 
 
 def describe(report: Report) -> str:
@@ -103,6 +101,5 @@ def log_report(client: "MlflowClient", run_id: str, report: Report) -> None:
         for name, table in report.results.tables.items():
             path = Path(folder) / f"{name}.csv"
             path.touch(mode=0o600)  # a local store copies the permissions, too
-            guarded = {key: guard_names(table[key]) for key in NAMES if key in table}
-            write_table(path, table.assign(**guarded))
+            write_table(path, table)
             client.log_artifact(run_id, str(path))

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from sentiment.data.label_column import list_labels, shorten_label
+from sentiment.data.labels import list_labels, shorten_label
 from sentiment.data.rows import Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
 

@@ -61,12 +61,14 @@ def search(
         own_tags = {**tags, SWEEP: study.study_name, store.DESCRIPTION: description}
         parent_id = start_parent(client, experiment_id, study.study_name, own_tags)
     with ending_run(client, parent_id):
+        fetched = read_record(project.fetched / DATASET_FILE, FetchedDataset)
         context = TrialContext(
             project,
             client,
             experiment_id,
             params,
-            len(read_record(project.fetched / DATASET_FILE, FetchedDataset).label_names),
+            len(fetched.label_names),
+            fetched.fitted_lengths,
             read_reviews(project.fetched, "train"),
             {**tags, PARENT: parent_id},
         )

@@ -19,6 +19,7 @@ from sentiment.errors import UserError
 from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import Params, used_params
+from sentiment.project.fitted_params import TextLengths
 from sentiment.project.naming import SEPARATOR, training_name
 from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project
@@ -41,6 +42,7 @@ class TrialContext(NamedTuple):
         client: the client of MLflow's store.
         experiment_id: the experiment of the child runs.
         params: the params in params.yaml.
+        lengths: see `sentiment.project.naming.training_name`.
         reviews: the training set.
         tags: tags of a child run.
     """
@@ -50,6 +52,7 @@ class TrialContext(NamedTuple):
     experiment_id: str
     params: Params
     label_count: int
+    lengths: TextLengths | None
     reviews: Reviews
     tags: Mapping[str, str]
 
@@ -82,7 +85,7 @@ def objective(context: TrialContext, trial: optuna.Trial) -> float:
 
 def start_child(context: TrialContext, trial: optuna.Trial, params: Params) -> str:
     """Start the run of a trial, log its params, and return its id."""
-    name = training_name(context.project, params.fetch, params.pad, params.train)
+    name = training_name(context.project, params.pad, params.train, context.lengths)
     used = used_params(params.fetch, params.pad, params.train)
     with store.store_errors():
         run = context.client.create_run(

@@ -49,7 +49,7 @@ def read_predictions(path: Path) -> "pd.DataFrame":
     try:
         labels = label_names_in(pd.read_csv(path, nrows=0).columns)
         types = {
-            **dict.fromkeys(("text_id", "actual", "predicted"), "str"),
+            **dict.fromkeys(("id", "text_id", "actual", "predicted"), "str"),
             **{probability_column(label): "float32" for label in labels},
         }
         # Without the last argument, the label `null` would be a missing value.

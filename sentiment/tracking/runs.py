@@ -107,10 +107,10 @@ def training_run(
         TEST_SET_DIGEST: dataset.test_set_digest,
         store.DESCRIPTION: f"A training on `{dataset.fetch.dataset_name}` that is not evaluated.",
     }
-    parts = [training_name(project, dataset.fetch, dataset.pad, params), tags.get(DVC_EXPERIMENT)]
+    training = training_name(project, dataset.pad, params, dataset.fitted_lengths)
     with store.store_errors():
         experiment_id = registry.open_trainings(project, client, dataset.fetch.dataset_name)
-    name = SEPARATOR.join(filter(None, parts))
+    name = SEPARATOR.join(filter(None, [training, tags.get(DVC_EXPERIMENT)]))
     with active_run(experiment_id=experiment_id, run_name=name, tags=tags) as run:
         record = RunRecord(
             run_id=run.info.run_id,

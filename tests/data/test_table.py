@@ -1,4 +1,4 @@
-"""Turn texts of one's own into reviews, and add texts to a dataset."""
+"""Turn texts of one's own into reviews."""
 
 import csv
 import gzip
@@ -11,13 +11,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from sentiment.data.dataset import digest_reviews
 from sentiment.data.encoded import EncodedDataset
-from sentiment.data.table import (
-    add_texts,
-    frequency_ranks,
-    load_table,
-    reviews_digest,
-)
+from sentiment.data.table import frequency_ranks, load_table
 from sentiment.errors import UserError
 from sentiment.params import TableParams
 from sentiment.text.reviews import Reviews
@@ -29,17 +25,7 @@ TEST = [("a unheard b", "yes"), ("unheard", "no")]
 YES = ("a", "yes")
 NO = ("b", "no")
 BOTH = [YES, NO] * 5
-RANKS = {"good": 1, "bad": 2, "film": 3}
-OWN = EncodedDataset(
-    Reviews.from_lists([[1, 3], [2, 3]], np.array([1, 0])),
-    Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0])),
-    RANKS,
-    unranked_words=np.array([0, 1, 2]),
-    test_text_digests=np.arange(3, dtype=np.uint64),
-    label_names=["no", "yes"],
-    test_set_digest="0123",
-    skipped_rows=1,
-)
+NO_TEXTS = Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0]))
 
 
 def write_table(path: Path, rows: Rows) -> str:
@@ -65,20 +51,6 @@ def load_rows(tmp_path: Path) -> Loader:
     return load
 
 
-@pytest.fixture
-def add_rows(tmp_path: Path) -> Loader:
-    """Add the rows of tables in a folder to `OWN`, one table for each argument."""
-
-    def add(*tables: Rows) -> EncodedDataset:
-        folder = tmp_path / "added"
-        folder.mkdir()
-        for number, rows in enumerate(tables):
-            write_table(folder / f"{number}.csv", rows)
-        return add_texts(OWN, folder, TableParams(), "keras")
-
-    return add
-
-
 def test_words_are_ranked_as_keras_ranks_them(load_rows: Loader) -> None:
     loaded = load_rows(TRAIN, TEST)
     assert loaded.word_index == {"a": 1, "b": 2, "d": 3, "c": 4}  # b and d: the first one first
@@ -86,7 +58,7 @@ def test_words_are_ranked_as_keras_ranks_them(load_rows: Loader) -> None:
     assert loaded.train.labels.tolist() == [1, 0, 1, 0, 0]
     assert rank_lists(loaded.test) == [[1, 2], []]
     assert loaded.test.labels.tolist() == [1, 0]
-    assert loaded.unranked_words.tolist() == [1, 1]
+    assert loaded.test_rows["unranked_words"].tolist() == [1, 1]
 
 
 LITERAL = [
@@ -133,13 +105,17 @@ def test_every_format_has_the_same_arrays_and_digest(
     write(tmp_path / name)
     path = str(tmp_path / name)
     loaded = load_table(TableParams(train=path, test=path, test_share=0.4))
-    assert loaded.word_index == {"b": 1, "a": 2, "a\r": 3, "na": 4, "null": 5}
-    assert rank_lists(loaded.train) == [[2, 1, 3, 1], [1, 4], [5, 2, 1]]
+    assert loaded.word_index == {"c": 1, "a": 2, "b": 3, "01": 4, "a\r": 5, "Été": 6, "2020": 7}
+    assert rank_lists(loaded.train) == [[2, 3, 5, 3], [6, 1, 1, 1], [7, 4, 4, 2]]
     assert loaded.train.labels.tolist() == [1, 0, 1]
-    assert rank_lists(loaded.test) == [[], [2]]
+    assert rank_lists(loaded.test) == [[3], [2, 3]]
     assert loaded.test.labels.tolist() == [0, 1]
-    assert loaded.unranked_words.tolist() == [4, 3]
-    assert loaded.test_set_digest == "757479667764a913514bb5c3e523eac8"
+    assert loaded.test_rows.drop(columns="text_id").to_dict("list") == {
+        "row": [4, 5],
+        "text": ["b NA", "null a b"],
+        "unranked_words": [1, 1],
+    }
+    assert loaded.test_set_digest == "6865b34d665bc78db525f27cd628d7a4"
     assert loaded.skipped_rows == 1
     assert loaded.label_names == ["0", "1"]
 
@@ -154,7 +130,7 @@ def test_another_tokenizer_or_training_set_leaves_the_test_set_the_same(load_row
     test = [("x…y", "yes"), ("a", "no")]  # x…y is one word for the one, and two for the other
     keras = load_rows(TRAIN, test, tokenizer="keras")
     other = load_rows(TRAIN, test, tokenizer="unicode")
-    assert keras.unranked_words.tolist() != other.unranked_words.tolist()
+    assert keras.test_rows["unranked_words"].tolist() != other.test_rows["unranked_words"].tolist()
     assert other.test_set_digest == keras.test_set_digest
     assert load_rows([*TRAIN, ("e", "no")], test).test_set_digest == keras.test_set_digest
 
@@ -162,11 +138,11 @@ def test_another_tokenizer_or_training_set_leaves_the_test_set_the_same(load_row
 def test_a_test_text_has_the_same_digest_with_another_label_and_in_another_table(
     load_rows: Loader,
 ) -> None:
-    first = load_rows(TRAIN, TEST).test_text_digests
+    first = load_rows(TRAIN, TEST).test_rows["text_id"]
     swapped = [("unheard", "yes"), ("new", "no"), ("a unheard b", "no")]
-    second = load_rows([*TRAIN, ("z", "yes"), ("y", "no")], swapped).test_text_digests
+    second = load_rows([*TRAIN, ("z", "yes"), ("y", "no")], swapped).test_rows["text_id"]
     assert len({*first.tolist(), *second.tolist()}) == 3
-    assert second[[2, 0]].tolist() == first.tolist()
+    assert second.iloc[[2, 0]].tolist() == first.tolist()
 
 
 @pytest.mark.parametrize(
@@ -207,7 +183,7 @@ def test_other_words_or_labels_are_another_test_set_if_there_are_no_texts(
     reviews: list[list[int]], labels: list[int]
 ) -> None:
     other = Reviews.from_lists(reviews, np.array(labels))
-    assert reviews_digest(other) != reviews_digest(OWN.test)
+    assert digest_reviews(other) != digest_reviews(NO_TEXTS)
 
 
 def test_texts_without_a_word_are_skipped(load_rows: Loader) -> None:
@@ -215,13 +191,51 @@ def test_texts_without_a_word_are_skipped(load_rows: Loader) -> None:
     assert (len(loaded.train), len(loaded.test), loaded.skipped_rows) == (5, 2, 2)
 
 
+ROWS_OF_TWO = [(f"text {number}", "yes" if number < 100 else "no") for number in range(400)]
+
+
 def test_test_set_is_chosen_with_the_same_share_of_each_label(load_rows: Loader) -> None:
-    rows = [(f"text {number}", "yes" if number < 50 else "no") for number in range(200)]
-    loaded = load_rows(rows, test_share=0.1)
-    assert (len(loaded.train), len(loaded.test)) == (180, 20)
-    assert (loaded.train.labels.sum(), loaded.test.labels.sum()) == (45, 5)
-    # The numbers of the rows are words, so the training set's words show which rows it has.
-    assert load_rows(rows, test_share=0.1).word_index == loaded.word_index
+    loaded = load_rows(ROWS_OF_TWO, test_share=0.1)
+    assert (len(loaded.train), len(loaded.test)) == (360, 40)
+    assert (loaded.train.labels.sum(), loaded.test.labels.sum()) == (90, 10)
+
+
+def test_a_corrected_label_and_added_rows_leave_nearly_all_test_texts_where_they_were(
+    load_rows: Loader,
+) -> None:
+    def test_texts(rows: Rows) -> set[str]:
+        return set(load_rows(rows).test_rows["text"])
+
+    before = test_texts(ROWS_OF_TWO)
+    assert len(before - test_texts([("text 0", "no"), *ROWS_OF_TWO[1:]])) <= 1
+    assert test_texts(ROWS_OF_TWO[::-1]) == before
+    added = [(f"new {number}", "no") for number in range(40)]
+    assert len(before - test_texts([*added, *ROWS_OF_TWO])) <= 10
+
+
+def test_equal_texts_with_the_same_label_are_in_the_same_set(load_rows: Loader) -> None:
+    rows = [(f"text {number // 4}", "yes" if number < 40 else "no") for number in range(80)]
+    loaded = load_rows(rows, test_share=0.25)
+    counts = loaded.test_rows["text"].value_counts()
+    assert set(counts) == {4}
+
+
+def test_each_test_text_keeps_its_row_and_its_id(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    rows = [f'a-{number},"Text, no. {number}!",{number % 2}' for number in range(1, 41)]
+    path.write_text("\n".join(["key,text,label", *rows, "a-1,?!,0", ""]))
+    params = TableParams(train=str(path), test=str(path), id="key")
+    test_rows = load_table(params).test_rows
+    assert len(test_rows) == 8
+    for row in test_rows.to_dict("records"):
+        assert row["id"] == f"a-{row['row']}"
+        assert row["text"] == f"Text, no. {row['row']}!"
+    assert "id" not in load_table(params.model_copy(update={"id": ""})).test_rows
+
+
+def test_rows_of_a_test_table_are_counted_in_that_table(load_rows: Loader) -> None:
+    loaded = load_rows(TRAIN, [("?!", "yes"), *TEST])
+    assert loaded.test_rows["row"].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -251,40 +265,6 @@ def test_a_column_that_is_missing_names_the_param_to_correct(load_rows: Loader, 
     message = rf"train\.csv has no column 'gone'\. .*Correct fetch\.table\.{param} in params\.yaml"
     with pytest.raises(UserError, match=message):
         load_rows(TRAIN, TEST, **{param: "gone"})
-
-
-def test_added_texts_join_the_training_set_and_the_test_set_stays(add_rows: Loader) -> None:
-    loaded = add_rows([("A GOOD, good film!", "yes")], [("bad, unheard", "no")])
-    assert rank_lists(loaded.train) == [[1, 3], [2, 3], [1, 1, 3], [2]]
-    assert loaded.train.labels.tolist() == [1, 0, 1, 0]
-    assert rank_lists(loaded.test) == rank_lists(OWN.test)
-    assert loaded.test.labels.tolist() == [1, 0, 0]
-    assert loaded.unranked_words.tolist() == [0, 1, 2]
-    assert loaded.test_set_digest == OWN.test_set_digest
-    assert loaded.word_index == RANKS
-
-
-def test_added_texts_that_are_unknown_or_not_new_are_skipped(add_rows: Loader) -> None:
-    unknown = [("unheard", "yes"), ("?", "no")]
-    in_dataset = [("good film", "yes"), ("good, good, unheard GOOD", "yes"), ("bad film", "no")]
-    new = [("film", "no"), ("Film, unheard", "yes"), ("good", "yes")]
-    loaded = add_rows(unknown + in_dataset, new)
-    assert rank_lists(loaded.train)[2:] == [[3], [1]]
-    assert loaded.train.labels.tolist()[2:] == [0, 1]
-    assert loaded.skipped_rows == OWN.skipped_rows + 6
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([("good", "yes"), ("good", "never")], "row 2: column 'label' has the label 'never', but"),
-        ([("good", "yes"), ("", "no")], "0.csv has no text in 1 of its rows: 2."),
-    ],
-)
-def test_unfit_added_texts_are_refused(add_rows: Loader, rows: Rows, message: str) -> None:
-    with pytest.raises(UserError) as raised:
-        add_rows(rows)
-    assert message in str(raised.value)
 
 
 def test_a_test_set_with_the_content_of_the_training_set_is_refused(load_rows: Loader) -> None:

@@ -53,7 +53,7 @@ def test_a_card_of_many_labels_says_what_is_averaged_and_where_the_other_labels_
     actual = [names[number % 12] for number in range(600)]
     table = pd.DataFrame(
         {
-            "review": range(600),
+            "row": range(600),
             "actual": actual,
             "predicted": actual,
             **{f"probability_{name}": [float(name == one) for one in actual] for name in names},

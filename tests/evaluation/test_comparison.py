@@ -45,7 +45,7 @@ def table(actual: NDArray[np.intp], predicted: NDArray[np.intp], names: list[str
     """Return predictions, given indices of labels."""
     columns = {"actual": np.array(names)[actual], "predicted": np.array(names)[predicted]}
     probabilities = {f"probability_{name}": 1 / len(names) for name in names}
-    return pd.DataFrame({"review": np.arange(len(actual)), **columns, **probabilities})
+    return pd.DataFrame({"row": np.arange(len(actual)), **columns, **probabilities})
 
 
 def two_tables(

@@ -12,7 +12,7 @@ from sentiment.evaluation import metrics
 PROBABILITY = np.array([0.9, 0.8, 0.6, 0.3, 0.1, 0.2, 0.4, 0.95])
 PREDICTIONS = pd.DataFrame(  # six of eight are right
     {
-        "review": range(8),
+        "row": range(8),
         "actual": ["positive"] * 4 + ["negative"] * 4,
         "predicted": np.where(PROBABILITY > 0.5, "positive", "negative"),
         "probability_negative": 1 - PROBABILITY,
@@ -38,7 +38,7 @@ def many_labels(labels: int, reviews: int, rng: np.random.Generator) -> pd.DataF
     names = np.arange(labels).astype(str)
     return pd.DataFrame(
         {
-            "review": range(reviews),
+            "row": range(reviews),
             "actual": names[actual],
             "predicted": names[probabilities.argmax(axis=1)],
             **{f"probability_{name}": probabilities[:, int(name)] for name in names},
@@ -141,13 +141,16 @@ def test_thinned_roc_curve_lies_on_the_complete_one(rng: np.random.Generator) ->
     assert sklearn.metrics.auc(*thin.to_numpy().T) == pytest.approx(area, abs=1e-3)
 
 
-def test_length_groups_include_their_upper_bound() -> None:
+def test_groups_by_length_are_quarters_of_the_texts() -> None:
     table = metrics.accuracy_by_length(PREDICTIONS)
-    assert table["words"].tolist() == ["1-100", "101-200", "201-400", "over 400"]
-    assert table["reviews"].tolist() == [2, 2, 2, 2]
+    assert table["words"].tolist() == ["0-100", "101-200", "201-400", "401-2000"]
+    assert table["texts"].tolist() == [2, 2, 2, 2]
     assert table["accuracy"].tolist() == [1, 0.5, 1, 0.5]
     short = metrics.accuracy_by_length(PREDICTIONS.assign(words=5))
-    assert short.to_numpy().tolist() == [["1-100", 8, 0.75]]
+    assert short.to_numpy().tolist() == [["5", 8, 0.75]]
+    odd = metrics.accuracy_by_length(PREDICTIONS.assign(words=[3, 3, 3, 3, 3, 4, 9, 9]))
+    assert odd["words"].tolist() == ["3", "4", "5-9"]
+    assert odd["texts"].tolist() == [5, 1, 2]
 
 
 def test_mistakes_start_with_the_most_confident() -> None:
@@ -160,7 +163,7 @@ def test_reliability_compares_predicted_with_observed_shares() -> None:
     labels = ["negative", "positive", "positive", "positive", "negative"]
     table = with_probability(labels, np.array([0.0, 0.06, 0.1, 0.95, 1.0]))
     groups = metrics.reliability(table)
-    assert groups["reviews"].tolist() == [3, 2]
+    assert groups["texts"].tolist() == [3, 2]
     assert groups["predicted"].tolist() == pytest.approx([0.16 / 3, 0.975])
     assert groups["observed"].tolist() == pytest.approx([2 / 3, 0.5])
     error = (3 * (2 / 3 - 0.16 / 3) + 2 * (0.975 - 0.5)) / 5
@@ -203,7 +206,7 @@ def test_a_label_that_does_not_occur_is_left_out_of_the_means(rng: np.random.Gen
     found = metrics.compute_metrics(without)
     by_label = metrics.label_metrics(without).set_index("label")
     recalls = by_label["recall"]
-    assert 0 in by_label["reviews"].tolist()
+    assert 0 in by_label["texts"].tolist()
     assert found["test_recall"] == found["test_balanced_accuracy"]
     assert found["test_recall"] == pytest.approx((recalls["0"] + recalls["2"]) / 2)
 
@@ -237,7 +240,7 @@ def test_each_label_has_its_metrics() -> None:
         "precision": [0.75, 0.75],
         "recall": [0.75, 0.75],
         "f1": [0.75, 0.75],
-        "reviews": [4, 4],
+        "texts": [4, 4],
     }
 
 

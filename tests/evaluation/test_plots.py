@@ -27,7 +27,7 @@ def test_curve_has_title_labels_legend_lines_and_size() -> None:
 def test_confusion_matrix_shows_counts_and_shares() -> None:
     labels = ["negative", "positive"]
     cells = [(actual, predicted) for actual in labels for predicted in labels]
-    counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
+    counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(texts=[3, 1, 0, 0])
     (axes,) = plots.draw_confusion_matrix(counts).axes
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["3\n75.0%", "1\n25.0%", "0\n0.0%", "0\n0.0%"]
@@ -37,7 +37,7 @@ def confusion_counts(label_count: int) -> pd.DataFrame:
     """Return the counts of labels that are predicted at random."""
     labels = [f"$label {number}" for number in range(label_count)]
     cells = [(actual, predicted) for actual in labels for predicted in labels]
-    return pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=1)
+    return pd.DataFrame(cells, columns=["actual", "predicted"]).assign(texts=1)
 
 
 @pytest.mark.parametrize(("label_count", "rotation"), [(5, 0), (6, 90)])

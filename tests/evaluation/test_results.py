@@ -9,9 +9,9 @@ from sentiment.evaluation.results import (
     evaluate_predictions,
     plot_training,
     predictions_table,
-    reviews_table,
+    rebuild_texts,
     summarize_gradients,
-    texts_of,
+    texts_table,
 )
 from sentiment.text.padding import Layout
 from sentiment.text.reviews import Reviews
@@ -32,7 +32,7 @@ def table_of(probabilities: list[float], threshold: float = 0.5) -> pd.DataFrame
     """Return the predictions of four reviews. They are in another order than in the dataset."""
     reviews = pd.DataFrame(
         {
-            "review": [2, 0, 3, 1],
+            "row": [2, 0, 3, 1],
             "text_id": ["c", "a", "d", "b"],
             "words": [3, 1, 4, 2],
             "unknown_words": [1, 0, 2, 0],
@@ -49,17 +49,26 @@ def table_of(probabilities: list[float], threshold: float = 0.5) -> pd.DataFrame
     )
 
 
-def test_reviews_are_described_in_the_order_of_the_rows() -> None:
-    described = reviews_table(
+def test_texts_are_described_in_the_order_of_the_padded_rows() -> None:
+    test_rows = pd.DataFrame(
+        {
+            "row": [4, 5, 9],
+            "text": ["a", "b", "c"],
+            "id": ["x", "", "z"],
+            "text_id": np.array([18, 2**64 - 1, 0], np.uint64),
+            "unranked_words": [1, 0, 0],
+        }
+    )
+    described = texts_table(
         Reviews.from_lists([[1, 9], [], [9, 9, 10]], np.zeros(3, int)),
-        unranked_words=np.array([1, 0, 0]),
-        text_digests=np.array([18, 2**64 - 1, 0], np.uint64),
+        test_rows,
         layout=Layout(num_words=12, max_length=6, padding="pre", truncating="pre"),
         order=np.array([2, 0, 1]),
         seen=np.array([True, False, False]),
     )
     assert described.to_dict("list") == {
-        "review": [2, 0, 1],
+        "row": [9, 4, 5],
+        "id": ["z", "x", ""],
         "text_id": ["0" * 16, f"{18:016x}", "f" * 16],
         "words": [3, 3, 0],
         "unknown_words": [3, 2, 0],  # the greatest rank that the layout has room for is 8
@@ -67,10 +76,10 @@ def test_reviews_are_described_in_the_order_of_the_rows() -> None:
     }
 
 
-def test_table_has_a_row_for_each_review() -> None:
+def test_table_has_a_row_for_each_text() -> None:
     table = table_of([0.9, 0.2, 0.6, 0.1])
     assert table.iloc[2].to_dict() == {
-        "review": 3,
+        "row": 3,
         "text_id": "d",
         "actual": "positive",
         "predicted": "positive",
@@ -84,17 +93,16 @@ def test_table_has_a_row_for_each_review() -> None:
     assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
 
 
-def test_texts_of_mistakes_are_the_words_of_their_reviews() -> None:
-    mistakes = pd.DataFrame({"review": [2, 0]})
+def test_a_text_that_is_not_available_is_rebuilt_from_its_words() -> None:
     reviews = Reviews.from_lists([[1], [2], [1, 3]], np.zeros(3, int))
     word_index = {"the": 1, "film": 2, "fails": 3}
-    assert texts_of(mistakes, reviews, word_index) == ["the fails", "the"]
+    assert rebuild_texts(reviews, [2, 0], word_index) == ["the fails", "the"]
 
 
 def test_mistakes_get_their_texts_in_the_second_column() -> None:
     results = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]))
     mistakes = results.with_texts(["the fails", "the"]).tables["mistakes"]
-    assert mistakes.columns.tolist()[:3] == ["review", "text", "text_id"]
+    assert mistakes.columns.tolist()[:3] == ["row", "text", "text_id"]
     assert mistakes["text"].tolist() == ["the fails", "the"]
     assert "text" not in results.tables["mistakes"]
 
@@ -102,7 +110,7 @@ def test_mistakes_get_their_texts_in_the_second_column() -> None:
 def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
     evaluation = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]))
     assert evaluation.metrics["test_accuracy"] == 0.5
-    assert evaluation.tables["confusion"]["reviews"].tolist() == [1, 1, 1, 1]
+    assert evaluation.tables["confusion"]["texts"].tolist() == [1, 1, 1, 1]
     assert evaluation.plots.keys() == {"roc", "reliability", "confusion", "lengths"}
     (axes,) = evaluation.plots["roc"].axes
     assert axes.get_title() == "ROC curve"
@@ -110,7 +118,7 @@ def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
 
 def test_the_25_worst_mistakes_are_listed() -> None:
     table = table_of([0.9, 0.8, 0.2, 0.1])  # all are wrong
-    many = pd.concat([table] * 10, ignore_index=True).assign(review=range(40))
+    many = pd.concat([table] * 10, ignore_index=True).assign(row=range(40))
     assert len(evaluate_predictions(many).tables["mistakes"]) == 25
 
 
@@ -118,7 +126,7 @@ def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
     table = predictions_table(
         pd.DataFrame(
             {
-                "review": range(6),
+                "row": range(6),
                 "text_id": list("abcdef"),
                 "words": 3,
                 "unknown_words": 0,
@@ -136,7 +144,7 @@ def test_evaluation_of_three_labels_has_a_row_and_a_curve_for_each() -> None:
     evaluation = evaluate_predictions(table)
     assert evaluation.metrics["test_accuracy"] == pytest.approx(1 / 3)
     assert evaluation.tables["labels"]["f1"].tolist() == [0, 1, 0]
-    assert evaluation.tables["confusion"]["reviews"].tolist() == [0, 0, 2, 0, 2, 0, 2, 0, 0]
+    assert evaluation.tables["confusion"]["texts"].tolist() == [0, 0, 2, 0, 2, 0, 2, 0, 0]
     assert evaluation.plots.keys() == {"roc", "reliability", "confusion", "lengths"}
 
 

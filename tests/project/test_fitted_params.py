@@ -7,7 +7,7 @@ import pytest
 
 from sentiment.model.batches import count_steps
 from sentiment.params import LinearParams, PadParams, TrainParams
-from sentiment.project.fitted_params import MIN_STEPS, fit_params
+from sentiment.project.fitted_params import MIN_STEPS, explain_fit, fit_params, measure_lengths
 
 
 @pytest.mark.parametrize(
@@ -18,11 +18,12 @@ def test_a_training_on_few_texts_has_smaller_batches_and_then_more_epochs(
     texts: int, batch_size: int, epochs: int
 ) -> None:
     train = TrainParams(epochs=3, validation_split=0.04)
-    fitted = fit_params(PadParams(), train, np.full(texts, 200))
+    fitted = fit_params(PadParams(), train, measure_lengths(np.full(texts, 200)))
     assert fitted == {
         "pad.max_length": 200,
         "train.batch_size": batch_size,
         "train.epochs": epochs,
+        "train.patience": 2,
         "train.linear.ngrams": 3,
         "train.linear.ending": 0.25,
     }
@@ -30,7 +31,7 @@ def test_a_training_on_few_texts_has_smaller_batches_and_then_more_epochs(
 
 
 def test_small_batches_of_ones_own_stay_as_they_are() -> None:
-    fitted = fit_params(PadParams(), TrainParams(batch_size=2), np.full(100, 200))
+    fitted = fit_params(PadParams(), TrainParams(batch_size=2), measure_lengths(np.full(100, 200)))
     assert fitted["train.batch_size"] == 2
 
 
@@ -50,15 +51,35 @@ def test_a_linear_model_of_short_texts_reads_neither_trigrams_nor_endings(
     read: tuple[int, float],
 ) -> None:
     linear = LinearParams(ngrams=ngrams, ending=0.5)
-    fitted = fit_params(
-        PadParams(), TrainParams(architecture=architecture, linear=linear), np.array(words)
-    )
+    train = TrainParams(architecture=architecture, linear=linear)
+    fitted = fit_params(PadParams(), train, measure_lengths(np.array(words)))
     assert (fitted["train.linear.ngrams"], fitted["train.linear.ending"]) == read
 
 
 def test_nearly_all_short_texts_fit_into_a_row_with_the_start_token() -> None:
     lengths = np.arange(1, 1001)
-    assert fit_params(PadParams(), TrainParams(), lengths)["pad.max_length"] == 200
+    assert fit_params(PadParams(), TrainParams(), measure_lengths(lengths))["pad.max_length"] == 200
     wide = PadParams(max_length=2000)
-    longest = fit_params(wide, TrainParams(), lengths)["pad.max_length"]
+    longest = fit_params(wide, TrainParams(), measure_lengths(lengths))["pad.max_length"]
     assert np.count_nonzero(lengths < longest) == 991
+
+
+@pytest.mark.parametrize(
+    ("architecture", "patience", "fitted"),
+    [("recurrent", 0, 2), ("recurrent", 5, 5), ("linear", 0, 0)],
+)
+def test_a_network_on_a_table_stops_early(
+    architecture: Literal["linear", "recurrent"], patience: int, fitted: int
+) -> None:
+    train = TrainParams(architecture=architecture, patience=patience)
+    lengths = measure_lengths(np.full(100, 9))
+    assert fit_params(PadParams(), train, lengths)["train.patience"] == fitted
+
+
+def test_a_batch_size_and_a_number_of_epochs_that_were_fitted_are_explained() -> None:
+    train = TrainParams(epochs=3)
+    assert explain_fit(train, {"train.batch_size": 23, "train.epochs": 3}) == [
+        "train.batch_size 23: the largest with which 3 epochs have 1,000 steps, but at least 4."
+    ]
+    assert len(explain_fit(train, {"train.batch_size": 4, "train.epochs": 9})) == 2
+    assert explain_fit(train, {"train.batch_size": 64, "train.epochs": 3}) == []

@@ -4,23 +4,38 @@ from typing import Any
 
 import pytest
 
-from sentiment.params import FetchParams, PadParams, TrainParams
+from sentiment.project.fitted_params import TextLengths
 from sentiment.project.naming import nearest_name
 from sentiment.project.paths import Project
-from sentiment.project.presets import read_preset, valid_presets
+from sentiment.project.presets import Preset, fitted_preset, read_preset, valid_presets
 from tests.small_project import ROOT
 
 HERE = Project(ROOT, ROOT)  # which has the presets
 
 
-def name(preset: str, pad: dict[str, Any] | None = None, **train: Any) -> str:
-    """Return the name of a training with the params of a preset and some changes."""
+FEW_SHORT_TEXTS = TextLengths(texts=3200, median=18, uncut=29)
+
+
+def name(
+    preset: str,
+    pad: dict[str, Any] | None = None,
+    lengths: TextLengths | None = None,
+    **train: Any,
+) -> str:
+    """Return the name of a training with the params of a preset and some changes.
+
+    Args:
+        lengths: the texts of a table, to which the preset is fitted before the changes.
+    """
     params = read_preset(HERE, preset)
+    chosen = Preset(preset, params.pad, params.train)
+    if lengths is not None:
+        chosen = fitted_preset(chosen, lengths)
     return nearest_name(
         valid_presets(HERE),
-        FetchParams(),
-        params.pad.model_copy(update=pad or {}),
-        params.train.model_copy(update=train),
+        chosen.pad.model_copy(update=pad or {}),
+        chosen.train.model_copy(update=train),
+        lengths,
     )
 
 
@@ -36,21 +51,27 @@ def test_what_differs_from_the_nearest_preset_follows() -> None:
 
 
 def test_at_most_five_differences_are_named_and_the_seed_comes_last() -> None:
-    changes = {"seed": 3, "units": 8, "layers": 2, "epochs": 1, "batch_size": 2, "patience": 1}
+    changes: dict[str, Any] = {
+        "seed": 3,
+        "units": 8,
+        "layers": 2,
+        "epochs": 1,
+        "batch_size": 2,
+        "patience": 1,
+    }
     assert name("default", {"num_words": 500}, **changes) == (
         "default · num_words 500 · units 8 · layers 2 · epochs 1 · batch_size 2 · seed 3"
     )
 
 
-def test_added_texts_come_first() -> None:
-    fetch = FetchParams(added_texts="texts/labeled")
-    named = nearest_name(valid_presets(HERE), fetch, PadParams(), TrainParams(epochs=9))
-    assert named == "+labeled · default · epochs 9"
+@pytest.mark.parametrize("preset", ["default", "linear", "lstm"])
+def test_a_param_that_is_fitted_to_a_table_is_left_out(preset: str) -> None:
+    assert name(preset, lengths=FEW_SHORT_TEXTS) == preset
+    assert name(preset, lengths=FEW_SHORT_TEXTS, epochs=40) == f"{preset} · epochs 40"
+    assert name(preset, lengths=FEW_SHORT_TEXTS, seed=43) == f"{preset} · seed 43"
 
 
-def test_what_was_fitted_to_a_table_comes_after_what_the_user_changed() -> None:
-    linear = valid_presets(HERE)[1]
-    pad = linear.pad.model_copy(update={"max_length": 6})
-    train = linear.train.model_copy(update={"batch_size": 4, "class_weight": "balanced"})
-    named = nearest_name(valid_presets(HERE), FetchParams(dataset="table"), pad, train)
-    assert named == "linear · class_weight balanced · batch_size 4 · max_length 6"
+def test_a_param_that_is_not_fitted_to_the_table_is_named() -> None:
+    assert name("default", {"max_length": 200}, FEW_SHORT_TEXTS, batch_size=64) == (
+        "default · max_length 200 · batch_size 64"
+    )

@@ -16,10 +16,10 @@ from tests.small_project import ProjectCopy
 pytestmark = pytest.mark.slow
 
 
-def own(*paths: str, added_texts: str = "data/none.csv") -> FetchParams:
+def own(*paths: str) -> FetchParams:
     """Return params of a dataset whose training set is the first table, and test set the last."""
     table = TableParams(train=paths[0], test=paths[-1])
-    return FetchParams(dataset="table", table=table, added_texts=added_texts)
+    return FetchParams(dataset="table", table=table)
 
 
 def test_the_path_of_a_table_is_relative_in_the_project_and_absolute_elsewhere(
@@ -69,9 +69,8 @@ def test_a_folder_with_a_new_file_is_not_tracked(repository: ProjectCopy) -> Non
 @pytest.mark.usefixtures("repository")
 def test_each_table_that_nobody_tracks_is_named_with_what_keeps_it() -> None:
     assert tracking_advice(Project.here(), FetchParams(table=TableParams(train="a.csv"))) == []
-    assert tracking_advice(Project.here(), own("a.csv", "/else/b.csv", added_texts="my texts")) == [
-        "Neither git nor DVC tracks a.csv, so `dvc exp run --temp` will not find it: dvc add a.csv",
+    assert tracking_advice(Project.here(), own("my a.csv", "/else/b.csv")) == [
+        "Neither git nor DVC tracks my a.csv, so `dvc exp run --temp` will not find it: dvc add "
+        "'my a.csv'",
         "/else/b.csv is outside the project, so neither git nor DVC can keep it. Copy it here.",
-        "Neither git nor DVC tracks my texts, so `dvc exp run --temp` will not find it: dvc add "
-        "'my texts'",
     ]

@@ -8,6 +8,7 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.params import FetchParams, PadParams, TableParams, TrainParams
 from sentiment.project.documents import new_folder, write_json
+from sentiment.project.fitted_params import TextLengths
 from sentiment.project.paths import Project
 from sentiment.project.records import (
     DATASET_FILE,
@@ -22,7 +23,11 @@ from sentiment.text.model_files import CONFIG_FILE
 
 OWN = FetchParams(dataset="table", table=TableParams(train="texts/own.csv", tokenizer="unicode"))
 DATASET = PaddedDataset(
-    fetch=OWN, label_names=["bad", "good"], test_set_digest="0123", pad=PadParams(max_length=7)
+    fetch=OWN,
+    label_names=["bad", "good"],
+    lengths=TextLengths(texts=9, median=5, uncut=8),
+    test_set_digest="0123",
+    pad=PadParams(max_length=7),
 )
 RECORD = RunRecord(
     run_id="89ab",

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sentiment.evaluation.results import texts_of
+from sentiment.evaluation.results import rebuild_texts
 from sentiment.project.arrays import read_reviews
 from sentiment.project.documents import read_json
 from sentiment.project.paths import Project
@@ -36,7 +36,7 @@ def write_test_set() -> None:
     project = Project.here()
     reviews = read_reviews(project.fetched, "test")
     table = pd.DataFrame({"review": range(ROWS)})
-    texts = texts_of(table, reviews, read_json(project.fetched / "word_index.json"))
+    texts = rebuild_texts(reviews, range(ROWS), read_json(project.fetched / "word_index.json"))
     labels = np.array(["negative", "positive"])[reviews.labels]
     with Path("texts.csv").open("w", encoding="utf-8", newline="") as file:
         rows = zip(table["review"], texts, labels, strict=True)
@@ -51,7 +51,7 @@ def promote() -> None:
 
 def read_evaluated() -> pd.DataFrame:
     """Return the predictions of the evaluation, in the order of texts.csv."""
-    return read_predictions(Project.here().evaluated / "predictions.csv").sort_values("review")
+    return read_predictions(Project.here().evaluated / "predictions.csv").sort_values("row")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_row_without_a_text_has_an_error_in_place_of_a_prediction(
 
 def test_predictions_are_as_the_metrics_need_them(tables: Iterator[pa.Table]) -> None:
     made = pd.concat(map(predictions.without_errors, tables))
-    assert made["review"].tolist() == [1, 3]
+    assert made["row"].tolist() == [1, 3]
     assert made["predicted"].tolist() == ["good", "good"]
     assert made["words"].dtype == "int32"
 

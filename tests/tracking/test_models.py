@@ -66,7 +66,7 @@ def test_a_model_predicts_to_the_bit_where_the_package_of_the_project_is_missing
     evaluated = Project.here().evaluated
     mistakes = pd.read_csv(evaluated / "mistakes.csv")
     predictions = read_predictions(evaluated / "predictions.csv")
-    expected = predictions.set_index("review").loc[mistakes["review"]]
+    expected = predictions.set_index("row").loc[mistakes["row"]]
     for module in [each for each in sys.modules if f"{each}.".startswith("sentiment.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "sentiment", None)  # importing it fails

@@ -1,22 +1,25 @@
 """The labels of a dataset are those of the column in its training set."""
 
-import numpy as np
+import pandas as pd
 import pytest
 
-from sentiment.data.label_column import (
+from sentiment.data.labels import (
     MAX_LABELS,
-    LabelColumn,
+    check_known,
     list_labels,
     sort_label_names,
+    training_label_names,
 )
 from sentiment.errors import UserError
+from sentiment.params import TableParams
+
+PARAMS = TableParams(train="a.csv", label="stars")
 
 
-def training_label_names(*labels: str, positive: str = "") -> list[str]:
+def names_of(*labels: str, positive: str = "") -> list[str]:
     """Return the names of the labels of texts that have these labels."""
-    column = LabelColumn("stars", positive)
-    codes = [column.code_of(label, f"a.csv, row {row}") for row, label in enumerate(labels, 1)]
-    return column.training_label_names(np.array(codes, np.uint8), "a.csv")
+    rows = pd.DataFrame({"row": range(1, len(labels) + 1), "label": labels})
+    return training_label_names(rows, PARAMS.model_copy(update={"positive": positive}))
 
 
 @pytest.mark.parametrize(
@@ -31,18 +34,12 @@ def test_labels_are_in_the_order_of_numbers_or_texts(
     labels: list[str], in_order: list[str]
 ) -> None:
     assert sort_label_names(labels) == in_order
-    assert training_label_names(*labels, *labels) == in_order
-
-
-def test_labels_have_the_indices_of_their_order() -> None:
-    column = LabelColumn("stars", "")
-    codes = [column.code_of(label, "row 1") for label in ("c", "a", "b", "a")]
-    assert column.indices(np.array(codes), ["a", "b", "c"]).tolist() == [2, 0, 1, 0]
+    assert names_of(*labels, *labels) == in_order
 
 
 @pytest.mark.parametrize(("positive", "labels"), [("", ["1", "5"]), ("1", ["5", "1"])])
 def test_the_positive_label_is_the_second(positive: str, labels: list[str]) -> None:
-    assert training_label_names("5", "1", "5", "1", positive=positive) == labels
+    assert names_of("5", "1", "5", "1", positive=positive) == labels
 
 
 @pytest.mark.parametrize(
@@ -58,7 +55,7 @@ def test_the_positive_label_is_the_second(positive: str, labels: list[str]) -> N
         (
             ["5", "1", "5"],
             "",
-            "a.csv, column 'stars': a single text has the label '1' (a.csv, row 2). Add texts with "
+            "a.csv, column 'stars': a single text has the label '1' (row 2). Add texts with "
             "this label, or correct it.",
         ),
         (
@@ -85,7 +82,7 @@ def test_labels_that_cannot_be_learned_are_refused(
     labels: list[str], positive: str, message: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        training_label_names(*labels, positive=positive)
+        names_of(*labels, positive=positive)
     assert str(raised.value) == message
 
 
@@ -95,21 +92,19 @@ def test_a_message_has_only_the_beginning_of_a_long_label() -> None:
 
 
 def test_a_version_is_a_label_although_a_part_of_it_is_a_number() -> None:
-    assert training_label_names("3.7", "v2", "3.7", "v2") == ["3.7", "v2"]
+    assert names_of("3.7", "v2", "3.7", "v2") == ["3.7", "v2"]
 
 
-def test_column_of_many_values_is_refused_early() -> None:
-    labels = map(str, range(MAX_LABELS + 1))
-    with pytest.raises(UserError, match=r"row 101: column 'stars' has more than 100 different"):
-        training_label_names(*labels)
+def test_a_column_of_many_values_is_refused() -> None:
+    labels = [str(value) for value in range(MAX_LABELS + 1)]
+    with pytest.raises(UserError, match=r"column 'stars' has 101 different values, more than 100"):
+        names_of(*labels, *labels)
 
 
 def test_a_label_that_the_training_set_does_not_have_is_named_with_its_row() -> None:
-    column = LabelColumn("stars", "")
-    column.code_of("1", "a.csv, row 1")
-    column.code_of("maybe", "b.csv, row 7")
+    rows = pd.DataFrame({"row": [3, 7], "label": ["1", "maybe"]})
     with pytest.raises(UserError) as raised:
-        column.check_known(["1", "5"])
+        check_known(rows, "b.csv", "stars", ["1", "5"])
     assert str(raised.value) == (
         "b.csv, row 7: column 'stars' has the label 'maybe', but the labels of the training set "
         "are '1', '5'. Correct this row, or remove it."
