@@ -77,9 +77,9 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
     printed = sentiment("dataset", "own.csv")
     assert printed.splitlines()[:6] == [
         "Texts: column 'review'. Labels: column 'stars'.",
-        "own.csv: 120 training and 31 test texts",
+        "own.csv: 121 training and 30 test texts",
         "  labels: 1 51, 3 50, 5 50",
-        "  1 test texts repeat another",
+        "  1 training texts repeat another",
         "  1 rows were skipped, because they have no word",
         "  Half of the training texts have at most 3 words, and the longest 3. 0.0% are longer "
         "than pad.max_length, 4.",
