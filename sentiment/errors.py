@@ -46,7 +46,9 @@ def describe_error(error: Exception, retry: str) -> str | None:
         return redact(str(error))
     if not isinstance(error, OSError):
         return None
-    path = "" if error.filename is None else f"{error.filename}: "
+    # An error of copying has both names, and the second one is where the disk may be full.
+    filename = error.filename2 or error.filename
+    path = "" if filename is None else f"{filename}: "
     reason = error.strerror or str(error)
     if NUMPY_DISK_FULL.search(str(error)):
         reason = os.strerror(errno.ENOSPC)

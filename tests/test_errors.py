@@ -63,6 +63,10 @@ def test_first_line_is_taken_after_a_password_with_a_line_feed_is_removed() -> N
             OSError("1000 requested and 24 written"),
             "No space left on device. Free some space and run `dvc repro` again.",
         ),
+        (
+            OSError(28, "No space left on device", "data/roc.png", None, "mlruns/roc.png"),
+            "mlruns/roc.png: No space left on device. Free some space and run `dvc repro` again.",
+        ),
         (UserError("http://ann:secret@host/"), "http://host/"),
     ],
 )
