@@ -53,35 +53,32 @@ def promote(client: "MlflowClient", run: "Run", metric: "MetricName", is_forced:
     from sentiment.evaluation import comparison
 
     with store.store_errors():
-        model = check_candidate(client, run)
         name = name_of_version(run)
+        model = check_candidate(client, run)
         champion = registry.find_champion(client, name)
         if champion is not None and champion.run_id == run.info.run_id:
             return Outcome(f"Version {champion.version} of {name} is the champion already.", True)
+        lines = []
         if champion is None:
-            version = make_champion(client, name, run, model, {"by": "first champion"})
-            lines = [f"Version {version.version} of {name} is the first champion."]
-            return Outcome("\n".join([*lines, describe_undo(client, name, None)]), True)
-        if is_forced:
-            version = make_champion(client, name, run, model, {"by": "--force"})
-            lines = [f"Version {version.version} of {name} is the champion now, without a test."]
-            return Outcome("\n".join([*lines, describe_undo(client, name, champion)]), True)
-        refuse_repetition(client, run, champion)
-        candidate, other = common_predictions(client, run, champion)
-        number = count_test(client, champion, run.info.run_id, metric)
-        compared = comparison.compare_with_champion(candidate, other, metric, number)
-        lines = [
-            comparison.describe_difference(compared.difference),
-            comparison.describe_test(compared),
-        ]
-        if not compared.is_better:
-            lines.append(f"Version {champion.version} of {name} stays the champion.")
-            return Outcome("\n".join(lines), False)
-        reasons = describe_promotion(compared, champion)
+            reasons = {"by": "first champion"}
+            became = "is the first champion"
+        elif is_forced:
+            reasons = {"by": "--force"}
+            became = "is the champion now, without a test"
+        else:
+            refuse_repetition(client, run, champion)
+            compared = run_test(client, run, champion, metric)
+            lines.append(comparison.describe_difference(compared.difference))
+            lines.append(comparison.describe_test(compared))
+            if not compared.is_better:
+                lines.append(f"Version {champion.version} of {name} stays the champion.")
+                return Outcome("\n".join(lines), False)
+            reasons = describe_promotion(compared, champion)
+            became = "is the champion now"
         version = make_champion(client, name, run, model, reasons)
-    lines.append(f"Version {version.version} of {name} is the champion now.")
-    lines.append(describe_undo(client, name, champion))
-    return Outcome("\n".join(lines), True)
+        lines.append(f"Version {version.version} of {name} {became}.")
+        lines.append(describe_undo(client, name, champion))
+        return Outcome("\n".join(lines), True)
 
 
 def explore(client: "MlflowClient", run: "Run", metric: "MetricName") -> str:
@@ -94,13 +91,13 @@ def explore(client: "MlflowClient", run: "Run", metric: "MetricName") -> str:
     from sentiment.evaluation import comparison
 
     with store.store_errors():
-        check_candidate(client, run)
         name = name_of_version(run)
+        check_candidate(client, run)
         champion = registry.find_champion(client, name)
         if champion is None:
             return f"There is no champion of {name}. The first one needs no test."
-        candidate, other = common_predictions(client, run, champion)
-    return comparison.describe_difference(comparison.compute_difference(candidate, other, metric))
+        tables = common_predictions(client, run, champion)
+    return comparison.describe_difference(comparison.compute_difference(*tables, metric))
 
 
 def name_of_version(run: "Run") -> str:
@@ -144,12 +141,14 @@ def refuse_repetition(client: "MlflowClient", run: "Run", champion: "ModelVersio
     Raises:
         UserError: the run has the champion's params and code.
     """
-    other = client.get_run(str(champion.run_id))
-    names = run.data.params.keys() | other.data.params.keys()
-    differing = {name for name in names if run.data.params.get(name) != other.data.params.get(name)}
+    champion_run = find_champion_run(client, run, champion)
+    params = run.data.params
+    champion_params = champion_run.data.params
+    names = params.keys() | champion_params.keys()
+    differing = {name for name in names if params.get(name) != champion_params.get(name)}
     if differing - {SEED}:
         return
-    if read_train_dependencies(client, run) != read_train_dependencies(client, other):
+    if read_train_dependencies(client, run) != read_train_dependencies(client, champion_run):
         return
     difference = "with another train.seed" if differing else "with the same seed"
     raise UserError(
@@ -175,6 +174,30 @@ def read_train_dependencies(client: "MlflowClient", run: "Run") -> dict[str, str
     return {entry["path"]: entry["md5"] for entry in stages["train"]["deps"]}
 
 
+def find_champion_run(client: "MlflowClient", run: "Run", champion: "ModelVersion") -> "Run":
+    """Return the run of the champion.
+
+    Raises:
+        UserError: the store lacks it, or a person registered the version without a run.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(str(champion.run_id))
+    except MlflowException as error:
+        if error.error_code not in registry.NO_SUCH_VERSION:
+            raise
+        raise incomparable_error(run, champion, "MLflow has no run of it.") from None
+
+
+def incomparable_error(run: "Run", champion: "ModelVersion", reason: str) -> UserError:
+    """Return the error for a champion that no run can be tested against."""
+    return UserError(
+        f"The champion, version {champion.version}, cannot be compared: {reason} To promote "
+        f"without a test: sentiment promote --force {run.info.run_id}"
+    )
+
+
 def common_predictions(
     client: "MlflowClient", run: "Run", champion: "ModelVersion"
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -185,28 +208,38 @@ def common_predictions(
     """
     from sentiment.evaluation.comparison import select_common_texts
 
-    candidate = evaluations.download_predictions(client, run.info.run_id)
+    champion_run = find_champion_run(client, run, champion)
+    candidate_predictions = evaluations.download_predictions(client, run.info.run_id)
     try:
-        other = evaluations.download_predictions(client, str(champion.run_id))
+        champion_predictions = evaluations.download_predictions(client, champion_run.info.run_id)
     except UserError as error:
+        raise incomparable_error(run, champion, str(error)) from None
+    if "text_id" not in champion_predictions:
+        reason = "its predictions do not say which texts they are for."
+        raise incomparable_error(run, champion, reason)
+    common = select_common_texts(candidate_predictions, champion_predictions)
+    if len(common[0]) < MIN_COMMON_SHARE * len(champion_predictions):
         raise UserError(
-            f"The champion, version {champion.version}, cannot be compared: {error} To promote "
+            f"Only {len(common[0]):,} of the champion's {len(champion_predictions):,} test texts "
+            f"are in the test set of run {run.info.run_id}, so they cannot be compared. To promote "
             f"without a test: sentiment promote --force {run.info.run_id}"
-        ) from None
-    if "text_id" not in other:
-        raise UserError(
-            f"The champion, version {champion.version}, cannot be compared: its predictions do not "
-            "say which texts they are for. To promote without a test: sentiment promote --force "
-            f"{run.info.run_id}"
-        )
-    common = select_common_texts(candidate, other)
-    if len(common[0]) < MIN_COMMON_SHARE * len(other):
-        raise UserError(
-            f"Only {len(common[0]):,} of the champion's {len(other):,} test texts are in the test "
-            f"set of run {run.info.run_id}, so they cannot be compared. To promote without a test: "
-            f"sentiment promote --force {run.info.run_id}"
         )
     return common
+
+
+def run_test(
+    client: "MlflowClient", run: "Run", champion: "ModelVersion", metric: "MetricName"
+) -> "Comparison":
+    """Test whether a run and the champion are equally good, and count the test.
+
+    Raises:
+        UserError: they cannot be compared, see `common_predictions`.
+    """
+    from sentiment.evaluation import comparison
+
+    tables = common_predictions(client, run, champion)
+    number = count_test(client, champion, run.info.run_id, metric)
+    return comparison.compare_with_champion(*tables, metric, number)
 
 
 def count_test(

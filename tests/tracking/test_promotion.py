@@ -17,6 +17,7 @@ from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 NAME = "imdb-sentiment"
+FORCE = "sentiment promote --force"
 PARAMS = {"train.units": "4", "train.seed": "42"}
 
 
@@ -205,7 +206,8 @@ def test_a_promotion_that_was_cut_short_is_completed_by_the_same_command(
 def test_a_run_that_cannot_be_promoted_is_one_message(
     empty_store: MlflowClient, sentiment: Command, what: str
 ) -> None:
-    run_id = str(empty_store.create_run("1", tags={"dataset": "imdb"}).info.run_id)
+    tags = {} if what == "no training" else {"dataset": "imdb"}
+    run_id = str(empty_store.create_run("1", tags=tags).info.run_id)
     if what == "deleted":
         empty_store.delete_run(run_id)
     elif what != "running":
@@ -214,9 +216,23 @@ def test_a_run_that_cannot_be_promoted_is_one_message(
         "running": "is RUNNING, not FINISHED",
         "deleted": "was deleted in MLflow",
         "without a model": "has no model",
-        "no training": "has no model",
+        "no training": "is not a training",
     }
     assert messages[what] in sentiment.fail("promote", run_id)
+
+
+def test_a_champion_without_a_run_cannot_be_compared(
+    empty_store: MlflowClient, sentiment: Command, first: str
+) -> None:
+    source = champion(empty_store).source
+    version = empty_store.create_model_version(NAME, source, run_id="0" * 32)
+    empty_store.set_registered_model_alias(NAME, "champion", version.version)
+    better = log_run(empty_store, 560, units(8))
+    message = f"cannot be compared: MLflow has no run of it. To promote without a test: {FORCE}"
+    assert f"{message} {better}" in sentiment.fail("promote", better)
+    assert f"{message} {better}" in sentiment.fail("promote", better, "--dry-run")
+    assert "without a test" in sentiment("promote", better, "--force")
+    assert first != better
 
 
 def test_without_a_run_it_is_the_run_of_the_results_in_data(
