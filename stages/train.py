@@ -10,6 +10,7 @@ A training that was stopped resumes after its last finished epoch, in the same r
 
 import shutil
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
 from sentiment.model.batches import warn_of_few_steps
@@ -32,6 +33,9 @@ from sentiment.text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FIL
 from sentiment.tracking import runs, store
 from sentiment.tracking.results import HISTORY_FILE, METRICS_FILE
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 # Two only, so that `dvc exp show` has the test accuracy within the 80 columns of a terminal.
 COMPARED_TRAINING_METRICS = ("accuracy", "val_accuracy")
 
@@ -52,6 +56,50 @@ def write_model(project: Project, training: Training, dataset: PaddedDataset) ->
     write_json(folder / CONFIG_FILE, asdict(dataset.config()))
     write_json(folder / METRICS_FILE, training.metrics)
     write_table(folder / HISTORY_FILE, training.history)
+
+
+def train(
+    project: Project,
+    client: "MlflowClient",
+    checkpoint: Checkpoint,
+    training: Training,
+    run_id: str,
+) -> None:
+    """Train the remaining epochs. Each is kept in the checkpoint, and then logged to the run."""
+
+    def after_epoch() -> None:
+        checkpoint.write_state(training.capture())
+        write_epochs(project, training)
+        with store.store_errors():
+            runs.log_epochs(client, run_id, training.history)
+
+    state = checkpoint.read_state()
+    if state is not None:
+        training.restore(state)
+        trained = len(training.epoch_metrics)
+        print(f"Resuming after epoch {trained} of {training.params.epochs}", flush=True)
+        after_epoch()  # the last epoch may not be logged yet
+    training.fit(after_epoch)
+    with store.store_errors():
+        runs.log_kept_epoch(client, run_id, training.metrics)
+
+
+def check_unchanged(project: Project, key: str) -> None:
+    """Check that a training has the params, arrays and code that it began with.
+
+    DVC hashes the dependencies after the stage, so dvc.lock would have the changed ones.
+
+    Args:
+        key: see `sentiment.project.checkpoint.training_key`.
+
+    Raises:
+        UserError: one of them was changed.
+    """
+    if training_key(project, load_params(project.params_file).train) != key:
+        raise UserError(
+            "params.yaml, data/pad or the code was changed during the training. Undo the change, "
+            "and `dvc repro` resumes; or keep it, and `dvc repro` trains again."
+        )
 
 
 def main(project: Project) -> None:
@@ -77,28 +125,8 @@ def main(project: Project) -> None:
                 runs.log_training(client, record.run_id, record, splits)
             make_deterministic(params.seed)
             training = Training(params, dataset.pad, len(dataset.label_names), *splits)
-
-            def after_epoch() -> None:
-                checkpoint.write_state(training.capture())
-                write_epochs(project, training)
-                with store.store_errors():
-                    runs.log_epochs(client, record.run_id, training.history)
-
-            state = checkpoint.read_state()
-            if state is not None:
-                training.restore(state)
-                trained = len(training.epoch_metrics)
-                print(f"Resuming after epoch {trained} of {params.epochs}", flush=True)
-                after_epoch()  # the last epoch may not be logged yet
-            training.fit(after_epoch)
-            with store.store_errors():
-                runs.log_kept_epoch(client, record.run_id, training.metrics)
-            if training_key(project, load_params(project.params_file).train) != key:
-                # DVC hashes dependencies after the stage: dvc.lock would have the changed ones.
-                raise UserError(
-                    "params.yaml, data/pad or the code was changed during the training. Undo that, "
-                    "and run `dvc repro`, which resumes, or run it as it is, which trains again."
-                )
+            train(project, client, checkpoint, training, record.run_id)
+            check_unchanged(project, key)
             write_model(project, training, dataset)
             record = record.model_copy(update={"trained_digest": folder_digest(project.trained)})
             write_record(project.run_file, record)
