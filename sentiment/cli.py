@@ -21,8 +21,8 @@ from sentiment.project.params_file import (
 from sentiment.project.paths import Project
 
 PACKAGE = Path(__file__).parent  # a folder of it with a module `command` adds that command
-MAX_WORDS = 5  # words with the largest effects
-MAX_SHOWN_LABELS = 5  # the most probable ones
+SHOWN_WORDS = 5  # those with the largest effects
+SHOWN_LABELS = 5  # the most probable ones
 NOT_PROMOTED_STATUS = 3
 
 
@@ -184,16 +184,16 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
     else:
         client = store.connect_to_read(project)
         with store.store_errors():
-            version = registry.resolve_version(client, model_uri, dataset="")
+            version = registry.named_version(client, model_uri)
             source = registry.version_uri(version)
             model = models.load_model(source)
     explanation = model.explain(text)
-    strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:MAX_WORDS]
+    strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:SHOWN_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
     click.echo(f"{explanation.label}, probability {explanation.probability:.4f} ({source})")
     if len(explanation.probabilities) > 2:
         by_probability = sorted(explanation.probabilities.items(), key=lambda item: -item[1])
-        listed = [f"{label} {share:.4f}" for label, share in by_probability[:MAX_SHOWN_LABELS]]
+        listed = [f"{label} {share:.4f}" for label, share in by_probability[:SHOWN_LABELS]]
         click.echo(f"All labels: {', '.join(listed)}")
     if words:
         click.echo(f"Words that matter most: {', '.join(words)}")

@@ -71,27 +71,26 @@ def _limits(config: ModelConfig, texts: int) -> list[str]:
     Args:
         texts: number of the test texts.
     """
-    truncating = READ_ENDS[config.layout.truncating]
-    limits = [
+    label_count = len(config.label_names)
+    limits = []
+    if config.dataset == SYNTHETIC:
+        limits.append("All texts are generated. The metrics say nothing about real texts.")
+    if label_count > MAX_LISTED_LABELS:
+        limits.append(
+            f"The table by label has the first {MAX_LISTED_LABELS} of {label_count} labels; the "
+            "artifact `labels.csv` has all."
+        )
+    if label_count > 2:
+        limits.append(
+            "Precision, recall, F1, ROC AUC and average precision are means over the labels (macro "
+            "averages)."
+        )
+    limits += [
         f"Evaluated on {texts:,} texts of `{config.dataset}`. Other kinds of text were not tried.",
-        f"Only {truncating} {config.layout.max_length:,} tokens of a text are read.",
+        f"Only {READ_ENDS[config.layout.truncating]} {config.layout.max_length:,} tokens of a text "
+        "are read.",
         "Versions are compared on this test set, so a champion's accuracy is slightly optimistic.",
     ]
-    if len(config.label_names) > 2:
-        limits.insert(
-            0,
-            "Precision, recall, F1, ROC AUC and average precision are means over the labels (macro "
-            "averages).",
-        )
-    label_count = len(config.label_names)
-    if label_count > MAX_LISTED_LABELS:
-        limits.insert(
-            0,
-            f"The table by label has the first {MAX_LISTED_LABELS} of {label_count} labels; the "
-            "artifact `labels.csv` has all.",
-        )
-    if config.dataset == SYNTHETIC:
-        limits.insert(0, "All texts are generated. The metrics say nothing about real texts.")
     if texts < SMALL_TEST_SET:
         limits.append(f"With fewer than {SMALL_TEST_SET} test texts, the metrics are uncertain.")
     return limits

@@ -144,11 +144,11 @@ def select_common_texts(
     ]
     keys = [table.set_index(["text_id", "occurrence"]).index for table in numbered]
     common = keys[0].intersection(keys[1], sort=False)
-    ours, theirs = (
+    candidate_rows, champion_rows = (
         table.iloc[key.get_indexer(common)].reset_index(drop=True)
         for table, key in zip((candidate, champion), keys, strict=True)
     )
-    return ours, theirs
+    return candidate_rows, champion_rows
 
 
 def compute_difference(
@@ -163,13 +163,14 @@ def compute_difference(
     """
     texts = len(candidate)
     compute = METRICS[metric].compute
-    ours = compute(candidate)
-    theirs = compute(candidate.assign(predicted=champion["predicted"].array))
+    candidate_value = compute(candidate)
+    champion_value = compute(candidate.assign(predicted=champion["predicted"].array))
     if metric == "accuracy":
         interval = accuracy_interval(compare_hits(candidate, champion), texts)
     else:
-        interval = f1_interval(index_labels(candidate, champion), ours - theirs)
-    return Difference(metric, ours, theirs, interval, texts)
+        difference = candidate_value - champion_value
+        interval = f1_interval(index_labels(candidate, champion), difference)
+    return Difference(metric, candidate_value, champion_value, interval, texts)
 
 
 def compare_with_champion(
@@ -238,8 +239,7 @@ def index_labels(candidate: pd.DataFrame, champion: pd.DataFrame) -> Labels:
     """Return the actual labels and the predictions of both models as indices."""
     averaged = pd.Index(averaged_labels(candidate))
     columns = (candidate["actual"], candidate["predicted"], champion["predicted"])
-    actual, ours, theirs = (averaged.get_indexer(pd.Index(column)) for column in columns)
-    return Labels(len(averaged), actual, ours, theirs)
+    return Labels(len(averaged), *(averaged.get_indexer(pd.Index(column)) for column in columns))
 
 
 def f1_interval(labels: Labels, difference: float) -> Interval:

@@ -78,12 +78,12 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
     package = f"served_{run_id}"
     config = read_model_config(project)
     extra_packages = ["regex"] if config.tokenizer == UNICODE else []
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
+    with tempfile.TemporaryDirectory() as scratch_path:
+        scratch = Path(scratch_path)
         code = copy_code(scratch / package)
         entry = scratch / "served.py"
         entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
-        sys.path.insert(0, name)  # MLflow runs the entry while it saves it
+        sys.path.insert(0, scratch_path)  # MLflow runs the entry while it saves it
         try:
             # `log_model` takes no id of a run: it logs to the active one. It also predicts the
             # example, for which Keras prints progress bars.
@@ -99,7 +99,7 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
                     pip_requirements=serving_requirements(*extra_packages),
                 )
         finally:
-            sys.path.remove(name)
+            sys.path.remove(scratch_path)
 
 
 def copy_code(folder: Path) -> Path:

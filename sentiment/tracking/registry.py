@@ -106,17 +106,26 @@ def resolve_version(client: "MlflowClient", model_uri: str | None, dataset: str)
     Raises:
         UserError: there is no such version.
     """
+    if model_uri:
+        return named_version(client, model_uri)
+    name = registered_name(dataset)
+    champion = find_champion(client, name)
+    if champion is None:
+        raise UserError(
+            f"There is no champion of {name}. `sentiment promote` makes the model in data/ the "
+            "first one. To use another model: --model models:/NAME/VERSION"
+        )
+    return champion
+
+
+def named_version(client: "MlflowClient", model_uri: str) -> "ModelVersion":
+    """Return the version that a URI names, such as models:/imdb-sentiment@champion.
+
+    Raises:
+        UserError: there is no such version.
+    """
     from mlflow.exceptions import MlflowException
 
-    if not model_uri:
-        name = registered_name(dataset)
-        champion = find_champion(client, name)
-        if champion is None:
-            raise UserError(
-                f"There is no champion of {name}. `sentiment promote` makes the model in data/ "
-                "the first one. To use another model: --model models:/NAME/VERSION"
-            )
-        return champion
     parts = VERSION_URI.fullmatch(model_uri)
     if parts is None:
         raise UserError(
