@@ -1,1 +1,1 @@
-"""Computation: texts, data, models, evaluation and prediction. It neither runs DVC nor logs."""
+"""Classify texts: data, models, evaluation, prediction, tracking, and the command `sentiment`."""
