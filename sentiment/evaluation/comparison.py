@@ -218,21 +218,31 @@ def mcnemar_p_value(pairs: DiscordantPairs) -> float:
 def accuracy_interval(pairs: DiscordantPairs, texts: int) -> Interval:
     """Return the interval of the second model's accuracy minus the first model's accuracy.
 
-    Given their number, the discordant pairs that only the second model gets right have a binomial
-    distribution. Its exact interval contains one half, where the models are equally accurate, if
-    and only if McNemar's exact test does not reject at 5 % that they are.
+    The difference is a product: the share of discordant pairs among all texts, and the balance of
+    these pairs, from -1 (only the first model gets them right) to 1. Both have exact intervals,
+    which are combined. The interval contains 0, where the models are equally accurate, if and only
+    if that of the balance does: if McNemar's exact test does not reject at 5 % that they are.
 
     Source: Clopper and Pearson 1934, The Use of Confidence or Fiducial Limits Illustrated in the
-    Case of the Binomial.
+    Case of the Binomial; Zou and Donner 2008, Construction of confidence limits about effect
+    measures (how limits are combined).
     """
     from scipy.stats import binomtest
 
     discordant = pairs.only_first + pairs.only_second
     if not discordant:
         return Interval(0.0, 0.0)
-    share = binomtest(pairs.only_second, discordant).proportion_ci(CONFIDENCE, "exact")
-    low, high = ((2 * float(end) - 1) * discordant / texts for end in (share.low, share.high))
-    return Interval(low, high)
+    share = discordant / texts
+    difference = (pairs.only_second - pairs.only_first) / texts
+    shares = binomtest(discordant, texts).proportion_ci(CONFIDENCE, "exact")
+    seconds = binomtest(pairs.only_second, discordant).proportion_ci(CONFIDENCE, "exact")
+    ends = []
+    for side, end in ((-1, seconds.low), (1, seconds.high)):
+        balance = 2 * float(end) - 1
+        farthest = float(shares.high if side * balance > 0 else shares.low)
+        half = math.hypot(balance * share - difference, balance * (farthest - share))
+        ends.append(difference + side * half)
+    return Interval(*ends)
 
 
 def index_labels(candidate: pd.DataFrame, champion: pd.DataFrame) -> Labels:

@@ -123,10 +123,19 @@ def test_accuracy_is_compared_by_the_texts_that_only_one_model_gets_right() -> N
     assert result.difference.value == pytest.approx((gains - losses) / 200)
 
 
-def test_the_interval_of_accuracy_is_that_of_clopper_and_pearson() -> None:
-    # 5 of 5 have a lower limit of 0.025^(1/5)
-    low = (2 * 0.025 ** (1 / 5) - 1) * 5 / 40
-    assert accuracy_interval(DiscordantPairs(0, 5), 40) == pytest.approx((low, 5 / 40))
+@pytest.mark.parametrize(("texts", "shares"), [(200, (0.03, 0.1)), (1000, (0.02, 0.2))])
+def test_the_interval_of_accuracy_contains_the_true_difference_in_95_percent_of_test_sets(
+    texts: int, shares: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.multinomial(texts, [*shares, 1 - sum(shares)], 1000)
+    intervals = [accuracy_interval(DiscordantPairs(*map(int, row[:2])), texts) for row in samples]
+    truth = shares[1] - shares[0]
+    covered = np.mean([low <= truth <= high for low, high in intervals])
+    assert 0.94 < covered < 0.98  # with a standard error of 0.007
+
+
+def test_two_models_that_are_right_about_the_same_texts_have_no_difference() -> None:
     assert accuracy_interval(DiscordantPairs(0, 0), 40) == (0, 0)
 
 
