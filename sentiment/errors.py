@@ -17,6 +17,19 @@ CREDENTIALS = re.compile(
 # `CREDENTIALS` ended at an @ in a query, the rest of the query starts with &.
 QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)[?&][^\s'\"<>)\]]+")
 
+ERRORS_OF_THE_MACHINE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EADDRINUSE,
+}
 NUMPY_DISK_FULL = re.compile(r"\d+ requested and \d+ written")  # NumPy's only hint at a full disk
 
 
@@ -34,17 +47,29 @@ def redact(text: str) -> str:
     return QUERY.sub(r"\1", CREDENTIALS.sub("", text))
 
 
+def _is_of_the_machine(error: OSError) -> bool:
+    """Return whether the machine or a permission is the cause, rather than a mistake in the code.
+
+    A file that is missing is named by whoever reads it. So here it is a mistake.
+    """
+    return bool(
+        NUMPY_DISK_FULL.search(str(error))
+        or error.errno in ERRORS_OF_THE_MACHINE
+        or isinstance(error, ConnectionError | TimeoutError)
+    )
+
+
 def describe_error(error: Exception, retry: str) -> str | None:
     """Return the message about an error for a user, without passwords in URLs.
 
     Args:
-        error: a `UserError` or an `OSError`. Any other exception has no message: only its
-            traceback helps.
+        error: a `UserError`, or an `OSError` of the machine, such as a full disk. Any other
+            exception has no message: only its traceback helps.
         retry: what to run again once the problem is fixed.
     """
     if isinstance(error, UserError):
         return redact(str(error))
-    if not isinstance(error, OSError):
+    if not isinstance(error, OSError) or not _is_of_the_machine(error):
         return None
     # An error of copying has both names, and the second one is where the disk may be full.
     filename = error.filename2 or error.filename

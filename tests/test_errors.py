@@ -72,3 +72,8 @@ def test_first_line_is_taken_after_a_password_with_a_line_feed_is_removed() -> N
 )
 def test_a_problem_of_the_user_is_one_message(error: Exception, message: str) -> None:
     assert describe_error(error, "`dvc repro`") == message
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "x"), ValueError("x")])
+def test_a_mistake_in_the_code_keeps_its_traceback(error: Exception) -> None:
+    assert describe_error(error, "`dvc repro`") is None

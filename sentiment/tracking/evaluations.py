@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.csv"  # in data/evaluate, and among the artifacts of a run
 
 
-def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
-    """Return the predictions of a run for the test set, see `sentiment.evaluation.metrics`.
+def check_predictions(client: "MlflowClient", run_id: str) -> None:
+    """Check that a run has predictions.
 
     Raises:
-        UserError: the run has no predictions, or they are damaged.
+        UserError: it has none.
     """
     logged = {artifact.path for artifact in client.list_artifacts(run_id)}
     if PREDICTIONS not in logged:
@@ -27,6 +27,15 @@ def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
             f"Run {run_id} has no {PREDICTIONS}. Run `sentiment log` where its data/ is, or name "
             "another run."
         )
+
+
+def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
+    """Return the predictions of a run for the test set, see `sentiment.evaluation.metrics`.
+
+    Raises:
+        UserError: the run has no predictions, or they are damaged.
+    """
+    check_predictions(client, run_id)
     with tempfile.TemporaryDirectory() as scratch:
         client.download_artifacts(run_id, PREDICTIONS, scratch)
         try:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from sentiment.errors import UserError, redact
 from sentiment.project.presets import SEED
+from sentiment.text.labels import label_names_in
 from sentiment.tracking import evaluations, models, registry, runs, store
 from sentiment.tracking.results import LOCK_ARTIFACT
 
@@ -26,6 +27,7 @@ MIN_COMMON_SHARE = 0.5  # of the champion's test texts
 # Tags of a version
 TESTED = "tested"  # tested.<metric>.<run id>: the number of a test against this champion
 PROMOTED = "promoted"  # promoted.<what>: how the version became the champion
+BY_TEST = "test"  # a value of promoted.by
 
 
 class Outcome(NamedTuple):
@@ -60,8 +62,8 @@ def promote(client: "MlflowClient", run: "Run", metric: "MetricName", is_forced:
             return Outcome(f"Version {champion.version} of {name} is the champion already.", True)
         lines = []
         if champion is None:
-            reasons = {"by": "first champion"}
-            became = "is the first champion"
+            reasons = {"by": "no other champion"}
+            became = "is the champion now. There was none to compare it with"
         elif is_forced:
             reasons = {"by": "--force"}
             became = "is the champion now, without a test"
@@ -116,7 +118,7 @@ def check_candidate(client: "MlflowClient", run: "Run") -> "LoggedModel":
     """Return the model of a run that can be promoted.
 
     Raises:
-        UserError: the run is not finished, or has no model.
+        UserError: the run is not finished, or has no model or no predictions.
     """
     run_id = run.info.run_id
     if run.info.status != "FINISHED":
@@ -130,6 +132,7 @@ def check_candidate(client: "MlflowClient", run: "Run") -> "LoggedModel":
             f"Run {run_id} has no model. Run `sentiment log` where its data/ is, or name another "
             "run."
         )
+    evaluations.check_predictions(client, run_id)
     return model
 
 
@@ -150,11 +153,13 @@ def refuse_repetition(client: "MlflowClient", run: "Run", champion: "ModelVersio
         return
     if read_train_dependencies(client, run) != read_train_dependencies(client, champion_run):
         return
-    difference = "with another train.seed" if differing else "with the same seed"
+    if differing:
+        reason = "with another train.seed. If seeds were compared, the luckiest one would win."
+    else:
+        reason = "with the same seed, so both models are equally good."
     raise UserError(
         f"Run {run.info.run_id} repeats the training of the champion, version {champion.version}, "
-        f"{difference}. If seeds were compared, the luckiest of several would win. To make it the "
-        f"champion anyway: sentiment promote --force {run.info.run_id}"
+        f"{reason} To make it the champion anyway: sentiment promote --force {run.info.run_id}"
     )
 
 
@@ -204,7 +209,8 @@ def common_predictions(
     """Return the predictions of a run and of the champion for the texts that both have tested.
 
     Raises:
-        UserError: predictions are missing or damaged, or too few texts are common.
+        UserError: predictions are missing or damaged, the champion has labels that the run does
+            not have, or too few texts are common.
     """
     from sentiment.evaluation.comparison import select_common_texts
 
@@ -216,6 +222,13 @@ def common_predictions(
         raise incomparable_error(run, champion, str(error)) from None
     if "text_id" not in champion_predictions:
         reason = "its predictions do not say which texts they are for."
+        raise incomparable_error(run, champion, reason)
+    labels = label_names_in(candidate_predictions.columns)
+    other_labels = [
+        label for label in label_names_in(champion_predictions.columns) if label not in labels
+    ]
+    if other_labels:
+        reason = f"it predicts {', '.join(other_labels)}, which the run has no label for."
         raise incomparable_error(run, champion, reason)
     common = select_common_texts(candidate_predictions, champion_predictions)
     if len(common[0]) < MIN_COMMON_SHARE * len(champion_predictions):
@@ -257,7 +270,7 @@ def describe_promotion(compared: "Comparison", champion: "ModelVersion") -> dict
     """Return how a version became the champion: values of tags, by their names after `PROMOTED`."""
     difference = compared.difference
     return {
-        "by": "test",
+        "by": BY_TEST,
         "against": f"version {champion.version}",
         "metric": difference.metric,
         "value": f"{difference.candidate:.4f}",
@@ -282,11 +295,13 @@ def make_champion(
     version = registry.find_version(client, name, run.info.run_id)
     if version is None:
         version = registry.register_version(client, name, run, model)
-    for tag in version.tags:
-        if tag.startswith(f"{PROMOTED}."):  # of an earlier promotion
+    earlier = [tag for tag in version.tags if tag.startswith(f"{PROMOTED}.")]
+    # The tags of an earlier promotion by a test stay if the version returns without a test.
+    if reasons["by"] == BY_TEST or not earlier:
+        for tag in earlier:
             client.delete_model_version_tag(name, version.version, tag)
-    for ending, value in reasons.items():
-        client.set_model_version_tag(name, version.version, f"{PROMOTED}.{ending}", value)
+        for ending, value in reasons.items():
+            client.set_model_version_tag(name, version.version, f"{PROMOTED}.{ending}", value)
     client.set_registered_model_alias(name, registry.CHAMPION, version.version)
     return version
 

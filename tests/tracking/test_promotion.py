@@ -59,7 +59,8 @@ def first(empty_store: MlflowClient, sentiment: Command) -> str:
     run_id = log_run(empty_store, 480)
     printed = sentiment("promote", run_id)
     assert printed.startswith(
-        f"Version 1 of {NAME} is the first champion.\nTo undo this: python -c"
+        f"Version 1 of {NAME} is the champion now. There was none to compare it with.\n"
+        "To undo this: python -c"
     )
     return run_id
 
@@ -80,7 +81,7 @@ def test_a_better_run_becomes_the_champion_and_its_tags_say_why(
 ) -> None:
     better = log_run(empty_store, 540, units(8))
     printed = sentiment("promote", better[:10])
-    assert "accuracy 0.9000 against 0.8000 of the champion: +10.00 points" in printed
+    assert "accuracy 0.9000 against 0.8000 of the champion, on 600 texts" in printed
     assert "Better: " in printed
     assert f"To undo this: sentiment promote --force {first}" in printed
     version = champion(empty_store)
@@ -131,11 +132,13 @@ def test_another_seed_is_refused_unless_it_is_forced_and_then_counts_nothing(
     empty_store: MlflowClient, first: str, sentiment: Command
 ) -> None:
     lucky = log_run(empty_store, 540, {**PARAMS, "train.seed": "43"})
-    assert "the luckiest of several would win" in sentiment.fail("promote", lucky)
+    assert "the luckiest one would win" in sentiment.fail("promote", lucky)
     assert champion(empty_store).run_id == first
     sentiment("promote", "--force", lucky)
     assert champion(empty_store).run_id == lucky
     assert champion(empty_store).tags["promoted.by"] == "--force"
+    sentiment("promote", "--force", first)
+    assert champion(empty_store).tags["promoted.by"] == "no other champion"  # as it was
     before = empty_store.get_model_version(NAME, "1")
     assert not [tag for tag in before.tags if tag.startswith("tested")]
 
@@ -155,7 +158,7 @@ def test_texts_that_both_have_tested_are_compared_with_the_labels_of_the_candida
     table = predictions(540).iloc[100:]
     grown = log_run(empty_store, 440, units(8), table=table)
     printed = sentiment("promote", grown, "--dry-run")
-    assert "accuracy 0.8800 against 0.7600 of the champion" in printed
+    assert "accuracy 0.8800 against 0.7600 of the champion, on 500 texts" in printed
 
 
 def test_too_few_common_texts_are_refused(
@@ -165,6 +168,17 @@ def test_too_few_common_texts_are_refused(
     few = log_run(empty_store, 440, units(8), table=predictions(540).iloc[400:])
     printed = sentiment.fail("promote", few)
     assert "Only 200 of the champion's 600 test texts" in printed
+
+
+def test_a_champion_with_labels_that_the_run_does_not_have_cannot_be_compared(
+    empty_store: MlflowClient, first: str, sentiment: Command
+) -> None:
+    assert champion(empty_store).run_id == first
+    names = {"positive": "good", "negative": "bad"}
+    table = predictions(400).replace({"actual": names, "predicted": names})
+    columns = {f"probability_{old}": f"probability_{new}" for old, new in names.items()}
+    renamed = log_run(empty_store, 400, units(8), table=table.rename(columns=columns))
+    assert "it predicts negative, positive" in sentiment.fail("promote", renamed)
 
 
 def test_a_champion_of_an_earlier_release_cannot_be_compared(
@@ -202,7 +216,9 @@ def test_a_promotion_that_was_cut_short_is_completed_by_the_same_command(
     assert len(empty_store.search_model_versions(f"name = '{NAME}'")) == 2
 
 
-@pytest.mark.parametrize("what", ["running", "deleted", "without a model", "no training"])
+@pytest.mark.parametrize(
+    "what", ["running", "deleted", "without a model", "without predictions", "no training"]
+)
 def test_a_run_that_cannot_be_promoted_is_one_message(
     empty_store: MlflowClient, sentiment: Command, what: str
 ) -> None:
@@ -212,13 +228,18 @@ def test_a_run_that_cannot_be_promoted_is_one_message(
         empty_store.delete_run(run_id)
     elif what != "running":
         empty_store.set_terminated(run_id)
+    if what == "without predictions":
+        model = empty_store.create_logged_model("1", "sentiment", run_id)
+        empty_store.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     messages = {
         "running": "is RUNNING, not FINISHED",
         "deleted": "was deleted in MLflow",
         "without a model": "has no model",
+        "without predictions": "has no predictions.csv",
         "no training": "is not a training",
     }
     assert messages[what] in sentiment.fail("promote", run_id)
+    assert messages[what] in sentiment.fail("promote", run_id, "--force")
 
 
 def test_a_champion_without_a_run_cannot_be_compared(
@@ -242,7 +263,7 @@ def test_without_a_run_it_is_the_run_of_the_results_in_data(
 
     monkeypatch.setattr(results, "changed_outputs", lambda _: [])
     (run,) = runs()
-    assert "Version 1 of synthetic-sentiment is the first champion." in sentiment("promote")
+    assert "Version 1 of synthetic-sentiment is the champion now." in sentiment("promote")
     version = MlflowClient().get_model_version_by_alias("synthetic-sentiment", "champion")
     assert version.run_id == run.info.run_id
     assert version.description == run.data.tags["mlflow.note.content"]
