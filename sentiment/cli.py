@@ -79,8 +79,9 @@ def log(project: Project) -> None:
 @main.command()
 @click.argument("name", required=False)
 @click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
+@click.option("--vectors", help="A text file of pretrained word vectors.")
 @click.pass_obj
-def preset(project: Project, name: str | None, with_dataset: bool) -> None:
+def preset(project: Project, name: str | None, with_dataset: bool, vectors: str | None) -> None:
     """Write the params of the preset NAME into params.yaml. Without NAME, list the presets.
 
     A preset is a file presets/NAME.yaml. All other params of pad and train get their defaults, so
@@ -91,7 +92,7 @@ def preset(project: Project, name: str | None, with_dataset: bool) -> None:
     if name is None:
         click.echo("\n".join(presets.preset_names(project)))
         return
-    changes = presets.apply_preset(project, name, with_dataset)
+    changes = presets.apply_preset(project, name, with_dataset, vectors)
     click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
 
 

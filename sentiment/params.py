@@ -3,6 +3,7 @@
 The comments in params.yaml say what the params mean.
 """
 
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -13,9 +14,12 @@ from sentiment.text.labels import normalize_label
 from sentiment.text.padding import INDEX_FROM, Layout
 from sentiment.text.tokenizer import KERAS
 
+# An empty file, because DVC does not accept an empty dependency.
+NO_VECTORS = "data/no-vectors.txt"
 # Params of `train` that only recurrent networks read.
 RECURRENT_PARAMS = (
     "embedding_units",
+    "freeze_vectors",
     "cell",
     "units",
     "layers",
@@ -49,6 +53,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(require_path)]
 Label = Annotated[str, BeforeValidator(normalize_label)]
+
+
+CustomValue = bool | int | float | str | list[bool | int | float | str]
 
 
 class Section(BaseModel):
@@ -113,11 +120,17 @@ class PadParams(Section):
     max_length: Annotated[int, Field(ge=1, le=10_000)] = 200
     padding: Literal["pre", "post"] = "pre"
     truncating: Literal["pre", "post"] = "pre"
+    vectors: FilePath = NO_VECTORS
 
     @property
     def layout(self) -> Layout:
         """The layout of the reviews' rows."""
-        return Layout(**self.model_dump())
+        return Layout(**self.model_dump(exclude={"vectors"}))
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the model gets pretrained word vectors."""
+        return self.vectors != NO_VECTORS
 
 
 class DropoutParams(Section):
@@ -141,8 +154,9 @@ class LinearParams(Section):
 class TrainParams(Section):
     """The section `train`."""
 
-    architecture: Literal["recurrent", "linear"] = "recurrent"
+    architecture: Literal["recurrent", "linear", "custom"] = "recurrent"
     embedding_units: Annotated[int, Field(ge=1, le=4096)] = 64
+    freeze_vectors: bool = False
     cell: Literal["lstm", "gru", "simple_rnn"] = "lstm"
     units: Annotated[int, Field(ge=1, le=4096)] = 64
     layers: Annotated[int, Field(ge=1, le=16)] = 1
@@ -151,6 +165,7 @@ class TrainParams(Section):
     pooling: Literal["last", "max", "mean"] = "last"
     dropout: DropoutParams = DropoutParams()
     linear: LinearParams = LinearParams()
+    custom: dict[str, CustomValue] = {}
     class_weight: Literal["none", "balanced"] = "none"
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
@@ -188,17 +203,28 @@ def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
     return flat
 
 
-def changed_but_unread(train: TrainParams) -> list[str]:
+def expand(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by dotted name, with one name for each entry of a mapping."""
+    expanded: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            expanded |= {f"{name}.{key}": entry for key, entry in value.items()}
+        else:
+            expanded[name] = value
+    return expanded
+
+
+def changed_but_unread(pad: PadParams, train: TrainParams) -> list[str]:
     """Return the dotted names of params that differ from their defaults, but are not read."""
     defaults = flatten(TrainParams(), "train")
-    read = used_train_params(train)
-    values = flatten(train, "train").items()
-    return [name for name, value in values if name not in read and value != defaults[name]]
+    read = used_model_params(pad, train)
+    values = expand(flatten(train, "train")).items()
+    return [name for name, value in values if name not in read and value != defaults.get(name)]
 
 
 def used_params(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict[str, Any]:
     """Return, by dotted name, the params that the dataset and the architecture read."""
-    return used_fetch_params(fetch) | flatten(pad, "pad") | used_train_params(train)
+    return used_fetch_params(fetch) | used_model_params(pad, train)
 
 
 def used_fetch_params(fetch: FetchParams) -> dict[str, Any]:
@@ -211,11 +237,20 @@ def used_fetch_params(fetch: FetchParams) -> dict[str, Any]:
     return used
 
 
-def used_train_params(train: TrainParams) -> dict[str, Any]:
-    """Return, by dotted name, the params of `train` that the architecture reads."""
-    unused = ("linear",) if train.architecture == "recurrent" else RECURRENT_PARAMS
-    values = flatten(train, "train").items()
-    return {name: value for name, value in values if name.split(".")[1] not in unused}
+def used_model_params(pad: PadParams, train: TrainParams) -> dict[str, Any]:
+    """Return, by dotted name, the params of `pad` and `train` that the architecture reads.
+
+    The vectors are one of them if there are any. Then their size is that of the embedding.
+    """
+    unused = {f"train.{name}" for name in ("linear", "custom") if name != train.architecture}
+    if train.architecture != "recurrent":
+        unused |= {f"train.{name}" for name in RECURRENT_PARAMS}
+    if pad.has_vectors:
+        unused.add("train.embedding_units")
+    else:
+        unused |= {"pad.vectors", "train.freeze_vectors"}
+    values = expand(flatten(pad, "pad") | flatten(train, "train")).items()
+    return {name: value for name, value in values if ".".join(name.split(".")[:2]) not in unused}
 
 
 def merge_params(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

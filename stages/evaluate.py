@@ -9,6 +9,7 @@ The training's curves are drawn here, so that restyling a plot does not retrain.
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ from sentiment.evaluation.results import (
 from sentiment.model.build import build_model
 from sentiment.params import EvaluateParams
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
-from sentiment.project.arrays import read_array, read_reviews
+from sentiment.project.arrays import read_array, read_reviews, read_vectors
 from sentiment.project.checkpoint import remove_recorded_checkpoints
 from sentiment.project.documents import (
     new_folder,
@@ -86,17 +87,22 @@ def check_dataset(project: Project) -> None:
 
 
 def gradients_before_and_after(
-    model: "keras.Model", record: RunRecord, label_count: int, x: NDArray[Any]
+    model: "keras.Model",
+    record: RunRecord,
+    label_count: int,
+    x: NDArray[Any],
+    vectors: NDArray[np.float32] | None,
 ) -> pd.DataFrame:
-    """Return the gradients of a network before and after its training. A linear model has none.
+    """Return the gradients of a recurrent network before and after its training.
 
     Args:
         x: token ids of the test set, shape (reviews, max_length).
     """
-    if record.train.architecture == "linear":
+    if record.train.architecture != "recurrent":
         return NO_GRADIENTS
     load_keras().utils.set_random_seed(record.train.seed)
-    return measure_gradients(model, build_model(record.train, record.pad, label_count), x)
+    initial_model = build_model(record.train, record.pad, label_count, vectors)
+    return measure_gradients(model, initial_model, x)
 
 
 def evaluate(
@@ -127,7 +133,8 @@ def evaluate(
             word_index = read_json(project.trained / WORD_INDEX_FILE)
             mistaken = rebuild_texts(reviews, positions, word_index)
         results = results.with_texts(mistaken)
-    gradients = gradients_before_and_after(model, record, len(config.label_names), x)
+    vectors = read_vectors(project, record.pad)
+    gradients = gradients_before_and_after(model, record, len(config.label_names), x, vectors)
     results = results.join(plot_training(read_table(project.trained / HISTORY_FILE)))
     return results.join(summarize_gradients(gradients))
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
 from sentiment.model.batches import warn_of_few_steps
-from sentiment.model.saving import save_model
+from sentiment.model.saving import check_loads, save_model
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import changed_but_unread
-from sentiment.project.arrays import read_training_splits
+from sentiment.project.arrays import read_training_splits, read_vectors
 from sentiment.project.checkpoint import (
     Checkpoint,
     exclusive_training,
@@ -74,6 +74,8 @@ def train(
             runs.log_epochs(client, run_id, training.history)
 
     state = checkpoint.read_state()
+    if state is None and training.params.architecture == "custom":
+        check_loads(training.model, training.val_split.x)
     if state is not None:
         training.restore(state)
         trained = len(training.epoch_metrics)
@@ -103,8 +105,9 @@ def check_unchanged(project: Project, key: str) -> None:
 
 
 def main(project: Project) -> None:
-    params = load_params(project.params_file).train
-    unread = changed_but_unread(params)
+    all_params = load_params(project.params_file)
+    params = all_params.train
+    unread = changed_but_unread(all_params.pad, params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
     client = store.connect(project)
@@ -112,6 +115,7 @@ def main(project: Project) -> None:
         remove_recorded_checkpoints(project)
         dataset = read_padded_dataset(project)
         splits = read_training_splits(project, params.validation_split)
+        vectors = read_vectors(project, dataset.pad)
         warning = warn_of_few_steps(len(splits[0].x), params.batch_size, params.epochs)
         if warning:
             print(warning, flush=True)
@@ -124,7 +128,7 @@ def main(project: Project) -> None:
             with store.store_errors():
                 runs.log_training(client, record.run_id, record, splits)
             make_deterministic(params.seed)
-            training = Training(params, dataset.pad, len(dataset.label_names), *splits)
+            training = Training(params, dataset.pad, len(dataset.label_names), *splits, vectors)
             train(project, client, checkpoint, training, record.run_id)
             check_unchanged(project, key)
             write_model(project, training, dataset)

@@ -51,7 +51,7 @@ def new_model(
     params = train_params(**{"seed": seed, **train})
     features = known if params.architecture == "linear" else None
     make_deterministic(seed)
-    model = build_model(params, pad or pad_params(), label_count, features)
+    model = build_model(params, pad or pad_params(), label_count, known=features)
     compile_model(model, params, reviews=160)
     return model
 

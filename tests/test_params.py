@@ -60,10 +60,28 @@ def test_value_outside_its_limits_is_refused(changes: dict[str, Any], name: str)
 def test_params_that_are_changed_but_not_read_are_known() -> None:
     dropout = DropoutParams(head=0.5)
     linear = TrainParams(architecture="linear", units=32, dropout=dropout, epochs=3)
-    assert changed_but_unread(linear) == ["train.units", "train.dropout.head"]
+    assert changed_but_unread(PadParams(), linear) == ["train.units", "train.dropout.head"]
     recurrent = TrainParams(units=32, linear=LinearParams(ngrams=1))
-    assert changed_but_unread(recurrent) == ["train.linear.ngrams"]
-    assert changed_but_unread(TrainParams()) == []
+    assert changed_but_unread(PadParams(), recurrent) == ["train.linear.ngrams"]
+    assert changed_but_unread(PadParams(), TrainParams()) == []
+
+
+def test_with_word_vectors_the_size_of_the_embedding_is_not_read() -> None:
+    with_vectors = PadParams(vectors="glove.txt")
+    train = TrainParams(embedding_units=32, freeze_vectors=True)
+    assert changed_but_unread(with_vectors, train) == ["train.embedding_units"]
+    assert changed_but_unread(PadParams(), train) == ["train.freeze_vectors"]
+    assert used_params(FetchParams(), with_vectors, train)["pad.vectors"] == "glove.txt"
+    assert "pad.vectors" not in used_params(FetchParams(), PadParams(), train)
+
+
+def test_each_argument_of_a_custom_network_is_a_param_of_its_own() -> None:
+    custom = TrainParams(architecture="custom", units=32, custom={"filters": 9, "widths": [2, 3]})
+    used = used_params(FetchParams(), PadParams(), custom)
+    assert (used["train.custom.filters"], used["train.custom.widths"]) == (9, [2, 3])
+    assert changed_but_unread(PadParams(), custom) == ["train.units"]
+    other = TrainParams(custom={"filters": 9})
+    assert changed_but_unread(PadParams(), other) == ["train.custom.filters"]
 
 
 @pytest.mark.parametrize("fetch", [{"table": {"train": URL}}, {"table": {"test": URL}}])
@@ -132,5 +150,5 @@ def test_architecture_reads_only_its_own_params() -> None:
     only_linear = {name.split(".")[1] for name in linear - recurrent}
     only_recurrent = {name.split(".")[1] for name in recurrent - linear}
     assert only_linear == {"linear"}
-    assert only_recurrent == set(RECURRENT_PARAMS)
+    assert only_recurrent == set(RECURRENT_PARAMS) - {"freeze_vectors"}  # there are none
     assert {"train.architecture", "train.epochs"} <= linear & recurrent

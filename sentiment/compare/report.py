@@ -20,7 +20,7 @@ from sentiment.evaluation.comparison import (
     select_common_texts,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
-from sentiment.params import Params, flatten
+from sentiment.params import Params, expand, flatten
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.presets import SEED
 from sentiment.project.provenance import COMMIT
@@ -183,7 +183,7 @@ def differing_params(params: Params, run: "Run") -> dict[str, str]:
     present: dict[str, str] = {}
     for section_name, section in params:
         values = flatten(section, section_name)
-        present |= {name: str(value) for name, value in values.items()}
+        present |= {name: str(value) for name, value in expand(values).items()}
     wanted = params_without_seed(run)
     return {name: value for name, value in wanted.items() if present.get(name) != value}
 

@@ -1,9 +1,15 @@
 """Build the model that the params describe, and compile it for training."""
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sentiment.backend import load_keras
+from sentiment.errors import UserError
 from sentiment.model.batches import count_steps
+from sentiment.model.custom import custom_features
 from sentiment.model.layers import HEAD
 from sentiment.model.linear import EPSILON, KnownFeatures, linear_features
 from sentiment.model.recurrent import recurrent_features
@@ -14,12 +20,17 @@ if TYPE_CHECKING:
 
 
 def build_model(
-    params: TrainParams, pad: PadParams, label_count: int, known: KnownFeatures | None = None
+    params: TrainParams,
+    pad: PadParams,
+    label_count: int,
+    vectors: NDArray[np.float32] | None = None,
+    known: KnownFeatures | None = None,
 ) -> "keras.Model":
     """Build the classifier, whose initial weights follow the seed that the caller has set.
 
     Args:
         label_count: number of labels, at least 2.
+        vectors: the word vector of each token id, shape (num_words, size), or None.
         known: the features of the architecture `linear`, which alone needs them.
 
     Returns:
@@ -31,11 +42,37 @@ def build_model(
     tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
     if known is not None:
         features = linear_features(params.linear, tokens, known)
+    elif params.architecture == "custom":
+        features = call_custom(params, pad.num_words, tokens, vectors)
+        if len(features.shape) != 2:
+            raise UserError(
+                f"custom_features returns the shape {features.shape}, but has to return (batch, "
+                "features)."
+            )
     else:
-        features = recurrent_features(params, pad.num_words, tokens)
+        features = recurrent_features(params, pad.num_words, tokens, vectors)
     activation = "sigmoid" if outputs == 1 else "softmax"
     head = keras.layers.Dense(outputs, activation=activation, name=HEAD)
     return keras.Model(tokens, head(features), name="sentiment")
+
+
+def call_custom(
+    params: TrainParams, num_words: int, tokens: Any, vectors: NDArray[np.float32] | None
+) -> Any:
+    """Return the features of the network in `sentiment/model/custom.py`.
+
+    Raises:
+        UserError: `train.custom` has not the arguments of its function.
+    """
+    arguments: dict[str, Any] = params.custom
+    try:
+        inspect.signature(custom_features).bind(tokens, num_words, vectors, **arguments)
+    except TypeError as error:
+        raise UserError(
+            f"train.custom: {error}. It needs the arguments of custom_features in "
+            "sentiment/model/custom.py, and no others."
+        ) from None
+    return custom_features(tokens, num_words, vectors, **arguments)
 
 
 def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> None:

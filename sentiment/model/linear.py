@@ -36,6 +36,8 @@ NO_NGRAM = -1
 INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
+VECTORS = "vectors"
+STANDARDIZE = "standardize"
 INITIAL_SCALE = 2.0
 # Adam and RMSprop divide each step by the root mean square of the gradients. With Keras' epsilon of
 # 1e-7, the weight of a rare feature moves as far for a review that is predicted well as for one
@@ -50,8 +52,24 @@ ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; odd, so no multi
 # A word in at least this share of the reviews is read, even if a single review has it: unlike an
 # n-gram, it is likely to occur in others.
 MIN_WORD_SHARE = 1e-4
+VECTOR_SCALE = 0.4  # of the standardized features of word vectors, beside the sums
+BELOW_ALL = -2.0  # below each number of a vector of length 1
 SMOOTHING = 1  # added to the number of reviews of each label, as in the paper
 HASH_BATCH_SIZE = 1024  # reviews
+
+
+class KnownVectors(NamedTuple):
+    """The word vectors that a model reads beside words and n-grams.
+
+    Attributes:
+        table: the vector of each token id, of length 1, shape (num_words, size). Zeros: it has
+            none.
+        pooled: the features of the training reviews, see `pool_vectors`, shape (reviews,
+            2 * size). They give the mean and the standard deviation of each.
+    """
+
+    table: NDArray[np.float32]
+    pooled: NDArray[np.float32]
 
 
 class KnownFeatures(NamedTuple):
@@ -61,11 +79,13 @@ class KnownFeatures(NamedTuple):
         hashes: their hashes, shape (features,).
         log_ratios: see `log_ratios`, shape (features, outputs).
         slots: number of slots of the index, a power of 2. No two features have the same slot.
+        vectors: the word vectors, if there are any.
     """
 
     hashes: NDArray[np.int64]
     log_ratios: NDArray[np.float64]
     slots: int
+    vectors: KnownVectors | None = None
 
 
 def linear_features(params: LinearParams, tokens: Any, known: KnownFeatures) -> Any:
@@ -96,7 +116,37 @@ def linear_features(params: LinearParams, tokens: Any, known: KnownFeatures) -> 
     ratio = keras.layers.Embedding(count + 1, outputs, "zeros", trainable=False, name=LOG_RATIO)
     weight = keras.layers.Embedding(count + 1, outputs, "zeros", name=WEIGHT)
     values = ratio(ordered) * weight(ordered)
-    return ops.sum(ops.expand_dims(is_first, 2) * values, axis=1)
+    sums = ops.sum(ops.expand_dims(is_first, 2) * values, axis=1)
+    if known.vectors is None:
+        return sums
+    standardize = keras.layers.Normalization(name=STANDARDIZE)
+    standardize.adapt(known.vectors.pooled)
+    pooled = standardize(pool_vectors(tokens, known.vectors.table))
+    return keras.layers.Concatenate()([sums, VECTOR_SCALE * pooled])
+
+
+def pool_vectors(tokens: Any, table: NDArray[np.float32]) -> Any:
+    """Return the mean and the maximum of the vectors of each review's words, 0 without any.
+
+    Args:
+        tokens: token ids, shape (batch, length).
+        table: see `KnownVectors`.
+
+    Returns:
+        Shape (batch, 2 * size), float32.
+    """
+    import keras
+    from keras import ops
+
+    embedding = keras.layers.Embedding(*table.shape, trainable=False, name=VECTORS)
+    vectors = embedding(tokens)
+    embedding.set_weights([table])
+    has_vector = ops.any(ops.not_equal(vectors, 0), axis=2, keepdims=True)
+    count = ops.sum(ops.cast(has_vector, "float32"), axis=1)
+    mean = ops.sum(vectors, axis=1) / ops.maximum(count, 1)
+    maximum = ops.max(ops.where(has_vector, vectors, BELOW_ALL), axis=1)
+    maximum = ops.where(count > 0, maximum, 0.0)
+    return keras.layers.Concatenate()([mean, maximum])
 
 
 def feature_hashes(params: LinearParams, tokens: Any) -> Any:
@@ -160,8 +210,16 @@ def _is_in_ending(tokens: Any, share: float) -> Any:
     return ops.greater(position, (1 - share) * position[:, -1:])
 
 
-def find_features(params: LinearParams, train_split: Split, label_count: int) -> KnownFeatures:
+def find_features(
+    params: LinearParams,
+    train_split: Split,
+    label_count: int,
+    vectors: NDArray[np.float32] | None = None,
+) -> KnownFeatures:
     """Choose the features that a model reads, and compute their log-ratios.
+
+    Args:
+        vectors: the word vector of each token id, shape (num_words, size), or None.
 
     Raises:
         UserError: all labels are the same, or no feature is in enough reviews.
@@ -183,7 +241,25 @@ def find_features(params: LinearParams, train_split: Split, label_count: int) ->
     chosen = choose_features(hashes, reviews[is_frequent], params.max_features, slots)
     outputs = 1 if label_count == 2 else label_count  # a single output is the second label
     ratios = [log_ratios(counts[:, chosen], label) for label in range(label_count)[-outputs:]]
-    return KnownFeatures(hashes[chosen], np.stack(ratios, axis=1), slots)
+    known_vectors = None if vectors is None else measure_vectors(vectors, train_split)
+    return KnownFeatures(hashes[chosen], np.stack(ratios, axis=1), slots, known_vectors)
+
+
+def measure_vectors(vectors: NDArray[np.float32], train_split: Split) -> KnownVectors:
+    """Return the vectors with length 1, and what they are in the training reviews.
+
+    Args:
+        vectors: the word vector of each token id, shape (num_words, size).
+    """
+    import keras
+
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    table = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    tokens = keras.Input(train_split.x.shape[1:], dtype="int32")
+    pooling = keras.Model(tokens, pool_vectors(tokens, table))
+    starts = range(0, len(train_split.y), HASH_BATCH_SIZE)
+    batches = [train_split.x[start : start + HASH_BATCH_SIZE].astype(np.int32) for start in starts]
+    return KnownVectors(table, np.concatenate([pooling.predict_on_batch(x) for x in batches]))
 
 
 def count_slots(features: int) -> int:

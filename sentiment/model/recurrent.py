@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentiment.model.layers import EMBEDDING
 from sentiment.params import TrainParams
@@ -13,12 +14,15 @@ if TYPE_CHECKING:
 FLOAT32_MIN = float(np.finfo(np.float32).min)
 
 
-def recurrent_features(params: TrainParams, num_words: int, tokens: Any) -> Any:
+def recurrent_features(
+    params: TrainParams, num_words: int, tokens: Any, vectors: NDArray[np.float32] | None
+) -> Any:
     """Return the pooled states of the last recurrent layer.
 
     Args:
         num_words: number of token ids.
         tokens: token ids, shape (batch, length).
+        vectors: the word vector of each token id, from which the embedding starts, or None.
 
     Returns:
         Shape (batch, units), or twice as many columns if the layers are bidirectional; float32.
@@ -26,10 +30,16 @@ def recurrent_features(params: TrainParams, num_words: int, tokens: Any) -> Any:
     import keras
 
     embedding = keras.layers.Embedding(
-        num_words, params.embedding_units, mask_zero=params.mask_padding, name=EMBEDDING
+        num_words,
+        params.embedding_units if vectors is None else vectors.shape[1],
+        mask_zero=params.mask_padding,
+        trainable=vectors is None or not params.freeze_vectors,
+        name=EMBEDDING,
     )
     mask = embedding.compute_mask(tokens)
     states = embedding(tokens)
+    if vectors is not None:
+        start_from_vectors(embedding, vectors)
     if params.dropout.embedding:
         states = keras.layers.SpatialDropout1D(params.dropout.embedding)(states)
     for number in range(1, params.layers + 1):
@@ -38,6 +48,18 @@ def recurrent_features(params: TrainParams, num_words: int, tokens: Any) -> Any:
     if params.dropout.head:
         features = keras.layers.Dropout(params.dropout.head)(features)
     return features
+
+
+def start_from_vectors(embedding: "keras.layers.Embedding", vectors: NDArray[np.float32]) -> None:
+    """Give an embedding pretrained vectors. A word without one keeps its random weights.
+
+    Args:
+        vectors: the word vector of each token id, shape (num_words, size). Zeros: it has none.
+    """
+    (weights,) = embedding.get_weights()
+    has_vector = vectors.any(axis=1)
+    weights[has_vector] = vectors[has_vector]
+    embedding.set_weights([weights])
 
 
 def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":

@@ -57,14 +57,15 @@ class Training:
         label_count: int,
         train_split: Split,
         val_split: Split,
+        vectors: NDArray[np.float32] | None = None,
     ) -> None:
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
         known = None
         if params.architecture == "linear":
-            known = find_features(params.linear, train_split, label_count)
-        self.model = build_model(params, pad, label_count, known)
+            known = find_features(params.linear, train_split, label_count, vectors)
+        self.model = build_model(params, pad, label_count, vectors, known)
         compile_model(self.model, params, len(train_split.y))
         if known is not None:
             initialize_linear_model(self.model, known)

@@ -1,6 +1,7 @@
 """Names of trainings: the nearest preset, and what differs from it."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from sentiment.params import PadParams, TrainParams
 from sentiment.project.fitted_params import TextLengths
@@ -14,6 +15,7 @@ from sentiment.project.presets import (
     valid_presets,
 )
 
+VECTORS = "pad.vectors"
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
 
@@ -34,7 +36,8 @@ def nearest_name(
 ) -> str:
     """Return a name for a training, such as `default`, `linear · epochs 12` or `lstm · seed 43`.
 
-    A param of a table is left out if it has the value that is fitted to the table.
+    A file of word vectors is shown by its stem. A param of a table is left out if it has the value
+    that is fitted to the table.
 
     Args:
         presets: see `sentiment.project.presets.valid_presets`.
@@ -45,6 +48,8 @@ def nearest_name(
     nearest = find_nearest_preset(presets, pad, train)
     different = differences(nearest, pad, train)
     seed = different.pop(SEED, None)
+    if VECTORS in different:
+        different[VECTORS] = PurePath(different[VECTORS]).stem
     shown = [f"{name.split('.', 1)[1]} {value}" for name, value in different.items()]
     parts = [nearest.name, *shown[:MAX_DIFFERENCES]]
     if seed is not None:

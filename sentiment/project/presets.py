@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from sentiment.data.vectors import FITTING_FILES
 from sentiment.errors import UserError
 from sentiment.params import (
     PadParams,
@@ -11,7 +12,7 @@ from sentiment.params import (
     TrainParams,
     flatten,
     merge_params,
-    used_train_params,
+    used_model_params,
 )
 from sentiment.project.fitted_params import (
     FITTED_PARAMS,
@@ -41,7 +42,9 @@ class Preset(NamedTuple):
     train: TrainParams
 
 
-def apply_preset(project: Project, name: str, with_dataset: bool) -> list[str]:
+def apply_preset(
+    project: Project, name: str, with_dataset: bool = False, vectors: str | None = None
+) -> list[str]:
     """Write the params of a preset into params.yaml, and return the changes, one on each line.
 
     All other params of its sections get their defaults, so that two presets never mix. For a table
@@ -50,12 +53,21 @@ def apply_preset(project: Project, name: str, with_dataset: bool) -> list[str]:
     Args:
         name: the preset. `default` is the one without changes.
         with_dataset: also set the params of the dataset to their defaults.
+        vectors: a file of word vectors, in place of the preset's.
 
     Raises:
-        UserError: there is no such preset, or it is not valid, or the table cannot be used.
+        UserError: there is no such preset, or it is not valid, or the table or the file of word
+            vectors cannot be used.
     """
     fetch = load_params(project.params_file).fetch
     params = read_preset(project, name)
+    if vectors is not None:
+        params = changed_params(params, {"pad.vectors": vectors})
+    if params.pad.has_vectors and not (project.folder / params.pad.vectors).is_file():
+        raise UserError(
+            f"There is no file {params.pad.vectors}. Name a file of word vectors with --vectors. "
+            f"{FITTING_FILES}"
+        )
     sections = [*PRESET_SECTIONS, *(["fetch"] if with_dataset else [])]
     values: dict[str, Any] = {}
     for section in sections:
@@ -92,8 +104,8 @@ def fitted_preset(preset: Preset, lengths: TextLengths) -> Preset:
 
 def differences(preset: Preset, pad: PadParams, train: TrainParams) -> dict[str, Any]:
     """Return the params that a training reads and that are not as in a preset, by dotted names."""
-    used = flatten(pad, "pad") | used_train_params(train)
-    usual = flatten(preset.pad, "pad") | used_train_params(preset.train)
+    used = used_model_params(pad, train)
+    usual = used_model_params(preset.pad, preset.train)
     # A param that only one of two architectures reads has no value in the other one.
     return {name: value for name, value in used.items() if usual.get(name) != value}
 

@@ -69,13 +69,16 @@ def worktree(project: Project, run: RecordedRun, folder: Path) -> Iterator[Proje
 
 
 def get_tables(project: Project, run: RecordedRun, copy: Project) -> None:
-    """Get the tables of a run that git does not have from DVC's cache or its remote.
+    """Get the tables and word vectors of a run that git lacks from DVC's cache or its remote.
 
     Raises:
         UserError: DVC does not have one of them either.
     """
     lock = read_yaml(run.folder / LOCK_ARTIFACT)
-    for path in {entry["path"] for entry in lock["stages"]["fetch"]["deps"]}:
+    stages = [lock["stages"][name] for name in ("fetch", "pad")]
+    made = {entry["path"] for stage in stages for entry in stage["outs"]}
+    read = {entry["path"] for stage in stages for entry in stage["deps"]}
+    for path in sorted(read - made):
         if (copy.folder / path).exists():
             continue
         pointer = find_pointer(copy, Path(path))

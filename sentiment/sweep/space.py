@@ -8,20 +8,19 @@ https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/002_configurati
 from optuna import Trial
 
 
-def draw(trial: Trial, architecture: str) -> None:
+def draw(trial: Trial, space: str) -> None:
     """Suggest values of params that an architecture reads."""
-    SPACES[architecture](trial)
+    SPACES[space](trial)
 
 
-def draw_recurrent(trial: Trial) -> None:
+def draw_network(trial: Trial) -> None:
+    """Suggest values that a recurrent network reads with and without pretrained word vectors."""
     # around Adam's usual 0.001
     trial.suggest_float("train.learning_rate", 0.0003, 0.01, log=True)
     # smaller: noisier steps, slower epochs
     trial.suggest_int("train.batch_size", 16, 128, log=True)
     # more units remember more, and overfit sooner
     trial.suggest_int("train.units", 32, 128, step=32)
-    # most of the weights are here
-    trial.suggest_int("train.embedding_units", 32, 128, step=32)
     # reading in both directions takes twice as long
     trial.suggest_categorical("train.bidirectional", [False, True])
     # a review's verdict may come early
@@ -29,6 +28,18 @@ def draw_recurrent(trial: Trial) -> None:
     # the default model overfits
     trial.suggest_float("train.dropout.embedding", 0.0, 0.6, step=0.1)
     trial.suggest_float("train.dropout.head", 0.0, 0.6, step=0.1)
+
+
+def draw_recurrent(trial: Trial) -> None:
+    draw_network(trial)
+    # most of the weights are here
+    trial.suggest_int("train.embedding_units", 32, 128, step=32)
+
+
+def draw_with_vectors(trial: Trial) -> None:
+    draw_network(trial)
+    # few texts cannot improve vectors
+    trial.suggest_categorical("train.freeze_vectors", [False, True])
 
 
 def draw_linear(trial: Trial) -> None:
@@ -42,4 +53,18 @@ def draw_linear(trial: Trial) -> None:
     trial.suggest_int("train.linear.min_reviews", 1, 5)
 
 
-SPACES = {"recurrent": draw_recurrent, "linear": draw_linear}
+def draw_custom(trial: Trial) -> None:
+    """Suggest values for the network that sentiment/model/custom.py ships with."""
+    trial.suggest_float("train.learning_rate", 0.0003, 0.01, log=True)
+    trial.suggest_int("train.batch_size", 16, 128, log=True)
+    # more filters find more patterns, and overfit sooner
+    trial.suggest_int("train.custom.filters", 50, 200, step=50)
+    trial.suggest_float("train.custom.dropout", 0.0, 0.7, step=0.1)
+
+
+SPACES = {
+    "recurrent": draw_recurrent,
+    "recurrent with vectors": draw_with_vectors,
+    "linear": draw_linear,
+    "custom": draw_custom,
+}

@@ -63,6 +63,13 @@ def searchable_params(params: Params) -> dict[str, Any]:
     }
 
 
+def space_of(params: Params) -> str:
+    """Return the name of the space that is searched, see `sentiment.sweep.space.SPACES`."""
+    if params.train.architecture == "recurrent" and params.pad.has_vectors:
+        return "recurrent with vectors"
+    return params.train.architecture
+
+
 def searched_distributions(params: Params) -> dict[str, BaseDistribution]:
     """Return the distributions of the space by the dotted names of the params.
 
@@ -72,7 +79,7 @@ def searched_distributions(params: Params) -> dict[str, BaseDistribution]:
     architecture = params.train.architecture
     trial = optuna.create_study().ask()
     try:
-        space.draw(trial, architecture)
+        space.draw(trial, space_of(params))
     except (KeyError, ValueError) as error:  # such as a lower bound above the upper one
         raise UserError(f"{SPACE_FILE} is not valid for {architecture}: {error}") from None
     wrong = trial.params.keys() - searchable_params(params).keys()
@@ -84,9 +91,9 @@ def searched_distributions(params: Params) -> dict[str, BaseDistribution]:
     return dict(trial.distributions)
 
 
-def draw_values(trial: optuna.Trial, architecture: str) -> dict[str, Any]:
+def draw_values(trial: optuna.Trial, params: Params) -> dict[str, Any]:
     """Draw the values of a trial by dotted name, with the digits that people write."""
-    space.draw(trial, architecture)
+    space.draw(trial, space_of(params))
     return {
         name: float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
         for name, value in trial.params.items()

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import click
 import mlflow
+import numpy as np
 import optuna
 from mlflow.entities import Param
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from sentiment.backend import load_keras
@@ -43,6 +45,7 @@ class TrialContext(NamedTuple):
         experiment_id: the experiment of the child runs.
         params: the params in params.yaml.
         lengths: see `sentiment.project.naming.training_name`.
+        vectors: the word vectors in data/pad, shape (num_words, size), if there are any.
         reviews: the training set.
         tags: tags of a child run.
     """
@@ -53,6 +56,7 @@ class TrialContext(NamedTuple):
     params: Params
     label_count: int
     lengths: TextLengths | None
+    vectors: NDArray[np.float32] | None
     reviews: Reviews
     tags: Mapping[str, str]
 
@@ -67,7 +71,7 @@ def objective(context: TrialContext, trial: optuna.Trial) -> float:
     """
     values = trial.user_attrs.get(VALUES)  # of the present params, or of a lost trial
     if values is None:
-        values = draw_values(trial, context.params.train.architecture)
+        values = draw_values(trial, context.params)
         trial.set_user_attr(VALUES, values)
     shown = ", ".join(f"{name}={value}" for name, value in values.items())
     click.echo(f"Trial {trial.number}: {shown}")
@@ -129,8 +133,10 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
             raise optuna.TrialPruned(f"others were better after epoch {epoch}")
 
     splits = split_reviews(params, context.reviews)
+    if context.vectors is not None and len(context.vectors) != params.pad.num_words:
+        raise UserError("pad.num_words cannot vary with pad.vectors. Remove it from the space.")
     make_deterministic(params.train.seed)
-    training = Training(params.train, params.pad, context.label_count, *splits)
+    training = Training(params.train, params.pad, context.label_count, *splits, context.vectors)
     training.fit(after_epoch)
     return training.metrics[METRIC]
 

@@ -109,7 +109,7 @@ def test_present_params_outside_the_space_are_the_first_trial_as_well(
 
 
 def test_drawn_numbers_have_the_digits_that_people_write() -> None:
-    values = study.draw_values(optuna.create_study().ask(), "recurrent")
+    values = study.draw_values(optuna.create_study().ask(), Params())
     assert all(len(str(value)) < 12 for value in values.values())
 
 
