@@ -77,6 +77,30 @@ def log(project: Project) -> None:
 
 
 @main.command()
+@click.option(
+    "--port", type=int, envvar="MLFLOW_PORT", help="Without it: 5000, or the next free one."
+)
+@click.pass_obj
+def ui(project: Project, port: int | None) -> None:
+    """Serve MLflow's UI, and print the addresses of runs.
+
+    If the runs are on a server, only print the addresses.
+    """
+    from sentiment.tracking import store
+    from sentiment.tracking import ui as mlflow_ui
+
+    click.echo("Opening the runs")
+    client = store.connect_to_read(project)
+    if store.is_server(client.tracking_uri):
+        click.echo(mlflow_ui.describe_newest(client, client.tracking_uri))
+        return
+    port = port or mlflow_ui.find_port()
+    click.echo(mlflow_ui.describe_newest(client, f"http://127.0.0.1:{port}"))
+    click.echo("MLflow's UI starts, which takes some seconds. Ctrl-C ends it.")
+    mlflow_ui.serve_ui(client.tracking_uri, port)
+
+
+@main.command()
 @click.argument("name", required=False)
 @click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
 @click.option("--vectors", help="A text file of pretrained word vectors.")

@@ -22,7 +22,7 @@ def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Comman
     _, _, commands = sentiment("--help").partition("Commands:\n")
     listed = {line.split()[0] for line in commands.splitlines()}
     optional = {path.parent.name.replace("_", "-") for path in cli.PACKAGE.glob("*/command.py")}
-    assert listed == {"log", "preset", "dataset", "predict", "promote", *optional}
+    assert listed == {"log", "preset", "dataset", "predict", "promote", "ui", *optional}
 
 
 def test_no_summary_of_a_command_is_cut_at_80_columns(

@@ -241,8 +241,8 @@ def describe_metrics(a: "Run", b: "Run") -> str:
 
 def describe_place(uri: str, run: "Run") -> str:
     """Return lines that say where to look at the runs in the experiment of a run."""
-    start = "open" if store.is_server(uri) else "start `make ui`, and open"
-    return f"\nTo look at the runs, {start}\n  {store.runs_url(uri, run.info.experiment_id)}"
+    pages = store.runs_url(uri, run.info.experiment_id)
+    return f"\nTo look at the runs, {store.how_to_open(uri)}\n  {pages}"
 
 
 def shorten(text: str, width: int) -> str:

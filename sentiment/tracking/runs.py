@@ -250,7 +250,9 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run":
     raise UserError(f"There is no run {run_id}. MLflow's UI shows the ids of all runs.")
 
 
-def search_runs(client: "MlflowClient", filter_string: str) -> "list[Run]":
+def search_runs(client: "MlflowClient", filter_string: str, max_results: int = 1000) -> "list[Run]":
     """Return the runs of all experiments that match a filter, the newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(experiments, filter_string)) if experiments else []
+    if not experiments:
+        return []
+    return list(client.search_runs(experiments, filter_string, max_results=max_results))

@@ -59,6 +59,8 @@ NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a description
 # MLflow keeps a view of an experiment that somebody shared in a tag with this prefix.
 SHARED_VIEW = "mlflow.sharedViewState."  # no part of MLflow's API
+# In the query of a URL: MLflow's pages for training runs, not those for language models
+TRAINING_PAGES = "workflowType=machine_learning"
 VIEW = "metrics"  # the view of an experiment's runs with its own columns
 MOVED_PAGE = "docs/pipeline.md#a-moved-folder"
 
@@ -399,12 +401,12 @@ def _artifact_location(project: Project, uri: str, experiment: str) -> str | Non
 
 def run_url(uri: str, experiment_id: str, run_id: str) -> str:
     """Return the URL of a run's page, on the server or in the UI at its default port."""
-    return f"{_experiment_url(uri, experiment_id)}/{run_id}"
+    return f"{_experiment_url(uri, experiment_id)}/{run_id}?{TRAINING_PAGES}"
 
 
 def runs_url(uri: str, experiment_id: str) -> str:
     """Return the URL of the runs of an experiment, on the server or in the UI at its port."""
-    return f"{_experiment_url(uri, experiment_id)}?viewStateShareKey={VIEW}"
+    return f"{_experiment_url(uri, experiment_id)}?viewStateShareKey={VIEW}&{TRAINING_PAGES}"
 
 
 def _experiment_url(uri: str, experiment_id: str) -> str:
@@ -413,15 +415,17 @@ def _experiment_url(uri: str, experiment_id: str) -> str:
 
 
 def describe_pages(uri: str, experiment_id: str, run_id: str) -> str:
-    """Return lines that say where to look at a run and at all runs.
-
-    With the UI at its default port, none is longer than 80 characters, so that a terminal does not
-    break the URLs.
-    """
-    start = "open" if is_server(uri) else "start `make ui`, and open"
+    """Return lines that say where to look at a run and at all runs."""
     return (
-        f"To look at it, {start}\n"
+        f"To look at it, {how_to_open(uri)}\n"
         f"  {run_url(uri, experiment_id, run_id)}\n"
         f"or, for all runs,\n"
         f"  {runs_url(uri, experiment_id)}"
     )
+
+
+def how_to_open(uri: str) -> str:
+    """Return the words before the address of a page."""
+    if is_server(uri):
+        return "open"
+    return "start `make ui`, and open the address it prints, such as"

@@ -1,0 +1,64 @@
+"""MLflow's UI of a local store: a free port, and the addresses of its pages."""
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from sentiment.errors import UserError
+from sentiment.tracking import runs, store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PORTS: tuple[int, ...] = (
+    5000,
+    *range(5002, 5100),
+)  # MLflow's default first. 5001 is that of `sentiment serve`.
+# One worker and no jobs, which are for language models: 0.5 GB of memory instead of 2 GB.
+SETTINGS = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def find_port() -> int:
+    """Return the first free port of `PORTS`.
+
+    Raises:
+        UserError: there is none.
+    """
+    for port in PORTS:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+    raise UserError(f"Ports {PORTS[0]} to {PORTS[-1]} are taken. Name a free one in MLFLOW_PORT.")
+
+
+def describe_newest(client: "MlflowClient", address: str) -> str:
+    """Return lines with the addresses of the newest run and of all runs of its experiment.
+
+    Args:
+        address: where the UI or the server is.
+    """
+    with store.store_errors():
+        newest = runs.search_runs(client, "", max_results=1)
+    if not newest:
+        return f"There is no run yet. `dvc repro` makes one:\n  {address}"
+    info = newest[0].info
+    return (
+        f"The newest run ({info.run_name}):\n"
+        f"  {store.run_url(address, info.experiment_id, info.run_id)}\n"
+        "All runs:\n"
+        f"  {store.runs_url(address, info.experiment_id)}"
+    )
+
+
+def serve_ui(uri: str, port: int) -> None:
+    """Replace this process by MLflow's UI of a store."""
+    # A URI may contain a password, and other accounts can read the arguments of a process.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # A line for each request would push the addresses off the screen.
+    options = ["--port", str(port), "--uvicorn-opts", "--no-access-log"]
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *options])

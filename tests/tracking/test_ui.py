@@ -1,0 +1,58 @@
+"""`sentiment ui` takes a free port, and prints the addresses of runs there."""
+
+import os
+import socket
+
+import pytest
+from mlflow import MlflowClient
+
+from sentiment.tracking import ui
+from tests.conftest import Command
+
+Arguments = list[str]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Arguments:
+    """Return the list that gets the arguments of the process that the command becomes."""
+    arguments: Arguments = []
+    monkeypatch.setattr(os, "execv", lambda _, argv: arguments.extend(argv[1:]))
+    for name in ("MLFLOW_BACKEND_STORE_URI", *ui.SETTINGS):  # the command sets them
+        monkeypatch.setenv(name, "")
+    monkeypatch.delenv("MLFLOW_PORT", raising=False)
+    return arguments
+
+
+def test_a_port_that_is_taken_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        ports = (taken.getsockname()[1], free.getsockname()[1])
+        free.close()
+        monkeypatch.setattr(ui, "PORTS", ports)
+        assert ui.find_port() == ports[1]
+
+
+def test_the_newest_run_and_all_runs_are_at_the_port_that_is_served(
+    empty_store: MlflowClient,
+    sentiment: Command,
+    started: Arguments,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_PORT", "5077")
+    for start in (2, 3, 1):
+        empty_store.create_run("1", start_time=start, run_name=f"run {start}")
+    newest = empty_store.search_runs(["1"])[0].info
+    pages = "http://127.0.0.1:5077/#/experiments/1/runs"
+    assert sentiment("ui").splitlines()[1:5] == [
+        "The newest run (run 3):",
+        f"  {pages}/{newest.run_id}?workflowType=machine_learning",
+        "All runs:",
+        f"  {pages}?viewStateShareKey=metrics&workflowType=machine_learning",
+    ]
+    assert started[:5] == ["-m", "mlflow", "ui", "--port", "5077"]
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == empty_store.tracking_uri
+
+
+@pytest.mark.usefixtures("empty_store", "started")
+def test_a_store_without_runs_is_served(sentiment: Command) -> None:
+    assert "There is no run yet" in sentiment("ui")
