@@ -112,6 +112,7 @@ def evaluate(
     x = read_array(project.padded / "x_test.npy")
     y = read_array(project.padded / "y_test.npy")
     reviews = read_reviews(project.fetched, "test")
+    print("Importing TensorFlow", flush=True)
     model = load_keras_model(project.trained / WEIGHTS_FILE)
     test_rows = read_rows(project.fetched / TEST_ROWS_FILE)
     order = read_array(project.padded / "test_order.npy")
@@ -122,7 +123,9 @@ def evaluate(
         order=order,
         seen=read_array(project.padded / "test_seen.npy"),
     )
+    print(f"Predicting {len(x):,} test texts", flush=True)
     probabilities = BatchPredictor(model)(x)
+    print("Computing metrics and plots", flush=True)
     predictions = predictions_table(texts, y, probabilities, config.label_names, params.threshold)
     results = evaluate_predictions(predictions)
     if params.log_texts:
@@ -134,6 +137,8 @@ def evaluate(
             mistaken = rebuild_texts(reviews, positions, word_index)
         results = results.with_texts(mistaken)
     vectors = read_vectors(project, record.pad)
+    if record.train.architecture == "recurrent":
+        print("Measuring gradients", flush=True)
     gradients = gradients_before_and_after(model, record, len(config.label_names), x, vectors)
     results = results.join(plot_training(read_table(project.trained / HISTORY_FILE)))
     return results.join(summarize_gradients(gradients))
@@ -166,9 +171,11 @@ def main(project: Project) -> None:
     check_results(project, record)
     check_dataset(project)
     remove_recorded_checkpoints(project)
+    print("Opening MLflow's store", flush=True)
     client = store.connect(project)
     config = read_model_config(project)
     results = evaluate(project, record, config, params)
+    print("Writing and logging metrics, tables and plots", flush=True)
     write_results(project, results, config, params)
     run = log_results(project, client, record, params.threshold, results.metrics)
     print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")

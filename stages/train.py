@@ -36,7 +36,6 @@ from sentiment.tracking.results import HISTORY_FILE, METRICS_FILE
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Two only, so that `dvc exp show` has the test accuracy within the 80 columns of a terminal.
 COMPARED_TRAINING_METRICS = ("accuracy", "val_accuracy")
 
 
@@ -110,6 +109,7 @@ def main(project: Project) -> None:
     unread = changed_but_unread(all_params.pad, params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
+    print("Opening MLflow's store", flush=True)
     client = store.connect(project)
     with exclusive_training(project):
         remove_recorded_checkpoints(project)
@@ -119,6 +119,7 @@ def main(project: Project) -> None:
         warning = warn_of_few_steps(len(splits[0].x), params.batch_size, params.epochs)
         if warning:
             print(warning, flush=True)
+        print("Importing TensorFlow", flush=True)
         key = training_key(project, params)
         checkpoint = Checkpoint(project.checkpoints / key)
         padded_digest = folder_digest(project.padded)
@@ -127,6 +128,7 @@ def main(project: Project) -> None:
         ) as record:
             with store.store_errors():
                 runs.log_training(client, record.run_id, record, splits)
+            print("Building the model", flush=True)
             make_deterministic(params.seed)
             training = Training(params, dataset.pad, len(dataset.label_names), *splits, vectors)
             train(project, client, checkpoint, training, record.run_id)
