@@ -27,7 +27,7 @@ def clone(commit: str, folder: Path) -> Path:
     """Clone a commit of this repository, and build its environment."""
     subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
     subprocess.run(["git", "checkout", "--quiet", "--detach", commit], cwd=folder, check=True)
-    subprocess.run(["make", "venv"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["make", "environment"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return folder
 
 

@@ -13,7 +13,7 @@ from sentiment.project.documents import read_json
 from tests.services import QUIET, kill, postgres, start_server
 from tests.small_project import MODEL, ROOT, ProjectCopy, free_port, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+pytestmark = pytest.mark.slow
 PAGE = ROOT / "docs" / "team.md"
 ADDRESS = "127.0.0.1:5000"  # of the server
 # `sentiment` is the code of the project's copy, and the tests' environment is built already.

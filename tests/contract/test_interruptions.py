@@ -14,7 +14,7 @@ from tests.contract import names
 from tests.contract.conftest import Commands, assert_whole, steps
 from tests.small_project import ProjectCopy, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+pytestmark = pytest.mark.slow
 EPOCHS = 20
 
 

@@ -11,7 +11,7 @@ from tests.conftest import Command, copy_project, runs, use_store
 from tests.contract.conftest import Commands, assert_whole
 from tests.small_project import ROOT, ProjectCopy
 
-pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+pytestmark = pytest.mark.slow
 
 
 def move(project: ProjectCopy, path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:

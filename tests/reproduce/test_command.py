@@ -33,7 +33,6 @@ def recorded(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> Pr
     return project
 
 
-@pytest.mark.pipeline
 def test_a_run_is_reproduced_to_the_bit_and_nothing_is_added(recorded: ProjectCopy) -> None:
     before = recorded.contents("data")
     cache = recorded.contents(".dvc/cache").keys()  # `dvc repro` would restore what is added to it
@@ -46,7 +45,6 @@ def test_a_run_is_reproduced_to_the_bit_and_nothing_is_added(recorded: ProjectCo
     assert recorded.run("git", "worktree", "list").count("\n") == 1
 
 
-@pytest.mark.pipeline
 def test_another_result_is_noticed(recorded: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
@@ -73,7 +71,6 @@ def recorded_run(project: ProjectCopy, folder: Path, table: str, **params: Any) 
     return RecordedRun("0123", "default", {COMMIT: commit}, params, folder)
 
 
-@pytest.mark.pipeline
 def test_a_table_that_dvc_tracks_is_in_the_worktree(fresh: ProjectCopy, tmp_path: Path) -> None:
     table = fresh.path / "my table.csv"
     table.write_text("text,label\na fine film,positive\n", encoding="utf-8")
