@@ -1,14 +1,17 @@
 """A user changes params, and runs experiments."""
 
+import re
+import shlex
+
 import mlflow
 import pytest
 
 from tests.conftest import runs
 from tests.contract import names
 from tests.contract.conftest import PASSWORD, Commands, assert_whole
-from tests.small_project import ProjectCopy
+from tests.small_project import ROOT, ProjectCopy
 
-pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+pytestmark = pytest.mark.slow
 
 
 def executed(printed: str) -> list[str]:
@@ -58,6 +61,19 @@ def test_a_clone_without_results_has_the_views_of_dvc(fresh: ProjectCopy) -> Non
     assert not (fresh.path / "dvc.lock").exists()
     assert "workspace" in fresh.run("dvc", "exp", "show", "--no-pager")
     fresh.run("dvc", "metrics", "diff")
+
+
+def test_the_readmes_table_of_experiments_has_param_and_accuracy_in_80_columns(
+    experiments: Commands,
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"^ {4}(dvc exp show .*)$", readme, re.MULTILINE)
+    assert command is not None
+    # The code of this experiment differs as well, which adds a column.
+    arguments = [*shlex.split(command[1]), "--drop", "sentiment"]
+    printed = experiments.project.run(*arguments, COLUMNS="80")
+    header = next(line for line in printed.splitlines() if "Experiment" in line)
+    assert header.split() == ["Experiment", "test_accuracy", "train.units"]
 
 
 def test_an_applied_experiment_is_up_to_date_and_has_its_run(experiments: Commands) -> None:

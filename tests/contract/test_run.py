@@ -16,7 +16,7 @@ from tests.conftest import runs
 from tests.contract import names
 from tests.contract.conftest import Commands
 
-pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+pytestmark = pytest.mark.slow
 
 
 def test_the_test_accuracy_is_printed(pipeline: Commands) -> None:
@@ -60,8 +60,3 @@ def test_dvc_shows_plots(pipeline: Commands) -> None:
     plots = json.loads(pipeline.project.read("dvc", "plots", "show", "--json"))["data"]
     tables = ("confusion", "gradients", "history", "lengths", "reliability", "roc")
     assert plots.keys() == {"Loss", *(f"metrics/{name}.csv" for name in tables)}
-
-
-def test_the_test_accuracy_of_experiments_is_in_the_first_80_columns(pipeline: Commands) -> None:
-    header = pipeline.project.read("dvc", "exp", "show").splitlines()[1]
-    assert "test_accuracy" in header[:80]
