@@ -56,7 +56,7 @@ lock: .venv/dev-complete  ## lock the newest releases of what both requirements*
 	@"$$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
 		"Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/path/to/python3.12 ...")'
 	@echo "Installing the packages into .venv: up to 650 MB to download, 2.5 GB on the disk." \
-		"This takes some silent minutes" >&2
+		"Nothing is printed for one to three minutes, or longer on a slow network" >&2
 	@test -x .venv/bin/pip || "$$PYTHON" -m venv --clear .venv
 	@$(INSTALL) --requirement requirements.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
