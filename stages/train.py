@@ -132,6 +132,7 @@ def main(project: Project) -> None:
             make_deterministic(params.seed)
             training = Training(params, dataset.pad, len(dataset.label_names), *splits, vectors)
             train(project, client, checkpoint, training, record.run_id)
+            print("Writing the model", flush=True)
             check_unchanged(project, key)
             write_model(project, training, dataset)
             record = record.model_copy(update={"trained_digest": folder_digest(project.trained)})
