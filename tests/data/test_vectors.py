@@ -47,7 +47,11 @@ def test_a_file_without_word_vectors_is_one_message(
         read_vectors(tmp_path / "a.txt", IDS, 7)
 
 
-@pytest.mark.parametrize("content", [None, b"film 1 2\n", gzip.compress(LINES.encode())[:-12]])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"film 1 2\n", gzip.compress(LINES.encode())[:-12]],
+    ids=["missing", "no gzip", "cut"],
+)
 def test_a_file_that_cannot_be_read_is_one_message(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.gz"
     if content is not None:
