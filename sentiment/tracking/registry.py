@@ -21,6 +21,7 @@ VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d{1,9})|@(?P<al
 # What the table of runs shows in MLflow's UI
 RUN_COLUMNS = (
     "metrics.`test_accuracy`",
+    "metrics.`test_f1`",  # of the positive label, or macro F1
     "metrics.`val_accuracy_kept`",
     "params.`train.architecture`",
     "params.`train.cell`",
