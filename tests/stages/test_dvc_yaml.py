@@ -1,6 +1,7 @@
 """dvc.yaml is the map: it names what each stage reads and writes."""
 
 import ast
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,10 @@ def test_each_stage_writes_what_dvc_yaml_lists(finished: ProjectCopy) -> None:
     in_data = {path for path in listed if path.startswith("data/")}
     assert in_data == {*(f"data/{stage}" for stage in STAGES), "data/run.json"}
     assert all((finished.path / path).exists() for path in in_data)
+
+
+def test_groups_of_lengths_are_drawn_from_short_to_long() -> None:
+    """DVC's own template sorts them as words: 14-20 before 2-13."""
+    (plot,) = [options for path, options in outputs("evaluate") if path == "metrics/lengths.csv"]
+    template = json.loads((ROOT / ".dvc/plots" / f"{plot['template']}.json").read_text())
+    assert template["encoding"]["y"]["sort"] == {"field": "shortest", "op": "min"}
