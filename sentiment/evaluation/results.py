@@ -34,7 +34,8 @@ class Results(NamedTuple):
     def with_texts(self, texts: Sequence[str]) -> "Results":
         """Return these results with the texts of the mistakes, in a column `text`."""
         mistakes = self.tables["mistakes"].copy()
-        mistakes.insert(1, "text", texts)
+        keys = [key for key in ("row", "id") if key in mistakes]
+        mistakes.insert(len(keys), "text", texts)
         return self._replace(tables=self.tables | {"mistakes": mistakes})
 
     def join(self, other: "Results") -> "Results":

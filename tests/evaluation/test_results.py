@@ -99,12 +99,15 @@ def test_a_text_that_is_not_available_is_rebuilt_from_its_words() -> None:
     assert rebuild_texts(reviews, [2, 0], word_index) == ["the fails", "the"]
 
 
-def test_mistakes_get_their_texts_in_the_second_column() -> None:
+def test_mistakes_get_their_texts_after_the_row_and_the_id() -> None:
     results = evaluate_predictions(table_of([0.9, 0.2, 0.6, 0.1]))
     mistakes = results.with_texts(["the fails", "the"]).tables["mistakes"]
     assert mistakes.columns.tolist()[:3] == ["row", "text", "text_id"]
     assert mistakes["text"].tolist() == ["the fails", "the"]
     assert "text" not in results.tables["mistakes"]
+    results.tables["mistakes"].insert(1, "id", "x")
+    mistakes = results.with_texts(["the fails", "the"]).tables["mistakes"]
+    assert mistakes.columns.tolist()[:4] == ["row", "id", "text", "text_id"]
 
 
 def test_evaluation_has_metrics_and_a_plot_for_each_curve() -> None:
