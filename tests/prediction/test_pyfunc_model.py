@@ -1,6 +1,7 @@
 """The registered model predicts label and probability of raw texts."""
 
 import json
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,7 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
     config = {
         "dataset": "imdb",
         "label_names": LABELS,
-        "layout": pad_params().model_dump(),
+        "layout": asdict(pad_params().layout),
         "tokenizer": "keras",
     }
     save_model(new_model(), folder / WEIGHTS_FILE)
