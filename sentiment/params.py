@@ -14,7 +14,7 @@ from sentiment.text.labels import normalize_label
 from sentiment.text.padding import INDEX_FROM, Layout
 from sentiment.text.tokenizer import KERAS
 
-# An empty file, because DVC does not accept an empty dependency.
+# A file without vectors: DVC accepts no empty path, and warns of an empty file.
 NO_VECTORS = "data/no-vectors.txt"
 # Params of `train` that only recurrent networks read.
 RECURRENT_PARAMS = (

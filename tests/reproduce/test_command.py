@@ -65,7 +65,9 @@ def test_another_result_is_noticed(recorded: ProjectCopy, monkeypatch: pytest.Mo
 
 def recorded_run(project: ProjectCopy, folder: Path, table: str, **params: Any) -> RecordedRun:
     """Return a run of the last commit that was trained on a table."""
-    lock = {"stages": {"fetch": {"deps": [{"path": table}]}}}
+    fetch = {"deps": [{"path": table}], "outs": [{"path": "data/fetch"}]}
+    pad = {"deps": [{"path": "data/fetch"}], "outs": [{"path": "data/pad"}]}
+    lock = {"stages": {"fetch": fetch, "pad": pad}}
     (folder / "dvc.lock").write_text(json.dumps(lock), encoding="utf-8")
     commit = project.read("git", "rev-parse", "HEAD").strip()
     return RecordedRun("0123", "default", {COMMIT: commit}, params, folder)

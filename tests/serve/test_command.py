@@ -79,7 +79,7 @@ def reviews(finished: ProjectCopy) -> pd.DataFrame:  # noqa: ARG001
     words = {rank: word for word, rank in read_json(project.fetched / "word_index.json").items()}
     texts = read_reviews(project.fetched, "test")
     return table.assign(
-        text=[" ".join(words[rank] for rank in texts[review]) for review in table["review"]]
+        text=[" ".join(words[rank] for rank in texts[review]) for review in table["row"]]
     )
 
 
