@@ -76,8 +76,14 @@ def read_labeled_rows(path: str, params: TableParams) -> pd.DataFrame:
         column, `id`.
 
     Raises:
-        UserError: see `sentiment.data.rows.read_rows`; or a text is blank.
+        UserError: see `sentiment.data.rows.read_rows`; or a text is blank, or the texts are named
+            as ids.
     """
+    if params.id == params.text:  # the texts would reach the predictions
+        raise UserError(
+            f"fetch.table.id: column {params.id!r} has the texts. Name another one with --id, or "
+            "set it to ''."
+        )
     columns = Columns(params.text, params.label, params.id or None)
     try:
         rows = pd.DataFrame(read_rows(Path(path), columns), columns=["row", *Row._fields[1:]])

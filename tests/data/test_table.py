@@ -233,6 +233,11 @@ def test_each_test_text_keeps_its_row_and_its_id(tmp_path: Path) -> None:
     assert "id" not in load_table(params.model_copy(update={"id": ""})).test_rows
 
 
+def test_texts_as_ids_are_refused(load_rows: Loader) -> None:
+    with pytest.raises(UserError, match=r"fetch\.table\.id: column 'text' has the texts"):
+        load_rows(TRAIN, TEST, id="text")
+
+
 def test_rows_of_a_test_table_are_counted_in_that_table(load_rows: Loader) -> None:
     loaded = load_rows(TRAIN, [("?!", "yes"), *TEST])
     assert loaded.test_rows["row"].tolist() == [2, 3]

@@ -23,7 +23,7 @@ def test_a_training_on_few_texts_has_smaller_batches_and_then_more_epochs(
         "pad.max_length": 200,
         "train.batch_size": batch_size,
         "train.epochs": epochs,
-        "train.patience": 2,
+        "train.patience": 1,
         "train.linear.ngrams": 3,
         "train.linear.ending": 0.25,
     }
@@ -66,7 +66,7 @@ def test_nearly_all_short_texts_fit_into_a_row_with_the_start_token() -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "patience", "fitted"),
-    [("recurrent", 0, 2), ("recurrent", 5, 5), ("linear", 0, 0)],
+    [("recurrent", 0, 1), ("recurrent", 5, 5), ("linear", 0, 0)],
 )
 def test_a_network_on_a_table_stops_early(
     architecture: Literal["linear", "recurrent"], patience: int, fitted: int
