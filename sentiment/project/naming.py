@@ -16,6 +16,7 @@ from sentiment.project.presets import (
 )
 
 VECTORS = "pad.vectors"
+FREEZE_VECTORS = "train.freeze_vectors"
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
 
@@ -50,6 +51,8 @@ def nearest_name(
     seed = different.pop(SEED, None)
     if VECTORS in different:
         different[VECTORS] = PurePath(different[VECTORS]).stem
+    if different.get(FREEZE_VECTORS) is False:  # as usual; presets without vectors do not have it
+        del different[FREEZE_VECTORS]
     shown = [f"{name.split('.', 1)[1]} {value}" for name, value in different.items()]
     parts = [nearest.name, *shown[:MAX_DIFFERENCES]]
     if seed is not None:

@@ -50,6 +50,14 @@ def test_what_differs_from_the_nearest_preset_follows() -> None:
     assert name("lstm", {"max_length": 300}) == "lstm · max_length 300"
 
 
+def test_a_file_of_word_vectors_is_named_by_its_stem() -> None:
+    vectors = {"vectors": "/srv/glove.6B.100d.txt"}
+    assert name("lstm", vectors) == "lstm · vectors glove.6B.100d"
+    assert name("default", vectors, freeze_vectors=True) == (
+        "default · vectors glove.6B.100d · freeze_vectors True"
+    )
+
+
 def test_at_most_five_differences_are_named_and_the_seed_comes_last() -> None:
     changes: dict[str, Any] = {
         "seed": 3,
