@@ -34,7 +34,7 @@ from sentiment.project.checkpoint import remove_recorded_checkpoints
 from sentiment.project.documents import (
     new_folder,
     read_json,
-    read_rows,
+    read_parquet,
     read_table,
     write_json,
     write_table,
@@ -114,7 +114,7 @@ def evaluate(
     reviews = read_reviews(project.fetched, "test")
     print("Importing TensorFlow", flush=True)
     model = load_keras_model(project.trained / WEIGHTS_FILE)
-    test_rows = read_rows(project.fetched / TEST_ROWS_FILE)
+    test_rows = read_parquet(project.fetched / TEST_ROWS_FILE)
     order = read_array(project.padded / "test_order.npy")
     texts = texts_table(
         reviews,
