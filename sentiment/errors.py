@@ -50,7 +50,8 @@ def redact(text: str) -> str:
 def _is_of_the_machine(error: OSError) -> bool:
     """Return whether the machine or a permission is the cause, rather than a mistake in the code.
 
-    A file that is missing is named by whoever reads it. So here it is a mistake.
+    A function that reads a file raises a `UserError` if the file is missing. So a
+    `FileNotFoundError` is a mistake here.
     """
     return bool(
         NUMPY_DISK_FULL.search(str(error))

@@ -29,7 +29,7 @@ from sentiment.evaluation.results import (
 from sentiment.model.build import build_model
 from sentiment.params import EvaluateParams
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
-from sentiment.project.arrays import read_array, read_reviews, read_vectors
+from sentiment.project.arrays import read_array, read_padded_vectors, read_reviews
 from sentiment.project.checkpoint import remove_recorded_checkpoints
 from sentiment.project.documents import (
     new_folder,
@@ -136,7 +136,7 @@ def evaluate(
             word_index = read_json(project.trained / WORD_INDEX_FILE)
             mistaken = rebuild_texts(reviews, positions, word_index)
         results = results.with_texts(mistaken)
-    vectors = read_vectors(project, record.pad)
+    vectors = read_padded_vectors(project, record.pad)
     if record.train.architecture == "recurrent":
         print("Measuring gradients", flush=True)
     gradients = gradients_before_and_after(model, record, len(config.label_names), x, vectors)

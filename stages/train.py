@@ -17,7 +17,7 @@ from sentiment.model.batches import warn_of_few_steps
 from sentiment.model.saving import check_loads, save_model
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import changed_but_unread
-from sentiment.project.arrays import read_training_splits, read_vectors
+from sentiment.project.arrays import read_padded_vectors, read_training_splits
 from sentiment.project.checkpoint import (
     Checkpoint,
     exclusive_training,
@@ -115,7 +115,7 @@ def main(project: Project) -> None:
         remove_recorded_checkpoints(project)
         dataset = read_padded_dataset(project)
         splits = read_training_splits(project, params.validation_split)
-        vectors = read_vectors(project, dataset.pad)
+        vectors = read_padded_vectors(project, dataset.pad)
         warning = warn_of_few_steps(len(splits[0].x), params.batch_size, params.epochs)
         if warning:
             print(warning, flush=True)

@@ -57,7 +57,7 @@ def read_vectors(path: Path, token_ids: Mapping[str, int], num_words: int) -> Wo
             while line is not None:
                 fields = line.strip(BLANKS).rsplit(b" ", size)
                 if len(fields) != size + 1:
-                    raise _damaged(path, number, f"it has not {size} numbers after a word")
+                    raise _damaged(path, number, f"it does not have {size} numbers after a word")
                 token_id = ids.get(fields[0])
                 if token_id is not None and token_id not in vectors:
                     vectors[token_id] = _parse(path, number, fields[1:])

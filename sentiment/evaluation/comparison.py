@@ -220,8 +220,8 @@ def accuracy_interval(pairs: DiscordantPairs, texts: int) -> Interval:
 
     The difference is a product: the share of discordant pairs among all texts, and the balance of
     these pairs, from -1 (only the first model gets them right) to 1. Both have exact intervals,
-    which are combined. The interval contains 0, where the models are equally accurate, if and only
-    if that of the balance does: if McNemar's exact test does not reject at 5 % that they are.
+    which are combined. The result contains 0 if and only if the interval of the balance does, and
+    that is so if and only if the p-value of McNemar's exact test is at least 5 %.
 
     Source: Clopper and Pearson 1934, The Use of Confidence or Fiducial Limits Illustrated in the
     Case of the Binomial; Zou and Donner 2008, Construction of confidence limits about effect

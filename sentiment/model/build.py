@@ -62,7 +62,7 @@ def call_custom(
     """Return the features of the network in `sentiment/model/custom.py`.
 
     Raises:
-        UserError: `train.custom` has not the arguments of its function.
+        UserError: `train.custom` lacks an argument of its function, or has another one.
     """
     arguments: dict[str, Any] = params.custom
     try:

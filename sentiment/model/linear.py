@@ -36,7 +36,7 @@ NO_NGRAM = -1
 INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
-VECTORS = "vectors"
+VECTOR_TABLE = "vectors"
 STANDARDIZE = "standardize"
 INITIAL_SCALE = 2.0
 # Adam and RMSprop divide each step by the root mean square of the gradients. With Keras' epsilon of
@@ -138,7 +138,7 @@ def pool_vectors(tokens: Any, table: NDArray[np.float32]) -> Any:
     import keras
     from keras import ops
 
-    embedding = keras.layers.Embedding(*table.shape, trainable=False, name=VECTORS)
+    embedding = keras.layers.Embedding(*table.shape, trainable=False, name=VECTOR_TABLE)
     vectors = embedding(tokens)
     embedding.set_weights([table])
     has_vector = ops.any(ops.not_equal(vectors, 0), axis=2, keepdims=True)

@@ -15,7 +15,7 @@ from sentiment.project.presets import (
     valid_presets,
 )
 
-VECTORS = "pad.vectors"
+VECTORS_PARAM = "pad.vectors"
 FREEZE_VECTORS = "train.freeze_vectors"
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
@@ -49,8 +49,8 @@ def nearest_name(
     nearest = find_nearest_preset(presets, pad, train)
     different = differences(nearest, pad, train)
     seed = different.pop(SEED, None)
-    if VECTORS in different:
-        different[VECTORS] = PurePath(different[VECTORS]).stem
+    if VECTORS_PARAM in different:
+        different[VECTORS_PARAM] = PurePath(different[VECTORS_PARAM]).stem
     if different.get(FREEZE_VECTORS) is False:  # as usual; presets without vectors do not have it
         del different[FREEZE_VECTORS]
     shown = [f"{name.split('.', 1)[1]} {value}" for name, value in different.items()]

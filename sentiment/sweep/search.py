@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from sentiment.params import Params
-from sentiment.project.arrays import read_reviews, read_vectors
+from sentiment.project.arrays import read_padded_vectors, read_reviews
 from sentiment.project.paths import Project
 from sentiment.project.provenance import provenance_tags, uncommitted_changes
 from sentiment.project.records import DATASET_FILE, FetchedDataset, read_record
@@ -69,7 +69,7 @@ def search(
             params,
             len(fetched.label_names),
             fetched.fitted_lengths,
-            read_vectors(project, params.pad),
+            read_padded_vectors(project, params.pad),
             read_reviews(project.fetched, "train"),
             {**tags, PARENT: parent_id},
         )

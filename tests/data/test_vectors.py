@@ -33,10 +33,10 @@ def test_the_vector_of_each_word_of_the_vocabulary_is_read(
         (b"", "line 1: it has no numbers after a word"),
         (b"text,label\nfine,1\n", "line 1: it has no numbers"),
         (b"film good\n", "line 1: a field after the word is no number"),
-        (b"the 1 2\nfilm 1\n", "line 2: it has not 2 numbers after a word"),
+        (b"the 1 2\nfilm 1\n", "line 2: it does not have 2 numbers after a word"),
         (b"the 1 2\nfilm 1 nan\n", "line 2: a field after the word is no number"),
         (b"the 1 2\nof 3 4\n", "has no vector for any word"),
-        (b"2 3\nof 1 2 3\nfilm 1 2\n", "line 3: it has not 3 numbers"),
+        (b"2 3\nof 1 2 3\nfilm 1 2\n", "line 3: it does not have 3 numbers"),
     ],
 )
 def test_a_file_without_word_vectors_is_one_message(
