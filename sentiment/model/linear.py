@@ -37,6 +37,7 @@ INDEX = "index"  # for each slot, the rest of the hash of the feature that has i
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
 VECTOR_TABLE = "vectors"
+VECTOR_WEIGHT = "vector_weight"
 STANDARDIZE = "standardize"
 INITIAL_SCALE = 2.0
 # Adam and RMSprop divide each step by the root mean square of the gradients. With Keras' epsilon of
@@ -64,11 +65,14 @@ class KnownVectors(NamedTuple):
     Attributes:
         table: the vector of each token id, of length 1, shape (num_words, size). Zeros: it has
             none.
+        weights: the weight of each vector in a mean, see `inverse_document_frequencies`, shape
+            (num_words, 1). 0: it has no vector.
         pooled: the features of the training reviews, see `pool_vectors`, shape (reviews,
             2 * size). They give the mean and the standard deviation of each.
     """
 
     table: NDArray[np.float32]
+    weights: NDArray[np.float32]
     pooled: NDArray[np.float32]
 
 
@@ -121,16 +125,17 @@ def linear_features(params: LinearParams, tokens: Any, known: KnownFeatures) -> 
         return sums
     standardize = keras.layers.Normalization(name=STANDARDIZE)
     standardize.adapt(known.vectors.pooled)
-    pooled = standardize(pool_vectors(tokens, known.vectors.table))
+    pooled = standardize(pool_vectors(tokens, known.vectors.table, known.vectors.weights))
     return keras.layers.Concatenate()([sums, VECTOR_SCALE * pooled])
 
 
-def pool_vectors(tokens: Any, table: NDArray[np.float32]) -> Any:
-    """Return the mean and the maximum of the vectors of each review's words, 0 without any.
+def pool_vectors(tokens: Any, table: NDArray[np.float32], weights: NDArray[np.float32]) -> Any:
+    """Return the weighted mean and the maximum of the vectors of each review, 0 without any.
 
     Args:
         tokens: token ids, shape (batch, length).
         table: see `KnownVectors`.
+        weights: see `KnownVectors`.
 
     Returns:
         Shape (batch, 2 * size), float32.
@@ -138,14 +143,16 @@ def pool_vectors(tokens: Any, table: NDArray[np.float32]) -> Any:
     import keras
     from keras import ops
 
-    embedding = keras.layers.Embedding(*table.shape, trainable=False, name=VECTOR_TABLE)
-    vectors = embedding(tokens)
-    embedding.set_weights([table])
-    has_vector = ops.any(ops.not_equal(vectors, 0), axis=2, keepdims=True)
-    count = ops.sum(ops.cast(has_vector, "float32"), axis=1)
-    mean = ops.sum(vectors, axis=1) / ops.maximum(count, 1)
-    maximum = ops.max(ops.where(has_vector, vectors, BELOW_ALL), axis=1)
-    maximum = ops.where(count > 0, maximum, 0.0)
+    table_layer = keras.layers.Embedding(*table.shape, trainable=False, name=VECTOR_TABLE)
+    weight_layer = keras.layers.Embedding(*weights.shape, trainable=False, name=VECTOR_WEIGHT)
+    vectors = table_layer(tokens)
+    weight = weight_layer(tokens)
+    table_layer.set_weights([table])
+    weight_layer.set_weights([weights])
+    total = ops.sum(weight, axis=1)
+    mean = ops.sum(weight * vectors, axis=1) / ops.maximum(total, keras.config.epsilon())
+    maximum = ops.max(ops.where(weight > 0, vectors, BELOW_ALL), axis=1)
+    maximum = ops.where(total > 0, maximum, 0.0)
     return keras.layers.Concatenate()([mean, maximum])
 
 
@@ -255,11 +262,36 @@ def measure_vectors(vectors: NDArray[np.float32], train_split: Split) -> KnownVe
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     table = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    frequencies = inverse_document_frequencies(train_split.x, len(vectors))
+    weights = np.where(lengths > 0, frequencies[:, None], 0).astype(np.float32)
     tokens = keras.Input(train_split.x.shape[1:], dtype="int32")
-    pooling = keras.Model(tokens, pool_vectors(tokens, table))
+    pooling = keras.Model(tokens, pool_vectors(tokens, table, weights))
     starts = range(0, len(train_split.y), HASH_BATCH_SIZE)
     batches = [train_split.x[start : start + HASH_BATCH_SIZE].astype(np.int32) for start in starts]
-    return KnownVectors(table, np.concatenate([pooling.predict_on_batch(x) for x in batches]))
+    pooled = np.concatenate([pooling.predict_on_batch(batch) for batch in batches])
+    return KnownVectors(table, weights, pooled)
+
+
+def inverse_document_frequencies(
+    tokens: NDArray[np.integer[Any]], num_words: int
+) -> NDArray[np.float64]:
+    """Return the logarithm of the inverse share of the reviews that have each token, above 0.
+
+    A token that no review has counts as if one had it.
+
+    Source: Spärck Jones 1972, *A Statistical Interpretation of Term Specificity and Its Application
+    in Retrieval*.
+
+    Args:
+        tokens: token ids, shape (reviews, length).
+
+    Returns:
+        Shape (num_words,).
+    """
+    reviews = np.zeros(num_words)
+    for review in tokens:
+        reviews[np.unique(review)] += 1
+    return np.asarray(np.log((len(tokens) + 1) / np.maximum(reviews, 1)))
 
 
 def count_slots(features: int) -> int:
