@@ -85,11 +85,11 @@ def start_parent(
     client: mlflow.MlflowClient, experiment_id: str, name: str, tags: dict[str, str]
 ) -> str:
     """Start or resume the parent run of a study, and return its id."""
-    found = runs.search_runs(client, f"tags.`{SWEEP}` = '{name}'")
-    if not found:
+    found = next(runs.search_runs(client, f"tags.`{SWEEP}` = '{name}'"), None)
+    if found is None:
         return str(client.create_run(experiment_id, tags=tags, run_name=name).info.run_id)
-    client.update_run(found[0].info.run_id, "RUNNING")
-    return str(found[0].info.run_id)
+    client.update_run(found.info.run_id, "RUNNING")
+    return str(found.info.run_id)
 
 
 def train_trials(study: optuna.Study, context: TrialContext, n_trials: int) -> None:

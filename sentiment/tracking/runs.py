@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import UserError
@@ -226,7 +227,7 @@ def find_copies(client: "MlflowClient", run_id: str) -> "list[Run]":
     Args:
         run_id: the id of the original run, or its beginning.
     """
-    return search_runs(client, f"tags.{ORIGINAL_RUN} LIKE '{run_id}%'")
+    return list(search_runs(client, f"tags.{ORIGINAL_RUN} LIKE '{run_id}%'"))
 
 
 def find_run(client: "MlflowClient", run_id: str) -> "Run":
@@ -237,9 +238,8 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run":
     """
     if not ID_PATTERN.fullmatch(run_id):
         raise UserError(f"{run_id} is not the id of a run. MLflow's UI shows the ids of all runs.")
-    found = search_runs(client, f"attributes.run_id LIKE '{run_id}%'") or find_copies(
-        client, run_id
-    )
+    found = list(search_runs(client, f"attributes.run_id LIKE '{run_id}%'"))
+    found = found or find_copies(client, run_id)
     if len(found) > 1:
         ids = ", ".join(run.info.run_id for run in found)
         raise UserError(f"{len(found)} runs match {run_id}: {ids}. Name one of these.")
@@ -250,9 +250,20 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run":
     raise UserError(f"There is no run {run_id}. MLflow's UI shows the ids of all runs.")
 
 
-def search_runs(client: "MlflowClient", filter_string: str, max_results: int = 1000) -> "list[Run]":
-    """Return the runs of all experiments that match a filter, the newest first."""
+def search_runs(
+    client: "MlflowClient", filter_string: str, page_size: int = 1000
+) -> "Iterator[Run]":
+    """Yield the runs of all experiments that match a filter, the newest first.
+
+    Args:
+        page_size: number of runs that are read at once.
+    """
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     if not experiments:
-        return []
-    return list(client.search_runs(experiments, filter_string, max_results=max_results))
+        return
+    search = partial(client.search_runs, experiments, filter_string, max_results=page_size)
+    page = search()
+    yield from page
+    while page.token:
+        page = search(page_token=page.token)
+        yield from page

@@ -41,10 +41,10 @@ def describe_newest(client: "MlflowClient", address: str) -> str:
         address: where the UI or the server is.
     """
     with store.store_errors():
-        newest = runs.search_runs(client, "", max_results=1)
-    if not newest:
+        newest = next(runs.search_runs(client, "", page_size=1), None)
+    if newest is None:
         return f"There is no run yet. `dvc repro` makes one:\n  {address}"
-    info = newest[0].info
+    info = newest.info
     return (
         f"The newest run ({info.run_name}):\n"
         f"  {store.run_url(address, info.experiment_id, info.run_id)}\n"

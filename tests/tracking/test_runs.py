@@ -193,6 +193,12 @@ def test_a_run_is_found_after_its_experiment_was_renamed(empty_store: MlflowClie
     assert runs.find_run(empty_store, run_id[:8]).info.run_id == run_id
 
 
+def test_the_runs_of_all_pages_are_found(empty_store: MlflowClient) -> None:
+    ids = {new_run(empty_store) for _ in range(3)}
+    found = runs.search_runs(empty_store, "", page_size=1)
+    assert {run.info.run_id for run in found} == ids
+
+
 def test_the_copy_is_found_of_a_run_that_the_store_lacks(empty_store: MlflowClient) -> None:
     copy = new_run(empty_store, original_run="a" * 32)
     for beginning in ("a" * 32, "a" * 8):
