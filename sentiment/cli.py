@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from sentiment import options
 from sentiment.errors import describe_error
 from sentiment.project.libraries import quiet_libraries
 from sentiment.project.params_file import (
@@ -189,12 +190,7 @@ def dataset(
 
 @main.command()
 @click.argument("text")
-@click.option(
-    "--model",
-    "model_uri",
-    show_default="the model in data/train",
-    help="A version such as models:/imdb-sentiment/1.",
-)
+@options.model_uri(default="the model in data/train")
 @click.pass_obj
 def predict(project: Project, text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT, and show the words that matter."""
@@ -228,13 +224,7 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
 
 @main.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
-@click.option(
-    "--metric",
-    type=click.Choice(["accuracy", "f1"]),
-    default="accuracy",
-    show_default=True,
-    help="What has to be better.",
-)
+@options.metric
 @click.option("--dry-run", is_flag=True, help="Show the difference, and count no test.")
 @click.option("--force", is_flag=True, help="Promote without a test.")
 @click.pass_obj

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
@@ -16,13 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", metavar="[RUN RUN]", nargs=-1)
-@click.option(
-    "--metric",
-    type=click.Choice(["accuracy", "f1"]),
-    default="accuracy",
-    show_default=True,
-    help="What is compared.",
-)
+@options.metric
 @click.pass_obj
 def command(project: Project, names: tuple[str, ...], metric: Any) -> None:
     """Compare params over their seeds, or the models of two RUNs.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sentiment import options
 from sentiment.project.paths import Project
 
 if TYPE_CHECKING:
@@ -48,12 +49,7 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
     callback=check_out,
     help="New file of predictions, .parquet or .csv.",
 )
-@click.option(
-    "--model",
-    "model_uri",
-    show_default="the champion",
-    help="A version such as models:/imdb-sentiment/1.",
-)
+@options.model_uri(default="the champion")
 @click.pass_obj
 def command(
     project: Project,

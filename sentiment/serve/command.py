@@ -4,6 +4,7 @@ import socket
 
 import click
 
+from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
@@ -21,12 +22,7 @@ SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
     show_default=True,
     help="Listen on this port of the loopback address.",
 )
-@click.option(
-    "--model",
-    "model_uri",
-    show_default="the champion",
-    help="A version such as models:/imdb-sentiment/1.",
-)
+@options.model_uri(default="the champion")
 @click.pass_obj
 def command(project: Project, port: int, model_uri: str | None) -> None:
     """Serve the champion over HTTP, with a page to try it.
