@@ -53,8 +53,9 @@ def command(project: Project, trials: int | None, storage: str | None, apply: st
         raise UserError(f"{project.fetched} has other texts than {PARAMS}. Run `dvc repro fetch`.")
     distributions = study.searched_distributions(params)
     name = study.study_name(project, params, distributions)
+    url = storage or f"sqlite:///{project.root / SWEEP_DATABASE}"
     with study.storage_errors():
-        searched = study.open_study(storage or f"sqlite:///{project.root / SWEEP_DATABASE}", name)
+        searched = study.open_study(project, url, name)
         click.echo(f"{name}: {study.describe_counts(searched)}")
         pages = ""
         if trials:

@@ -76,6 +76,7 @@ def search(
         if len(ended_trials(study)) < n_trials:
             enqueue_present(study, params, distributions)
             train_trials(study, context, n_trials)
+        optuna.storages.fail_stale_trials(study)  # those whose processes were killed
         with store.store_errors():
             client.log_artifact(parent_id, str(project.folder / SPACE_FILE))
     return store.describe_pages(client.tracking_uri, experiment_id, parent_id)
@@ -100,7 +101,8 @@ def train_trials(study: optuna.Study, context: TrialContext, n_trials: int) -> N
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         click.echo(describe_trial(trial))
         ended = len(ended_trials(study))
-        parts = [f"{ended} of {n_trials} trials are done"]
+        # each further process may add one trial
+        parts = [f"{ended} of {max(ended, n_trials)} trials are done"]
         parts += [
             f"the best is trial {best.number} with {METRIC} {best.value:.4f}"
             for best in best_trials(study)[:1]

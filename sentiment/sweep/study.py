@@ -1,7 +1,7 @@
 """The study of a sweep, which Optuna keeps in a database that all processes share.
 
-If a process is lost, its trial has no heartbeat any more. Optuna then fails the trial, and enqueues
-its values again.
+If a process is lost, its trial has no heartbeat any more. Optuna then fails the trial, whose run
+ends and whose values are enqueued again.
 """
 
 import json
@@ -29,7 +29,7 @@ from sentiment.project.params_file import PARAMS
 from sentiment.project.paths import Project
 from sentiment.project.provenance import is_code
 from sentiment.sweep import space
-from sentiment.tracking.store import StoreError
+from sentiment.tracking import store
 
 METRIC = "val_accuracy"  # of the kept epoch
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -43,6 +43,7 @@ REDUCTION_FACTOR = 3
 # Attributes of a trial
 VALUES = "values"  # of its params, by dotted name
 PRESENT = "present"  # it has the params in params.yaml
+RUN = "run"  # the id of its run in MLflow
 REFUSED = "refused"  # why its params cannot be trained
 BEST = "best"  # names the best trial
 SHOWN_TRIALS = 4  # fit 80 columns
@@ -117,21 +118,45 @@ def study_name(
     return f"sweep-{short_digest(json.dumps([fixed, digests], sort_keys=True))}"
 
 
-def open_study(url: str, name: str) -> optuna.Study:
-    """Open a study in a database. Create both if they do not exist."""
+def open_study(project: Project, url: str, name: str) -> optuna.Study:
+    """Open a study in a database. Create both if they do not exist.
+
+    Raises:
+        StoreError: the database is MLflow's, or one of another Optuna.
+    """
     warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
-    return optuna.create_study(
-        study_name=name,
-        storage=RDBStorage(
+    try:
+        storage = RDBStorage(
             url,
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
-        ),
+            heartbeat_stale_trial_callback=partial(retry_lost, project),
+        )
+    except RuntimeError:  # says that Optuna is too old
+        raise store.StoreError(
+            "The database of the sweeps cannot be used: it has tables of something else, such as "
+            "MLflow.\nName another one, which is empty at first, with --storage."
+        ) from None
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
         pruner=SuccessiveHalvingPruner(MIN_EPOCHS, REDUCTION_FACTOR),
         direction="maximize",
         load_if_exists=True,
     )
+
+
+def retry_lost(project: Project, study: optuna.Study, lost: FrozenTrial) -> None:
+    """Enqueue the values of a lost trial again, and end its run.
+
+    Raises:
+        StoreError: MLflow's store failed.
+    """
+    RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)(study, lost)
+    if RUN in lost.user_attrs:
+        client = store.connect(project)
+        with store.store_errors():
+            client.set_terminated(lost.user_attrs[RUN], "KILLED")
 
 
 @contextmanager
@@ -140,7 +165,7 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OptunaError, ImportError) as error:
-        raise StoreError(
+        raise store.StoreError(
             f"The database of the sweeps cannot be used: {first_line(error.__cause__ or error)}\n"
             "Fix it, or name another one with --storage, and run the same command again."
         ) from error
@@ -220,7 +245,8 @@ def describe_trials(study: optuna.Study) -> str:
     if not trials:
         return "No trial was trained to its end yet."
     columns = {
-        trial.number: {METRIC: f"{trial.value:.4f}", **trial.user_attrs[VALUES]} for trial in trials
+        str(trial.number): {METRIC: f"{trial.value:.4f}", **trial.user_attrs[VALUES]}
+        for trial in trials
     }
     table = pd.DataFrame(columns).map(str, na_action="ignore").rename_axis(columns="trial")
     return str(table.to_string(na_rep=""))

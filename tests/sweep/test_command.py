@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from sentiment.project.params_file import load_params
 from sentiment.sweep import space, study
+from sentiment.sweep.trial import TRIAL
 from tests.conftest import Command, runs
 from tests.small_project import ProjectCopy, wait_until
 
@@ -52,7 +53,10 @@ def test_killed_sweep_continues_and_applies_what_is_clearly_better(
     lost, *done = read_trials()
     assert lost.state == TrialState.FAIL
     assert [trial.state in study.DONE for trial in done] == [True] * 3
-    assert lost.user_attrs in [trial.user_attrs for trial in done]
+    assert lost.user_attrs[study.VALUES] in [trial.user_attrs[study.VALUES] for trial in done]
+    by_trial = {run.data.tags.get(TRIAL): run for run in runs(OPERATIONS)}
+    assert by_trial[str(lost.number)].info.status == "KILLED"
+    assert "RUNNING" not in {run.info.status for run in by_trial.values()}
     assert "3 of 3 trials are done, the best is trial" in printed
     assert "To look at it, start `make ui`, and open" in printed
 

@@ -14,6 +14,7 @@ from sentiment.params import Params
 from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project
 from sentiment.sweep import choice, space, study
+from sentiment.tracking import store
 from sentiment.tracking.store import StoreError
 
 TEXTS = 1000  # validation texts
@@ -22,7 +23,7 @@ LINEAR = changed_params(Params(), {"train.architecture": "linear"})
 
 @pytest.fixture
 def searched(in_tmp_path: Path) -> optuna.Study:
-    return study.open_study(f"sqlite:///{in_tmp_path}/sweeps.db", "some")
+    return study.open_study(Project.here(), f"sqlite:///{in_tmp_path}/sweeps.db", "some")
 
 
 def ended(value: float | None, state: str = "COMPLETE", units: int = 64) -> FrozenTrial:
@@ -119,12 +120,13 @@ def test_best_completed_trials_are_shown_first(searched: optuna.Study) -> None:
     searched.add_trial(
         create_trial(state=TrialState.FAIL, user_attrs={study.REFUSED: "units: 0 is not allowed"})
     )
-    searched.add_trial(create_trial(state=TrialState.FAIL))  # was lost
-    assert study.describe_counts(searched) == "2 trained, 1 pruned, 1 failed"
-    assert [line.split() for line in study.describe_trials(searched).splitlines()] == [
-        ["trial", "1", "0"],
-        ["val_accuracy", "0.7500", "0.5000"],
-        ["train.units", "8", "64"],
+    searched.add_trials([create_trial(state=TrialState.FAIL)] * 8)  # were lost
+    searched.add_trial(ended(0.6, units=128))
+    assert study.describe_counts(searched) == "3 trained, 1 pruned, 1 failed"
+    assert study.describe_trials(searched).splitlines() == [
+        "trial              1      12       0",
+        "val_accuracy  0.7500  0.6000  0.5000",
+        "train.units        8     128      64",
     ]
     assert study.find_trial(searched, study.BEST).number == 1
     assert study.find_trial(searched, "2").number == 2
@@ -156,8 +158,16 @@ def test_best_trial_needs_the_present_params_for_comparison(searched: optuna.Stu
         choice.compare_best(searched, Params(), TEXTS)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_store")
+def test_database_of_mlflow_is_one_message() -> None:
+    message = r"cannot be used.*tables of something else.*\n.*--storage"
+    with pytest.raises(StoreError, match=message):
+        study.open_study(Project.here(), f"sqlite:///{store.DATABASE}", "some")
+
+
 @pytest.mark.usefixtures("in_tmp_path")
 def test_unusable_database_is_one_message() -> None:
     message = r"cannot be used.*unable to open.*\n.*--storage"
     with pytest.raises(StoreError, match=message), study.storage_errors():
-        study.open_study("sqlite:////nowhere/sweeps.db", "some")
+        study.open_study(Project.here(), "sqlite:////nowhere/sweeps.db", "some")
