@@ -33,6 +33,7 @@ MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens by default
 PROBE_SECONDS = 5.0  # how long a server may take to answer the first request
 # Packages whose errors mean that the store cannot be used.
 STORE_PACKAGES = (
+    "alembic",
     "azure",
     "boto3",
     "botocore",

@@ -293,6 +293,18 @@ def test_damaged_database_is_one_message_within_seconds(in_tmp_path: Path) -> No
     assert time.monotonic() - started < 10
 
 
+def test_database_of_something_else_is_one_message(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(in_tmp_path / "other.db")) as database:
+        database.execute("CREATE TABLE alembic_version (version_num)")
+        database.execute("INSERT INTO alembic_version VALUES ('v3.2.0.a')")
+        database.commit()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    with pytest.raises(StoreError, match=r"cannot be used: Can't locate revision.*v3\.2\.0\.a"):
+        store.connect(Project.here())
+
+
 @pytest.mark.parametrize(
     "uri", ["sqlite:///folder", "postgresql+psycopg://me:s%40cret@127.0.0.1:{port}/runs"]
 )
