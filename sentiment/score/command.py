@@ -42,7 +42,11 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--text-column", show_default="fetch.table.text", help="Column of the texts.")
 @click.option("--label-column", help="Column of labels, which adds metrics.")
-@click.option("--id-column", help="Column that is copied to the predictions.")
+@click.option(
+    "--id-column",
+    show_default="fetch.table.id",
+    help="Column that is copied to the predictions. '': none.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -75,7 +79,9 @@ def command(
     from sentiment.tracking.operations import operation_run
 
     params = load_params(project.params_file)
-    columns = Columns(text_column or params.fetch.table.text, label_column, id_column)
+    table = params.fetch.table
+    id_column = table.id if id_column is None else id_column
+    columns = Columns(text_column or table.text, label_column, id_column or None)
     source = Source(file, columns)
     client = store.connect_to_read(project)
     with store.store_errors():

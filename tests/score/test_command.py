@@ -165,6 +165,18 @@ def test_run_is_in_the_experiment_of_the_version_that_is_named(
     assert len(runs(OPERATIONS)) == 1
 
 
+def test_ids_are_in_the_column_in_the_params_unless_another_one_is_named(
+    project: ProjectCopy, sentiment: Command
+) -> None:
+    promote()
+    project.change(fetch={"table": {"id": "name"}})
+    Path("one.csv").write_text("text,name\nKettle,a1\n")
+    for arguments, ids in (((), ["a1"]), (("--id-column", ""), [""])):
+        out = Path(f"{len(arguments)}.parquet")
+        sentiment("score", "one.csv", "--out", str(out), *arguments)
+        assert pd.read_parquet(out)["id"].fillna("").tolist() == ids
+
+
 @pytest.mark.usefixtures("scored")
 def test_the_files_of_a_folder_are_predicted_one_after_the_other(sentiment: Command) -> None:
     folder = Path("many")
