@@ -58,7 +58,7 @@ def server(tmp_path: Path) -> Iterator[dict[str, str]]:
             "PGUSER": "test",
             "MLFLOW_PORT": port,
         }
-        process = start_server(tmp_path, "bash", "-ec", block("## The server"), **environment)
+        process = start_server(tmp_path, "bash", "-ec", block("## Run a server for the team"), **environment)
         try:
             wait_for(f"http://127.0.0.1:{port}/health")
             yield environment
@@ -82,8 +82,8 @@ def share(project: ProjectCopy, hub: Path, remote: Path) -> None:
     project.run("git", "push", "--quiet", "--set-upstream", "origin", "HEAD")
     project.run("dvc", "commit", "--force", "--quiet")
     project.commit()
-    run(block("## The data").replace("/srv/dvc", str(remote)), project.path, project.environment)
-    run(block("after each training that is committed:"), project.path, project.environment)
+    run(block("## Share the data").replace("/srv/dvc", str(remote)), project.path, project.environment)
+    run(block("Then push data and commit:"), project.path, project.environment)
 
 
 def test_second_user_pulls_the_data_and_logs_to_the_server(
@@ -94,7 +94,7 @@ def test_second_user_pulls_the_data_and_logs_to_the_server(
 ) -> None:
     from mlflow import MlflowClient
 
-    create_users = block("**Users.**").replace(ADDRESS, f"127.0.0.1:{server['MLFLOW_PORT']}")
+    create_users = block("**Add users.**").replace(ADDRESS, f"127.0.0.1:{server['MLFLOW_PORT']}")
     passwords = dict(re.findall(r"^(alice|bob) (\S+)$", run(create_users, tmp_path, server), re.M))
     assert passwords.keys() == {"alice", "bob"}
     alice = finished_once.copy(tmp_path / "alice")
