@@ -4,7 +4,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo "$$python" && exit; done; echo python3)
 endif
-# Recipes read it, and the folder's name, from the shell: make would expand a `$` in them.
+# Recipes read PYTHON and the folder's name from the shell: make would expand a `$` in them.
 export PYTHON
 # pip trusts the system's certificates. uv does so only with this variable.
 export UV_SYSTEM_CERTS ?= true
@@ -20,29 +20,29 @@ help:
 
 environment: .venv/complete  ## install the packages into .venv
 
-repro: .venv/complete  ## run the pipeline, and log it to MLflow
+repro: .venv/complete  ## run the pipeline, and log the run to MLflow
 	@exec env $(ACTIVE) dvc repro
 
-ui: .venv/complete  ## serve MLflow's UI of the runs
+ui: .venv/complete  ## serve MLflow's UI, at a port of your choice with MLFLOW_PORT=5050
 	@exec env $(ACTIVE) python -m sentiment ui
 
 # They come first, so that no process is left with one of them at the end.
 LONG_TESTS = tests/contract tests/test_team.py tests/reproduce tests/sweep tests/test_makefile.py \
 	tests/tracking/test_results.py
-test: .venv/dev-complete  ## run all tests, or some folders of them: PART="tests/data tests/model"
+test: .venv/dev-complete  ## run all tests, or those in some folders: PART="tests/data tests/model"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		$${PART:-$(LONG_TESTS) tests}
 
-check: .venv/dev-complete  ## check format, lint, types and layers
+check: .venv/dev-complete  ## check format, style, types and layers
 	@env $(ACTIVE) ruff format --check .
 	@env $(ACTIVE) ruff check .
 	@env $(ACTIVE) mypy
 	@env $(ACTIVE) lint-imports --no-logo
 
-bench: .venv/complete .bench/complete  ## measure speeds, as docs/models.md shows them
+bench: .venv/complete .bench/complete  ## measure the speeds that docs/models.md shows
 	@exec env $(ACTIVE) python -m benchmarks.bench
 
-lock: .venv/dev-complete  ## lock the newest releases of what both requirements*.in and the extras need
+lock: .venv/dev-complete  ## lock the newest releases of all packages
 	@env $(ACTIVE) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" \
 		requirements.in $(wildcard sentiment/*/requirements.in) --output-file requirements.txt
@@ -50,8 +50,8 @@ lock: .venv/dev-complete  ## lock the newest releases of what both requirements*
 		--no-emit-index-url --custom-compile-command "make lock" \
 		--constraint requirements.txt requirements-dev.in --output-file requirements-dev.txt
 
-# DVC's own site cache can be written by every account of the machine, and DVC unpickles what is in
-# it (SECURITY.md).
+# Every account of the machine can write to DVC's own site cache, and DVC unpickles what it finds
+# there (SECURITY.md).
 .venv/complete: requirements.txt pyproject.toml
 	@"$$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
 		"Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/path/to/python3.12 ...")'
@@ -65,7 +65,7 @@ lock: .venv/dev-complete  ## lock the newest releases of what both requirements*
 		.venv/bin/python -m dvc config --local core.site_cache_dir "$$cache"; }
 	@touch $@
 
-# What checks and tests need beside the packages of the pipeline.
+# What checks and tests need in addition to the packages of the pipeline.
 .venv/dev-complete: .venv/complete requirements-dev.txt
 	@echo "Installing what checks and tests need: 50 MB to download, 200 MB on the disk" >&2
 	@$(INSTALL) --requirement requirements-dev.txt
