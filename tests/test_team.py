@@ -58,7 +58,9 @@ def server(tmp_path: Path) -> Iterator[dict[str, str]]:
             "PGUSER": "test",
             "MLFLOW_PORT": port,
         }
-        process = start_server(tmp_path, "bash", "-ec", block("## Run a server for the team"), **environment)
+        process = start_server(
+            tmp_path, "bash", "-ec", block("## Run a server for the team"), **environment
+        )
         try:
             wait_for(f"http://127.0.0.1:{port}/health")
             yield environment
@@ -82,7 +84,11 @@ def share(project: ProjectCopy, hub: Path, remote: Path) -> None:
     project.run("git", "push", "--quiet", "--set-upstream", "origin", "HEAD")
     project.run("dvc", "commit", "--force", "--quiet")
     project.commit()
-    run(block("## Share the data").replace("/srv/dvc", str(remote)), project.path, project.environment)
+    run(
+        block("## Share the data").replace("/srv/dvc", str(remote)),
+        project.path,
+        project.environment,
+    )
     run(block("Then push data and commit:"), project.path, project.environment)
 
 
