@@ -1,34 +1,39 @@
 """Fixtures that several test modules use, and the rule that CI skips nothing.
 
 Most tests use a small project that the stages made in the tests' process, because a real command
-imports TensorFlow and MLflow first, which takes seconds. `tests/contract` runs pipelines by real
-commands.
+imports TensorFlow and MLflow first, which takes seconds. `pipeline_once` is made by real commands.
 """
 
 import os
 import platform
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Callable, Generator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from filelock import FileLock
 
-from sentiment.project import paths
 from sentiment.project.libraries import quiet_libraries
+from sentiment.project.paths import Project
 from sentiment.tracking import registry, store
-from tests.small_project import MODEL, ROOT, SMALL, ProjectCopy
+from tests import names
+from tests.command import Command
+from tests.command_log import CommandLog
+from tests.small_project import (
+    ROOT,
+    MakeProject,
+    ProjectCopy,
+    enter,
+    make_repository,
+    run_stages,
+)
+from tests.stores import move_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,44 +94,28 @@ def params(in_tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a database with the experiment of IMDB. To make one takes seconds."""
+    """Return a folder whose store has the experiments of two datasets. To make one takes seconds.
+
+    The paths of their artifacts are relative, so they are in the working directory.
+    """
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", "")
-        project = paths.Project.here()
-        registry.open_trainings(project, store.connect(project), "imdb")
-    return folder / store.DATABASE
+        project = Project.here()
+        client = store.connect(project)
+        for dataset in ("imdb", "synthetic"):
+            registry.open_trainings(project, client, dataset)
+    move_store(folder, f"{folder}/", "")
+    return folder
 
 
 @pytest.fixture
 def empty_store(in_tmp_path: Path, empty_store_once: Path) -> "MlflowClient":
     """Make a folder with a store without runs the working directory, and return its client."""
-    shutil.copy2(empty_store_once, in_tmp_path)
-    move_store(in_tmp_path, empty_store_once.parent)
-    return store.connect(paths.Project.here())
-
-
-# The columns of a store that have the path of its artifacts
-PATHS = {
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "logged_models": "artifact_location",
-    "model_versions": "storage_location",
-}
-
-
-def move_store(folder: Path, before: Path) -> None:
-    """Change the paths in a store that was copied into another folder, if there is a store."""
-    if not (folder / "mlflow.db").exists():
-        return
-    with closing(sqlite3.connect(folder / "mlflow.db")) as connection, connection:
-        for table, column in PATHS.items():
-            change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-            connection.execute(change, (f"{before}/", f"{folder}/"))
-
-
-MakeProject = Callable[..., ProjectCopy]
+    shutil.copy2(empty_store_once / store.DATABASE, in_tmp_path)
+    move_store(in_tmp_path, store.ARTIFACTS, f"{in_tmp_path}/{store.ARTIFACTS}")
+    return store.connect(Project.here())
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +133,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
             if not (folder / "made").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 if of:
-                    copy_project(ProjectCopy(of), folder / "project")
+                    ProjectCopy(of).copy(folder / "project")
                 make(ProjectCopy(folder / "project"))
                 (folder / "made").touch()
         return ProjectCopy(folder / "project")
@@ -152,89 +141,39 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
     return shared_project
 
 
-def copy_project(project: ProjectCopy, path: Path) -> ProjectCopy:
-    """Copy a project with its store to another path."""
-    copy = project.copy(path)
-    move_store(copy.path, project.path)
-    return copy
-
-
-def copy_project_files(project: ProjectCopy) -> None:
-    """Copy the files that commands need into a fresh repository, with small params."""
-    names = [
-        "params.yaml",
-        "dvc.yaml",
-        "data",
-        ".dvc",
-        ".gitignore",
-        ".dvcignore",
-    ]
-    names += ["presets", "sentiment", "stages"]
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *names],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (project.path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, project.path / name)
-    project.change(**SMALL)
-    project.run("git", "init", "--quiet")
-    project.commit()
-
-
-def run_stages(project: ProjectCopy, *names: str, store: str = "") -> None:
-    """Run stages in this process, all of them if no names are given. DVC is not told.
-
-    Args:
-        project: the project.
-        names: the stages.
-        store: URI of the tracking store, instead of the project's own.
-    """
-    from sentiment.backend import load_keras
-    from stages import evaluate, fetch, pad, train
-
-    stages = {"fetch": fetch, "pad": pad, "train": train, "evaluate": evaluate}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(project.path)
-        patch.setenv("MLFLOW_TRACKING_URI", store)  # MLflow sets it; the patch sets it back
-        load_keras().utils.clear_session()  # otherwise the names of layers get numbers
-        for name in names or stages:
-            stages[name].main(paths.Project.here())
-
-
-def use_store(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
-    """Make a project's root the working directory, and its store MLflow's."""
-    import mlflow
-    from mlflow.tracking._tracking_service import utils
-
-    utils._artifact_repos_cache.clear()  # where the files of a run are, which a copy has as well
-    monkeypatch.chdir(project.path)
-    uri = f"sqlite:///{project.path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mlflow.set_tracking_uri(uri)
-    return project
-
-
 @pytest.fixture(scope="session")
 def clone(shared: MakeProject) -> ProjectCopy:
     """Return a new repository with the project's files and small params. Nothing was run in it."""
-    return shared("clone", copy_project_files)
+    return shared("clone", make_repository)
 
 
 @pytest.fixture(scope="session")
-def finished_once(clone: ProjectCopy, shared: MakeProject) -> ProjectCopy:
-    """Return a clone after all stages."""
-    return shared("finished", run_stages, clone.path)
+def finished_once(clone: ProjectCopy, shared: MakeProject, empty_store_once: Path) -> ProjectCopy:
+    """Return a clone after all stages, which were called in this process."""
+
+    def finish(project: ProjectCopy) -> None:
+        shutil.copy2(empty_store_once / store.DATABASE, project.path)
+        run_stages(project)
+
+    return shared("finished", finish, clone.path)
+
+
+@pytest.fixture(scope="session")
+def pipeline_once(clone: ProjectCopy, shared: MakeProject) -> CommandLog:
+    """Return a project in which `dvc repro` has run once. Its user has set Keras to PyTorch."""
+
+    def run(project: ProjectCopy) -> None:
+        log = CommandLog(project)
+        log.run("repro", *names.REPRO, KERAS_BACKEND="torch")
+        log.write()
+
+    return CommandLog.read(shared("pipeline", run, clone.path))
 
 
 @pytest.fixture
 def finished(finished_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Return a finished project, to be read only, and make it the working directory."""
-    return use_store(finished_once, monkeypatch)
+    return enter(finished_once, monkeypatch)
 
 
 @pytest.fixture
@@ -242,70 +181,20 @@ def project(
     finished_once: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> ProjectCopy:
     """Copy a finished project for one test, and make the copy the working directory."""
-    return use_store(copy_project(finished_once, tmp_path / "project"), monkeypatch)
+    return enter(finished_once.copy(tmp_path / "project"), monkeypatch)
 
 
 @pytest.fixture
-def fresh(clone: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
+def fresh(
+    clone: ProjectCopy, empty_store_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ProjectCopy:
     """Copy a clone for one test, in which nothing was run, and make it the working directory."""
-    return use_store(clone.copy(tmp_path / "project"), monkeypatch)
-
-
-class Command:
-    """The command `sentiment`, called in this process and working directory."""
-
-    def __call__(self, *arguments: str, status: int = 0) -> str:
-        """Call the command, check its exit status, and return what it printed."""
-        from sentiment import cli
-
-        done = CliRunner().invoke(cli.main, list(arguments), catch_exceptions=False)
-        assert done.exit_code == status, done.output
-        return done.output
-
-    def fail(self, *arguments: str) -> str:
-        """Call the command, which must fail with one message, and return what it printed."""
-        return self(*arguments, status=1)
+    copy = clone.copy(tmp_path / "project")
+    shutil.copy2(empty_store_once / store.DATABASE, copy.path)
+    return enter(copy, monkeypatch)
 
 
 @pytest.fixture
 def sentiment() -> Command:
     """Return the command `sentiment`."""
     return Command()
-
-
-def runs(experiment: str = MODEL) -> "list[Run]":
-    """Return all runs of an experiment in the working directory's store, the newest first."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id])) if found else []
-
-
-def curve(run_id: str, metric: str = "loss") -> list[tuple[int, float]]:
-    """Return a metric's points of a run, in the order of the steps."""
-    import mlflow
-
-    points = mlflow.MlflowClient().get_metric_history(run_id, metric)
-    return sorted((point.step, point.value) for point in points)
-
-
-def versions(model: str = MODEL) -> "list[ModelVersion]":
-    """Return all versions of a registered model, the newest first."""
-    import mlflow
-
-    found = mlflow.MlflowClient().search_model_versions(f"name = '{model}'")
-    return sorted(found, key=lambda version: -int(version.version))
-
-
-def champion(model: str = MODEL) -> "ModelVersion":
-    """Return the champion."""
-    import mlflow
-
-    return mlflow.MlflowClient().get_model_version_by_alias(model, "champion")
-
-
-def database_rows(project: ProjectCopy) -> list[str]:
-    """Return all rows of a project's store, as sorted statements."""
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as connection:
-        return sorted(line for line in connection.iterdump() if line.startswith("INSERT"))

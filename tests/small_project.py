@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from sentiment.params import merge_params
+from sentiment.project.paths import Project
+from tests.stores import move_store
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
@@ -98,8 +101,9 @@ class ProjectCopy:
         }
 
     def copy(self, path: Path) -> "ProjectCopy":
-        """Copy the project to another path. The copy has the user's environment."""
+        """Copy the project with its store to another path. The copy has the user's environment."""
         shutil.copytree(self.path, path, symlinks=True)
+        move_store(path, f"{self.path}/", f"{path}/")
         return ProjectCopy(path)
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
@@ -165,3 +169,59 @@ class ProjectCopy:
     def commit(self) -> None:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", "state")
+
+
+MakeProject = Callable[..., ProjectCopy]  # see the fixture `shared`
+
+
+def make_repository(project: ProjectCopy) -> None:
+    """Copy the files that commands need into a new repository, with small params."""
+    names = [
+        *("params.yaml", "dvc.yaml", "data", ".dvc", ".gitignore", ".dvcignore"),
+        *("presets", "sentiment", "stages"),
+    ]
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *names],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (project.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, project.path / name)
+    project.change(**SMALL)
+    project.run("git", "init", "--quiet")
+    project.commit()
+
+
+def run_stages(project: ProjectCopy, *names: str, store: str = "") -> None:
+    """Run stages in this process, all of them if no names are given. DVC is not told.
+
+    Args:
+        project: the project.
+        names: the stages.
+        store: URI of the tracking store, instead of the project's own.
+    """
+    from sentiment.backend import load_keras
+    from stages import evaluate, fetch, pad, train
+
+    stages = {"fetch": fetch, "pad": pad, "train": train, "evaluate": evaluate}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.path)
+        patch.setenv("MLFLOW_TRACKING_URI", store)  # MLflow sets it; the patch sets it back
+        load_keras().utils.clear_session()  # otherwise the names of layers get numbers
+        for name in names or stages:
+            stages[name].main(Project.here())
+
+
+def enter(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
+    """Make a project's root the working directory, and its store MLflow's."""
+    import mlflow
+
+    monkeypatch.chdir(project.path)
+    uri = f"sqlite:///{project.path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    return project

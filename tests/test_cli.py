@@ -12,8 +12,9 @@ from mlflow import MlflowClient
 from sentiment import cli
 from sentiment.params import Params
 from sentiment.project.params_file import load_params, update_params_file
-from tests.conftest import Command, run_stages, runs
-from tests.small_project import ROOT, ProjectCopy
+from tests.command import Command
+from tests.logged import runs
+from tests.small_project import ROOT, ProjectCopy, run_stages
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
 

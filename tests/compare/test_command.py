@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiment.project.documents import write_table
-from tests.conftest import Command
+from tests.command import Command
 from tests.predictions import predictions
 from tests.small_project import ROOT, change_params
 

@@ -5,11 +5,13 @@ import shutil
 import textwrap
 from pathlib import Path
 
+import mlflow
 import pytest
 
-from tests.conftest import Command, copy_project, runs, use_store
-from tests.contract.conftest import Commands, assert_whole
-from tests.small_project import ROOT, ProjectCopy
+from tests.command import Command
+from tests.command_log import CommandLog
+from tests.logged import runs
+from tests.small_project import ROOT, ProjectCopy, enter
 
 pytestmark = pytest.mark.slow
 
@@ -17,13 +19,13 @@ pytestmark = pytest.mark.slow
 def move(project: ProjectCopy, path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Move a project to another folder, and return it there."""
     shutil.move(project.path, path)
-    return use_store(ProjectCopy(path), monkeypatch)
+    return enter(ProjectCopy(path), monkeypatch)
 
 
 def test_a_moved_folder_works_after_the_lines_of_the_page(
-    pipeline_once: Commands, sentiment: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline_once: CommandLog, sentiment: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = copy_project(pipeline_once.project, tmp_path / "project")
+    project = pipeline_once.project.copy(tmp_path / "project")
     old = project.path
     moved = move(project, tmp_path / "elsewhere", monkeypatch)
     page = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
@@ -31,5 +33,9 @@ def test_a_moved_folder_works_after_the_lines_of_the_page(
     assert lines is not None
     moved.run("bash", "-ec", f"old={old}\n{textwrap.dedent(lines[1])}")
     (run,) = runs()
-    assert_whole(run)
+    artifacts = Path(str(run.info.artifact_uri))
+    assert artifacts.is_relative_to(moved.path)
+    assert (artifacts / "predictions.csv").exists()
+    (model,) = mlflow.MlflowClient().search_logged_models([run.info.experiment_id])
+    assert Path(str(model.artifact_location), "MLmodel").is_relative_to(moved.path)
     assert "probability" in sentiment("predict", "A fine plot.")

@@ -12,19 +12,19 @@ import pytest
 from ruamel.yaml import YAML
 
 from sentiment.backend import load_keras
-from tests.conftest import runs
-from tests.contract import names
-from tests.contract.conftest import Commands
+from tests import names
+from tests.command_log import CommandLog
+from tests.logged import runs
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_test_accuracy_is_printed(pipeline: Commands) -> None:
+def test_the_test_accuracy_is_printed(pipeline: CommandLog) -> None:
     accuracy = json.loads(names.METRICS.read_bytes())["test_accuracy"]
     assert pipeline.printed["repro"].count(f"Test Accuracy: {accuracy:.4f}\n") == 1
 
 
-def test_tensorflow_prints_no_message(pipeline: Commands) -> None:
+def test_tensorflow_prints_no_message(pipeline: CommandLog) -> None:
     messages = re.compile(r"WARNING|oneDNN|cuda|tensorflow|^[A-Z]\d{4} ", re.MULTILINE)
     assert messages.findall(pipeline.printed["repro"]) == []
 
@@ -56,7 +56,7 @@ def test_the_network_among_the_files_of_the_model_loads_with_keras_and_predicts(
     assert (predicted == table["predicted"]).mean() > 0.99  # rounding may differ near the threshold
 
 
-def test_dvc_shows_plots(pipeline: Commands) -> None:
+def test_dvc_shows_plots(pipeline: CommandLog) -> None:
     plots = json.loads(pipeline.project.read("dvc", "plots", "show", "--json"))["data"]
     tables = ("confusion", "gradients", "history", "lengths", "reliability", "roc")
     assert plots.keys() == {"Loss", *(f"metrics/{name}.csv" for name in tables)}

@@ -13,8 +13,9 @@ from sentiment.project.provenance import COMMIT
 from sentiment.reproduce.comparison import DIFFERS, EQUAL, Reproduction
 from sentiment.reproduce.record import RecordedRun
 from sentiment.reproduce.worktree import worktree
-from tests.conftest import Command, copy_project, runs, use_store
-from tests.small_project import ProjectCopy
+from tests.command import Command
+from tests.logged import runs
+from tests.small_project import ProjectCopy, enter
 
 pytestmark = pytest.mark.slow
 REPRODUCE = ("python", "-m", "sentiment", "reproduce")
@@ -26,7 +27,7 @@ def recorded(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> Pr
 
     Its user has installed DVC's hooks for git.
     """
-    project = copy_project(clone, tmp_path_factory.mktemp("recorded") / "project")
+    project = clone.copy(tmp_path_factory.mktemp("recorded") / "project")
     project.run("dvc", "install")
     project.change(train={"units": 3})
     project.run("dvc", "repro", "--quiet")
@@ -48,7 +49,7 @@ def test_a_run_is_reproduced_to_the_bit_and_nothing_is_added(recorded: ProjectCo
 def test_another_result_is_noticed(recorded: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
-    use_store(recorded, monkeypatch)
+    enter(recorded, monkeypatch)
     (run,) = runs()
     text = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/params.yaml")
     assert "seed: 42" in text

@@ -21,8 +21,9 @@ from sentiment.project.documents import read_json
 from sentiment.project.paths import Project
 from sentiment.score import predictions
 from sentiment.tracking.evaluations import read_predictions
-from tests.conftest import Command, copy_project, runs, use_store
-from tests.small_project import MODEL, ProjectCopy
+from tests.command import Command
+from tests.logged import runs
+from tests.small_project import MODEL, ProjectCopy, enter
 
 pytestmark = pytest.mark.slow
 OPERATIONS = f"{MODEL} operations"
@@ -59,9 +60,9 @@ def scored_once(
     finished_once: ProjectCopy, tmp_path_factory: pytest.TempPathFactory
 ) -> ProjectCopy:
     """Copy a finished project, and score its test set with labels."""
-    copy = copy_project(finished_once, tmp_path_factory.mktemp("scored") / "project")
+    copy = finished_once.copy(tmp_path_factory.mktemp("scored") / "project")
     with pytest.MonkeyPatch.context() as patch:
-        use_store(copy, patch)
+        enter(copy, patch)
         promote()
         patch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
         write_test_set()
@@ -74,7 +75,7 @@ def scored_once(
 def scored(scored_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> ProjectCopy:
     """Return a project with its scored test set, and make it the working directory."""
     monkeypatch.setattr(predictions, "ROWS_AT_ONCE", BATCH_ROWS)
-    return use_store(scored_once, monkeypatch)
+    return enter(scored_once, monkeypatch)
 
 
 def scored_run() -> "mlflow.entities.Run":

@@ -17,8 +17,9 @@ from sentiment.project.documents import read_json
 from sentiment.project.paths import Project
 from sentiment.tracking import models
 from sentiment.tracking.evaluations import read_predictions
-from tests.conftest import Command, copy_project, runs, use_store
-from tests.small_project import MODEL, ProjectCopy, free_port, wait_for
+from tests.command import Command
+from tests.logged import runs
+from tests.small_project import MODEL, ProjectCopy, enter, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 FIRST = f"models:/{MODEL}/1"
@@ -46,9 +47,9 @@ class Server(NamedTuple):
 @pytest.fixture(scope="module")
 def served(finished_once: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """Copy the finished project, and make its model the champion."""
-    project = copy_project(finished_once, tmp_path_factory.mktemp("served") / "project")
+    project = finished_once.copy(tmp_path_factory.mktemp("served") / "project")
     with pytest.MonkeyPatch.context() as patch:
-        use_store(project, patch)
+        enter(project, patch)
         (run,) = runs()
         Command()("promote", run.info.run_id)
     return project

@@ -6,8 +6,8 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.tracking import results, store
 from sentiment.tracking.store import StoreError
-from tests.conftest import run_stages, runs
-from tests.small_project import ProjectCopy
+from tests.logged import runs
+from tests.small_project import ProjectCopy, run_stages
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,9 @@ import pytest
 
 from sentiment.project.documents import read_json
 from sentiment.project.paths import Project
-from tests.conftest import Command, curve, run_stages, runs, use_store
-from tests.small_project import ProjectCopy
+from tests.command import Command
+from tests.logged import curve, runs
+from tests.small_project import ProjectCopy, enter, run_stages
 
 pytestmark = pytest.mark.slow
 EPOCHS = 8
@@ -35,7 +36,7 @@ def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory)
         csv.writer(file).writerows([("body", "liked"), *rows])
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        use_store(project, patch)
+        enter(project, patch)
         sentiment = Command()
         sentiment("preset", "linear")
         sentiment("dataset", "own.csv", "--label", "liked")
@@ -49,7 +50,7 @@ def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory)
 def test_the_run_of_a_table_is_whole(
     finished_table: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_store(finished_table.project, monkeypatch)
+    enter(finished_table.project, monkeypatch)
     (run,) = runs("own-sentiment")
     assert run.data.params["fetch.table.text"] == "body"
     assert run.data.metrics["test_f1"] == 1
@@ -68,7 +69,7 @@ def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(
     finished_table: Finished, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "Test Accuracy: 1.0000\nTest macro F1: 1.0000\n" in finished_table.printed
-    use_store(finished_table.project, monkeypatch)
+    enter(finished_table.project, monkeypatch)
     assert read_json(Project.here().metrics / "evaluate.json")["test_f1"] == 1
     _, line, *_ = sentiment("predict", "fine").splitlines()
     assert re.fullmatch(r"All labels: yes 0\.\d{4}, (no|so-so) 0\.\d{4}, (no|so-so) 0\.\d{4}", line)

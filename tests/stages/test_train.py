@@ -11,9 +11,9 @@ from sentiment.project.records import read_run_record
 from sentiment.tracking import runs
 from sentiment.tracking.store import StoreError
 from stages import train
-from tests.conftest import curve, run_stages
-from tests.conftest import runs as all_runs
-from tests.small_project import ProjectCopy, free_port
+from tests.logged import curve
+from tests.logged import runs as all_runs
+from tests.small_project import ProjectCopy, free_port, run_stages
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 from sentiment.project.params_file import load_params
 from sentiment.sweep import space, study
 from sentiment.sweep.trial import TRIAL
-from tests.conftest import Command, runs
+from tests.command import Command
+from tests.logged import runs
 from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from sentiment.project.paths import Project
 from sentiment.sweep import search, space
 from sentiment.sweep import study as sweep_study
 from sentiment.tracking.store import StoreError
-from tests.conftest import curve, runs
+from tests.logged import curve, runs
 from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow

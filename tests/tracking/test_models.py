@@ -15,7 +15,7 @@ from sentiment.project.paths import Project
 from sentiment.text.model_files import CONFIG_FILE, MODEL_FILES
 from sentiment.tracking import models
 from sentiment.tracking.evaluations import read_predictions
-from tests.conftest import runs
+from tests.logged import runs
 from tests.small_project import ROOT
 
 pytestmark = pytest.mark.slow

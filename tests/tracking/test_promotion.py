@@ -11,7 +11,8 @@ from mlflow.entities import LoggedModelStatus
 from ruamel.yaml import YAML
 
 from sentiment.project.documents import write_table
-from tests.conftest import Command, runs
+from tests.command import Command
+from tests.logged import runs
 from tests.predictions import predictions
 from tests.small_project import ProjectCopy
 

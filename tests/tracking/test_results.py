@@ -15,9 +15,10 @@ from sentiment.project.paths import Project
 from sentiment.project.records import read_record, read_run_record
 from sentiment.tracking import results, store
 from sentiment.tracking.results import METRICS_FILE, PARAMS_FILE, check_results, log_results
-from tests.conftest import Command, curve, run_stages, runs
+from tests.command import Command
 from tests.locks import write_lock
-from tests.small_project import ProjectCopy
+from tests.logged import curve, runs
+from tests.small_project import ProjectCopy, run_stages
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from sentiment.project.machine import machine_tags
 from sentiment.project.paths import Project
 from sentiment.project.records import RunRecord, read_padded_dataset, read_run_record
 from sentiment.tracking import runs, store
-from tests.conftest import MakeProject, copy_project, curve, run_stages, use_store
-from tests.conftest import runs as all_runs
-from tests.small_project import ProjectCopy
+from tests.logged import curve
+from tests.logged import runs as all_runs
+from tests.small_project import MakeProject, ProjectCopy, enter, run_stages
 
 pytestmark = pytest.mark.slow
 
@@ -252,7 +252,7 @@ def trained_once(finished_once: ProjectCopy, shared: MakeProject) -> ProjectCopy
 def test_a_run_that_is_not_evaluated_has_curves_and_no_model(
     trained_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_store(trained_once, monkeypatch)
+    enter(trained_once, monkeypatch)
     run, _ = all_runs()
     assert [step for step, _ in curve(run.info.run_id)] == [1, 2]
     assert "not evaluated" in run.data.tags["mlflow.note.content"]
@@ -263,7 +263,7 @@ def test_a_training_that_runs_again_before_dvc_has_recorded_it_has_one_run_and_e
     trained_once: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC runs the stage again if it was killed before it wrote dvc.lock."""
-    project = use_store(copy_project(trained_once, tmp_path / "project"), monkeypatch)
+    project = enter(trained_once.copy(tmp_path / "project"), monkeypatch)
     before = all_runs()
     files = project.contents("data")
     run_stages(project, "train")

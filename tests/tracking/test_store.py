@@ -24,8 +24,8 @@ from mlflow.exceptions import MlflowException
 from sentiment.project.paths import Project
 from sentiment.tracking import store
 from sentiment.tracking.store import StoreError
-from tests.conftest import move_store
 from tests.small_project import ROOT, free_port
+from tests.stores import move_store
 
 NAME = "imdb-sentiment"  # of the experiment in the fixture `empty_store`
 OTHER = "other-sentiment"  # of an experiment that is not there
@@ -149,8 +149,8 @@ def test_a_moved_or_copied_folder_is_one_message_and_nothing_is_written_to_its_o
     before = in_tmp_path / "before"
     after = in_tmp_path / "after"
     before.mkdir()
-    shutil.copy2(empty_store_once, before)
-    move_store(before, empty_store_once.parent)
+    shutil.copy2(empty_store_once / store.DATABASE, before)
+    move_store(before, store.ARTIFACTS, f"{before}/{store.ARTIFACTS}")
     change(before, after)
     monkeypatch.chdir(after)
     there = sorted(before.rglob("*"))

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiment.tracking import ui
-from tests.conftest import Command
+from tests.command import Command
 
 Arguments = list[str]
 

@@ -1,4 +1,4 @@
-"""Commands and files that the contract's tests use. A renamed one is changed here alone."""
+"""Commands and files that tests of real commands use. A renamed one is changed here alone."""
 
 import sys
 from pathlib import Path
