@@ -1,67 +1,85 @@
 """A run is reproduced in a worktree, and a result that differs is noticed."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 
 from sentiment.errors import UserError
+from sentiment.project.documents import read_json, write_json
+from sentiment.project.params_file import read_yaml
 from sentiment.project.paths import Project
 from sentiment.project.provenance import COMMIT
-from sentiment.reproduce.comparison import DIFFERS, EQUAL, Reproduction
+from sentiment.reproduce.comparison import DIFFERS, compare_results
 from sentiment.reproduce.record import RecordedRun
 from sentiment.reproduce.worktree import worktree
+from sentiment.tracking.evaluations import PREDICTIONS
+from sentiment.tracking.runs import DIFF_ARTIFACT
 from tests.command import Command
+from tests.command_log import CommandLog
 from tests.logged import runs
 from tests.small_project import ProjectCopy, enter
 
 pytestmark = pytest.mark.slow
-REPRODUCE = ("python", "-m", "sentiment", "reproduce")
 
 
 @pytest.fixture(scope="module")
-def recorded(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
-    """Return a project in which DVC has run the pipeline, with other params than the committed.
-
-    Its user has installed DVC's hooks for git.
-    """
-    project = clone.copy(tmp_path_factory.mktemp("recorded") / "project")
+def recorded(pipeline_once: CommandLog, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
+    """Return a project in which DVC has run the pipeline. Its user has installed DVC's hooks."""
+    project = pipeline_once.project.copy(tmp_path_factory.mktemp("recorded") / "project")
     project.run("dvc", "install")
-    project.change(train={"units": 3})
-    project.run("dvc", "repro", "--quiet")
     return project
 
 
-def test_a_run_is_reproduced_to_the_bit_and_nothing_is_added(recorded: ProjectCopy) -> None:
+def test_a_run_is_reproduced_to_the_bit_and_nothing_is_added(
+    recorded: ProjectCopy,
+    sentiment: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    enter(recorded, monkeypatch)
     before = recorded.contents("data")
     cache = recorded.contents(".dvc/cache").keys()  # `dvc repro` would restore what is added to it
-    printed = recorded.run(*REPRODUCE)
+    printed = sentiment("reproduce")
     assert "All compared results are the same, bit for bit." in printed
     assert printed.count(" equal\n") == 4
-    assert "Epoch 2/2" in printed  # it was trained, and not taken from DVC's cache
+    assert "Epoch 2/2" in capfd.readouterr().out  # it was trained, and not taken from DVC's cache
     assert recorded.contents("data") == before
     assert recorded.contents(".dvc/cache").keys() == cache
     assert recorded.run("git", "worktree", "list").count("\n") == 1
 
 
-def test_another_result_is_noticed(recorded: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlflow import MlflowClient
+def test_another_result_is_said_and_is_the_exit_status(
+    recorded: ProjectCopy, sentiment: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_another_model(project: Project, copy: Project, _: Path) -> None:
+        lock = read_yaml(project.dvc_lock)
+        (model,) = (out for out in lock["stages"]["train"]["outs"] if out["path"] == "data/train")
+        model["md5"] = "0123"
+        write_json(copy.dvc_lock, lock)
+        shutil.copytree(project.evaluated, copy.folder / project.evaluated)
 
     enter(recorded, monkeypatch)
-    (run,) = runs()
-    text = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/params.yaml")
-    assert "seed: 42" in text
-    client = MlflowClient()
-    client.log_text(run.info.run_id, text.replace("seed: 42", "seed: 43"), "params.yaml")
-    try:
-        printed = recorded.fail(*REPRODUCE, run.info.run_id[:8])
-    finally:
-        client.log_text(run.info.run_id, text, "params.yaml")
-    assert "data/pad                       equal" in printed
+    monkeypatch.setattr("sentiment.reproduce.worktree.run_stages", give_another_model)
+    printed = sentiment.fail("reproduce", read_json(Path("data/run.json"))["run_id"][:8])
+    assert printed.count(" equal\n") == 3
     assert "data/train                     DIFFERS" in printed
     assert "Test accuracy 0." in printed
+
+
+def test_predictions_that_differ_are_noticed(recorded: ProjectCopy, tmp_path: Path) -> None:
+    project = Project(recorded.path, recorded.path)
+    for path in (project.dvc_lock, project.evaluated / PREDICTIONS):
+        shutil.copy(recorded.path / path, tmp_path)
+    table = (tmp_path / PREDICTIONS).read_text(encoding="utf-8")
+    (tmp_path / PREDICTIONS).write_text(table.replace("0.", "0.0", 1), encoding="utf-8")
+    run = RecordedRun("0123", "default", {}, {}, tmp_path)
+    states = compare_results(run, project).states
+    assert [path for path, state in states.items() if state == DIFFERS] == [
+        "data/evaluate/predictions.csv"
+    ]
 
 
 def recorded_run(project: ProjectCopy, folder: Path, table: str, **params: Any) -> RecordedRun:
@@ -111,6 +129,17 @@ def test_a_run_of_before_a_param_was_added_has_the_params_of_its_commit(
     assert "patience" not in text
 
 
+def test_the_uncommitted_changes_of_a_run_are_in_the_worktree(
+    fresh: ProjectCopy, tmp_path: Path
+) -> None:
+    (fresh.path / "stages" / "pad.py").write_text("changed = True\n", encoding="utf-8")
+    (tmp_path / DIFF_ARTIFACT).write_text(fresh.read("git", "diff"), encoding="utf-8")
+    fresh.run("git", "checkout", "--", "stages")
+    run = recorded_run(fresh, tmp_path, "params.yaml")
+    with worktree(Project.here(), run, tmp_path / "worktree") as copy:
+        assert (copy.folder / "stages" / "pad.py").read_text() == "changed = True\n"
+
+
 def test_a_commit_that_is_not_there_is_named(fresh: ProjectCopy, tmp_path: Path) -> None:
     run = recorded_run(fresh, tmp_path, "params.yaml")._replace(tags={COMMIT: "a" * 40})
     with (
@@ -136,8 +165,3 @@ def test_a_run_without_the_lock_of_dvc_says_what_it_lacks(
     printed = sentiment.fail("reproduce")
     assert "lacks what it takes to run it again: the artifact dvc.lock" in printed
     assert project.path.exists()
-
-
-def test_one_result_that_differs_is_enough() -> None:
-    for states, is_equal in (({"a": EQUAL, "b": DIFFERS}, False), ({"a": EQUAL}, True)):
-        assert Reproduction(states, {}, (0.5, 0.5)).is_equal is is_equal

@@ -4,19 +4,30 @@ import contextlib
 import csv
 import io
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import mlflow
+import numpy as np
 import pytest
 
+from sentiment.model.linear import VECTOR_TABLE
+from sentiment.prediction.keras_classifier import load_keras_model
 from sentiment.project.documents import read_json
 from sentiment.project.paths import Project
+from sentiment.text.model_files import WEIGHTS_FILE
 from tests.command import Command
 from tests.logged import curve, runs
 from tests.small_project import ProjectCopy, enter, run_stages
 
 pytestmark = pytest.mark.slow
 EPOCHS = 8
+VECTORS: dict[str, list[float]] = {
+    "fine": [1, 0],
+    "awful": [0, 1],
+    "passable": [0.5, 0.5],
+    "absent": [9, 9],
+}
 
 
 class Finished(NamedTuple):
@@ -34,14 +45,17 @@ def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory)
     rows = [(f"{word} text {number}", label) for number in range(60) for word, label in texts]
     with (project.path / "own.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("body", "liked"), *rows])
+    lines = [f"{word} {first} {second}\n" for word, (first, second) in VECTORS.items()]
+    (project.path / "vectors.txt").write_text("".join(lines), encoding="utf-8")
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         enter(project, patch)
         sentiment = Command()
         sentiment("preset", "linear")
         sentiment("dataset", "own.csv", "--label", "liked")
-        small = {"num_words": 450, "max_length": 40}
-        project.change(pad=small, train={"batch_size": 8, "epochs": EPOCHS})
+        small = {"num_words": 450, "max_length": 40, "vectors": "vectors.txt"}
+        unicode = {"table": {"tokenizer": "unicode"}}
+        project.change(fetch=unicode, pad=small, train={"batch_size": 8, "epochs": EPOCHS})
         with contextlib.redirect_stdout(printed):
             run_stages(project)
     return Finished(project, printed.getvalue())
@@ -63,6 +77,8 @@ def test_the_run_of_a_table_is_whole(
     models = client.search_logged_models([run.info.experiment_id])
     states = [(model.name, str(model.status)) for model in models]
     assert states == [("sentiment", "READY")]
+    (folder,) = [Path(str(model.artifact_location)) for model in models]
+    assert "\nregex==" in (folder / "requirements.txt").read_text()  # the tokenizer needs it
 
 
 def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(
@@ -73,3 +89,19 @@ def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(
     assert read_json(Project.here().metrics / "evaluate.json")["test_f1"] == 1
     _, line, *_ = sentiment("predict", "fine").splitlines()
     assert re.fullmatch(r"All labels: yes 0\.\d{4}, (no|so-so) 0\.\d{4}, (no|so-so) 0\.\d{4}", line)
+
+
+def test_a_token_id_has_the_vector_of_its_word_in_the_arrays_and_in_the_model(
+    finished_table: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(finished_table.project, monkeypatch)
+    project = Project.here()
+    table, x, y = (
+        np.load(project.padded / f"{name}.npy") for name in ("vectors", "x_train", "y_train")
+    )
+    words = np.array(["awful", "passable", "fine"])[y]  # each text has one of them: no, so-so, yes
+    np.testing.assert_array_equal(table[x].sum(axis=1), [VECTORS[word] for word in words])
+    model = load_keras_model(project.trained / WEIGHTS_FILE)
+    (trained,) = model.get_layer(VECTOR_TABLE).get_weights()
+    unit = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
+    np.testing.assert_allclose(trained, unit, atol=1e-6)
