@@ -30,7 +30,7 @@ ui: .venv/complete  ## serve MLflow's UI, at a port of your choice with MLFLOW_P
 LONG_TESTS = tests/contract tests/test_team.py tests/reproduce tests/sweep tests/test_makefile.py \
 	tests/tracking/test_results.py
 test: .venv/dev-complete  ## run all tests, or those in some folders: PART="tests/data tests/model"
-	@exec env $(ACTIVE) python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+	@exec env $(ACTIVE) python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		$${PART:-$(LONG_TESTS) tests}
 
 check: .venv/dev-complete  ## check format, style, types and layers

@@ -106,15 +106,15 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client = store.connect(project)
         for dataset in ("imdb", "synthetic"):
             registry.open_trainings(project, client, dataset)
-    move_store(folder, f"{folder}/", "")
+    move_store(folder / store.DATABASE, f"{folder}/", "")
     return folder
 
 
 @pytest.fixture
 def empty_store(in_tmp_path: Path, empty_store_once: Path) -> "MlflowClient":
     """Make a folder with a store without runs the working directory, and return its client."""
-    shutil.copy2(empty_store_once / store.DATABASE, in_tmp_path)
-    move_store(in_tmp_path, store.ARTIFACTS, f"{in_tmp_path}/{store.ARTIFACTS}")
+    database = shutil.copy2(empty_store_once / store.DATABASE, in_tmp_path)
+    move_store(Path(database), store.ARTIFACTS, f"{in_tmp_path}/{store.ARTIFACTS}")
     return store.connect(Project.here())
 
 

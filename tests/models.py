@@ -31,7 +31,7 @@ KNOWN = KnownFeatures(
 
 def train_params(**changes: Any) -> TrainParams:
     """Return params of a small network."""
-    document = merge_params(TrainParams().model_dump(), SMALL["train"])
+    document = merge_params(TrainParams().model_dump(), {**SMALL["train"], "cell": "lstm"})
     return TrainParams.model_validate(merge_params(document, changes))
 
 

@@ -13,11 +13,9 @@ PATHS = {
 }
 
 
-def move_store(folder: Path, before: str, after: str) -> None:
-    """Change how the paths of the artifacts begin in the store of a folder, if it has one."""
-    if not (folder / "mlflow.db").exists():
-        return
-    with closing(sqlite3.connect(folder / "mlflow.db")) as connection, connection:
+def move_store(database: Path, before: str, after: str) -> None:
+    """Change how the paths of the artifacts begin in a store."""
+    with closing(sqlite3.connect(database)) as connection, connection:
         for table, column in PATHS.items():
             change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
             connection.execute(change, (before, after))

@@ -214,12 +214,6 @@ def test_a_prediction_names_label_probability_model_and_words(sentiment: Command
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("finished")
-def test_a_text_without_words_has_a_prediction(sentiment: Command) -> None:
-    assert sentiment("predict", "").splitlines()[1] == "The model knows none of these words."
-
-
-@pytest.mark.slow
 def test_a_prediction_by_a_version_needs_no_params_of_this_folder(
     project: ProjectCopy, sentiment: Command
 ) -> None:

@@ -1,4 +1,4 @@
-"""The documentation agrees with the project: links, commands, targets and the lock."""
+"""The documentation agrees with the project: links, commands and targets."""
 
 import re
 from pathlib import Path
@@ -56,30 +56,3 @@ def test_commands_and_targets_on_a_page_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert commands(page, "make") <= targets
-
-
-@pytest.mark.parametrize(
-    ("sources", "lock"),
-    [
-        (["requirements.in", "sentiment/*/requirements.in"], "requirements.txt"),
-        (["requirements-dev.in"], "requirements-dev.txt"),
-    ],
-)
-def test_every_package_that_is_named_is_locked_with_a_digest(sources: list[str], lock: str) -> None:
-    text = (ROOT / lock).read_text(encoding="utf-8")
-    locked = set(re.findall(r"^([a-z0-9._-]+)==\S+ (?:;[^\\]*)?\\$", text, re.MULTILINE))
-    paths = [path for pattern in sources for path in ROOT.glob(pattern)]
-    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
-    named = {re.split(r"[\[<>=~! #;]", line)[0] for line in lines if line and line[0] != "#"}
-    missing = {name for name in named if re.sub("[_.]", "-", name.lower()) not in locked}
-    assert missing == set()
-
-
-def test_both_locks_have_the_same_versions() -> None:
-    versions = [
-        set(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / lock).read_text("utf-8"), re.MULTILINE))
-        for lock in ("requirements.txt", "requirements-dev.txt")
-    ]
-    names = {name for name, _ in versions[0]} & {name for name, _ in versions[1]}
-    assert names
-    assert [pin for pin in versions[1] if pin[0] in names and pin not in versions[0]] == []

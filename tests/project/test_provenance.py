@@ -24,15 +24,6 @@ stages:
 
 
 @pytest.mark.slow
-def test_a_run_names_its_dvc_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVC_EXP_NAME", "bold-move")
-    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
-    tags = provenance.provenance_tags(Project.here(), NO_CHANGES)
-    assert tags["dvc.experiment"] == "bold-move"
-    assert tags["dvc.baseline"] == "abc"
-
-
-@pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_folder_without_git_has_no_changes() -> None:
     Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")

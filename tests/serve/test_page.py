@@ -114,7 +114,7 @@ def choose(browser: webdriver.Chrome, label: str) -> None:
     browser.find_element(By.XPATH, f"//button[starts-with(., '{label}')]").click()
 
 
-@pytest.mark.parametrize("width", [1280, 400, 320])
+@pytest.mark.parametrize("width", [1280, 320])
 def test_predicted_label_is_explained_at_any_width(
     browser: webdriver.Chrome, open_page: OpenPage, width: int
 ) -> None:

@@ -10,8 +10,7 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState, create_trial
 
 from sentiment.errors import UserError
-from sentiment.params import Params
-from sentiment.project.params_file import changed_params, load_params
+from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
 from sentiment.sweep import search, space
 from sentiment.sweep import study as sweep_study
@@ -40,14 +39,9 @@ def set_space(monkeypatch: pytest.MonkeyPatch, name: str, low: int, high: int) -
     )
 
 
-def simple_params() -> Params:
-    """Return the params of a network that XLA does not compile."""
-    return changed_params(load_params(Project.here().params_file), {"train.cell": "simple_rnn"})
-
-
-def train(study: optuna.Study, trials: int = 1, params: Params | None = None) -> list[Run]:
+def train(study: optuna.Study, trials: int = 1) -> list[Run]:
     """Train trials, and return their runs, the first one first."""
-    params = params or simple_params()
+    params = load_params(Project.here().params_file)
     distributions = sweep_study.searched_distributions(params)
     search.search(Project.here(), study, params, distributions, trials)
     return trial_runs()
@@ -69,7 +63,7 @@ def raise_error(error: BaseException) -> Any:
 def test_first_trial_has_the_curve_of_the_stage_train_to_the_bit_and_sees_no_test_set(
     study: optuna.Study,
 ) -> None:
-    (run,) = train(study, params=load_params(Project.here().params_file))
+    (run,) = train(study)
     trained = runs()[0]
     assert run.info.status == "FINISHED"
     for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
@@ -126,7 +120,7 @@ def test_params_that_cannot_be_trained_are_a_failed_trial(
 def test_interrupted_trial_has_failed_and_its_runs_are_killed(
     study: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentiment.tracking.runs.log_epochs", raise_error(KeyboardInterrupt()))
+    monkeypatch.setattr("sentiment.sweep.trial.Training", raise_error(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         train(study)
     assert {run.info.status for run in runs(OPERATIONS)} == {"KILLED"}

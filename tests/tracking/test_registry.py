@@ -1,12 +1,10 @@
 """The registered model of a dataset has a name, versions and perhaps a champion."""
 
-import json
-
 import pytest
 from mlflow import MlflowClient
 
 from sentiment.errors import UserError
-from sentiment.tracking import registry, store
+from sentiment.tracking import registry
 
 pytestmark = pytest.mark.slow
 NAME = "imdb-sentiment"
@@ -73,10 +71,3 @@ def test_a_version_that_does_not_exist_is_one_message(empty_store: MlflowClient,
 def test_what_is_no_uri_of_a_version_is_refused(empty_store: MlflowClient, uri: str) -> None:
     with pytest.raises(UserError, match=f"^{uri} is not a model version"):
         registry.resolve_version(empty_store, uri, "imdb")
-
-
-def test_the_table_of_runs_shows_f1_which_rare_labels_need(empty_store: MlflowClient) -> None:
-    experiment = empty_store.get_experiment_by_name(NAME)
-    assert experiment is not None
-    shown = experiment.tags[f"{store.SHARED_VIEW}{store.VIEW}"]
-    assert "metrics.`test_f1`" in json.loads(shown)["selectedColumns"]

@@ -12,9 +12,11 @@ from sentiment.errors import UserError
 from sentiment.params import EvaluateParams
 from sentiment.project.documents import read_json, write_json
 from sentiment.project.paths import Project
-from sentiment.project.records import read_record, read_run_record
+from sentiment.project.records import read_record, read_run_record, write_record
 from sentiment.tracking import results, store
+from sentiment.tracking.models import load_model
 from sentiment.tracking.results import METRICS_FILE, PARAMS_FILE, check_results, log_results
+from sentiment.tracking.store import StoreError
 from tests.command import Command
 from tests.locks import write_lock
 from tests.logged import curve, runs
@@ -131,9 +133,7 @@ def end_at(patch: pytest.MonkeyPatch, method: str) -> None:
     patch.setattr(MlflowClient, method, end)
 
 
-@pytest.mark.parametrize(
-    "method", ["create_run", "log_inputs", "log_artifacts", "set_tag", "set_terminated"]
-)
+@pytest.mark.parametrize("method", ["log_batch", "log_artifacts", "set_terminated"])
 def test_a_copy_that_was_cut_short_is_completed_by_the_same_call(
     finished_results: Results, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -152,6 +152,17 @@ def test_a_copy_that_was_cut_short_is_completed_by_the_same_call(
     assert len(curve(copy_id)) == 2
 
 
+def test_a_store_that_fails_is_one_message(
+    finished_results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'boto3'")
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", fail)
+    with pytest.raises(StoreError, match="boto3"):
+        finished_results.log()
+
+
 def test_a_model_that_was_cut_short_is_logged_again(
     finished_results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,25 +175,22 @@ def test_a_model_that_was_cut_short_is_logged_again(
     assert states.count("READY") == 1
 
 
-def test_a_run_that_was_cut_short_after_its_model_is_finished_by_the_same_call(
-    finished_results: Results,
-) -> None:
-    run_id = finished_results.log()
-    finished_results.client.set_terminated(run_id, "KILLED")
-    assert finished_results.log() == run_id
-    assert finished_results.client.get_run(run_id).info.status == "FINISHED"
-
-
 def test_a_store_that_lacks_the_run_gets_a_copy_with_the_uncommitted_changes(
-    finished_results: Results, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    finished_results: Results,
+    empty_store_once: Path,
+    sentiment: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The store may be another machine's, or was deleted."""
+    monkeypatch.setattr(results, "changed_outputs", lambda _: [])
     (original,) = runs()
-    record = read_run_record(finished_results.project)
-    changed = record.model_copy(update={"diff": "+x = 1"})
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
-    client = store.connect(finished_results.project)
-    run = log_results(finished_results.project, client, changed, 0.5, finished_results.metrics)
-    copy = client.get_run(run.info.run_id)
+    project = finished_results.project
+    record = read_run_record(project)
+    write_record(project.run_file, record.model_copy(update={"diff": "+x = 1"}))
+    shutil.copy(empty_store_once / store.DATABASE, "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    sentiment("log")
+    (copy,) = runs()
     assert copy.data.metrics == original.data.metrics
     assert copy.data.params == original.data.params
     assert copy.data.tags["original_run"] == original.info.run_id
@@ -261,40 +269,18 @@ def test_the_command_log_refuses_results_that_dvc_lock_does_not_describe(
     assert len(runs()) == 1
 
 
-def test_a_deleted_store_is_filled_again(
-    finished_results: Results, sentiment: Command, monkeypatch: pytest.MonkeyPatch
+def test_an_evaluation_with_another_threshold_leaves_the_run_of_its_training_as_it_was(
+    project: ProjectCopy,
 ) -> None:
-    monkeypatch.setattr(results, "changed_outputs", lambda _: [])
-    (before,) = runs()
-    Path("mlflow.db").unlink()
-    shutil.rmtree("mlruns")
-    mlflow.set_tracking_uri("")  # MLflow keeps connections to a database by its URI
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///new.db")
-    sentiment("log")
-    client = store.connect(finished_results.project)
-    (copy,) = client.search_runs(["1"])
-    assert copy.data.metrics == before.data.metrics
-    assert copy.data.tags["original_run"] == before.info.run_id
-
-
-def test_the_command_log_logs_a_model_without_messages_of_tensorflow(project: ProjectCopy) -> None:
-    project.run("dvc", "commit", "--force", "--quiet")
-    Path("mlflow.db").unlink()
-    first, *_ = project.run("python", "-m", "sentiment", "log").splitlines()
-    assert first.startswith("Test Accuracy: ")
-
-
-def test_an_evaluation_of_changed_code_leaves_the_run_of_its_training_as_it_was(
-    project: ProjectCopy, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A branch with another threshold evaluates, and the first one is evaluated again."""
     (before,) = runs()
     project.change(evaluate={"threshold": 0.9})
     run_stages(project, "evaluate")
-    project.change(evaluate={"threshold": 0.5})
-    capsys.readouterr()
-    run_stages(project, "evaluate")
-    assert f"Run {before.info.run_id}: " in capsys.readouterr().out
     copy, original = runs()
     assert original.data.metrics == before.data.metrics
     assert copy.data.params["evaluate.threshold"] == "0.9"
+    (found,) = [
+        model
+        for model in MlflowClient().search_logged_models([copy.info.experiment_id])
+        if model.source_run_id == copy.info.run_id
+    ]
+    assert load_model(found.model_uri).threshold == 0.9

@@ -13,7 +13,7 @@ from sentiment.model.training import EPOCH_METRICS
 from sentiment.project.checkpoint import Checkpoint
 from sentiment.project.machine import machine_tags
 from sentiment.project.paths import Project
-from sentiment.project.records import RunRecord, read_padded_dataset, read_run_record
+from sentiment.project.records import read_padded_dataset, read_run_record
 from sentiment.tracking import runs, store
 from tests.logged import curve
 from tests.logged import runs as all_runs
@@ -96,6 +96,16 @@ def test_the_name_of_a_run_ends_with_its_dvc_experiment(
     with training.run():
         pass
     assert str(all_runs()[0].info.run_name).endswith("seed 7 · bold-move")
+
+
+def test_what_the_diff_lacks_is_said_before_the_training(
+    training: AnotherTraining, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path("sentiment") / "model" / "new.py").touch()
+    said = "The diff in the run is not complete: git does not track sentiment/model/new.py\n"
+    with training.run() as record:
+        assert said in capsys.readouterr().out
+    assert "new.py" in record.tags["git.diff"]
 
 
 @pytest.mark.parametrize(
@@ -271,12 +281,3 @@ def test_a_training_that_runs_again_before_dvc_has_recorded_it_has_one_run_and_e
     assert [run.info.run_id for run in all_runs()] == [run.info.run_id for run in before]
     for name in EPOCH_METRICS:
         assert [step for step, _ in curve(all_runs()[0].info.run_id, name)] == [1, 2], name
-
-
-def test_a_record_of_a_run_has_its_params_and_its_tags(finished: ProjectCopy) -> None:
-    record = RunRecord.model_validate_json((finished.path / "data" / "run.json").read_bytes())
-    (run,) = all_runs()
-    assert record.params().items() <= run.data.params.items()
-    changed = {"mlflow.note.content"}  # by the evaluation
-    tags = {name: value for name, value in record.tags.items() if name not in changed}
-    assert tags.items() <= run.data.tags.items()
