@@ -22,6 +22,7 @@ from sentiment.evaluation.comparison import (
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
 from sentiment.params import Params, expand, flatten
 from sentiment.project.machine import MACHINE_TAGS
+from sentiment.project.naming import SEPARATOR
 from sentiment.project.presets import SEED
 from sentiment.project.provenance import COMMIT
 from sentiment.tracking import store
@@ -74,14 +75,26 @@ def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName, param
 def groups_table(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> pd.DataFrame:
     """Return a row of texts for each group of seeds, the best first."""
     ordered = sorted(groups, key=lambda group: -np.mean(values_of(group, metric)))
-    return pd.DataFrame([group_row(group, metric) for group in ordered])
+    names = differing_names([group_name(group[0]) for group in ordered])
+    rows = [group_row(name, group, metric) for name, group in zip(names, ordered, strict=True)]
+    return pd.DataFrame(rows)
 
 
-def group_row(group: "Sequence[Run]", metric: MetricName) -> dict[str, str]:
+def differing_names(names: Sequence[str]) -> list[str]:
+    """Return names without the parts that all of them have, except for the first, the preset."""
+    split = [name.split(SEPARATOR) for name in names]
+    shared = set.intersection(*map(set, split)) if len(names) > 1 else set()
+    return [
+        SEPARATOR.join([preset, *(part for part in parts if part not in shared)])
+        for preset, *parts in split
+    ]
+
+
+def group_row(name: str, group: "Sequence[Run]", metric: MetricName) -> dict[str, str]:
     values = values_of(group, metric)
     interval = f"{CONFIDENCE:.0%} interval"
     row = {
-        "name": shorten(group_name(group[0]), MAX_NAME),
+        "name": shorten(name, MAX_NAME),
         "seeds": str(len(group)),
         METRICS[metric].title: f"{np.mean(values):.4f}",
         interval: ABSENT,

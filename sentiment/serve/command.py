@@ -62,6 +62,7 @@ def check_port_is_free(port: int) -> None:
     try:
         socket.create_server((LOOPBACK, port)).close()
     except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # without the address, which Python adds
         raise UserError(
-            f"Port {port} cannot be used: {error.strerror}. Choose another one with --port."
+            f"Port {port} cannot be used: {reason}. Choose another one with --port."
         ) from None

@@ -71,6 +71,16 @@ def test_seeds_are_summarized_for_each_set_of_params_the_best_first(
     assert "dvc exp run --temp -S train.seed=45" in printed  # params.yaml has 64 units
 
 
+def test_what_all_names_share_is_left_out_so_that_the_rest_fits(
+    client: MlflowClient, sentiment: Command
+) -> None:
+    shared = {"preset": "linear", "pad.num_words": "450", "pad.max_length": "40"}
+    for units in ("4", "8"):
+        log_run(client, 480, params={**shared, "train.units": units})
+    names = sorted(line.partition("  ")[0] for line in sentiment("compare").splitlines()[1:3])
+    assert names == ["preset linear · train.units 4", "preset linear · train.units 8"]
+
+
 @pytest.mark.parametrize("change", [{"code": "b"}, {"processor": "Zen 5"}, {"xla": "AVX2"}])
 def test_runs_with_other_code_or_another_machine_are_another_group(
     client: MlflowClient, sentiment: Command, change: dict[str, Any]

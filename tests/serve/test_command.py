@@ -116,7 +116,8 @@ def test_a_taken_port_is_refused_before_a_model_is_loaded(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"Error: Port {port} cannot be used" in sentiment.fail("serve", "--port", port)
+        message = f"Error: Port {port} cannot be used: Address already in use. Choose"
+        assert message in sentiment.fail("serve", "--port", port)
 
 
 @pytest.mark.usefixtures("finished")
