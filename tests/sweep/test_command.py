@@ -35,7 +35,7 @@ def read_trials() -> list[optuna.trial.FrozenTrial]:
 def test_killed_sweep_continues_and_applies_what_is_clearly_better(
     project: ProjectCopy, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.change(train={"epochs": 30})
+    project.change(train={"epochs": 60})
     source = f"import optuna\n\n{inspect.getsource(draw)}"
     (project.path / study.SPACE_FILE).write_text(source, encoding="utf-8")
     with project.start(sys.executable, "-m", "sentiment", "sweep", "--trials", "3") as killed:

@@ -13,8 +13,7 @@ from sentiment.params import EvaluateParams
 from sentiment.project.documents import read_json, write_json
 from sentiment.project.paths import Project
 from sentiment.project.records import read_record, read_run_record, write_record
-from sentiment.tracking import results, store
-from sentiment.tracking.models import load_model
+from sentiment.tracking import models, results, store
 from sentiment.tracking.results import METRICS_FILE, PARAMS_FILE, check_results, log_results
 from sentiment.tracking.store import StoreError
 from tests.command import Command
@@ -52,6 +51,12 @@ class Results:
 def finished_results(project: ProjectCopy) -> Results:  # noqa: ARG001
     """Return the results of a finished project, which may be changed."""
     return Results()
+
+
+@pytest.fixture
+def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log no model, which takes a second."""
+    monkeypatch.setattr(models, "log_model", lambda *_: None)
 
 
 def content(run_id: str, name: str) -> str:
@@ -98,6 +103,7 @@ def test_an_evaluation_with_other_values_gets_a_copy_of_the_run(
     assert values.items() >= change.items()
 
 
+@pytest.mark.usefixtures("without_models")
 def test_each_evaluation_finds_its_run_again(finished_results: Results) -> None:
     original = finished_results.log()
     copy = finished_results.log(test_accuracy=0.25)
@@ -106,6 +112,7 @@ def test_each_evaluation_finds_its_run_again(finished_results: Results) -> None:
     assert len(runs()) == 2
 
 
+@pytest.mark.usefixtures("without_models")
 def test_two_evaluations_at_the_same_time_get_a_copy_each(
     finished_results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +254,7 @@ def test_the_command_log_logs_what_the_store_lacks_and_says_which_run_has_it(
     assert len(runs()) == 1
 
 
+@pytest.mark.usefixtures("without_models")
 def test_the_command_log_takes_the_threshold_of_the_evaluation(
     finished_results: Results, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,4 +291,4 @@ def test_an_evaluation_with_another_threshold_leaves_the_run_of_its_training_as_
         for model in MlflowClient().search_logged_models([copy.info.experiment_id])
         if model.source_run_id == copy.info.run_id
     ]
-    assert load_model(found.model_uri).threshold == 0.9
+    assert models.load_model(found.model_uri).threshold == 0.9

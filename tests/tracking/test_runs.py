@@ -17,7 +17,7 @@ from sentiment.project.records import read_padded_dataset, read_run_record
 from sentiment.tracking import runs, store
 from tests.logged import curve
 from tests.logged import runs as all_runs
-from tests.small_project import MakeProject, ProjectCopy, enter, run_stages
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 
@@ -246,38 +246,3 @@ def test_a_run_of_a_deleted_experiment_names_the_command_that_restores_the_exper
         empty_store.restore_run(run_id)
     with pytest.raises(UserError, match="mlflow experiments restore"):
         runs.get_run(empty_store, run_id)
-
-
-@pytest.fixture(scope="session")
-def trained_once(finished_once: ProjectCopy, shared: MakeProject) -> ProjectCopy:
-    """Return a finished project after another training, which is not evaluated yet."""
-
-    def train(project: ProjectCopy) -> None:
-        project.change(train={"units": 5})
-        run_stages(project, "train")
-
-    return shared("trained", train, finished_once.path)
-
-
-def test_a_run_that_is_not_evaluated_has_curves_and_no_model(
-    trained_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    enter(trained_once, monkeypatch)
-    run, _ = all_runs()
-    assert [step for step, _ in curve(run.info.run_id)] == [1, 2]
-    assert "not evaluated" in run.data.tags["mlflow.note.content"]
-    assert run.outputs is None or run.outputs.model_outputs == []
-
-
-def test_a_training_that_runs_again_before_dvc_has_recorded_it_has_one_run_and_equal_files(
-    trained_once: ProjectCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DVC runs the stage again if it was killed before it wrote dvc.lock."""
-    project = enter(trained_once.copy(tmp_path / "project"), monkeypatch)
-    before = all_runs()
-    files = project.contents("data")
-    run_stages(project, "train")
-    assert project.contents("data") == files
-    assert [run.info.run_id for run in all_runs()] == [run.info.run_id for run in before]
-    for name in EPOCH_METRICS:
-        assert [step for step, _ in curve(all_runs()[0].info.run_id, name)] == [1, 2], name
