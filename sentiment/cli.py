@@ -63,10 +63,10 @@ def main(context: click.Context) -> None:
 @main.command()
 @click.pass_obj
 def log(project: Project) -> None:
-    """Log the results in data/ to MLflow, and say which run has them.
+    """Log the results in data/ to MLflow, and print the run that has them.
 
     `dvc repro` logs by itself. Run this after MLflow's store was deleted, after `dvc pull`, and
-    when DVC has restored earlier results. A run that has the results is left alone.
+    when DVC has restored earlier results. If a run has the results already, no other one is made.
     """
     from sentiment.tracking import results, store
 
@@ -79,7 +79,7 @@ def log(project: Project) -> None:
 
 @main.command()
 @click.option(
-    "--port", type=int, envvar="MLFLOW_PORT", help="Without it: 5000, or the next free one."
+    "--port", type=int, envvar="MLFLOW_PORT", help="Without it, 5000 or the next free port."
 )
 @click.pass_obj
 def ui(project: Project, port: int | None) -> None:
@@ -90,20 +90,20 @@ def ui(project: Project, port: int | None) -> None:
     from sentiment.tracking import store
     from sentiment.tracking import ui as mlflow_ui
 
-    click.echo("Opening the runs")
+    click.echo("Opening MLflow's store")
     client = store.connect_to_read(project)
     if store.is_server(client.tracking_uri):
         click.echo(mlflow_ui.describe_newest(client, client.tracking_uri))
         return
     port = port or mlflow_ui.find_port()
     click.echo(mlflow_ui.describe_newest(client, f"http://127.0.0.1:{port}"))
-    click.echo("MLflow's UI starts, which takes some seconds. Ctrl-C ends it.")
+    click.echo("Starting MLflow's UI, which takes some seconds. To stop it, press Ctrl-C.")
     mlflow_ui.serve_ui(client.tracking_uri, port)
 
 
 @main.command()
 @click.argument("name", required=False)
-@click.option("--with-dataset", is_flag=True, help="Also set the params of the dataset back.")
+@click.option("--with-dataset", is_flag=True, help="Also reset the params of the dataset.")
 @click.option("--vectors", help="A text file of pretrained word vectors.")
 @click.pass_obj
 def preset(project: Project, name: str | None, with_dataset: bool, vectors: str | None) -> None:
@@ -125,9 +125,9 @@ def preset(project: Project, name: str | None, with_dataset: bool, vectors: str 
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--text", help="Column of the texts.")
 @click.option("--label", help="Column of the labels.")
-@click.option("--id", "id_column", help="Column of ids, which predictions then have.")
+@click.option("--id", "id_column", help="Column of ids, which are copied to the predictions.")
 @click.option("--test", type=click.Path(path_type=Path), help="Table of the test set.")
-@click.option("--positive", help="The positive one of two labels.")
+@click.option("--positive", help="The positive label, if there are two.")
 @click.pass_obj
 def dataset(
     project: Project,
@@ -141,8 +141,8 @@ def dataset(
     """Check a table of your own texts, and name it in params.yaml.
 
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
-    table becomes the test set. For the table that params.yaml names already, options that are left
-    out stay as they are there. Some params of the nearest preset are fitted to the texts.
+    table becomes the test set. If params.yaml names this table already, options that you leave out
+    keep their values. Some params of the nearest preset are fitted to the texts.
     """
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
@@ -193,7 +193,7 @@ def dataset(
 @options.model_uri(default="the model in data/train")
 @click.pass_obj
 def predict(project: Project, text: str, model_uri: str | None) -> None:
-    """Predict the label of a TEXT, and show the words that matter."""
+    """Predict the label of a TEXT, and show the words that matter most."""
     from sentiment.tracking import models, registry, store
 
     if model_uri is None:
@@ -231,9 +231,9 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
 def promote(project: Project, run_id: str | None, metric: Any, dry_run: bool, force: bool) -> None:
     """Make the model of a RUN the champion if it is better.
 
-    Without RUN, it is the run of the results in data/. The beginning of an id is enough. With two
-    labels, f1 is the F1 of the positive one; with more, it is macro F1. The exit status is 0 if the
-    model is the champion now, and 3 if it is not better.
+    Without RUN, the run of the results in data/ is taken. The beginning of an id is enough. With
+    two labels, f1 is the F1 of the positive label; with more, it is macro F1. The exit status is 0
+    if the model is the champion now, and 3 if it is not better.
     """
     from sentiment.tracking import promotion, results, runs, store
 

@@ -79,5 +79,5 @@ def describe_error(error: Exception, retry: str) -> str | None:
     if NUMPY_DISK_FULL.search(str(error)):
         reason = os.strerror(errno.ENOSPC)
     is_full = error.errno == errno.ENOSPC or reason == os.strerror(errno.ENOSPC)
-    advice = "Free some space" if is_full else "Fix that"
+    advice = "Free some space" if is_full else "Fix this"
     return redact(f"{path}{reason}. {advice} and run {retry} again.")

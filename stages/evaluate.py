@@ -182,4 +182,4 @@ def main(project: Project) -> None:
     if len(config.label_names) > 2:
         print(f"Test macro F1: {results.metrics['test_f1']:.4f}")
     print(describe_logged_run(client, run))
-    print(f"To propose its model as champion: sentiment promote {run.info.run_id[:8]}")
+    print(f"To promote its model if it is better: sentiment promote {run.info.run_id[:8]}")

@@ -57,7 +57,7 @@ def test_first_line_is_taken_after_a_password_with_a_line_feed_is_removed() -> N
         (UserError("There is no file a.csv."), "There is no file a.csv."),
         (
             PermissionError(13, "Permission denied", "data/pad"),
-            "data/pad: Permission denied. Fix that and run `dvc repro` again.",
+            "data/pad: Permission denied. Fix this and run `dvc repro` again.",
         ),
         (
             OSError("1000 requested and 24 written"),

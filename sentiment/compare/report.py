@@ -168,7 +168,7 @@ def describe_seeds(a: Side, b: Side, metric: MetricName, params: Params) -> str:
             "needs two of each."
         ]
         for letter, group in lacking.items():
-            lines.append(f"To train another seed of {letter}, with the code of today:")
+            lines.append(f"To train another seed of {letter}, with the present code:")
             lines.append(training_command(group, differing_params(params, group[0])))
         return "\n".join(lines)
     difference = compare_seeds(values_of(sides["A"], metric), values_of(sides["B"], metric))

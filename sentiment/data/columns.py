@@ -28,8 +28,8 @@ def find_columns(path: Path, text: str | None, label: str | None) -> Columns:
         raise UserError(f"{path} has no rows. Name another table.")
     if len(names) == 1:
         raise UserError(
-            f"{path} has only the column {names[0]!r}. It needs one of texts and one of labels. "
-            "In a CSV file, separate them by commas."
+            f"{path} has only the column {names[0]!r}. It needs a column of texts and one of "
+            "labels. In a CSV file, separate them by commas."
         )
     return choose_columns(str(path), names, text, label)
 

@@ -160,7 +160,7 @@ def _parse_row(number: int, values: dict[str, Any], columns: Columns) -> Row:
     if text is None:
         text = ""
     if not isinstance(text, str):
-        raise _InvalidRowError(f"{where} {columns.text!r} has another value than a text")
+        raise _InvalidRowError(f"{where} {columns.text!r} has a value that is not a text")
     if len(text) > MAX_CHARACTERS:
         raise _InvalidRowError(
             f"{where} {columns.text!r}: the text has {len(text):,} characters, more than "
@@ -201,8 +201,8 @@ def _read_csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             for number, fields in enumerate(rows, 1):
                 if len(fields) != len(header):
                     raise _InvalidRowError(
-                        f"row {number} (line {reader.line_num}): the number of fields is "
-                        f"{len(fields)}, but {len(header)} in the header"
+                        f"row {number} (line {reader.line_num}): it has {len(fields)} "
+                        f"fields, but the header has {len(header)}"
                     )
                 yield dict(zip(header, fields, strict=True))
         except csv.Error as error:

@@ -20,7 +20,7 @@ from sentiment.errors import UserError, first_line
 
 BLANKS = b" \t\r\n"
 FITTING_FILES = (
-    "A text file of word vectors fits, with a word and its numbers on each line, as GloVe "
+    "Use a text file with a word and the numbers of its vector on each line, as GloVe "
     "(nlp.stanford.edu/projects/glove) and fastText (fasttext.cc) publish them."
 )
 
@@ -109,7 +109,7 @@ def _parse(path: Path, number: int, fields: list[bytes]) -> NDArray[np.float32]:
     except ValueError:
         vector = np.full(1, np.nan, np.float32)
     if not np.isfinite(vector).all():
-        raise _damaged(path, number, "a field after the word is no number")
+        raise _damaged(path, number, "a field after the word is not a number")
     return vector
 
 

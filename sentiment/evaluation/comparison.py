@@ -372,8 +372,8 @@ def describe_difference(difference: Difference) -> str:
     low, high = (f"{100 * end:+z.2f}" for end in difference.interval)
     return (
         f"{METRICS[difference.metric].title} {difference.candidate:.4f} against "
-        f"{difference.champion:.4f} of the champion, on {difference.texts:,} texts that both have "
-        f"tested: {100 * difference.value:+z.2f} points, 95 % interval {low} to {high}"
+        f"{difference.champion:.4f} of the champion, on the {difference.texts:,} texts in both "
+        f"test sets: {100 * difference.value:+z.2f} points, 95 % interval {low} to {high}"
     )
 
 

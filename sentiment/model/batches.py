@@ -64,8 +64,8 @@ def warn_of_few_steps(texts: int, batch_size: int, epochs: int) -> str | None:
         return None
     return (
         f"This training has {steps:,} steps: {epochs} epochs of {texts:,} texts, {batch_size} at a "
-        "time. The weights will hardly leave their start. Set train.batch_size lower or "
-        "train.epochs higher; `sentiment dataset` fits both to a table."
+        "time. The weights will hardly change. Lower train.batch_size, or raise train.epochs; "
+        "`sentiment dataset` fits both to a table."
     )
 
 

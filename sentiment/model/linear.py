@@ -242,7 +242,8 @@ def find_features(
     counts = counts[:, is_frequent]
     if not len(hashes):
         raise UserError(
-            f"No word is in {params.min_reviews} training reviews. Lower train.linear.min_reviews."
+            f"No word occurs in {params.min_reviews} training reviews. Lower "
+            "train.linear.min_reviews."
         )
     slots = count_slots(min(len(hashes), params.max_features))
     chosen = choose_features(hashes, reviews[is_frequent], params.max_features, slots)

@@ -50,7 +50,7 @@ def check_loads(model: "keras.Model", x: NDArray[Any]) -> None:
 
     Raises:
         UserError: the network has other layers than Keras', cannot be saved, loaded or compiled, or
-            predicts otherwise.
+            predicts other values.
     """
     import keras
     import tensorflow as tf
@@ -72,4 +72,4 @@ def check_loads(model: "keras.Model", x: NDArray[Any]) -> None:
         except Exception as error:  # Keras and TensorFlow raise many kinds
             raise UserError(f"The network cannot be used: {first_line(error)}. {ADVICE}") from error
     if not np.array_equal(*predicted):
-        raise UserError(f"The network predicts otherwise once it is saved and loaded. {ADVICE}")
+        raise UserError(f"The network predicts other values once it is saved and loaded. {ADVICE}")

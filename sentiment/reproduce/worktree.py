@@ -45,8 +45,8 @@ def worktree(project: Project, run: RecordedRun, folder: Path) -> Iterator[Proje
     commit = run.tags[COMMIT]
     if not git(project.folder, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
         raise UserError(
-            f"This repository does not have the commit {commit} of run {run.run_id}. `git fetch` "
-            "may get it."
+            f"This repository does not have the commit {commit} of run {run.run_id}. Run `git "
+            "fetch`, which may get it."
         )
     subfolder = git(project.folder, "rev-parse", "--show-prefix")
     ask(project.folder, *GIT, "worktree", "add", "--detach", str(folder), commit)
@@ -121,7 +121,7 @@ def run_stages(project: Project, copy: Project, database: Path) -> None:
         )
         if done.returncode:
             raise UserError(
-                f"dvc {' '.join(arguments)} failed in a worktree of the run, see above."
+                f"dvc {' '.join(arguments)} failed in a worktree of the run. Its message is above."
             )
 
 

@@ -63,8 +63,8 @@ class Source(NamedTuple):
             )
         if self.columns.label and len(found) < 2:
             raise UserError(
-                f"{self.path} has the label {found.pop()!r} alone in column "
-                f"{self.columns.label!r}, but metrics need texts of two labels. Add some."
+                f"{self.path} has only the label {found.pop()!r} in column "
+                f"{self.columns.label!r}, but metrics need two labels. Add texts with another one."
             )
         return rows
 

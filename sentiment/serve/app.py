@@ -116,7 +116,9 @@ async def respond_to_invalid_request(_: Request, error: Exception) -> JSONRespon
     if first["type"] == "json_invalid":
         problem = f"{problem}, {first['ctx']['error']}"
         location = f"body, character {location}"
-    advice = "Send JSON with the header Content-Type: application/json. /openapi.json has its form."
+    advice = (
+        "Send JSON with the header Content-Type: application/json. /openapi.json shows its form."
+    )
     return JSONResponse({"detail": f"{location}: {problem}. {advice}"}, status_code=422)
 
 

@@ -24,8 +24,8 @@ def check_predictions(client: "MlflowClient", run_id: str) -> None:
     logged = {artifact.path for artifact in client.list_artifacts(run_id)}
     if PREDICTIONS not in logged:
         raise UserError(
-            f"Run {run_id} has no {PREDICTIONS}. Run `sentiment log` where its data/ is, or name "
-            "another run."
+            f"Run {run_id} has no {PREDICTIONS}. Run `sentiment log` in the folder that has its "
+            "results, or name another run."
         )
 
 
@@ -42,8 +42,8 @@ def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
             return read_predictions(Path(scratch, PREDICTIONS))
         except UserError:
             raise UserError(
-                f"{PREDICTIONS} of run {run_id} in MLflow is damaged. Run `sentiment log` where "
-                "its data/ is, or name another run."
+                f"{PREDICTIONS} of run {run_id} in MLflow is damaged. Run `sentiment log` in "
+                "the folder that has its results, or name another run."
             ) from None
 
 

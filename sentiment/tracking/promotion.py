@@ -129,8 +129,8 @@ def check_candidate(client: "MlflowClient", run: "Run") -> "LoggedModel":
     model = models.find_model(client, run)
     if model is None:
         raise UserError(
-            f"Run {run_id} has no model. Run `sentiment log` where its data/ is, or name another "
-            "run."
+            f"Run {run_id} has no model. Run `sentiment log` in the folder that has its results, "
+            "or name another run."
         )
     evaluations.check_predictions(client, run_id)
     return model
@@ -206,7 +206,7 @@ def incomparable_error(run: "Run", champion: "ModelVersion", reason: str) -> Use
 def common_predictions(
     client: "MlflowClient", run: "Run", champion: "ModelVersion"
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Return the predictions of a run and of the champion for the texts that both have tested.
+    """Return the predictions of a run and of the champion for the texts in both test sets.
 
     Raises:
         UserError: predictions are missing or damaged, the champion has labels that the run does
@@ -258,7 +258,7 @@ def run_test(
 def count_test(
     client: "MlflowClient", champion: "ModelVersion", run_id: str, metric: "MetricName"
 ) -> int:
-    """Return the number of a test against the champion, from 1, and note it at the champion."""
+    """Return the number of a test against the champion, from 1, and note it in a tag."""
     tag = f"{TESTED}.{metric}.{run_id}"
     earlier = [name for name in champion.tags if name.startswith(f"{TESTED}.")]
     number = int(champion.tags.get(tag, len(earlier) + 1))

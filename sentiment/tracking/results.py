@@ -48,8 +48,8 @@ def check_results(project: Project, record: RunRecord) -> None:
     for folder, digest in expected.items():
         if folder_digest(folder) != digest:
             raise UserError(
-                f"{folder} is not the one that run {record.run_id} in {project.run_file} was "
-                "trained with. Run `dvc repro`, which trains, or takes it from DVC's cache."
+                f"{folder} does not belong to run {record.run_id} in {project.run_file}. Run "
+                "`dvc repro`, which restores it from DVC's cache, or trains again."
             )
 
 
@@ -77,7 +77,7 @@ def read_locked_results(project: Project) -> LockedResults:
     if changed:
         raise UserError(
             f"dvc.lock describes other results than these: {', '.join(changed)}. Run `dvc repro`. "
-            "If you ran the stages without DVC: `dvc commit`."
+            "If you ran the stages without DVC, run `dvc commit`."
         )
     record = read_run_record(project)
     check_results(project, record)

@@ -214,9 +214,9 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run | None":
     store.check_experiment(client, client.get_experiment(run.info.experiment_id))
     if run.info.lifecycle_stage == "deleted":
         raise UserError(
-            f"Run {run_id} was deleted in MLflow. To bring it back: mlflow runs restore --run-id "
-            f"{run_id}. To train again, in a new run: dvc repro --force --single-item train, and "
-            "then dvc repro."
+            f"Run {run_id} was deleted in MLflow.\n"
+            f"  To bring it back: mlflow runs restore --run-id {run_id}\n"
+            "  To train again, in a new run: dvc repro --force --single-item train && dvc repro"
         )
     return run
 

@@ -125,8 +125,8 @@ def connect_to_read(project: Project) -> "MlflowClient":
     database = sqlite_file(uri)
     if database is not None and not database.exists():
         raise StoreError(
-            f"There is no MLflow store {database} yet. `dvc repro` makes it, or set "
-            "MLFLOW_TRACKING_URI to another store."
+            f"There is no MLflow store {database} yet. Run `dvc repro`, which makes it, or "
+            "set MLFLOW_TRACKING_URI to another store."
         )
     with store_errors():
         return _open(uri)

@@ -32,9 +32,9 @@ def test_the_vector_of_each_word_of_the_vocabulary_is_read(
     [
         (b"", "line 1: it has no numbers after a word"),
         (b"text,label\nfine,1\n", "line 1: it has no numbers"),
-        (b"film good\n", "line 1: a field after the word is no number"),
+        (b"film good\n", "line 1: a field after the word is not a number"),
         (b"the 1 2\nfilm 1\n", "line 2: it does not have 2 numbers after a word"),
-        (b"the 1 2\nfilm 1 nan\n", "line 2: a field after the word is no number"),
+        (b"the 1 2\nfilm 1 nan\n", "line 2: a field after the word is not a number"),
         (b"the 1 2\nof 3 4\n", "has no vector for any word"),
         (b"2 3\nof 1 2 3\nfilm 1 2\n", "line 3: it does not have 3 numbers"),
     ],
@@ -56,5 +56,5 @@ def test_a_file_that_cannot_be_read_is_one_message(tmp_path: Path, content: byte
     path = tmp_path / "a.gz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"A text file of word vectors fits"):
+    with pytest.raises(UserError, match=r"Use a text file with a word and the numbers"):
         read_vectors(path, IDS, 7)

@@ -316,7 +316,7 @@ def test_a_much_better_candidate_is_better_at_a_late_test(metric: MetricName) ->
 def test_the_difference_is_described_in_points() -> None:
     difference = Difference("accuracy", 0.924, 0.8472, Interval(0.073, 0.0806), 25_000)
     assert describe_difference(difference) == (
-        "accuracy 0.9240 against 0.8472 of the champion, on 25,000 texts that both have tested: "
+        "accuracy 0.9240 against 0.8472 of the champion, on the 25,000 texts in both test sets: "
         "+7.68 points, 95 % interval +7.30 to +8.06"
     )
 
@@ -324,7 +324,7 @@ def test_the_difference_is_described_in_points() -> None:
 def test_no_zero_is_described_as_negative() -> None:
     difference = Difference("f1", 0.8, 0.8 + 1e-9, Interval(-0.01, -1e-9), 100)
     assert describe_difference(difference) == (
-        "F1 0.8000 against 0.8000 of the champion, on 100 texts that both have tested: "
+        "F1 0.8000 against 0.8000 of the champion, on the 100 texts in both test sets: "
         "+0.00 points, 95 % interval -1.00 to +0.00"
     )
 

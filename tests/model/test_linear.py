@@ -202,7 +202,7 @@ def test_unknown_feature_in_the_slot_of_a_known_one_is_ignored() -> None:
 
 
 def test_training_without_a_frequent_word_or_with_one_label_is_refused() -> None:
-    with pytest.raises(UserError, match="No word is in 2 training reviews"):
+    with pytest.raises(UserError, match="No word occurs in 2 training reviews"):
         training_on([[0, 2], [2, 2]], [1, 0], linear={"min_reviews": 2})
     with pytest.raises(UserError, match="the same label"):
         training_on([[0, 0, 0, 0, 5, 6]], [1])

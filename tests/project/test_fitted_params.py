@@ -79,7 +79,8 @@ def test_a_network_on_a_table_stops_early(
 def test_a_batch_size_and_a_number_of_epochs_that_were_fitted_are_explained() -> None:
     train = TrainParams(epochs=3)
     assert explain_fit(train, {"train.batch_size": 23, "train.epochs": 3}) == [
-        "train.batch_size 23: the largest with which 3 epochs have 1,000 steps, but at least 4."
+        "train.batch_size 23: the largest size with which 3 epochs have 1,000 steps, but at "
+        "least 4."
     ]
     assert len(explain_fit(train, {"train.batch_size": 4, "train.epochs": 9})) == 2
     assert explain_fit(train, {"train.batch_size": 64, "train.epochs": 3}) == []

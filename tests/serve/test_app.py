@@ -23,7 +23,7 @@ from tests.small_project import wait_until
 
 VERSION = "models:/stub/3"
 TEXTS = ["A fine film.", "dull"]
-ADVICE = "Send JSON with the header Content-Type: application/json. /openapi.json has its form."
+ADVICE = "Send JSON with the header Content-Type: application/json. /openapi.json shows its form."
 BODIES = [
     {"dataframe_records": [{"text": TEXTS[0]}, {"text": TEXTS[1], "stars": 1}]},
     {"dataframe_split": {"index": [0, 1], "columns": ["text"], "data": [[TEXTS[0]], [TEXTS[1]]]}},

@@ -14,7 +14,7 @@ def test_another_model_than_that_of_the_run_is_not_evaluated(project: ProjectCop
     before = project.contents("data/evaluate")
     model = project.path / "data" / "train" / "model.keras"
     model.write_bytes(model.read_bytes() + b" ")
-    with pytest.raises(UserError, match=r"data/train is not the one that run .* trained with"):
+    with pytest.raises(UserError, match=r"data/train does not belong to run .* in data/run.json"):
         run_stages(project, "evaluate")
     assert project.contents("data/evaluate") == before
 

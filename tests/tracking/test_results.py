@@ -220,7 +220,7 @@ def test_arrays_and_models_of_another_run_are_refused(finished_results: Results,
     check_results(project, record)
     path = project.folder / "data" / name
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(UserError, match=rf"^{path.parent} is not the one that run {record.run_id}"):
+    with pytest.raises(UserError, match=rf"^{path.parent} does not belong to run {record.run_id}"):
         check_results(project, record)
 
 
