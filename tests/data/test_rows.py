@@ -71,7 +71,11 @@ REFUSED: dict[str, tuple[str, bytes | str, str]] = {
     "empty": ("a.csv", "", "a.csv has no column 'text'. Its columns: none"),
     "column twice": ("a.csv", "text,label,label\na,1,0\n", "2 columns 'label'"),
     "row too short": ("a.csv", "text,label\na,1\nsecret\n", "row 2 (line 3): it has 1 fields"),
-    "row too long": ("a.csv", "text,label\na,1\nsecret,0,c\n", "3 fields, but the header has 2"),
+    "row too long": (
+        "a.csv",
+        "text,label\na,1\nsecret,0,c\n",
+        "it has 3 fields, but the header has 2",
+    ),
     "text after a closing quote": ("a.csv", 'text,label\n"secret"b,1\n', "row 1: ',' expected"),
     "quote closed rows later": (
         "a.csv",
@@ -128,7 +132,10 @@ def test_damaged_file_is_refused_without_its_text(
     ("columns", "message"),
     [
         ({"text": ["a", "b"], "label": ["a", None]}, "row 2: column 'label': a text or a number"),
-        ({"text": [b"secret"], "label": ["a"]}, "row 1: column 'text' has a value that is not a text"),
+        (
+            {"text": [b"secret"], "label": ["a"]},
+            "row 1: column 'text' has a value that is not a text",
+        ),
         ({"text": ["a"], "label": [[1]]}, "row 1: column 'label': a text or a number is needed"),
         ({"text": ["a"], "stars": [1]}, "no column 'label'. Its columns: 'text', 'stars'"),
     ],
