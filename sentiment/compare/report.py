@@ -240,7 +240,7 @@ def params_and_machine(run: "Run") -> dict[str, str]:
 
 
 def describe_metrics(a: "Run", b: "Run") -> str:
-    """Write the metrics of two runs beside each other."""
+    """Write the metrics of two runs side by side."""
     values = pd.DataFrame({"A": a.data.metrics, "B": b.data.metrics})
     values = values.filter(regex=SHOWN_METRICS, axis="index").sort_index()
     values["B − A"] = values["B"] - values["A"]

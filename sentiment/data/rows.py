@@ -201,8 +201,8 @@ def _read_csv(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             for number, fields in enumerate(rows, 1):
                 if len(fields) != len(header):
                     raise _InvalidRowError(
-                        f"row {number} (line {reader.line_num}): it has {len(fields)} "
-                        f"fields, but the header has {len(header)}"
+                        f"row {number} (line {reader.line_num}): the header has "
+                        f"{len(header)} fields, but this row has {len(fields)}"
                     )
                 yield dict(zip(header, fields, strict=True))
         except csv.Error as error:

@@ -110,7 +110,7 @@ def check_tables_differ(train: pd.DataFrame, test: pd.DataFrame, params: TablePa
     """Check that the test set does not have the rows of the training set.
 
     Raises:
-        UserError: it does: the model would be evaluated on what it was trained on.
+        UserError: both have the same rows, so a model would be evaluated on its training set.
     """
     if test.equals(train):
         raise UserError(
@@ -120,10 +120,10 @@ def check_tables_differ(train: pd.DataFrame, test: pd.DataFrame, params: TablePa
 
 
 def check_test_set(labels: NDArray[np.uint8], name: str) -> None:
-    """Check that a test set has two labels at least: there are no metrics of a single one.
+    """Check that a test set has at least two labels, which the metrics need.
 
     Raises:
-        UserError: it has not.
+        UserError: it has a single label.
     """
     if len(np.unique(labels)) < 2:
         raise UserError(

@@ -45,8 +45,8 @@ def read_vectors(path: Path, token_ids: Mapping[str, int], num_words: int) -> Wo
         num_words: number of token ids.
 
     Raises:
-        UserError: there is no such file, it is no file of word vectors, or it has no word of the
-            vocabulary.
+        UserError: there is no such file, it is not a file of word vectors, or it has no word of
+            the vocabulary.
     """
     ids = {word.encode(): token_id for word, token_id in token_ids.items()}
     vectors: dict[int, NDArray[np.float32]] = {}
@@ -102,7 +102,7 @@ def _parse(path: Path, number: int, fields: list[bytes]) -> NDArray[np.float32]:
     """Return the numbers of a line.
 
     Raises:
-        UserError: a field is no finite number.
+        UserError: a field is not a finite number.
     """
     try:
         vector = np.array(fields, np.float32)

@@ -150,7 +150,7 @@ def gradient_reach(means: pd.Series) -> int:
     """Return the greatest distance, in words, with a mean of at least `REACH_THRESHOLD`.
 
     Args:
-        means: the mean of each distance, from 0. The threshold is a share of the greatest one.
+        means: the mean of each distance, from 0. The threshold is a share of the greatest mean.
 
     Returns:
         0 without any gradient.

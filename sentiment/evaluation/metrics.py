@@ -54,7 +54,7 @@ class Metric(NamedTuple):
     proportion: Callable[[pd.DataFrame], tuple[int, int] | None] | None = None
 
     def interval(self, predictions: pd.DataFrame) -> Interval | None:
-        """Return Wilson's interval, or None if the metric is no proportion or has no texts."""
+        """Return Wilson's interval, or None if the metric is not a proportion or has no texts."""
         counts = self.proportion(predictions) if self.proportion else None
         return wilson_interval(*counts, CONFIDENCE) if counts and counts[1] else None
 

@@ -60,7 +60,7 @@ HASH_BATCH_SIZE = 1024  # reviews
 
 
 class KnownVectors(NamedTuple):
-    """The word vectors that a model reads beside words and n-grams.
+    """The word vectors that a model reads in addition to words and n-grams.
 
     Attributes:
         table: the vector of each token id, of length 1, shape (num_words, size). Zeros: it has

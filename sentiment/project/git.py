@@ -1,4 +1,4 @@
-"""Ask git."""
+"""Run git commands."""
 
 import subprocess
 from pathlib import Path

@@ -32,7 +32,7 @@ class FetchedDataset(Section):
 
     @property
     def fitted_lengths(self) -> TextLengths | None:
-        """The lengths to which params are fitted, or None if the dataset is no table."""
+        """The lengths to which params are fitted, or None if the dataset is not a table."""
         return self.lengths if self.fetch.dataset == "table" else None
 
 

@@ -23,7 +23,7 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
     """Check that a new file can have this path.
 
     Raises:
-        click.BadParameter: it cannot.
+        click.BadParameter: it exists, has another extension, or its folder is missing.
     """
     if path is None:
         return None

@@ -57,7 +57,7 @@ def check_port_is_free(port: int) -> None:
     """Check that a server can listen on a port, before a model is loaded.
 
     Raises:
-        UserError: it cannot.
+        UserError: the port is taken or not allowed.
     """
     try:
         socket.create_server((LOOPBACK, port)).close()

@@ -94,7 +94,7 @@ def start_parent(
 
 
 def train_trials(study: optuna.Study, context: TrialContext, n_trials: int) -> None:
-    """Train trials until as many have ended, those of other processes included."""
+    """Train trials until this many have ended, including those of other processes."""
     before = len(ended_trials(study))
     started = time.monotonic()
 

@@ -106,7 +106,7 @@ def name_of_version(run: "Run") -> str:
     """Return the name of the registered model that a run's model would be a version of.
 
     Raises:
-        UserError: the run is no training of this project.
+        UserError: the run is not a training of this project.
     """
     dataset = run.data.tags.get(runs.DATASET)
     if dataset is None:

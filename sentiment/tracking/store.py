@@ -1,7 +1,7 @@
 """The tracking store of MLflow: in the project's root, or on a server.
 
 Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
-`mlflow.db`, with artifacts in `mlruns/` beside it.
+`mlflow.db`, with artifacts in `mlruns/` next to it.
 """
 
 import json
@@ -155,7 +155,7 @@ def _prepare(project: Project) -> str:
 
 
 def _probe_server(uri: str) -> None:
-    """Check that a server answers at all, whatever it answers.
+    """Check that a server responds at all, whatever the response.
 
     MLflow itself tries for minutes, which is right for a server that restarts during a training.
 
@@ -376,7 +376,7 @@ def check_experiment(client: "MlflowClient", experiment: "Experiment") -> None:
     """Refuse an experiment that was deleted, because MLflow's UI would not show its runs.
 
     Raises:
-        StoreError: it was.
+        StoreError: the experiment was deleted.
     """
     if experiment.lifecycle_stage == "deleted":
         shown = shlex.quote(redact(client.tracking_uri))

@@ -70,11 +70,11 @@ REFUSED: dict[str, tuple[str, bytes | str, str]] = {
     "no column": ("a.csv", "body,label\n", "no column 'text'. Its columns: 'body', 'label'"),
     "empty": ("a.csv", "", "a.csv has no column 'text'. Its columns: none"),
     "column twice": ("a.csv", "text,label,label\na,1,0\n", "2 columns 'label'"),
-    "row too short": ("a.csv", "text,label\na,1\nsecret\n", "row 2 (line 3): it has 1 fields"),
+    "row too short": ("a.csv", "text,label\na,1\nsecret\n", "row 2 (line 3): the header has"),
     "row too long": (
         "a.csv",
         "text,label\na,1\nsecret,0,c\n",
-        "it has 3 fields, but the header has 2",
+        "2 fields, but this row has 3",
     ),
     "text after a closing quote": ("a.csv", 'text,label\n"secret"b,1\n', "row 1: ',' expected"),
     "quote closed rows later": (
