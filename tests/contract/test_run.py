@@ -20,7 +20,9 @@ def test_the_result_and_the_run_are_said_at_the_end(pipeline: CommandLog) -> Non
     assert found
     assert said.startswith(f"Run {run.info.run_id}: {run.info.run_name}\nTo look at it, start")
     # With the run, because an experiment may run in a copy of the project.
-    assert f"\nTo promote its model if it is better: sentiment promote {run.info.run_id[:8]}\n" in said
+    assert (
+        f"\nTo promote its model if it is better: sentiment promote {run.info.run_id[:8]}\n" in said
+    )
 
 
 def test_tensorflow_prints_no_message(pipeline: CommandLog) -> None:
