@@ -63,7 +63,7 @@ def main(context: click.Context) -> None:
 @main.command()
 @click.pass_obj
 def log(project: Project) -> None:
-    """Log the results in data/ to MLflow, and print the run that has them.
+    """Log the results in data/ to MLflow, and print their run.
 
     `dvc repro` logs by itself. Run this after MLflow's store was deleted, after `dvc pull`, and
     when DVC has restored earlier results. If a run has the results already, no other one is made.
@@ -193,7 +193,7 @@ def dataset(
 @options.model_uri(default="the model in data/train")
 @click.pass_obj
 def predict(project: Project, text: str, model_uri: str | None) -> None:
-    """Predict the label of a TEXT, and show the words that matter most."""
+    """Predict the label of a TEXT, and show the words that matter."""
     from sentiment.tracking import models, registry, store
 
     if model_uri is None:

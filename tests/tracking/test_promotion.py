@@ -82,7 +82,7 @@ def test_a_better_run_becomes_the_champion_and_its_tags_say_why(
 ) -> None:
     better = log_run(empty_store, 540, units(8))
     printed = sentiment("promote", better[:10])
-    assert "accuracy 0.9000 against 0.8000 of the champion, on 600 texts" in printed
+    assert "accuracy 0.9000 against 0.8000 of the champion, on the 600 texts" in printed
     assert "Better: " in printed
     assert f"To undo this: sentiment promote --force {first}" in printed
     version = champion(empty_store)
@@ -159,7 +159,7 @@ def test_texts_that_both_have_tested_are_compared_with_the_labels_of_the_candida
     table = predictions(540).iloc[100:]
     grown = log_run(empty_store, 440, units(8), table=table)
     printed = sentiment("promote", grown, "--dry-run")
-    assert "accuracy 0.8800 against 0.7600 of the champion, on 500 texts" in printed
+    assert "accuracy 0.8800 against 0.7600 of the champion, on the 500 texts" in printed
 
 
 def test_too_few_common_texts_are_refused(
