@@ -148,7 +148,9 @@ def test_a_run_that_was_deleted_is_one_message_with_both_ways_on(
         pass
     training.client.delete_run(record.run_id)
     with (
-        pytest.raises(UserError, match=r"(?s)deleted.*mlflow runs restore --run-id.*dvc repro --force"),
+        pytest.raises(
+            UserError, match=r"(?s)deleted.*mlflow runs restore --run-id.*dvc repro --force"
+        ),
         training.run(),
     ):
         pass
