@@ -55,7 +55,7 @@ def command(project: Project, trials: int | None, storage: str | None, apply: st
     name = study.study_name(project, params, distributions)
     url = storage or f"sqlite:///{project.root / SWEEP_DATABASE}"
     with study.storage_errors():
-        searched = study.open_study(project, url, name)
+        searched = study.open_study(url, name)
         click.echo(f"{name}: {study.describe_counts(searched)}")
         pages = ""
         if trials:

@@ -76,7 +76,6 @@ def search(
         if len(ended_trials(study)) < n_trials:
             enqueue_present(study, params, distributions)
             train_trials(study, context, n_trials)
-        optuna.storages.fail_stale_trials(study)  # those whose processes were killed
         with store.store_errors():
             client.log_artifact(parent_id, str(project.folder / SPACE_FILE))
     return store.describe_pages(client.tracking_uri, experiment_id, parent_id)

@@ -1,7 +1,7 @@
 """The study of a sweep, which Optuna keeps in a database that all processes share.
 
-If a process is lost, its trial has no heartbeat any more. Optuna then fails the trial, whose run
-ends and whose values are enqueued again.
+If a process is lost, its trial has no heartbeat any more. Optuna then fails the trial, and enqueues
+its values again.
 """
 
 import json
@@ -43,7 +43,6 @@ REDUCTION_FACTOR = 3
 # Attributes of a trial
 VALUES = "values"  # of its params, by dotted name
 PRESENT = "present"  # it has the params in params.yaml
-RUN = "run"  # the id of its run in MLflow
 REFUSED = "refused"  # why its params cannot be trained
 BEST = "best"  # names the best trial
 SHOWN_TRIALS = 4  # fit 80 columns
@@ -118,7 +117,7 @@ def study_name(
     return f"sweep-{short_digest(json.dumps([fixed, digests], sort_keys=True))}"
 
 
-def open_study(project: Project, url: str, name: str) -> optuna.Study:
+def open_study(url: str, name: str) -> optuna.Study:
     """Open a study in a database. Create both if they do not exist.
 
     Raises:
@@ -130,7 +129,7 @@ def open_study(project: Project, url: str, name: str) -> optuna.Study:
             url,
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=partial(retry_lost, project),
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
         )
     except RuntimeError:  # says that Optuna is too old
         raise store.StoreError(
@@ -144,19 +143,6 @@ def open_study(project: Project, url: str, name: str) -> optuna.Study:
         direction="maximize",
         load_if_exists=True,
     )
-
-
-def retry_lost(project: Project, study: optuna.Study, lost: FrozenTrial) -> None:
-    """Enqueue the values of a lost trial again, and end its run.
-
-    Raises:
-        StoreError: MLflow's store failed.
-    """
-    RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)(study, lost)
-    if RUN in lost.user_attrs:
-        client = store.connect(project)
-        with store.store_errors():
-            client.set_terminated(lost.user_attrs[RUN], "KILLED")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from sentiment.project.fitted_params import TextLengths
 from sentiment.project.naming import SEPARATOR, training_name
 from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project
-from sentiment.sweep.study import METRIC, PRESENT, REFUSED, RUN, SPACE_FILE, VALUES, draw_values
+from sentiment.sweep.study import METRIC, PRESENT, REFUSED, SPACE_FILE, VALUES, draw_values
 from sentiment.text.reviews import Reviews
 from sentiment.tracking import runs, store
 
@@ -78,7 +78,6 @@ def objective(context: TrialContext, trial: optuna.Trial) -> float:
     try:
         params = changed_params(context.params, values, SPACE_FILE)
         run_id = start_child(context, trial, params)
-        trial.set_user_attr(RUN, run_id)
         with ending_run(context.client, run_id):
             return fit(context, params, trial, run_id)
     except store.StoreError:

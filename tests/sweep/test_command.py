@@ -12,7 +12,6 @@ from optuna.trial import TrialState
 
 from sentiment.project.params_file import load_params
 from sentiment.sweep import space, study
-from sentiment.sweep.trial import TRIAL
 from tests.command import Command
 from tests.logged import runs
 from tests.small_project import ProjectCopy, wait_until
@@ -54,9 +53,6 @@ def test_killed_sweep_continues_and_applies_what_is_clearly_better(
     assert lost.state == TrialState.FAIL
     assert [trial.state in study.DONE for trial in done] == [True] * 3
     assert lost.user_attrs[study.VALUES] in [trial.user_attrs[study.VALUES] for trial in done]
-    by_trial = {run.data.tags.get(TRIAL): run for run in runs(OPERATIONS)}
-    assert by_trial[str(lost.number)].info.status == "KILLED"
-    assert "RUNNING" not in {run.info.status for run in by_trial.values()}
     assert "3 of 3 trials are done, the best is trial" in printed
     assert "To look at it, start `make ui`, and open" in printed
 

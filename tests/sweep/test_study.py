@@ -23,7 +23,7 @@ LINEAR = changed_params(Params(), {"train.architecture": "linear"})
 
 @pytest.fixture
 def searched(in_tmp_path: Path) -> optuna.Study:
-    return study.open_study(Project.here(), f"sqlite:///{in_tmp_path}/sweeps.db", "some")
+    return study.open_study(f"sqlite:///{in_tmp_path}/sweeps.db", "some")
 
 
 def ended(value: float | None, state: str = "COMPLETE", units: int = 64) -> FrozenTrial:
@@ -163,11 +163,11 @@ def test_best_trial_needs_the_present_params_for_comparison(searched: optuna.Stu
 def test_database_of_mlflow_is_one_message() -> None:
     message = r"cannot be used.*tables of something else.*\n.*--storage"
     with pytest.raises(StoreError, match=message):
-        study.open_study(Project.here(), f"sqlite:///{store.DATABASE}", "some")
+        study.open_study(f"sqlite:///{store.DATABASE}", "some")
 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_unusable_database_is_one_message() -> None:
     message = r"cannot be used.*unable to open.*\n.*--storage"
     with pytest.raises(StoreError, match=message), study.storage_errors():
-        study.open_study(Project.here(), "sqlite:////nowhere/sweeps.db", "some")
+        study.open_study("sqlite:////nowhere/sweeps.db", "some")

@@ -29,7 +29,7 @@ def study(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> optuna.Study
     for path in (project.path / "data").rglob("*test*"):
         path.unlink()
     shutil.rmtree(Project.here().padded)
-    return sweep_study.open_study(Project.here(), f"sqlite:///{project.path}/sweeps.db", "some")
+    return sweep_study.open_study(f"sqlite:///{project.path}/sweeps.db", "some")
 
 
 def set_space(monkeypatch: pytest.MonkeyPatch, name: str, low: int, high: int) -> None:
