@@ -42,7 +42,12 @@ def command(project: Project, trials: int | None, storage: str | None, apply: st
 
     from sentiment.project.arrays import read_reviews
     from sentiment.project.params_file import PARAMS, load_params, update_params_file
-    from sentiment.project.records import DATASET_FILE, FetchedDataset, read_record
+    from sentiment.project.records import (
+        DATASET_FILE,
+        FetchedDataset,
+        read_padded_dataset,
+        read_record,
+    )
     from sentiment.sweep import choice, study
     from sentiment.sweep.search import search
 
@@ -51,6 +56,16 @@ def command(project: Project, trials: int | None, storage: str | None, apply: st
     dataset = read_record(project.fetched / DATASET_FILE, FetchedDataset)
     if dataset.fetch != params.fetch.used():
         raise UserError(f"{project.fetched} has other texts than {PARAMS}. Run `dvc repro fetch`.")
+    if params.pad.has_vectors:
+        padded = read_padded_dataset(project)
+        if (padded.test_set_digest, padded.pad.vectors, padded.pad.num_words) != (
+            dataset.test_set_digest,
+            params.pad.vectors,
+            params.pad.num_words,
+        ):
+            raise UserError(
+                f"{project.padded} has other word vectors than {PARAMS}. Run `dvc repro pad`."
+            )
     distributions = study.searched_distributions(params)
     name = study.study_name(project, params, distributions)
     url = storage or f"sqlite:///{project.root / SWEEP_DATABASE}"

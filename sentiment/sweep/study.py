@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment.errors import UserError, first_line
 from sentiment.params import Params, used_params
+from sentiment.project.arrays import VECTORS
 from sentiment.project.digests import file_digests, short_digest
 from sentiment.project.dvc import stage_dependencies
 from sentiment.project.params_file import PARAMS
@@ -47,19 +48,22 @@ REFUSED = "refused"  # why its params cannot be trained
 BEST = "best"  # names the best trial
 SHOWN_TRIALS = 4  # fit 80 columns
 SPACE_FILE = "sentiment/sweep/space.py"
-# The first two would change the validation texts and the space, and a searched seed is only a lucky
-# one.
-NOT_SEARCHED = ("train.validation_split", "train.architecture", "train.seed")
+# The first three would change the validation texts, the space and the word vectors in data/pad. A
+# searched seed is only a lucky one.
+NOT_SEARCHED = ("train.validation_split", "train.architecture", "pad.vectors", "train.seed")
 SIGNIFICANT_DIGITS = 6
 
 
 def searchable_params(params: Params) -> dict[str, Any]:
     """Return the params of pad and train that their architecture reads, by dotted name."""
     read = used_params(params.fetch, params.pad, params.train)
+    not_searched = {*NOT_SEARCHED}
+    if params.pad.has_vectors:  # the vectors in data/pad are those of this vocabulary
+        not_searched.add("pad.num_words")
     return {
         name: value
         for name, value in read.items()
-        if name.startswith(("pad.", "train.")) and name not in NOT_SEARCHED
+        if name.startswith(("pad.", "train.")) and name not in not_searched
     }
 
 
@@ -105,13 +109,16 @@ def study_name(
 ) -> str:
     """Return a name with a digest of all that the trials of a sweep have in common.
 
-    These are the params that are not searched, the space, the training set and the code.
+    These are the params that are not searched, the space, the training set, the word vectors and
+    the code.
     """
     values = used_params(params.fetch, params.pad, params.train).items()
     fixed = {name: value for name, value in values if name not in distributions}
     dependencies = stage_dependencies(project)
     code = {path for stage in ("pad", "train") for path in dependencies[stage] if is_code(path)}
-    data = project.fetched.glob("train_*.npy")
+    data = [*project.fetched.glob("train_*.npy")]
+    if params.pad.has_vectors:
+        data.append(project.padded / f"{VECTORS}.npy")
     listed = [*(project.folder / path for path in code), project.folder / SPACE_FILE, *data]
     digests = file_digests(listed, project.folder / ".dvcignore")
     return f"sweep-{short_digest(json.dumps([fixed, digests], sort_keys=True))}"

@@ -133,8 +133,6 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
             raise optuna.TrialPruned(f"others were better after epoch {epoch}")
 
     splits = split_reviews(params, context.reviews)
-    if context.vectors is not None and len(context.vectors) != params.pad.num_words:
-        raise UserError("pad.num_words cannot vary with pad.vectors. Remove it from the space.")
     make_deterministic(params.train.seed)
     training = Training(params.train, params.pad, context.label_count, *splits, context.vectors)
     training.fit(after_epoch)

@@ -69,3 +69,9 @@ def test_texts_of_other_params_are_refused(project: ProjectCopy, sentiment: Comm
     project.change(fetch={"synthetic": {"seed": 1}})
     message = sentiment.fail("sweep")
     assert "data/fetch has other texts than params.yaml. Run `dvc repro fetch`." in message
+
+
+def test_word_vectors_of_other_params_are_refused(project: ProjectCopy, sentiment: Command) -> None:
+    project.change(pad={"vectors": "other.txt"})
+    message = sentiment.fail("sweep")
+    assert "data/pad has other word vectors than params.yaml. Run `dvc repro pad`." in message

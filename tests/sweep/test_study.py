@@ -171,3 +171,9 @@ def test_unusable_database_is_one_message() -> None:
     message = r"cannot be used.*unable to open.*\n.*--storage"
     with pytest.raises(StoreError, match=message), study.storage_errors():
         study.open_study("sqlite:////nowhere/sweeps.db", "some")
+
+
+def test_the_vocabulary_is_searched_only_without_word_vectors() -> None:
+    with_vectors = changed_params(LINEAR, {"pad.vectors": "glove.txt"})
+    assert "pad.num_words" in study.searchable_params(LINEAR)
+    assert {"pad.num_words", "pad.vectors"} & study.searchable_params(with_vectors).keys() == set()
