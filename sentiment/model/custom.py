@@ -25,7 +25,7 @@ def custom_features(
 ) -> Any:
     """Return the features of texts, from which a last layer predicts the labels.
 
-    Only Keras' own layers and operations can be used, because a version has no other code of it.
+    Use only Keras' own layers and operations: a version of the model contains no code of this file.
     The arguments after the third are the entries of `train.custom`, none of which has a default.
 
     Args:

@@ -6,6 +6,9 @@ bigrams near the end of what is read, where the verdict tends to be, are counted
 features of their own. With more than two labels, each label has sums, log-ratios and weights of its
 own, one label against the rest.
 
+With pretrained word vectors, the mean and the maximum of the vectors of a review's words are
+further features, see `pool_vectors`.
+
 Only features that are in enough training reviews are read. Each has a row of its own in the tables
 of log-ratios and weights, which have a column for each output. An index of slots gives the row for
 the hash of a feature. If several features have the same slot, only the most frequent one is read.
@@ -93,14 +96,14 @@ class KnownFeatures(NamedTuple):
 
 
 def linear_features(params: LinearParams, tokens: Any, known: KnownFeatures) -> Any:
-    """Return each review's sums of log-ratio times weight over its distinct features.
+    """Return each review's sums of log-ratio times weight and, with vectors, their pooled values.
 
     Args:
         tokens: token ids, shape (batch, length).
         known: the features. Each has weights.
 
     Returns:
-        Shape (batch, outputs), float32.
+        Shape (batch, outputs) or, with vectors, (batch, outputs + 2 * size); float32.
     """
     import keras
     from keras import ops

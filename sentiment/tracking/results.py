@@ -124,7 +124,7 @@ def log_results(
         if models.find_model(client, run) is None:
             models.log_model(project, run_id, threshold)
         run = client.get_run(run_id)
-        if run.info.status != "FINISHED":  # an earlier call was cut short
+        if run.info.status != "FINISHED":  # a new copy, or an earlier call was cut short
             client.set_terminated(run_id)
             run = client.get_run(run_id)
         return run
