@@ -147,29 +147,16 @@ def dataset(
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
+    from sentiment.data.lengths import measure_lengths
     from sentiment.project import own_table, presets
-    from sentiment.project.fitted_params import explain_fit, fit_params, measure_lengths
+    from sentiment.project.fitted_params import explain_fit, fit_params
 
     params = load_params(project.params_file)
-    train = own_table.project_path(project, file)
-    present = params.fetch.table
-    is_present = params.fetch.dataset == "table" and present.train == train
-    if is_present:  # the table may have grown
-        text = text or present.text
-        label = label or present.label
-        id_column = present.id if id_column is None else id_column
-        test = test or Path(present.test)
-        positive = present.positive if positive is None else positive
-    columns = find_columns(file, text, label)
-    changes = {
-        "fetch.dataset": "table",
-        "fetch.table.train": train,
-        "fetch.table.test": own_table.project_path(project, test) if test else train,
-        "fetch.table.text": columns.text,
-        "fetch.table.label": columns.label,
-        "fetch.table.id": id_column or "",
-        "fetch.table.positive": positive or "",
-    }
+    test_path = own_table.project_path(project, test) if test else None
+    given = own_table.TableOptions(text, label, id_column, test_path, positive)
+    options = own_table.keep_present(project, params.fetch, file, given)
+    columns = find_columns(file, options.text, options.label)
+    changes = own_table.table_changes(project, file, columns, options)
     fetch = changed_params(params, changes).fetch
     loaded = load_dataset(fetch)
     click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
@@ -190,7 +177,7 @@ def dataset(
 
 @main.command()
 @click.argument("text")
-@options.model_uri(default="the model in data/train")
+@options.model_uri(shown_default="the model in data/train")
 @click.pass_obj
 def predict(project: Project, text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT, and show the words that matter."""

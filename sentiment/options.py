@@ -16,16 +16,16 @@ metric = click.option(
 )
 
 
-def model_uri(default: str) -> Callable[[Decorated], Decorated]:
+def model_uri(shown_default: str) -> Callable[[Decorated], Decorated]:
     """Return the option that names a version.
 
     Args:
-        default: what is used without the option.
+        shown_default: what `--help` says is used without the option.
     """
     return click.option(
         "--model",
         "model_uri",
         metavar="VERSION",
-        show_default=default,
+        show_default=shown_default,
         help="A version such as models:/imdb-sentiment/1.",
     )

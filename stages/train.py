@@ -64,7 +64,10 @@ def train(
     training: Training,
     run_id: str,
 ) -> None:
-    """Train the remaining epochs. Each is kept in the checkpoint, and then logged to the run."""
+    """Train the remaining epochs. Each is kept in the checkpoint, and then logged to the run.
+
+    A custom network is checked before its first epoch.
+    """
 
     def after_epoch() -> None:
         checkpoint.write_state(training.capture())
@@ -73,13 +76,13 @@ def train(
             runs.log_epochs(client, run_id, training.history)
 
     state = checkpoint.read_state()
-    if state is None and training.params.architecture == "custom":
-        check_loads(training.model, training.val_split.x)
     if state is not None:
         training.restore(state)
         trained = len(training.epoch_metrics)
         print(f"Resuming after epoch {trained} of {training.params.epochs}", flush=True)
         after_epoch()  # the last epoch may not be logged yet
+    elif training.params.architecture == "custom":
+        check_loads(training.model, training.val_split.x)
     training.fit(after_epoch)
     with store.store_errors():
         runs.log_kept_epoch(client, run_id, training.metrics)

@@ -1,4 +1,4 @@
-"""What the store of the working directory has."""
+"""The runs in the store of the working directory."""
 
 from typing import TYPE_CHECKING
 

@@ -68,13 +68,16 @@ def splits() -> tuple[Split, Split]:
 
 
 def new_training(
-    train_split: Split | None = None, label_count: int = 2, **changes: Any
+    train_split: Split | None = None,
+    label_count: int = 2,
+    vectors: NDArray[np.float32] | None = None,
+    **changes: Any,
 ) -> Training:
     """Return a training before its first epoch."""
     default, val_split = splits()
     params = train_params(**changes)
     make_deterministic(params.seed)
-    return Training(params, pad_params(), label_count, train_split or default, val_split)
+    return Training(params, pad_params(), label_count, train_split or default, val_split, vectors)
 
 
 def text_model(word_index: dict[str, int], layout: "Layout") -> "SentimentModel":
@@ -91,3 +94,17 @@ def text_model(word_index: dict[str, int], layout: "Layout") -> "SentimentModel"
     model.layout = layout
     model.classifier = KerasClassifier(new_model(), layout)
     return model
+
+
+def half_known_vectors() -> NDArray[np.float32]:
+    """Return word vectors of size 3. Half of the token ids have none."""
+    table = np.random.default_rng(1).normal(size=(WORDS, 3)).astype(np.float32)
+    table[::2] = 0
+    return table
+
+
+def trained(vectors: NDArray[np.float32] | None, **changes: Any) -> Training:
+    """Return a training after its last epoch."""
+    training = new_training(vectors=vectors, **changes)
+    training.fit(lambda: None)
+    return training

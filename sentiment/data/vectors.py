@@ -8,6 +8,7 @@ Sources: Pennington et al. 2014, *GloVe*; Mikolov et al. 2013, *word2vec*; Bojan
 """
 
 import gzip
+import itertools
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from sentiment.errors import UserError, first_line
 
 BLANKS = b" \t\r\n"
-FITTING_FILES = (
+FILE_ADVICE = (
     "Use a text file with a word and the numbers of its vector on each line, as GloVe "
     "(nlp.stanford.edu/projects/glove) and fastText (fasttext.cc) publish them."
 )
@@ -53,19 +54,19 @@ def read_vectors(path: Path, token_ids: Mapping[str, int], num_words: int) -> Wo
     try:
         with _open(path) as file:
             lines = enumerate(file, 1)
-            size, number, line = _read_first(path, lines)
-            while line is not None:
+            size, first_number, first = _read_first(path, lines)
+            for number, line in itertools.chain([(first_number, first)], lines):
                 fields = line.strip(BLANKS).rsplit(b" ", size)
                 if len(fields) != size + 1:
-                    raise _damaged(path, number, f"it does not have {size} numbers after a word")
+                    problem = f"it does not have {size} numbers after a word, separated by blanks"
+                    raise _damaged(path, number, problem)
                 token_id = ids.get(fields[0])
                 if token_id is not None and token_id not in vectors:
                     vectors[token_id] = _parse(path, number, fields[1:])
-                number, line = next(lines, (0, None))
     except FileNotFoundError:
-        raise UserError(f"pad.vectors: there is no file {path}. {FITTING_FILES}") from None
+        raise UserError(f"pad.vectors: there is no file {path}. {FILE_ADVICE}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {first_line(error)}. {FITTING_FILES}") from None
+        raise UserError(f"{path} cannot be read: {first_line(error)}. {FILE_ADVICE}") from None
     if not vectors:
         raise UserError(
             f"{path} has no vector for any word of the vocabulary. Name vectors of its language, "
@@ -80,7 +81,7 @@ def _open(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
 
 
-def _read_first(path: Path, lines: Iterator[tuple[int, bytes]]) -> tuple[int, int, bytes | None]:
+def _read_first(path: Path, lines: Iterator[tuple[int, bytes]]) -> tuple[int, int, bytes]:
     """Return the size of the vectors, and the number and the text of the first line with one.
 
     Raises:
@@ -89,12 +90,14 @@ def _read_first(path: Path, lines: Iterator[tuple[int, bytes]]) -> tuple[int, in
     number, line = next(lines, (1, b""))
     fields = line.split()
     if len(fields) == 2 and all(field.isdigit() for field in fields):
+        counted = int(fields[1])
         number, line = next(lines, (2, b""))
-        fields = line.strip(BLANKS).rsplit(b" ", int(fields[1]))
+        # A line has fewer numbers than bytes. Python cannot split at any larger count.
+        fields = line.strip(BLANKS).rsplit(b" ", min(counted, len(line)))
     size = len(fields) - 1
     if size < 1:
         raise _damaged(path, number, "it has no numbers after a word")
-    _parse(path, number, fields[1:])
+    _parse(path, number, fields[1:])  # further lines are parsed only if they have a known word
     return size, number, line
 
 
@@ -114,4 +117,4 @@ def _parse(path: Path, number: int, fields: list[bytes]) -> NDArray[np.float32]:
 
 
 def _damaged(path: Path, number: int, problem: str) -> UserError:
-    return UserError(f"{path}, line {number}: {problem}. {FITTING_FILES}")
+    return UserError(f"{path}, line {number}: {problem}. {FILE_ADVICE}")

@@ -123,8 +123,7 @@ def significance_level(number: int) -> float:
     Among many candidates, one seems better by luck. Over all numbers, these levels add up to
     `ALPHA`. If the candidates do not depend on the results on the test set, the chance of any false
     promotion is therefore at most `ALPHA` (Bonferroni). People choose candidates by such results,
-    so in practice `ALPHA` is not an exact bound, but lucky
-    promotions stay rare.
+    so in practice `ALPHA` is not an exact bound, but lucky promotions stay rare.
 
     Source: Foster and Stine 2008, Alpha-investing (levels that are spent one after the other);
     Blum and Hardt 2015, The Ladder (why a leaderboard needs it).

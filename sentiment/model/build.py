@@ -30,25 +30,26 @@ def build_model(
 
     Args:
         label_count: number of labels, at least 2.
-        vectors: the word vector of each token id, shape (num_words, size), or None.
+        vectors: the word vector of each token id, shape (num_words, size), or None. The
+            architecture `linear` has them in `known`.
         known: the features of the architecture `linear`, which alone needs them.
 
     Returns:
         A model from token ids, shape (batch, max_length), int32, to the probability of the second
         of two labels, shape (batch, 1), or of each of more labels, shape (batch, labels); float32.
+
+    Raises:
+        UserError: see `call_custom`.
     """
     keras = load_keras()
     outputs = 1 if label_count == 2 else label_count
     tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
-    if known is not None:
+    if params.architecture == "linear":
+        if known is None:
+            raise ValueError("the architecture linear needs the features that it reads")
         features = linear_features(params.linear, tokens, known)
     elif params.architecture == "custom":
         features = call_custom(params, pad.num_words, tokens, vectors)
-        if len(features.shape) != 2:
-            raise UserError(
-                f"custom_features returns the shape {features.shape}, but has to return (batch, "
-                "features)."
-            )
     else:
         features = recurrent_features(params, pad.num_words, tokens, vectors)
     activation = "sigmoid" if outputs == 1 else "softmax"
@@ -62,7 +63,8 @@ def call_custom(
     """Return the features of the network in `sentiment/model/custom.py`.
 
     Raises:
-        UserError: `train.custom` lacks an argument of its function, or has another one.
+        UserError: `train.custom` lacks an argument of its function, or has another one, or the
+            features have another shape than (batch, features).
     """
     arguments: dict[str, Any] = params.custom
     try:
@@ -72,7 +74,13 @@ def call_custom(
             f"train.custom: {error}. It needs the arguments of custom_features in "
             "sentiment/model/custom.py, and no others."
         ) from None
-    return custom_features(tokens, num_words, vectors, **arguments)
+    features = custom_features(tokens, num_words, vectors, **arguments)
+    if len(features.shape) != 2:
+        raise UserError(
+            f"custom_features returns the shape {features.shape}, but has to return (batch, "
+            "features)."
+        )
+    return features
 
 
 def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> None:

@@ -59,7 +59,7 @@ MIN_WORD_SHARE = 1e-4
 VECTOR_SCALE = 0.4  # of the standardized features of word vectors, beside the sums
 BELOW_ALL = -2.0  # below each number of a vector of length 1
 SMOOTHING = 1  # added to the number of reviews of each label, as in the paper
-HASH_BATCH_SIZE = 1024  # reviews
+READ_BATCH_SIZE = 1024  # reviews
 
 
 class KnownVectors(NamedTuple):
@@ -160,7 +160,9 @@ def pool_vectors(tokens: Any, table: NDArray[np.float32], weights: NDArray[np.fl
 
 
 def feature_hashes(params: LinearParams, tokens: Any) -> Any:
-    """Return the hashes of the words and n-grams that end with each word, and of the ending's.
+    """Return the hashes of the words and n-grams that end at each position.
+
+    Those in the ending of a review have a second hash.
 
     Args:
         tokens: token ids, shape (batch, length).
@@ -232,7 +234,7 @@ def find_features(
         vectors: the word vector of each token id, shape (num_words, size), or None.
 
     Raises:
-        UserError: all labels are the same, or no feature is in enough reviews.
+        UserError: all labels are the same, or no review has a known word.
     """
     if len(np.unique(train_split.y)) < 2:
         raise UserError("All training reviews have the same label. Add reviews with other labels.")
@@ -245,8 +247,7 @@ def find_features(
     counts = counts[:, is_frequent]
     if not len(hashes):
         raise UserError(
-            f"No word occurs in {params.min_reviews} training reviews. Lower "
-            "train.linear.min_reviews."
+            "The training reviews have no known word. Add reviews, or raise pad.num_words."
         )
     slots = count_slots(min(len(hashes), params.max_features))
     chosen = choose_features(hashes, reviews[is_frequent], params.max_features, slots)
@@ -270,8 +271,8 @@ def measure_vectors(vectors: NDArray[np.float32], train_split: Split) -> KnownVe
     weights = np.where(lengths > 0, frequencies[:, None], 0).astype(np.float32)
     tokens = keras.Input(train_split.x.shape[1:], dtype="int32")
     pooling = keras.Model(tokens, pool_vectors(tokens, table, weights))
-    starts = range(0, len(train_split.y), HASH_BATCH_SIZE)
-    batches = [train_split.x[start : start + HASH_BATCH_SIZE].astype(np.int32) for start in starts]
+    starts = range(0, len(train_split.y), READ_BATCH_SIZE)
+    batches = [train_split.x[start : start + READ_BATCH_SIZE].astype(np.int32) for start in starts]
     pooled = np.concatenate([pooling.predict_on_batch(batch) for batch in batches])
     return KnownVectors(table, weights, pooled)
 
@@ -312,15 +313,16 @@ def initialize_linear_model(model: "keras.Model", known: KnownFeatures) -> None:
     Args:
         model: a model with the architecture `linear`.
     """
-    slots = known.hashes % known.slots
+    slot_of_each = known.hashes % known.slots
     index = np.full((known.slots, 2), [NO_NGRAM, 0], np.float32)
-    index[slots, 0] = known.hashes // known.slots
-    index[slots, 1] = np.arange(1, len(slots) + 1)
+    index[slot_of_each, 0] = known.hashes // known.slots
+    index[slot_of_each, 1] = np.arange(1, len(slot_of_each) + 1)
     no_ratio = np.zeros((1, known.log_ratios.shape[1]))
     model.get_layer(INDEX).set_weights([index])
     model.get_layer(LOG_RATIO).set_weights([np.concatenate([no_ratio, known.log_ratios])])
     head = model.get_layer(HEAD)
     kernel, bias = head.get_weights()
+    # The features of word vectors start with the weight 0.
     head.set_weights([INITIAL_SCALE * np.eye(*kernel.shape), bias])
 
 
@@ -339,8 +341,8 @@ def _count_reviews(
     read = keras.Model(tokens, feature_hashes(params, tokens))
     distinct = []
     labels_of_distinct = []
-    for start in range(0, len(split.y), HASH_BATCH_SIZE):
-        batch = split.x[start : start + HASH_BATCH_SIZE].astype(np.int32)
+    for start in range(0, len(split.y), READ_BATCH_SIZE):
+        batch = split.x[start : start + READ_BATCH_SIZE].astype(np.int32)
         for hashes, label in zip(read.predict_on_batch(batch), split.y[start:], strict=False):
             distinct.append(np.unique(hashes[hashes != NO_NGRAM]))
             labels_of_distinct.append(np.full(len(distinct[-1]), label, np.uint8))

@@ -25,7 +25,8 @@ def save_model(model: "keras.Model", path: Path) -> None:
     """Save a model in Keras' format. Equal models give equal bytes.
 
     Keras writes the date into the archive and its metadata, and memory addresses into the
-    configuration, where they distinguish shared objects. Here, consecutive numbers replace them.
+    configuration, where they distinguish shared objects. Here, the archive has a fixed date, its
+    metadata have none, and consecutive numbers replace the addresses.
     """
     numbers: dict[bytes, int] = {}
 

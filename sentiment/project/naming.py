@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from sentiment.data.lengths import TextLengths
 from sentiment.params import PadParams, TrainParams
-from sentiment.project.fitted_params import TextLengths
 from sentiment.project.paths import Project
 from sentiment.project.presets import (
     SEED,

@@ -3,10 +3,65 @@
 import os
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
+from sentiment.data.rows import Columns
 from sentiment.params import FetchParams
 from sentiment.project.git import git
 from sentiment.project.paths import Project
+
+
+class TableOptions(NamedTuple):
+    """The options of a table of one's own texts. None: it is not given.
+
+    Attributes:
+        text: the column of the texts.
+        label: the column of the labels.
+        id: the column of the ids, or "" for none.
+        test: the path of the table of the test set, see `project_path`.
+        positive: the positive label of two, or "" for the second.
+    """
+
+    text: str | None
+    label: str | None
+    id: str | None
+    test: str | None
+    positive: str | None
+
+
+def keep_present(
+    project: Project, fetch: FetchParams, file: Path, given: TableOptions
+) -> TableOptions:
+    """Return the options of a table, which may have grown since params.yaml named it.
+
+    If params.yaml names the same table, options that are not given have the values there.
+    """
+    table = fetch.table
+    if fetch.dataset != "table" or table.train != project_path(project, file):
+        return given
+    present = TableOptions(table.text, table.label, table.id, table.test, table.positive)
+    pairs = zip(given, present, strict=True)
+    return TableOptions(*(old if new is None else new for new, old in pairs))
+
+
+def table_changes(
+    project: Project, file: Path, columns: Columns, options: TableOptions
+) -> dict[str, str | None]:
+    """Return the params of a table by dotted name.
+
+    Args:
+        columns: the columns of the texts and the labels.
+    """
+    train = project_path(project, file)
+    return {
+        "fetch.dataset": "table",
+        "fetch.table.train": train,
+        "fetch.table.test": options.test or train,
+        "fetch.table.text": columns.text,
+        "fetch.table.label": columns.label,
+        "fetch.table.id": options.id or "",
+        "fetch.table.positive": options.positive or "",
+    }
 
 
 def project_path(project: Project, path: Path) -> str:

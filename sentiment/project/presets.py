@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sentiment.data.vectors import FITTING_FILES
+from sentiment.data.lengths import TextLengths, measure_lengths
+from sentiment.data.vectors import FILE_ADVICE
 from sentiment.errors import UserError
 from sentiment.params import (
     PadParams,
@@ -14,12 +15,7 @@ from sentiment.params import (
     merge_params,
     used_model_params,
 )
-from sentiment.project.fitted_params import (
-    FITTED_PARAMS,
-    TextLengths,
-    fit_params,
-    measure_lengths,
-)
+from sentiment.project.fitted_params import FITTED_PARAMS, fit_params
 from sentiment.project.params_file import (
     changed_params,
     load_params,
@@ -66,7 +62,7 @@ def apply_preset(
     if params.pad.has_vectors and not (project.folder / params.pad.vectors).is_file():
         raise UserError(
             f"There is no file {params.pad.vectors}. Name a file of word vectors with --vectors. "
-            f"{FITTING_FILES}"
+            f"{FILE_ADVICE}"
         )
     sections = [*PRESET_SECTIONS, *(["fetch"] if with_dataset else [])]
     values: dict[str, Any] = {}

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from sentiment.data.lengths import TextLengths
 from sentiment.params import FetchParams, PadParams, Section, TrainParams, used_params
 from sentiment.project.documents import damaged_error, read_json, write_json
-from sentiment.project.fitted_params import TextLengths
 from sentiment.project.paths import Project
 from sentiment.text.model_files import CONFIG_FILE, ModelConfig
 

@@ -53,7 +53,7 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
     callback=check_out,
     help="New file of predictions, .parquet or .csv.",
 )
-@options.model_uri(default="the champion")
+@options.model_uri(shown_default="the champion")
 @click.pass_obj
 def command(
     project: Project,

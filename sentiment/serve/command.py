@@ -22,7 +22,7 @@ SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
     show_default=True,
     help="Listen on this port of the loopback address.",
 )
-@options.model_uri(default="the champion")
+@options.model_uri(shown_default="the champion")
 @click.pass_obj
 def command(project: Project, port: int, model_uri: str | None) -> None:
     """Serve the champion over HTTP, with a page to try it.

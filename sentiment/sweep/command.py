@@ -1,9 +1,16 @@
 """`sentiment sweep`: search for params with a better validation accuracy."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from sentiment.errors import UserError
 from sentiment.project.paths import Project
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from sentiment.params import Params
 
 SWEEP_DATABASE = "sweeps.db"  # in the project's root
 
@@ -40,32 +47,13 @@ def command(project: Project, trials: int | None, storage: str | None, apply: st
     """
     import optuna
 
-    from sentiment.project.arrays import read_reviews
-    from sentiment.project.params_file import PARAMS, load_params, update_params_file
-    from sentiment.project.records import (
-        DATASET_FILE,
-        FetchedDataset,
-        read_padded_dataset,
-        read_record,
-    )
-    from sentiment.sweep import choice, study
+    from sentiment.project.params_file import load_params
+    from sentiment.sweep import study
     from sentiment.sweep.search import search
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
     params = load_params(project.params_file)
-    dataset = read_record(project.fetched / DATASET_FILE, FetchedDataset)
-    if dataset.fetch != params.fetch.used():
-        raise UserError(f"{project.fetched} has other texts than {PARAMS}. Run `dvc repro fetch`.")
-    if params.pad.has_vectors:
-        padded = read_padded_dataset(project)
-        if (padded.test_set_digest, padded.pad.vectors, padded.pad.num_words) != (
-            dataset.test_set_digest,
-            params.pad.vectors,
-            params.pad.num_words,
-        ):
-            raise UserError(
-                f"{project.padded} has other word vectors than {PARAMS}. Run `dvc repro pad`."
-            )
+    check_data(project, params)
     distributions = study.searched_distributions(params)
     name = study.study_name(project, params, distributions)
     url = storage or f"sqlite:///{project.root / SWEEP_DATABASE}"
@@ -77,16 +65,59 @@ def command(project: Project, trials: int | None, storage: str | None, apply: st
             pages = search(project, searched, params, distributions, trials)
         click.echo(study.describe_trials(searched))
         if apply:
-            is_taken = True
-            if apply == study.BEST:
-                texts = choice.count_validation_texts(
-                    read_reviews(project.fetched, "train"), params.train.validation_split
-                )
-                is_taken, text = choice.compare_best(searched, params, texts)
-                click.echo(text)
-            if is_taken:
-                values = study.find_trial(searched, apply).user_attrs[study.VALUES]
-                changes = update_params_file(project.params_file, values)
-                click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
+            apply_trial(project, searched, params, apply)
         if pages:
             click.echo(pages)
+
+
+def check_data(project: Project, params: "Params") -> None:
+    """Check that data/ has the texts and the word vectors that the params name.
+
+    Raises:
+        UserError: data/fetch has other texts, or data/pad has the vectors of another file or of
+            another vocabulary.
+    """
+    from sentiment.project.documents import read_json
+    from sentiment.project.params_file import PARAMS
+    from sentiment.project.records import (
+        DATASET_FILE,
+        FetchedDataset,
+        read_padded_dataset,
+        read_record,
+    )
+    from sentiment.text.model_files import WORD_INDEX_FILE
+
+    fetched = read_record(project.fetched / DATASET_FILE, FetchedDataset)
+    if fetched.fetch != params.fetch.used():
+        raise UserError(f"{project.fetched} has other texts than {PARAMS}. Run `dvc repro fetch`.")
+    if not params.pad.has_vectors:
+        return
+    pad = read_padded_dataset(project).pad
+    has_file = (pad.vectors, pad.num_words) == (params.pad.vectors, params.pad.num_words)
+    word_indices = [read_json(each / WORD_INDEX_FILE) for each in (project.fetched, project.padded)]
+    if not has_file or word_indices[0] != word_indices[1]:
+        raise UserError(
+            f"{project.padded} has other word vectors than {PARAMS}. Run `dvc repro pad`."
+        )
+
+
+def apply_trial(project: Project, searched: "Study", params: "Params", wanted: str) -> None:
+    """Write the values of a trial into params.yaml, and print what has changed.
+
+    Args:
+        wanted: the number of a trial, or `BEST`, which has to be clearly better.
+    """
+    from sentiment.project.arrays import read_reviews
+    from sentiment.project.params_file import PARAMS, update_params_file
+    from sentiment.sweep import choice, study
+
+    if wanted == study.BEST:
+        reviews = read_reviews(project.fetched, "train")
+        texts = choice.count_validation_texts(reviews, params.train.validation_split)
+        is_taken, text = choice.compare_best(searched, params, texts)
+        click.echo(text)
+        if not is_taken:
+            return
+    values = study.find_trial(searched, wanted).user_attrs[study.VALUES]
+    changes = update_params_file(project.params_file, values)
+    click.echo("\n".join(changes) or f"{PARAMS} has these values already.")

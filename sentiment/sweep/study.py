@@ -45,7 +45,7 @@ REDUCTION_FACTOR = 3
 VALUES = "values"  # of its params, by dotted name
 PRESENT = "present"  # it has the params in params.yaml
 REFUSED = "refused"  # why its params cannot be trained
-BEST = "best"  # names the best trial
+BEST = "best"  # in place of a trial's number: the best trial
 SHOWN_TRIALS = 4  # fit 80 columns
 SPACE_FILE = "sentiment/sweep/space.py"
 # The first three would change the validation texts, the space and the word vectors in data/pad. A
@@ -197,7 +197,7 @@ def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def describe_counts(study: optuna.Study) -> str:
-    """Return how many trials were trained to their end, pruned and refused."""
+    """Return how many trials were trained to their end, pruned, and failed as they were refused."""
     ended = ended_trials(study)
     trained = sum(trial.state == TrialState.COMPLETE for trial in ended)
     pruned = sum(trial.state == TrialState.PRUNED for trial in ended)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from sentiment.backend import load_keras
+from sentiment.data.lengths import TextLengths
 from sentiment.data.padded import pad_in_chunks, shuffle_orders
 from sentiment.errors import UserError
 from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import Params, used_params
-from sentiment.project.fitted_params import TextLengths
 from sentiment.project.naming import SEPARATOR, training_name
 from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project

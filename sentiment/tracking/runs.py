@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import UserError
@@ -261,9 +260,12 @@ def search_runs(
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     if not experiments:
         return
-    search = partial(client.search_runs, experiments, filter_string, max_results=page_size)
-    page = search()
-    yield from page
-    while page.token:
-        page = search(page_token=page.token)
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            experiments, filter_string, max_results=page_size, page_token=token
+        )
         yield from page
+        token = page.token
+        if not token:
+            return

@@ -31,7 +31,9 @@ def find_port() -> int:
         except OSError:
             continue
         return port
-    raise UserError(f"Ports {PORTS[0]} to {PORTS[-1]} are taken. Name a free port in MLFLOW_PORT.")
+    raise UserError(
+        f"No port that is tried from {PORTS[0]} to {PORTS[-1]} is free. Name one in MLFLOW_PORT."
+    )
 
 
 def describe_newest(client: "MlflowClient", address: str) -> str:

@@ -36,6 +36,7 @@ def test_the_vector_of_each_word_of_the_vocabulary_is_read(
         (b"the 1 2\nfilm 1\n", "line 2: it does not have 2 numbers after a word"),
         (b"the 1 2\nfilm 1 nan\n", "line 2: a field after the word is not a number"),
         (b"the 1 2\nof 3 4\n", "has no vector for any word"),
+        (b"1 99999999999999999999\nfilm good\n", "line 2: a field after the word is not"),
         (b"2 3\nof 1 2 3\nfilm 1 2\n", "line 3: it does not have 3 numbers"),
     ],
 )

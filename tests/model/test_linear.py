@@ -130,7 +130,7 @@ def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them(
     hashed_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Count a review once, however often it has an n-gram."""
-    monkeypatch.setattr(linear, "HASH_BATCH_SIZE", hashed_at_once)
+    monkeypatch.setattr(linear, "READ_BATCH_SIZE", hashed_at_once)
     x = [[0, 1, 5, 5, 6, 5], [0, 0, 0, 1, 6, 5], [0, 0, 0, 0, 1, 6]]
     training = training_on(x, [1, 0, 0], linear={"min_reviews": 2, "ngrams": 2})
     table = training.model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
@@ -202,7 +202,7 @@ def test_unknown_feature_in_the_slot_of_a_known_one_is_ignored() -> None:
 
 
 def test_training_without_a_frequent_word_or_with_one_label_is_refused() -> None:
-    with pytest.raises(UserError, match="No word occurs in 2 training reviews"):
+    with pytest.raises(UserError, match="The training reviews have no known word"):
         training_on([[0, 2], [2, 2]], [1, 0], linear={"min_reviews": 2})
     with pytest.raises(UserError, match="the same label"):
         training_on([[0, 0, 0, 0, 5, 6]], [1])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from sentiment.backend import load_keras
-from sentiment.model.saving import save_model
+from sentiment.errors import UserError
+from sentiment.model.saving import check_loads, save_model
 from sentiment.prediction.keras_classifier import load_keras_model
-from tests.models import new_model
+from tests.models import WORDS, new_model, splits
 
 pytestmark = pytest.mark.slow
 
@@ -51,3 +52,31 @@ def test_equal_models_give_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
     with zipfile.ZipFile(tmp_path / "one.keras") as archive:
         assert b"date_saved" not in archive.read("metadata.json")
+
+
+def test_a_network_with_a_layer_of_its_own_is_refused_by_name() -> None:
+    import keras
+
+    class Own(keras.layers.Layer):  # type: ignore[misc]
+        """A layer that is not registered at Keras."""
+
+        def call(self, x: object) -> object:
+            return x
+
+    tokens = keras.Input((6,), dtype="int32")
+    words = Own()(keras.layers.Embedding(WORDS, 4)(tokens))
+    outputs = keras.layers.Dense(1, "sigmoid")(keras.layers.GlobalMaxPooling1D()(words))
+    with pytest.raises(UserError, match=r"not Keras' own: Own\. Use only Keras' own layers"):
+        check_loads(keras.Model(tokens, outputs), splits()[1].x)
+
+
+def test_a_network_that_does_not_load_is_refused() -> None:
+    import keras
+
+    tokens = keras.Input((6,), dtype="int32")
+    words = keras.layers.Lambda(lambda x: x)(keras.layers.Embedding(WORDS, 4)(tokens))
+    outputs = keras.layers.Dense(1, "sigmoid")(keras.layers.GlobalMaxPooling1D()(words))
+    with pytest.raises(
+        UserError, match=r"The network cannot be used: .*Use only Keras' own layers"
+    ):
+        check_loads(keras.Model(tokens, outputs), splits()[1].x)

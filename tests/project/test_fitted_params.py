@@ -5,9 +5,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from sentiment.data.lengths import measure_lengths
 from sentiment.model.batches import count_steps
 from sentiment.params import LinearParams, PadParams, TrainParams
-from sentiment.project.fitted_params import MIN_STEPS, explain_fit, fit_params, measure_lengths
+from sentiment.project.fitted_params import MIN_STEPS, explain_fit, fit_params
 
 
 @pytest.mark.parametrize(

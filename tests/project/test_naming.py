@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sentiment.project.fitted_params import TextLengths
+from sentiment.data.lengths import TextLengths
 from sentiment.project.naming import nearest_name
 from sentiment.project.paths import Project
 from sentiment.project.presets import Preset, fitted_preset, read_preset, valid_presets

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sentiment.data.lengths import TextLengths
 from sentiment.errors import UserError
 from sentiment.params import FetchParams, PadParams, TableParams, TrainParams
 from sentiment.project.documents import new_folder, write_json
-from sentiment.project.fitted_params import TextLengths
 from sentiment.project.paths import Project
 from sentiment.project.records import (
     DATASET_FILE,
