@@ -43,7 +43,7 @@ ADD_PACKAGES = f"echo {PACKAGES} > $(echo .venv/lib/*/site-packages)/tests.pth"
 def commands_for_pip() -> list[str]:
     """Return the README's lines that build the environment without make."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.search(r"### Without make\n\n.*\n\n((?: {4}.*\n)+)", readme)
+    lines = re.search(r"## Without make\n\n.*\n\n((?: {4}.*\n)+)", readme)
     assert lines is not None
     return textwrap.dedent(lines[1]).splitlines()
 
