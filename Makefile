@@ -27,8 +27,9 @@ ui: .venv/complete  ## serve MLflow's UI, at a port of your choice with MLFLOW_P
 	@exec env $(ACTIVE) python -m sentiment ui
 
 # They come first, so that no process is left with one of them at the end.
-LONG_TESTS = tests/contract tests/test_team.py tests/reproduce tests/sweep tests/test_makefile.py \
-	tests/tracking/test_results.py
+# Optional commands may be deleted with their tests.
+LONG_TESTS = $(wildcard tests/contract tests/test_team.py tests/reproduce tests/sweep \
+	tests/test_makefile.py tests/tracking/test_results.py)
 test: .venv/dev-complete  ## run all tests, or those in some folders: PART="tests/data tests/model"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		$${PART:-$(LONG_TESTS) tests}

@@ -58,13 +58,13 @@ Label = Annotated[str, BeforeValidator(normalize_label)]
 CustomValue = bool | int | float | str | list[bool | int | float | str]
 
 
-class Section(BaseModel):
-    """A mapping of params. Unknown keys and values of another type are errors."""
+class StrictModel(BaseModel):
+    """A Pydantic model that refuses unknown keys and values of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class SyntheticParams(Section):
+class SyntheticParams(StrictModel):
     """The section `fetch.synthetic`."""
 
     seed: Seed = 0
@@ -73,7 +73,7 @@ class SyntheticParams(Section):
     cue_distance: Annotated[int, Field(ge=15, le=1_000)] = 25
 
 
-class TableParams(Section):
+class TableParams(StrictModel):
     """The section `fetch.table`."""
 
     train: FilePath = "data/example.csv"
@@ -86,7 +86,7 @@ class TableParams(Section):
     tokenizer: Literal["keras", "unicode"] = "keras"
 
 
-class FetchParams(Section):
+class FetchParams(StrictModel):
     """The section `fetch`."""
 
     dataset: Literal["imdb", "synthetic", "table"] = "imdb"
@@ -113,7 +113,7 @@ class FetchParams(Section):
         return self.table.tokenizer if self.dataset == "table" else KERAS
 
 
-class PadParams(Section):
+class PadParams(StrictModel):
     """The section `pad`."""
 
     num_words: Annotated[int, Field(ge=INDEX_FROM + 2, le=1_000_000)] = 10_000
@@ -133,7 +133,7 @@ class PadParams(Section):
         return self.vectors != NO_VECTORS
 
 
-class DropoutParams(Section):
+class DropoutParams(StrictModel):
     """The section `train.dropout`."""
 
     embedding: Rate = 0.0
@@ -142,16 +142,16 @@ class DropoutParams(Section):
     head: Rate = 0.0
 
 
-class LinearParams(Section):
+class LinearParams(StrictModel):
     """The section `train.linear`."""
 
     ngrams: Annotated[int, Field(ge=1, le=3)] = 3
-    max_features: Annotated[int, Field(ge=1, le=2**24)] = 800_000
+    max_features: Annotated[int, Field(ge=1, le=2**20)] = 800_000
     ending: Annotated[float, Field(ge=0, le=1)] = 0.25
     min_reviews: Count = 2
 
 
-class TrainParams(Section):
+class TrainParams(StrictModel):
     """The section `train`."""
 
     architecture: Literal["recurrent", "linear", "custom"] = "recurrent"
@@ -178,14 +178,14 @@ class TrainParams(Section):
     seed: Seed = 42
 
 
-class EvaluateParams(Section):
+class EvaluateParams(StrictModel):
     """The section `evaluate`."""
 
     threshold: Share = 0.5
     log_texts: bool = True
 
 
-class Params(Section):
+class Params(StrictModel):
     """The content of params.yaml."""
 
     fetch: FetchParams = FetchParams()

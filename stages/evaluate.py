@@ -116,13 +116,7 @@ def evaluate(
     model = load_keras_model(project.trained / WEIGHTS_FILE)
     test_rows = read_parquet(project.fetched / TEST_ROWS_FILE)
     order = read_array(project.padded / "test_order.npy")
-    texts = texts_table(
-        reviews,
-        test_rows,
-        layout=config.layout,
-        order=order,
-        seen=read_array(project.padded / "test_seen.npy"),
-    )
+    texts = texts_table(reviews, test_rows, config.layout, order)
     print(f"Predicting {len(x):,} test texts", flush=True)
     probabilities = BatchPredictor(model)(x)
     print("Computing metrics and plots", flush=True)

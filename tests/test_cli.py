@@ -80,8 +80,8 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
         "Texts: column 'review'. Labels: column 'stars'.",
         "own.csv: 121 training and 30 test texts",
         "  labels: 1 51, 3 50, 5 50",
-        "  1 training texts repeat another",
-        "  1 rows were skipped, because they have no word",
+        "  repeated training texts: 1",
+        "  skipped rows, which have no word: 1",
         "  Half of the training texts have at most 3 words, and the longest 3. 0.0% are longer "
         "than pad.max_length, 4.",
     ]

@@ -17,10 +17,11 @@ from sentiment.compare.significance import compare_seeds, mean_interval
 from sentiment.evaluation.comparison import (
     MetricName,
     compare_with_champion,
+    labels_without_probability,
     select_common_texts,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
-from sentiment.params import Params, expand, flatten
+from sentiment.params import NO_VECTORS, Params, expand, flatten
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.naming import SEPARATOR
 from sentiment.project.presets import SEED
@@ -38,6 +39,8 @@ SHORT_ID = 8  # characters of the id of a run or a commit
 MAX_NAME = 32  # characters of a name, so that a table has at most 80 columns
 MAX_VALUE = 24  # characters of a param
 NO_COMMON_TEXT = "They have no test text in common, so their models cannot be compared."
+OTHER_LABELS = "They predict different labels, so their models cannot be compared."
+OTHER_TEST_SETS = "Their test sets differ, so their params cannot be compared."
 
 
 class Side(NamedTuple):
@@ -140,6 +143,8 @@ def describe_runs(
 
 def describe_models(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) -> str:
     """Say whether B's model is better than A's, by predictions for the texts of both."""
+    if labels_without_probability(a, b) or labels_without_probability(b, a):
+        return OTHER_LABELS
     ours, theirs = select_common_texts(b, a)
     if ours.empty:
         return NO_COMMON_TEXT
@@ -158,6 +163,8 @@ def describe_models(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) -> str
 
 def describe_seeds(a: Side, b: Side, metric: MetricName, params: Params) -> str:
     """Say whether the params of one of two runs are better, over their seeds."""
+    if a.run.data.tags.get(TEST_SET_DIGEST) != b.run.data.tags.get(TEST_SET_DIGEST):
+        return OTHER_TEST_SETS
     if is_repetition(a, b):
         return "Their params are the same, and so are code, data, packages and machine."
     sides = {letter: one_for_each_seed(side.group) for letter, side in (("A", a), ("B", b))}
@@ -197,7 +204,7 @@ def differing_params(params: Params, run: "Run") -> dict[str, str]:
     for section_name, section in params:
         values = flatten(section, section_name)
         present |= {name: str(value) for name, value in expand(values).items()}
-    wanted = params_without_seed(run)
+    wanted = {"pad.vectors": NO_VECTORS, **params_without_seed(run)}
     return {name: value for name, value in wanted.items() if present.get(name) != value}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sentiment.data import imdb, synthetic, table
-from sentiment.data.encoded import EncodedDataset
+from sentiment.data.encoded import EncodedDataset, seen_in_training
 from sentiment.params import FetchParams
 from sentiment.text.reviews import Reviews, review_hashes
 
@@ -23,11 +23,17 @@ def load_dataset(params: FetchParams) -> EncodedDataset:
         train, test, word_index = imdb.read_files(imdb.fetch_files())
     else:
         train, test, word_index = synthetic.generate(params.synthetic)
+    unranked_words = np.zeros(len(test), np.int64)
     return EncodedDataset(
         train=train,
         test=test,
         test_rows=pd.DataFrame(
-            {"row": np.arange(len(test)), "text_id": review_hashes(test), "unranked_words": 0}
+            {
+                "row": np.arange(len(test)),
+                "text_id": review_hashes(test),
+                "unranked_words": unranked_words,
+                "seen_in_training": seen_in_training(test, train, unranked_words),
+            }
         ),
         word_index=word_index,
         label_names=imdb.LABEL_NAMES,  # the synthetic reviews have the same

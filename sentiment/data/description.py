@@ -10,16 +10,15 @@ from sentiment.text.reviews import review_hashes
 def describe_dataset(name: str, dataset: EncodedDataset) -> str:
     """Describe the size and the labels of a dataset, and what its user should know, in lines."""
     train_hashes = review_hashes(dataset.train)
-    test_hashes = review_hashes(dataset.test)
     notes = {
-        "training texts repeat another": len(train_hashes) - len(np.unique(train_hashes)),
-        "test texts repeat another": len(test_hashes) - len(np.unique(test_hashes)),
-        "test texts are also in the training set": np.isin(test_hashes, train_hashes).sum(),
-        "rows were skipped, because they have no word": dataset.skipped_rows,
+        "repeated training texts": len(train_hashes) - len(np.unique(train_hashes)),
+        "repeated test texts": dataset.test_rows["text_id"].duplicated().sum(),
+        "test texts that are also in the training set": dataset.test_rows["seen_in_training"].sum(),
+        "skipped rows, which have no word": dataset.skipped_rows,
     }
     lines = [f"{name}: {len(dataset.train):,} training and {len(dataset.test):,} test texts"]
     lines.append(f"  labels: {describe_labels(dataset)}")
-    lines += [f"  {count:,} {note}" for note, count in notes.items() if count]
+    lines += [f"  {note}: {count:,}" for note, count in notes.items() if count]
     return "\n".join(lines)
 
 

@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentiment.text.reviews import Reviews
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.text.reviews import Reviews, review_hashes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +21,9 @@ class EncodedDataset(NamedTuple):
             in its file, from 1; of IMDB and the synthetic reviews, which have no rows, the position
             in `test`. `text_id`: a digest of its text, or of its ranks if there is no text, by
             which predictions of two models are matched. `unranked_words`: the number of its words
-            that have no rank, as far as it is known: IMDB's files lack such words. Of a table, also
-            `text` and, if the params name its column, `id`.
+            that have no rank, as far as it is known: IMDB's files lack such words.
+            `seen_in_training`: see the function. Of a table, also `text` and, if the params name
+            its column, `id`.
         label_names: the names of the labels, in the order of their indices.
         test_set_digest: digest of the test set. Of a table, it is of the texts and their labels
             with the names of all labels in their order, so another tokenizer changes it only if it
@@ -35,3 +39,16 @@ class EncodedDataset(NamedTuple):
     label_names: list[str]
     test_set_digest: str
     skipped_rows: int = 0
+
+
+def seen_in_training(
+    test: Reviews, train: Reviews, unranked_words: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return whether each test review equals a training review word for word, shape (test,).
+
+    Args:
+        unranked_words: the number of each test review's words that have no rank, shape (test,). A
+            review with such a word equals none.
+    """
+    has_equal_ranks = np.isin(review_hashes(test), review_hashes(train))
+    return np.asarray(has_equal_ranks & (unranked_words == 0))

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.params import Section
+from sentiment.params import StrictModel
 
 UNCUT_SHARE = 0.99  # of the texts
 
 
-class TextLengths(Section):
+class TextLengths(StrictModel):
     """The lengths of the training texts, in words.
 
     Attributes:

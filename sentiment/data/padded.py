@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.text.padding import Layout, pad
-from sentiment.text.reviews import Reviews, review_hashes
+from sentiment.text.reviews import Reviews
 
 SHUFFLE_SEED = 113  # as in `keras.datasets.imdb`; the file has all positive reviews first
 CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory at once
@@ -23,7 +23,6 @@ def pad_dataset(train: Reviews, test: Reviews, layout: Layout) -> dict[str, NDAr
         `x_train`, `x_test`: token ids, shape (reviews, max_length), of `token_dtype`.
         `y_train`, `y_test`: indices of the labels, shape (reviews,), uint8.
         `test_order`: the position in `test` of each row of `x_test`, shape (reviews,), int64.
-        `test_seen`: whether each row's review also occurs in training, shape (reviews,), bool.
     """
     train_order, test_order = shuffle_orders(len(train), len(test))
     return {
@@ -32,7 +31,6 @@ def pad_dataset(train: Reviews, test: Reviews, layout: Layout) -> dict[str, NDAr
         "x_test": pad_in_chunks(test, test_order, layout),
         "y_test": test.labels[test_order],
         "test_order": test_order,
-        "test_seen": seen_in_training(test, train)[test_order],
     }
 
 
@@ -59,8 +57,3 @@ def shuffle_orders(train: int, test: int) -> tuple[NDArray[np.int64], NDArray[np
     rng.shuffle(train_order)
     rng.shuffle(test_order)
     return train_order, test_order
-
-
-def seen_in_training(test: Reviews, train: Reviews) -> NDArray[np.bool_]:
-    """Return whether each test review equals a training review word for word, shape (test,)."""
-    return np.isin(review_hashes(test), review_hashes(train))

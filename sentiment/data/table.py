@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.data.encoded import EncodedDataset
+from sentiment.data.encoded import EncodedDataset, seen_in_training
 from sentiment.data.labels import check_known, training_label_names
 from sentiment.data.rows import ColumnError, Columns, Row, read_rows
 from sentiment.errors import UserError
@@ -209,13 +209,16 @@ def encode_rows(
     ranks = frequency_ranks(words.codes[~in_test_set], len(words.vocabulary))
     order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # codes of the words, by rank
     tokens = ranks[words.codes]
+    train = _select(tokens, words.lengths, labels, ~is_test)
     test = _select(tokens, words.lengths, labels, is_test)
+    unranked_words = words.lengths[is_test] - test.lengths
     test_rows = rows[is_test].reset_index(drop=True)
     return EncodedDataset(
-        train=_select(tokens, words.lengths, labels, ~is_test),
+        train=train,
         test=test,
         test_rows=test_rows.drop(columns="label").assign(
-            unranked_words=words.lengths[is_test] - test.lengths
+            unranked_words=unranked_words,
+            seen_in_training=seen_in_training(test, train, unranked_words),
         ),
         word_index={words.vocabulary[code]: rank for rank, code in enumerate(order, 1)},
         label_names=label_names,

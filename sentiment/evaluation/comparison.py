@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Interval, averaged_labels
+from sentiment.text.labels import label_names_in
 
 MetricName = Literal["accuracy", "f1"]
 ALPHA = 0.05  # significance level of all tests against one champion together
@@ -32,7 +33,7 @@ ROUNDING = 1e-12  # differences of F1 that are closer than this are equal
 # Texts
 MIN_SHOWN_P_VALUE = 1e-300  # near the limit of float64
 MAX_SHOWN_COMPARISONS = 1_000_000  # a larger number says nothing more to a reader
-ALMOST_ONE = 0.995  # a p-value that would be shown as 100 %
+ALMOST_ONE = 0.995  # a p-value that would be shown as 100%
 
 
 class Difference(NamedTuple):
@@ -40,7 +41,7 @@ class Difference(NamedTuple):
 
     Attributes:
         candidate: value of the metric. `champion` likewise.
-        interval: 95 % confidence interval of the difference.
+        interval: 95% confidence interval of the difference.
         texts: number of texts that are compared.
     """
 
@@ -151,6 +152,12 @@ def select_common_texts(
     return candidate_rows, champion_rows
 
 
+def labels_without_probability(candidate: pd.DataFrame, champion: pd.DataFrame) -> list[str]:
+    """Return the labels that the champion predicts and the candidate does not know."""
+    known = label_names_in(candidate.columns)
+    return [label for label in label_names_in(champion.columns) if label not in known]
+
+
 def compute_difference(
     candidate: pd.DataFrame, champion: pd.DataFrame, metric: MetricName
 ) -> Difference:
@@ -221,7 +228,7 @@ def accuracy_interval(pairs: DiscordantPairs, texts: int) -> Interval:
     The difference is a product: the share of discordant pairs among all texts, and the balance of
     these pairs, from -1 (only the first model gets them right) to 1. Both have exact intervals,
     which are combined. The result contains 0 if and only if the interval of the balance does, and
-    that is so if and only if the p-value of McNemar's exact test is at least 5 %.
+    that is so if and only if the p-value of McNemar's exact test is at least 5%.
 
     Source: Clopper and Pearson 1934, The Use of Confidence or Fiducial Limits Illustrated in the
     Case of the Binomial; Zou and Donner 2008, Construction of confidence limits about effect
@@ -373,7 +380,7 @@ def describe_difference(difference: Difference) -> str:
     return (
         f"{METRICS[difference.metric].title} {difference.candidate:.4f} against "
         f"{difference.champion:.4f} of the champion, on the {difference.texts:,} texts in both "
-        f"test sets: {100 * difference.value:+z.2f} points, 95 % interval {low} to {high}"
+        f"test sets: {100 * difference.value:+z.2f} points, 95% interval {low} to {high}"
     )
 
 
@@ -406,7 +413,7 @@ def describe_frequency(p_value: float) -> str:
     if p_value >= ALMOST_ONE:
         return "almost every comparison"
     if p_value >= 0.01:
-        return f"{100 * p_value:.2g} % of comparisons"
+        return f"{100 * p_value:.2g}% of comparisons"
     if p_value * MAX_SHOWN_COMPARISONS < 1:
         return f"fewer than 1 of {MAX_SHOWN_COMPARISONS:,} comparisons"
     comparisons = round(1 / p_value)

@@ -93,7 +93,7 @@ def make_gradient_norms(model: "keras.Model") -> Callable[[NDArray[Any]], NDArra
 
 
 def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:
-    """Return the first reviews without padding or, if all have padding, the longest ones.
+    """Return the longest reviews. Of equally long ones, the first.
 
     Args:
         x: token ids, shape (all reviews, length).
@@ -102,9 +102,7 @@ def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:
         Shape (selected reviews, length).
     """
     words = np.count_nonzero(x != PADDING_TOKEN, axis=1)
-    longest = np.argsort(-words, kind="stable")[:max_reviews]
-    full = longest[words[longest] == x.shape[1]]
-    return x[full if len(full) else longest]
+    return x[np.argsort(-words, kind="stable")[:max_reviews]]
 
 
 def norms_by_distance(norms: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np.float64]:
@@ -117,14 +115,17 @@ def norms_by_distance(norms: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np
         x: token ids, shape (reviews, length), padded on either side.
 
     Returns:
-        Shape (reviews, words of the shortest review), the last word first. Zeros for a review
-        without any gradient.
+        Shape (reviews, distances), the last word first. At least half of the reviews have a word at
+        each distance; NaN for the others. Zeros for a review without any gradient.
     """
     is_word = x != PADDING_TOKEN
+    words = np.count_nonzero(is_word, axis=1)
     last = is_word.shape[1] - 1 - np.argmax(is_word[:, ::-1], axis=1)
-    distances = np.arange(np.count_nonzero(is_word, axis=1).min())
-    taken = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)
-    means = taken.mean(axis=1, keepdims=True)
+    distances = np.arange(int(np.median(words)))
+    positions = np.maximum(last[:, None] - distances, 0)
+    taken = np.take_along_axis(norms.astype(np.float64), positions, axis=1)
+    taken[distances >= words[:, None]] = np.nan
+    means = np.nanmean(taken, axis=1, keepdims=True)
     return np.asarray(taken / np.where(means > 0, means, 1))
 
 
@@ -139,9 +140,9 @@ def distance_table(relative_norms: NDArray[np.float64]) -> pd.DataFrame:
         the quantiles `LOWER_QUANTILE` and `UPPER_QUANTILE`. If no last word has a gradient, which
         maximum pooling can cause, the values are relative to the greatest mean.
     """
-    mean = relative_norms.mean(axis=0)
+    mean = np.nanmean(relative_norms, axis=0)
     scale = mean[0] or mean.max() or 1.0
-    low, high = np.quantile(relative_norms, [LOWER_QUANTILE, UPPER_QUANTILE], axis=0)
+    low, high = np.nanquantile(relative_norms, [LOWER_QUANTILE, UPPER_QUANTILE], axis=0)
     columns = {"mean": mean / scale, "low": low / scale, "high": high / scale}
     return pd.DataFrame({"distance": np.arange(len(mean)), **columns})
 

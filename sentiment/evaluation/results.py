@@ -52,7 +52,6 @@ def texts_table(
     test_rows: pd.DataFrame,
     layout: Layout,
     order: NDArray[np.int64],
-    seen: NDArray[np.bool_],
 ) -> pd.DataFrame:
     """Return a row for each text of the test set, in the order of the padded rows.
 
@@ -61,7 +60,6 @@ def texts_table(
         test_rows: see `sentiment.data.encoded.EncodedDataset`.
         layout: the layout of the padded rows.
         order: the position in `reviews` of each padded row, shape (texts,).
-        seen: whether the text of each padded row also occurs in training, shape (texts,).
 
     Returns:
         The columns `row`, `id` if `test_rows` has it, `text_id`, `words`, `unknown_words` and
@@ -72,8 +70,13 @@ def texts_table(
     unknown = reviews.count_rarer(layout.max_rank) + unranked
     keys = test_rows[[key for key in KEYS if key in test_rows]]
     ids = [f"{digest:016x}" for digest in test_rows["text_id"].tolist()]
-    table = keys.assign(text_id=ids, words=words, unknown_words=unknown)
-    return table.iloc[order].reset_index(drop=True).assign(seen_in_training=seen)
+    table = keys.assign(
+        text_id=ids,
+        words=words,
+        unknown_words=unknown,
+        seen_in_training=test_rows["seen_in_training"],
+    )
+    return table.iloc[order].reset_index(drop=True)
 
 
 def predictions_table(

@@ -70,6 +70,8 @@ def check_loads(model: "keras.Model", x: NDArray[Any]) -> None:
                 tf.function(network, jit_compile=True)(tokens).numpy()
                 for network in (model, loaded)
             ]
+        except (OSError, MemoryError):  # a full disk, for example
+            raise
         except Exception as error:  # Keras and TensorFlow raise many kinds
             raise UserError(f"The network cannot be used: {first_line(error)}. {ADVICE}") from error
     if not np.array_equal(*predicted):

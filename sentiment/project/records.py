@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sentiment.data.lengths import TextLengths
-from sentiment.params import FetchParams, PadParams, Section, TrainParams, used_params
+from sentiment.params import FetchParams, PadParams, StrictModel, TrainParams, used_params
 from sentiment.project.documents import damaged_error, read_json, write_json
 from sentiment.project.paths import Project
 from sentiment.text.model_files import CONFIG_FILE, ModelConfig
@@ -15,7 +15,7 @@ DATASET_FILE = "dataset.json"  # in data/fetch and data/pad
 TEST_ROWS_FILE = "test_rows.parquet"  # in data/fetch
 
 
-class FetchedDataset(Section):
+class FetchedDataset(StrictModel):
     """The dataset in `data/fetch`.
 
     Attributes:
@@ -51,7 +51,7 @@ class PaddedDataset(FetchedDataset):
         )
 
 
-class RunRecord(Section):
+class RunRecord(StrictModel):
     """The MLflow run of a training, and what it takes to make a truthful copy of the run.
 
     Attributes:

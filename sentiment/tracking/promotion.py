@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 
 from sentiment.errors import UserError, redact
 from sentiment.project.presets import SEED
-from sentiment.text.labels import label_names_in
 from sentiment.tracking import evaluations, models, registry, runs, store
 from sentiment.tracking.results import LOCK_ARTIFACT
 
@@ -212,7 +211,7 @@ def common_predictions(
         UserError: predictions are missing or damaged, the champion has labels that the run does
             not have, or too few texts are common.
     """
-    from sentiment.evaluation.comparison import select_common_texts
+    from sentiment.evaluation.comparison import labels_without_probability, select_common_texts
 
     champion_run = find_champion_run(client, run, champion)
     candidate_predictions = evaluations.download_predictions(client, run.info.run_id)
@@ -220,15 +219,9 @@ def common_predictions(
         champion_predictions = evaluations.download_predictions(client, champion_run.info.run_id)
     except UserError as error:
         raise incomparable_error(run, champion, str(error)) from None
-    if "text_id" not in champion_predictions:
-        reason = "its predictions do not say which texts they are for."
-        raise incomparable_error(run, champion, reason)
-    labels = label_names_in(candidate_predictions.columns)
-    other_labels = [
-        label for label in label_names_in(champion_predictions.columns) if label not in labels
-    ]
-    if other_labels:
-        reason = f"it predicts {', '.join(other_labels)}, which the run has no label for."
+    unknown_labels = labels_without_probability(candidate_predictions, champion_predictions)
+    if unknown_labels:
+        reason = f"it predicts {', '.join(unknown_labels)}, which the run has no label for."
         raise incomparable_error(run, champion, reason)
     common = select_common_texts(candidate_predictions, champion_predictions)
     if len(common[0]) < MIN_COMMON_SHARE * len(champion_predictions):

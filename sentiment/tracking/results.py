@@ -15,13 +15,14 @@ from sentiment.errors import UserError
 from sentiment.model.batches import Split
 from sentiment.params import EvaluateParams
 from sentiment.project.arrays import read_array, read_training_splits
-from sentiment.project.digests import folder_digest
+from sentiment.project.digests import file_digest, folder_digest
 from sentiment.project.documents import read_json, read_table
 from sentiment.project.dvc import changed_outputs, read_model_stages
 from sentiment.project.paths import Project
 from sentiment.project.records import RunRecord, read_record, read_run_record
 from sentiment.text.model_files import THRESHOLD
 from sentiment.tracking import models, registry, runs, store
+from sentiment.tracking.evaluations import PREDICTIONS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 TABLES_ARTIFACT = "metrics"
 LOCK_ARTIFACT = "dvc.lock"
+PREDICTIONS_DIGEST = "predictions_digest"  # tag of a run: of the bits of its predictions
 # Files in data/train and data/evaluate
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.csv"
@@ -104,10 +106,11 @@ def log_results(
         StoreError: the store cannot be used.
         UserError: the run was deleted.
     """
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric, Param, RunTag
 
+    predictions_digest = file_digest(project.evaluated / PREDICTIONS)
     with store.store_errors():
-        run = find_fitting_run(client, record, threshold, test_metrics)
+        run = find_fitting_run(client, record, threshold, test_metrics, predictions_digest)
         if run is None:
             run = start_copy(project, client, record)
         run_id = run.info.run_id
@@ -118,6 +121,7 @@ def log_results(
             run_id,
             metrics=[Metric(name, value, start, 0) for name, value in test_metrics.items()],
             params=[Param(THRESHOLD, str(threshold))],
+            tags=[RunTag(PREDICTIONS_DIGEST, predictions_digest)],
         )
         log_trained_files(project, client, run_id, record)
         log_evaluation(project, client, run_id, record)
@@ -131,9 +135,15 @@ def log_results(
 
 
 def find_fitting_run(
-    client: "MlflowClient", record: RunRecord, threshold: float, test_metrics: Mapping[str, float]
+    client: "MlflowClient",
+    record: RunRecord,
+    threshold: float,
+    test_metrics: Mapping[str, float],
+    predictions_digest: str,
 ) -> "Run | None":
     """Return the run of a training, or a copy of the run, if none of its values would change.
+
+    Predictions may differ in their last bits without changing a metric.
 
     Raises:
         UserError: the run was deleted.
@@ -146,7 +156,9 @@ def find_fitting_run(
         has_same_metrics = all(
             logged.get(name, value) == value for name, value in test_metrics.items()
         )
-        if has_same_threshold and has_same_metrics:
+        digest = run.data.tags.get(PREDICTIONS_DIGEST, predictions_digest)
+        has_same_predictions = digest == predictions_digest
+        if has_same_threshold and has_same_metrics and has_same_predictions:
             return run
     return None
 
@@ -159,8 +171,9 @@ def find_locked_run(project: Project, client: "MlflowClient") -> "Run":
         UserError: dvc.lock describes other results, no run has them, or the run was deleted.
     """
     locked = read_locked_results(project)
+    predictions_digest = file_digest(project.evaluated / PREDICTIONS)
     with store.store_errors():
-        run = find_fitting_run(client, *locked)
+        run = find_fitting_run(client, *locked, predictions_digest)
     if run is None or THRESHOLD not in run.data.params:
         raise UserError("MLflow has no run with the results in data/. Run `sentiment log` first.")
     return run

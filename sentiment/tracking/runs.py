@@ -81,19 +81,20 @@ def training_run(
 ) -> Iterator[RunRecord]:
     """Yield the run of a training, which is active during the block.
 
-    The run in the checkpoint is resumed. If there is none, or the store lacks it, a new run starts.
+    The run in the checkpoint is resumed. If there is none, if it was deleted, or if the store lacks
+    it, a new run starts.
 
     Args:
         padded_digest: the digest of `data/pad`.
 
     Raises:
         StoreError: the store cannot be used.
-        UserError: the run was deleted.
+        UserError: the experiment was deleted.
     """
     record = checkpoint.read_run()
     with store.store_errors():
-        is_known = record is not None and get_run(client, record.run_id) is not None
-    if record is not None and is_known:
+        interrupted = find_any_run(client, record.run_id) if record else None
+    if record and interrupted and interrupted.info.lifecycle_stage == "active":
         with active_run(run_id=record.run_id):
             yield record
         return
@@ -196,19 +197,26 @@ def dataset_input(name: str, context: str, split: Split) -> "DatasetInput":
     return DatasetInput(Dataset(**dataset.to_dict()), tags)
 
 
+def find_any_run(client: "MlflowClient", run_id: str) -> "Run | None":
+    """Return a run, which may be deleted, or None if the store lacks it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        return None
+
+
 def get_run(client: "MlflowClient", run_id: str) -> "Run | None":
     """Return a run, or None if the store lacks it.
 
     Raises:
         UserError: it was deleted, or its experiment was.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in store.NOT_FOUND_CODES:
-            raise
+    run = find_any_run(client, run_id)
+    if run is None:
         return None
     store.check_experiment(client, client.get_experiment(run.info.experiment_id))
     if run.info.lifecycle_stage == "deleted":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -31,12 +32,14 @@ def log_run(
     seed: int = 42,
     params: Mapping[str, str] = {"train.units": "4"},
     code: str = "a",
+    table: pd.DataFrame | None = None,
     **tags: str,
 ) -> str:
     """Log an evaluated run that is right about `correct` of 600 reviews, and return its id.
 
     Args:
         code: the digest of the code in dvc.lock.
+        table: its predictions, if they are not the usual ones.
     """
     name = " · ".join(f"{key} {value}" for key, value in params.items())
     own = {**TAGS, "dataset": "imdb", "mlflow.runName": f"{name} · seed {seed}", **tags}
@@ -45,7 +48,7 @@ def log_run(
         client.log_param(run_id, key, value)
     for key, number in {"test_accuracy": correct / 600, "test_f1": 0.5}.items():
         client.log_metric(run_id, key, number)
-    write_table(Path("predictions.csv"), predictions(correct))
+    write_table(Path("predictions.csv"), predictions(correct) if table is None else table)
     client.log_artifact(run_id, "predictions.csv")
     train = {"deps": [{"path": "sentiment/model", "md5": code}]}
     client.log_text(run_id, json.dumps({"stages": {"train": train}}), "dvc.lock")
@@ -179,6 +182,39 @@ def test_params_that_only_one_side_reads_are_left_out(
     a = log_run(client, 480)
     b = log_run(client, 483, params={"train.linear.ngrams": "2"})
     assert "ngrams" not in sentiment("compare", a, b).partition("differs")[2]
+
+
+def test_vectors_that_only_params_yaml_has_are_in_the_command_that_is_shown(
+    client: MlflowClient, sentiment: Command
+) -> None:
+    a = log_run(client, 480, params={"train.units": "64"})
+    b = log_run(client, 483)
+    change_params(Path("params.yaml"), {"pad": {"vectors": "vectors.txt"}})
+    assert "-S train.seed=43 -S pad.vectors=data/no-vectors.txt\n" in sentiment("compare", a, b)
+
+
+def test_models_with_other_labels_are_not_compared(
+    client: MlflowClient, sentiment: Command
+) -> None:
+    a = log_run(client, 480)
+    columns = {f"probability_{label}": f"probability_{label[:3]}" for label in ("negative",)}
+    table = predictions(540).replace("negative", "neg").rename(columns=columns)
+    b = log_run(client, 540, params={"train.units": "8"}, table=table)
+    for runs in ((a, b), (b, a)):
+        printed = sentiment("compare", *runs)
+        assert "They predict different labels, so their models cannot be compared." in printed
+        assert "is better" not in printed
+
+
+def test_params_are_not_compared_over_different_test_sets(
+    client: MlflowClient, sentiment: Command
+) -> None:
+    for seed in (42, 43):
+        a = log_run(client, 480 + seed, seed)
+        b = log_run(client, 440 + seed, seed, test_set_digest="4567")
+    printed = sentiment("compare", a, b)
+    assert "Their test sets differ, so their params cannot be compared." in printed
+    assert "Welch" not in printed
 
 
 def test_two_seeds_are_not_compared_as_params(client: MlflowClient, sentiment: Command) -> None:

@@ -61,6 +61,12 @@ def test_words_are_ranked_as_keras_ranks_them(load_rows: Loader) -> None:
     assert loaded.test_rows["unranked_words"].tolist() == [1, 1]
 
 
+def test_a_test_text_is_seen_if_it_is_in_training_word_for_word(load_rows: Loader) -> None:
+    test = [("A, C!", "yes"), ("c a", "yes"), ("c a unheard", "no")]
+    loaded = load_rows([("a b", "yes"), ("c a", "no"), *TRAIN], test)
+    assert loaded.test_rows["seen_in_training"].tolist() == [False, True, False]
+
+
 LITERAL = [
     {"text": 'A "b", a\r\nb', "label": 1},
     {"text": "Été c\tc c", "label": 0},
@@ -114,6 +120,7 @@ def test_every_format_has_the_same_arrays_and_digest(
         "row": [4, 5],
         "text": ["b NA", "null a b"],
         "unranked_words": [1, 1],
+        "seen_in_training": [False, False],
     }
     assert loaded.test_set_digest == "6865b34d665bc78db525f27cd628d7a4"
     assert loaded.skipped_rows == 1

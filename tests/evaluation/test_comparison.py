@@ -317,7 +317,7 @@ def test_the_difference_is_described_in_points() -> None:
     difference = Difference("accuracy", 0.924, 0.8472, Interval(0.073, 0.0806), 25_000)
     assert describe_difference(difference) == (
         "accuracy 0.9240 against 0.8472 of the champion, on the 25,000 texts in both test sets: "
-        "+7.68 points, 95 % interval +7.30 to +8.06"
+        "+7.68 points, 95% interval +7.30 to +8.06"
     )
 
 
@@ -325,7 +325,7 @@ def test_no_zero_is_described_as_negative() -> None:
     difference = Difference("f1", 0.8, 0.8 + 1e-9, Interval(-0.01, -1e-9), 100)
     assert describe_difference(difference) == (
         "F1 0.8000 against 0.8000 of the champion, on the 100 texts in both test sets: "
-        "+0.00 points, 95 % interval -1.00 to +0.00"
+        "+0.00 points, 95% interval -1.00 to +0.00"
     )
 
 
@@ -348,7 +348,7 @@ def test_the_test_is_described_by_its_verdict_first(compared: Comparison, verdic
         (1e-20, "fewer than 1 of 1,000,000 comparisons (McNemar's exact test, p = 1e-20)"),
         (1e-4, "at most 1 of 10,000 comparisons (McNemar's exact test, p = 0.0001)"),
         (0.0031, "at most 1 of 320 comparisons (McNemar's exact test, p = 0.0031)"),
-        (0.31, "31 % of comparisons (McNemar's exact test, p = 0.31)"),
+        (0.31, "31% of comparisons (McNemar's exact test, p = 0.31)"),
         (0.996, "almost every comparison (McNemar's exact test, p = 1)"),
         (1.0, "almost every comparison (McNemar's exact test, p = 1)"),
     ],

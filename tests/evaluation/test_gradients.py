@@ -122,10 +122,9 @@ def test_the_norms_change_neither_model_nor_random_numbers(x: np.ndarray) -> Non
         np.testing.assert_array_equal(variable, value)
 
 
-def test_selected_reviews_are_the_first_full_or_the_longest() -> None:
+def test_selected_reviews_are_the_longest() -> None:
     assert gradients.select_reviews(PRE, 1).tolist() == [[5, 6, 7, 8]]
-    assert gradients.select_reviews(PRE, 99).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5]]
-    assert gradients.select_reviews(PRE[:2], 1).tolist() == [[0, 5, 6, 7]]
+    assert gradients.select_reviews(PRE, 3).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5], [0, 5, 6, 7]]
 
 
 @pytest.mark.parametrize(
@@ -134,13 +133,24 @@ def test_selected_reviews_are_the_first_full_or_the_longest() -> None:
         (PRE[:2], [[1, 3, 1, 3], [2, 2, 6, 18]], [[1.5, 0.5], [1.5, 0.5]]),
         (POST, [[3, 1, 1, 3], [2, 2, 6, 18]], [[0.5, 1.5], [1.5, 0.5]]),
         (np.ones((1, 3)), [[0, 0, 0]], [[0, 0, 0]]),
+        (
+            PRE[2:],
+            [[1, 1, 3, 3], [9, 9, 9, 2], [1, 1, 1, 1]],
+            [[1.5, 1.5, 0.5, 0.5], [1, *[np.nan] * 3], [1, 1, 1, 1]],
+        ),
     ],
-    ids=["pre", "post", "none"],
+    ids=["pre", "post", "none", "short"],
 )
 def test_norms_are_counted_from_the_last_word_relative_to_the_mean(
     x: np.ndarray, norms: list[list[float]], expected: list[list[float]]
 ) -> None:
-    assert gradients.norms_by_distance(np.array(norms, np.float32), x).tolist() == expected
+    relative = gradients.norms_by_distance(np.array(norms, np.float32), x)
+    np.testing.assert_array_equal(relative, expected)
+
+
+def test_a_distance_that_less_than_half_of_the_reviews_have_is_left_out() -> None:
+    norms = np.ones((4, 4), np.float32)
+    assert gradients.norms_by_distance(norms, PRE[[0, 1, 3, 4]]).shape == (4, 2)
 
 
 def test_table_is_relative_to_the_last_word_or_the_greatest_mean() -> None:
@@ -148,6 +158,8 @@ def test_table_is_relative_to_the_last_word_or_the_greatest_mean() -> None:
     assert table["mean"].tolist() == [1.0, 1.5]
     assert table["low"].tolist() == pytest.approx([1.0, 1.1])
     assert table["high"].tolist() == pytest.approx([1.0, 1.9])
+    short = gradients.distance_table(np.array([[2.0, 2.0], [2.0, np.nan]]))
+    assert short["mean"].tolist() == [1.0, 1.0]
     assert gradients.distance_table(np.array([[0.0, 4.0, 2.0]]))["mean"].tolist() == [0.0, 1.0, 0.5]
 
 

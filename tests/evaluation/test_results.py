@@ -57,6 +57,7 @@ def test_texts_are_described_in_the_order_of_the_padded_rows() -> None:
             "id": ["x", "", "z"],
             "text_id": np.array([18, 2**64 - 1, 0], np.uint64),
             "unranked_words": [1, 0, 0],
+            "seen_in_training": [False, False, True],
         }
     )
     described = texts_table(
@@ -64,7 +65,6 @@ def test_texts_are_described_in_the_order_of_the_padded_rows() -> None:
         test_rows,
         layout=Layout(num_words=12, max_length=6, padding="pre", truncating="pre"),
         order=np.array([2, 0, 1]),
-        seen=np.array([True, False, False]),
     )
     assert described.to_dict("list") == {
         "row": [9, 4, 5],

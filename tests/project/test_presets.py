@@ -54,6 +54,13 @@ def test_a_preset_is_found_whatever_was_fitted_to_a_table_and_whatever_the_seed(
     assert find_nearest_preset(presets, pad, faster) == linear
 
 
+def test_a_preset_with_word_vectors_is_not_that_of_a_training_without(presets: Path) -> None:
+    (presets / "a.yaml").write_text("pad: {vectors: own.txt}\n", encoding="utf-8")
+    found = valid_presets(Project(presets.parent, presets.parent))
+    default = next(preset for preset in found if preset.name == "default")
+    assert find_nearest_preset(found[::-1], default.pad, default.train) == default
+
+
 @pytest.mark.parametrize(
     "content", [b"train: [", b"train: {units: 0}", b"fetch: {}", b"- train", b"\xff"]
 )

@@ -14,6 +14,7 @@ from sentiment.project.documents import read_json, write_json
 from sentiment.project.paths import Project
 from sentiment.project.records import read_record, read_run_record, write_record
 from sentiment.tracking import models, results, store
+from sentiment.tracking.evaluations import PREDICTIONS
 from sentiment.tracking.results import METRICS_FILE, PARAMS_FILE, check_results, log_results
 from sentiment.tracking.store import StoreError
 from tests.command import Command
@@ -83,6 +84,19 @@ def test_an_evaluation_with_the_same_metrics_replaces_tables_and_plots(
     (finished_results.project.evaluated / "mistakes.csv").write_text("without texts")
     finished_results.log()
     assert content(run.info.run_id, "mistakes.csv") == "without texts"
+
+
+@pytest.mark.usefixtures("without_models")
+def test_predictions_with_other_bits_are_logged_to_a_copy(finished_results: Results) -> None:
+    """Another processor may change the last bits, and no metric with six decimals."""
+    (original,) = runs()
+    path = finished_results.project.evaluated / PREDICTIONS
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.replace("0.", "0.0", 1), encoding="utf-8")
+    copy_id = finished_results.log()
+    assert copy_id != original.info.run_id
+    assert content(original.info.run_id, PREDICTIONS) == before
+    assert finished_results.log() == copy_id
 
 
 @pytest.mark.parametrize("change", [{"test_accuracy": 0.25}, {"threshold": 0.75}])
@@ -209,7 +223,8 @@ def test_a_store_that_lacks_the_run_gets_a_copy_with_the_uncommitted_changes(
 def test_a_run_that_was_deleted_is_one_message(finished_results: Results) -> None:
     (run,) = runs()
     finished_results.client.delete_run(run.info.run_id)
-    with pytest.raises(UserError, match="was deleted in MLflow"):
+    ways = r"(?s)was deleted in MLflow.*mlflow runs restore --run-id.*dvc repro --force"
+    with pytest.raises(UserError, match=ways):
         finished_results.log()
 
 

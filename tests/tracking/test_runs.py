@@ -39,7 +39,7 @@ def test_the_run_in_the_file_has_the_params_that_its_training_reads() -> None:
 def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: ProjectCopy) -> None:
     (run,) = all_runs()
     own = {name for name in run.data.tags if not name.startswith("mlflow.")}
-    assert own == {"dataset", "test_set_digest", "cores", *machine_tags()}
+    assert own == {"dataset", "test_set_digest", "predictions_digest", "cores", *machine_tags()}
     assert run.data.tags["mlflow.source.name"] == "stages/train.py"
     commit = finished.run("git", "rev-parse", "HEAD").strip()
     assert run.data.tags["mlflow.source.git.commit"] == commit
@@ -141,19 +141,14 @@ def test_a_training_whose_run_the_store_lacks_gets_another_one(
     assert record.run_id == all_runs()[0].info.run_id
 
 
-def test_a_run_that_was_deleted_is_one_message_with_both_ways_on(
-    training: AnotherTraining,
-) -> None:
+def test_a_training_whose_run_was_deleted_gets_another_one(training: AnotherTraining) -> None:
+    with training.run() as deleted:
+        pass
+    training.client.delete_run(deleted.run_id)
     with training.run() as record:
         pass
-    training.client.delete_run(record.run_id)
-    with (
-        pytest.raises(
-            UserError, match=r"(?s)deleted.*mlflow runs restore --run-id.*dvc repro --force"
-        ),
-        training.run(),
-    ):
-        pass
+    assert record.run_id == all_runs()[0].info.run_id != deleted.run_id
+    assert training.checkpoint.read_run() == record
 
 
 def epochs(count: int) -> pd.DataFrame:
