@@ -19,7 +19,7 @@ from tests.small_project import ROOT, ProjectCopy, run_stages
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
 
 
-def test_help_lists_the_commands_of_the_core_and_of_the_extras(sentiment: Command) -> None:
+def test_help_lists_all_commands_the_optional_ones_as_well(sentiment: Command) -> None:
     _, _, commands = sentiment("--help").partition("Commands:\n")
     listed = {line.split()[0] for line in commands.splitlines()}
     optional = {path.parent.name.replace("_", "-") for path in cli.PACKAGE.glob("*/command.py")}

@@ -14,7 +14,7 @@ FOLDERS = (ROOT, ROOT / "docs", *ROOT.glob("benchmarks/**/"), *ROOT.glob("sentim
 PAGES = [page for folder in FOLDERS for page in folder.glob("*.md") if page.stem != "CHANGELOG"]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# Pages may link to an extra that was deleted, and name its command.
+# Pages may link to an optional command that was deleted, and name it.
 DELETED = {
     name
     for name in re.findall(r"sentiment/(\w+)/", README)
