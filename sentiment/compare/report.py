@@ -17,8 +17,8 @@ from sentiment.compare.significance import compare_seeds, mean_interval
 from sentiment.evaluation.comparison import (
     MetricName,
     compare_with_champion,
-    labels_without_probability,
     select_common_texts,
+    unknown_labels,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
 from sentiment.params import NO_VECTORS, Params, expand, flatten
@@ -143,7 +143,7 @@ def describe_runs(
 
 def describe_models(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) -> str:
     """Say whether B's model is better than A's, by predictions for the texts of both."""
-    if labels_without_probability(a, b) or labels_without_probability(b, a):
+    if unknown_labels(a, b) or unknown_labels(b, a):
         return OTHER_LABELS
     ours, theirs = select_common_texts(b, a)
     if ours.empty:

@@ -10,9 +10,12 @@ from sentiment.text.reviews import review_hashes
 def describe_dataset(name: str, dataset: EncodedDataset) -> str:
     """Describe the size and the labels of a dataset, and what its user should know, in lines."""
     train_hashes = review_hashes(dataset.train)
+    # The hash of a text leaves out words without a rank.
+    is_ranked = dataset.test_rows["unranked_words"] == 0
+    test_ids = np.where(is_ranked, review_hashes(dataset.test), dataset.test_rows["text_id"])
     notes = {
         "repeated training texts": len(train_hashes) - len(np.unique(train_hashes)),
-        "repeated test texts": dataset.test_rows["text_id"].duplicated().sum(),
+        "repeated test texts": len(test_ids) - len(np.unique(test_ids)),
         "test texts that are also in the training set": dataset.test_rows["seen_in_training"].sum(),
         "skipped rows, which have no word": dataset.skipped_rows,
     }

@@ -2,7 +2,8 @@
 
 Both are tables of predictions, see `sentiment.evaluation.metrics`, with the same texts in the same
 order. The candidate's table defines the labels: its column `actual` is used for both models, and
-its columns of probabilities name the labels. From the champion's table, only `predicted` is used.
+its columns of probabilities name the labels. From the champion's table, only `predicted`, `text_id`
+and the names of its labels are used.
 
 The tests and intervals assume that the texts are independent of each other.
 """
@@ -152,8 +153,8 @@ def select_common_texts(
     return candidate_rows, champion_rows
 
 
-def labels_without_probability(candidate: pd.DataFrame, champion: pd.DataFrame) -> list[str]:
-    """Return the labels that the champion predicts and the candidate does not know."""
+def unknown_labels(candidate: pd.DataFrame, champion: pd.DataFrame) -> list[str]:
+    """Return the champion's labels that the candidate does not have."""
     known = label_names_in(candidate.columns)
     return [label for label in label_names_in(champion.columns) if label not in known]
 

@@ -258,7 +258,7 @@ def find_features(
 
 
 def measure_vectors(vectors: NDArray[np.float32], train_split: Split) -> KnownVectors:
-    """Return the vectors with length 1, and their features of the training reviews.
+    """Return the vectors scaled to length 1, and the features that they give the training reviews.
 
     Args:
         vectors: the word vector of each token id, shape (num_words, size).

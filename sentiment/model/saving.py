@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.errors import UserError, first_line
+from sentiment.errors import UserError, describe_error, first_line
 
 if TYPE_CHECKING:
     import keras
@@ -70,9 +70,9 @@ def check_loads(model: "keras.Model", x: NDArray[Any]) -> None:
                 tf.function(network, jit_compile=True)(tokens).numpy()
                 for network in (model, loaded)
             ]
-        except (OSError, MemoryError):  # a full disk, for example
-            raise
         except Exception as error:  # Keras and TensorFlow raise many kinds
+            if describe_error(error, "") is not None:  # a full disk, for example
+                raise
             raise UserError(f"The network cannot be used: {first_line(error)}. {ADVICE}") from error
     if not np.array_equal(*predicted):
         raise UserError(f"The network predicts other values once it is saved and loaded. {ADVICE}")

@@ -197,7 +197,7 @@ def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def describe_counts(study: optuna.Study) -> str:
-    """Return how many trials were trained to their end, pruned, and refused, which is a failure."""
+    """Return how many trials were trained to their end, were pruned, and failed."""
     ended = ended_trials(study)
     trained = sum(trial.state == TrialState.COMPLETE for trial in ended)
     pruned = sum(trial.state == TrialState.PRUNED for trial in ended)

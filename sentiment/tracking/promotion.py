@@ -211,7 +211,7 @@ def common_predictions(
         UserError: predictions are missing or damaged, the champion has labels that the run does
             not have, or too few texts are common.
     """
-    from sentiment.evaluation.comparison import labels_without_probability, select_common_texts
+    from sentiment.evaluation.comparison import select_common_texts, unknown_labels
 
     champion_run = find_champion_run(client, run, champion)
     candidate_predictions = evaluations.download_predictions(client, run.info.run_id)
@@ -219,9 +219,9 @@ def common_predictions(
         champion_predictions = evaluations.download_predictions(client, champion_run.info.run_id)
     except UserError as error:
         raise incomparable_error(run, champion, str(error)) from None
-    unknown_labels = labels_without_probability(candidate_predictions, champion_predictions)
-    if unknown_labels:
-        reason = f"it predicts {', '.join(unknown_labels)}, which the run has no label for."
+    unknown = unknown_labels(candidate_predictions, champion_predictions)
+    if unknown:
+        reason = f"it predicts {', '.join(unknown)}, which the run has no label for."
         raise incomparable_error(run, champion, reason)
     common = select_common_texts(candidate_predictions, champion_predictions)
     if len(common[0]) < MIN_COMMON_SHARE * len(champion_predictions):

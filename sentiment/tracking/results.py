@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TABLES_ARTIFACT = "metrics"
 LOCK_ARTIFACT = "dvc.lock"
-PREDICTIONS_DIGEST = "predictions_digest"  # tag of a run: of the bits of its predictions
+PREDICTIONS_DIGEST = "predictions_digest"  # tag of a run: of predictions.csv
 # Files in data/train and data/evaluate
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.csv"

@@ -88,8 +88,8 @@ def training_run(
         padded_digest: the digest of `data/pad`.
 
     Raises:
-        StoreError: the store cannot be used.
-        UserError: the experiment was deleted.
+        StoreError: the store cannot be used, or the experiment was deleted.
+        UserError: the checkpoint is damaged.
     """
     record = checkpoint.read_run()
     with store.store_errors():

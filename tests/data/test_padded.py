@@ -25,6 +25,7 @@ def test_all_arrays_are_in_the_order_of_the_rows() -> None:
     assert arrays["y_test"].tolist() == test.labels[test_reviews].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["pre", "post"])
 @pytest.mark.parametrize("truncating", ["pre", "post"])
 @pytest.mark.parametrize("max_length", [1, 7, 30])

@@ -148,7 +148,7 @@ def test_norms_are_counted_from_the_last_word_relative_to_the_mean(
     np.testing.assert_array_equal(relative, expected)
 
 
-def test_a_distance_that_less_than_half_of_the_reviews_have_is_left_out() -> None:
+def test_a_distance_that_fewer_than_half_of_the_reviews_have_is_left_out() -> None:
     norms = np.ones((4, 4), np.float32)
     assert gradients.norms_by_distance(norms, PRE[[0, 1, 3, 4]]).shape == (4, 2)
 
