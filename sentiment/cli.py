@@ -233,7 +233,7 @@ def promote(project: Project, run_id: str | None, metric: Any, dry_run: bool, fo
     if dry_run:
         click.echo(promotion.explore(client, candidate, metric))
         return
-    outcome = promotion.promote(client, candidate, metric, force)
+    outcome = promotion.promote_run(client, candidate, metric, force)
     click.echo(outcome.text)
     if not outcome.is_champion:
         sys.exit(NOT_PROMOTED_STATUS)

@@ -47,7 +47,7 @@ def redact(text: str) -> str:
     return QUERY.sub(r"\1", CREDENTIALS.sub("", text))
 
 
-def _is_of_the_machine(error: OSError) -> bool:
+def is_of_the_machine(error: OSError) -> bool:
     """Return whether the machine or a permission is the cause, rather than a mistake in the code.
 
     A function that reads a file raises a `UserError` if the file is missing. So a
@@ -70,7 +70,7 @@ def describe_error(error: Exception, retry: str) -> str | None:
     """
     if isinstance(error, UserError):
         return redact(str(error))
-    if not isinstance(error, OSError) or not _is_of_the_machine(error):
+    if not isinstance(error, OSError) or not is_of_the_machine(error):
         return None
     # An error of copying has both names, and the second one is where the disk may be full.
     filename = error.filename2 or error.filename

@@ -16,6 +16,8 @@ from sentiment.text.tokenizer import KERAS
 
 # A file without vectors: DVC accepts no empty path, and warns of an empty file.
 NO_VECTORS = "data/no-vectors.txt"
+# What params have without vectors. `used_model_params` leaves it out.
+WITHOUT_VECTORS = {"pad.vectors": NO_VECTORS}
 # Params of `train` that only recurrent networks read.
 RECURRENT_PARAMS = (
     "embedding_units",

@@ -21,7 +21,7 @@ from sentiment.evaluation.comparison import (
     unknown_labels,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
-from sentiment.params import NO_VECTORS, Params, expand, flatten
+from sentiment.params import WITHOUT_VECTORS, Params, expand, flatten
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.naming import SEPARATOR
 from sentiment.project.presets import SEED
@@ -204,7 +204,7 @@ def differing_params(params: Params, run: "Run") -> dict[str, str]:
     for section_name, section in params:
         values = flatten(section, section_name)
         present |= {name: str(value) for name, value in expand(values).items()}
-    wanted = {"pad.vectors": NO_VECTORS, **params_without_seed(run)}
+    wanted = WITHOUT_VECTORS | params_without_seed(run)
     return {name: value for name, value in wanted.items() if present.get(name) != value}
 
 

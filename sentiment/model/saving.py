@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.errors import UserError, describe_error, first_line
+from sentiment.errors import UserError, first_line, is_of_the_machine
 
 if TYPE_CHECKING:
     import keras
@@ -71,7 +71,7 @@ def check_loads(model: "keras.Model", x: NDArray[Any]) -> None:
                 for network in (model, loaded)
             ]
         except Exception as error:  # Keras and TensorFlow raise many kinds
-            if describe_error(error, "") is not None:  # a full disk, for example
+            if isinstance(error, OSError) and is_of_the_machine(error):  # such as a full disk
                 raise
             raise UserError(f"The network cannot be used: {first_line(error)}. {ADVICE}") from error
     if not np.array_equal(*predicted):

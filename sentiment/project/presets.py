@@ -8,6 +8,7 @@ from sentiment.data.lengths import TextLengths, measure_lengths
 from sentiment.data.vectors import FILE_ADVICE
 from sentiment.errors import UserError
 from sentiment.params import (
+    WITHOUT_VECTORS,
     PadParams,
     Params,
     TrainParams,
@@ -100,8 +101,8 @@ def fitted_preset(preset: Preset, lengths: TextLengths) -> Preset:
 
 def differences(preset: Preset, pad: PadParams, train: TrainParams) -> dict[str, Any]:
     """Return the params that a training reads and that are not as in a preset, by dotted names."""
-    used = {"pad.vectors": pad.vectors, **used_model_params(pad, train)}
-    usual = {"pad.vectors": preset.pad.vectors, **used_model_params(preset.pad, preset.train)}
+    used = WITHOUT_VECTORS | used_model_params(pad, train)
+    usual = WITHOUT_VECTORS | used_model_params(preset.pad, preset.train)
     # A param that only one of two architectures reads has no value in the other one.
     return {name: value for name, value in used.items() if usual.get(name) != value}
 

@@ -44,7 +44,7 @@ def make_report(tables: Iterable[pd.DataFrame], rows: int, has_labels: bool) -> 
     if not has_labels:
         return Report(rows, sum(len(table) for table in tables))
     predictions = pd.concat(tables, ignore_index=True)
-    return Report(rows, len(predictions), metrics_table(predictions), evaluate(predictions))
+    return Report(rows, len(predictions), metrics_table(predictions), evaluate_rows(predictions))
 
 
 def metrics_table(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def format_interval(metric: Metric, predictions: pd.DataFrame) -> str:
     return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
 
 
-def evaluate(predictions: pd.DataFrame) -> Results:
+def evaluate_rows(predictions: pd.DataFrame) -> Results:
     """Compute the metrics, also by label, the plots, and the worst mistakes by their rows."""
     metrics, tables, plots = evaluate_predictions(predictions)
     del metrics[f"test_{UNSEEN}"]

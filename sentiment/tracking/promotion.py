@@ -41,7 +41,9 @@ class Outcome(NamedTuple):
     is_champion: bool
 
 
-def promote(client: "MlflowClient", run: "Run", metric: "MetricName", is_forced: bool) -> Outcome:
+def promote_run(
+    client: "MlflowClient", run: "Run", metric: "MetricName", is_forced: bool
+) -> Outcome:
     """Make the model of a run the champion if it is better than the present one.
 
     Args:

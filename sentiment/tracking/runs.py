@@ -81,8 +81,8 @@ def training_run(
 ) -> Iterator[RunRecord]:
     """Yield the run of a training, which is active during the block.
 
-    The run in the checkpoint is resumed. If there is none, if it was deleted, or if the store lacks
-    it, a new run starts.
+    The run in the checkpoint is resumed. A new run starts if the checkpoint has none, or if its run
+    was deleted or is not in the store.
 
     Args:
         padded_digest: the digest of `data/pad`.

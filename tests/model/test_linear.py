@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
@@ -91,6 +92,12 @@ def test_an_ngram_needs_several_reviews_and_a_word_a_share_of_them(
 )
 def test_an_index_has_slots_for_its_features(features: int, slots: int) -> None:
     assert linear.count_slots(features) == slots
+
+
+def test_the_param_allows_no_more_features_than_an_index_has_slots() -> None:
+    assert LinearParams(max_features=linear.MAX_SLOTS).max_features == linear.MAX_SLOTS
+    with pytest.raises(ValidationError):
+        LinearParams(max_features=linear.MAX_SLOTS + 1)
 
 
 def test_index_tells_all_hashes_of_a_million_words_apart() -> None:

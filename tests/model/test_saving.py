@@ -1,5 +1,7 @@
 """A saved model is plain Keras, and equal models have equal files."""
 
+import errno
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -80,3 +82,13 @@ def test_a_network_that_does_not_load_is_refused() -> None:
         UserError, match=r"The network cannot be used: .*Use only Keras' own layers"
     ):
         check_loads(keras.Model(tokens, outputs), splits()[1].x)
+
+
+def test_a_full_disk_is_not_called_a_fault_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    model = new_model()
+    monkeypatch.setattr(type(model), "save", fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        check_loads(model, splits()[1].x)
