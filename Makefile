@@ -54,6 +54,8 @@ lock: .venv/dev-complete  ## lock the newest releases of all packages
 # Every account of the machine can write to DVC's own site cache, and DVC unpickles what it finds
 # there (SECURITY.md).
 .venv/complete: requirements.txt pyproject.toml
+	@command -v "$$PYTHON" >/dev/null || { \
+		echo "There is no Python at $$PYTHON. Name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 	@"$$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
 		"Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/path/to/python3.12 ...")'
 	@echo "Installing the packages into .venv: up to 650 MB to download, 2.5 GB on the disk." \

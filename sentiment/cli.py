@@ -12,6 +12,7 @@ import click
 
 from sentiment import options
 from sentiment.errors import describe_error
+from sentiment.params import FetchParams
 from sentiment.project.libraries import quiet_libraries
 from sentiment.project.params_file import (
     PARAMS,
@@ -87,18 +88,18 @@ def ui(project: Project, port: int | None) -> None:
 
     If the runs are on a server, only print the addresses.
     """
-    from sentiment.tracking import store
+    from sentiment.tracking import address, store
     from sentiment.tracking import ui as mlflow_ui
 
     click.echo("Opening MLflow's store")
     client = store.connect_to_read(project)
-    if store.is_server(client.tracking_uri):
+    if address.is_server(client.tracking_uri):
         click.echo(mlflow_ui.describe_newest(client, client.tracking_uri))
         return
     port = port or mlflow_ui.find_port()
     click.echo(mlflow_ui.describe_newest(client, f"http://127.0.0.1:{port}"))
     click.echo("Starting MLflow's UI, which takes some seconds. To stop it, press Ctrl-C.")
-    mlflow_ui.serve_ui(client.tracking_uri, port)
+    sys.exit(mlflow_ui.serve_ui(client.tracking_uri, port))
 
 
 @main.command()
@@ -151,7 +152,7 @@ def dataset(
     from sentiment.project import own_table, presets
     from sentiment.project.fitted_params import explain_fit, fit_params
 
-    params = load_params(project.params_file)
+    params = load_params(project)
     test_path = own_table.project_path(project, test) if test else None
     given = own_table.TableOptions(text, label, id_column, test_path, positive)
     options = own_table.keep_present(project, params.fetch, file, given)
@@ -165,14 +166,39 @@ def dataset(
     base = presets.find_nearest_preset(presets.valid_presets(project), params.pad, params.train)
     fitted = fit_params(base.pad, base.train, measure_lengths(loaded.train.lengths))
     click.echo(f"  {describe_lengths(loaded, fitted['pad.max_length'])}")
-    written = update_params_file(project.params_file, changes | fitted)
+    written = update_params_file(project, changes | fitted)
     click.echo("\n".join(written) or f"{PARAMS} has these values already.")
     for line in [*explain_fit(base.train, fitted), *own_table.tracking_advice(project, fetch)]:
         click.echo(line)
+    other_tables = find_other_tables(project, fetch)
+    if other_tables:
+        click.echo(other_tables)
     if base.train.architecture != "linear":
         click.echo("Begin with the linear model, which takes seconds: sentiment preset linear")
     click.echo("Then: dvc repro")
     click.echo("To go back to IMDB and the default model: sentiment preset default --with-dataset")
+
+
+def find_other_tables(project: Project, fetch: FetchParams) -> str:
+    """Return the line about runs of other tables in the experiment of a table, or ""."""
+    from sentiment.tracking import address, registry, store
+
+    try:
+        database = address.sqlite_file(address.tracking_uri(project))
+        if database is not None and not database.exists():
+            return ""
+        client = store.connect_to_read(project)
+        with address.store_errors():
+            paths = registry.other_tables(client, fetch.dataset_name, fetch.table_path)
+    except address.StoreError as error:  # the table is named all the same
+        return f"MLflow could not say whether other tables have runs of this name. {error}"
+    if not paths:
+        return ""
+    return (
+        f"The experiment {registry.registered_name(fetch.dataset_name)} has runs of "
+        f"{', '.join(sorted(paths))}. Rename one of the files to keep their runs and champions "
+        "apart."
+    )
 
 
 @main.command()
@@ -181,17 +207,17 @@ def dataset(
 @click.pass_obj
 def predict(project: Project, text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT, and show the words that matter."""
-    from sentiment.tracking import models, registry, store
+    from sentiment.tracking import address, models, registry, store
 
     if model_uri is None:
         from sentiment.project.records import read_run_record
 
-        threshold = load_params(project.params_file).evaluate.threshold
+        threshold = load_params(project).evaluate.threshold
         model = models.load_own_model(project, threshold)
         source = f"run {read_run_record(project).run_id}"
     else:
         client = store.connect_to_read(project)
-        with store.store_errors():
+        with address.store_errors():
             version = registry.named_version(client, model_uri)
             source = registry.version_uri(version)
             model = models.load_model(source)
@@ -222,13 +248,13 @@ def promote(project: Project, run_id: str | None, metric: Any, dry_run: bool, fo
     two labels, f1 is the F1 of the positive label; with more, it is macro F1. The exit status is 0
     if the model is the champion now, and 3 if it is not better.
     """
-    from sentiment.tracking import promotion, results, runs, store
+    from sentiment.tracking import address, promotion, results, runs, store
 
     client = store.connect_to_read(project)
     if run_id is None:
         candidate = results.find_locked_run(project, client)
     else:
-        with store.store_errors():
+        with address.store_errors():
             candidate = runs.find_run(client, run_id)
     if dry_run:
         click.echo(promotion.explore(client, candidate, metric))

@@ -4,18 +4,21 @@ import errno
 import os
 import re
 
-# A user name with a password: up to the last @ before a space or a quote or, if the password has a
-# space or a quote, up to the next @. Neither a port nor the @@ of a diff belongs to a password.
-# Over HTTP, a user name alone may be a token.
+# A user name with a password in a text, by three patterns. No host is taken for a password.
 CREDENTIALS = re.compile(
-    r"(?<=://)[^\s/:'\"\[]*:[^\s'\"]*@"
-    r"|(?<=://)[^\s/:@'\"\[]*:(?!\d+\b|[\s/'\"])[^@]{1,100}@(?!@)"
-    r"|(?:(?<=http://)|(?<=https://))[^\s/'\"]*@",
+    # In the authority of a URL, up to its last @. Over HTTP, a user name alone may be a token.
+    r"(?<=://)[^\s/?#:@'\"\[]*:[^\s/?#'\"]*@"
+    r"|(?:(?<=http://)|(?<=https://))[^\s/?#'\"]*@"
+    # In a database's URL, whose password may contain a slash, as SQLAlchemy reads it.
+    r"|(sql(?:\+\w+)?://)[^\s/:@'\"\[]*:[^\s'\"@]*@(?:[^\s/?#'\"@]*@)*"
+    # With a sign that a URL cannot contain, such as a space. Neither a port nor the @@ of a diff
+    # belongs to a password.
+    r"|(?<=://)[^\s/:@'\"\[]*:(?!\d+\b|[\s/'\"])[^@]{1,100}@(?!@)",
     re.IGNORECASE,
 )
-# The query of a URL, or of a path as urllib3 reports it. It may hold a signature or a token. If
-# `CREDENTIALS` ended at an @ in a query, the rest of the query starts with &.
-QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)[?&][^\s'\"<>)\]]+")
+# The query of a URL, or of a path as urllib3 reports it, and a fragment that is written like a
+# query. They may hold a signature or a token.
+QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)(?:\?|#(?=[\w-]+=))[^\s'\"<>)\]]+")
 
 ERRORS_OF_THE_MACHINE = {
     errno.EACCES,
@@ -44,7 +47,7 @@ def first_line(error: BaseException) -> str:
 
 def redact(text: str) -> str:
     """Remove passwords with their user names, tokens and queries from all URLs in a text."""
-    return QUERY.sub(r"\1", CREDENTIALS.sub("", text))
+    return QUERY.sub(r"\1", CREDENTIALS.sub(r"\1", text))
 
 
 def is_of_the_machine(error: OSError) -> bool:

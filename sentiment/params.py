@@ -100,6 +100,11 @@ class FetchParams(StrictModel):
         """The dataset's name, which a table has from its file."""
         return PurePath(self.table.train).name if self.dataset == "table" else self.dataset
 
+    @property
+    def table_path(self) -> str:
+        """The path of the training table, or "" if the dataset is no table."""
+        return self.table.train if self.dataset == "table" else ""
+
     def used(self) -> "FetchParams":
         """Return these params with the defaults of all that the dataset does not read."""
         changes: dict[str, Any] = {}

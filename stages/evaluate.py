@@ -32,6 +32,8 @@ from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_mod
 from sentiment.project.arrays import read_array, read_padded_vectors, read_reviews
 from sentiment.project.checkpoint import remove_recorded_checkpoints
 from sentiment.project.documents import (
+    count_formulas,
+    describe_guarded_ids,
     new_folder,
     read_json,
     read_parquet,
@@ -40,10 +42,17 @@ from sentiment.project.documents import (
     write_table,
 )
 from sentiment.project.params_file import load_params
-from sentiment.project.paths import Project
-from sentiment.project.records import (
+from sentiment.project.paths import (
+    CARD_FILE,
     DATASET_FILE,
+    HISTORY_FILE,
+    METRICS_FILE,
+    PARAMS_FILE,
+    PREDICTIONS_FILE,
     TEST_ROWS_FILE,
+    Project,
+)
+from sentiment.project.records import (
     FetchedDataset,
     RunRecord,
     read_model_config,
@@ -55,10 +64,6 @@ from sentiment.project.records import (
 from sentiment.text.model_files import WEIGHTS_FILE, WORD_INDEX_FILE, ModelConfig
 from sentiment.tracking import store
 from sentiment.tracking.results import (
-    CARD_FILE,
-    HISTORY_FILE,
-    METRICS_FILE,
-    PARAMS_FILE,
     check_results,
     describe_logged_run,
     log_results,
@@ -160,7 +165,7 @@ def write_results(
 
 
 def main(project: Project) -> None:
-    params = load_params(project.params_file).evaluate
+    params = load_params(project).evaluate
     record = read_run_record(project)
     check_results(project, record)
     check_dataset(project)
@@ -171,6 +176,10 @@ def main(project: Project) -> None:
     results = evaluate(project, record, config, params)
     print("Writing and logging metrics, tables and plots", flush=True)
     write_results(project, results, config, params)
+    predictions = results.tables["predictions"]
+    guarded_ids = count_formulas(predictions["id"]) if "id" in predictions else 0
+    if guarded_ids:
+        print(describe_guarded_ids(guarded_ids, PREDICTIONS_FILE))
     run = log_results(project, client, record, params.threshold, results.metrics)
     print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")
     if len(config.label_names) > 2:

@@ -9,6 +9,7 @@ A training that was stopped resumes after its last finished epoch, in the same r
 """
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -20,18 +21,18 @@ from sentiment.params import changed_but_unread
 from sentiment.project.arrays import read_padded_vectors, read_training_splits
 from sentiment.project.checkpoint import (
     Checkpoint,
-    exclusive_training,
+    exclusive_folder,
+    exclusive_key,
     remove_recorded_checkpoints,
     training_key,
 )
 from sentiment.project.digests import folder_digest
 from sentiment.project.documents import new_folder, write_json, write_table
 from sentiment.project.params_file import load_params
-from sentiment.project.paths import Project
+from sentiment.project.paths import HISTORY_FILE, METRICS_FILE, Project
 from sentiment.project.records import PaddedDataset, read_padded_dataset, write_record
 from sentiment.text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FILE
-from sentiment.tracking import runs, store
-from sentiment.tracking.results import HISTORY_FILE, METRICS_FILE
+from sentiment.tracking import address, runs, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,7 +73,7 @@ def train(
     def after_epoch() -> None:
         checkpoint.write_state(training.capture())
         write_epochs(project, training)
-        with store.store_errors():
+        with address.store_errors():
             runs.log_epochs(client, run_id, training.history)
 
     state = checkpoint.read_state()
@@ -84,7 +85,7 @@ def train(
     elif training.params.architecture == "custom":
         check_loads(training.model, training.val_split.x)
     training.fit(after_epoch)
-    with store.store_errors():
+    with address.store_errors():
         runs.log_kept_epoch(client, run_id, training.metrics)
 
 
@@ -99,7 +100,7 @@ def check_unchanged(project: Project, key: str) -> None:
     Raises:
         UserError: one of them was changed.
     """
-    if training_key(project, load_params(project.params_file).train) != key:
+    if training_key(project, load_params(project).train) != key:
         raise UserError(
             "params.yaml, data/pad or the code was changed during the training. Undo the change, "
             "and `dvc repro` resumes; or keep it, and `dvc repro` trains again."
@@ -107,14 +108,15 @@ def check_unchanged(project: Project, key: str) -> None:
 
 
 def main(project: Project) -> None:
-    all_params = load_params(project.params_file)
+    all_params = load_params(project)
     params = all_params.train
     unread = changed_but_unread(all_params.pad, params)
     if unread:
         print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
     print("Opening MLflow's store", flush=True)
     client = store.connect(project)
-    with exclusive_training(project):
+    with ExitStack() as locks:
+        locks.enter_context(exclusive_folder(project))
         remove_recorded_checkpoints(project)
         dataset = read_padded_dataset(project)
         splits = read_training_splits(project, params.validation_split)
@@ -124,16 +126,18 @@ def main(project: Project) -> None:
             print(warning, flush=True)
         print("Importing TensorFlow", flush=True)
         key = training_key(project, params)
+        locks.enter_context(exclusive_key(project, key))
         checkpoint = Checkpoint(project.checkpoints / key)
         padded_digest = folder_digest(project.padded)
+        print("Building the model", flush=True)
+        make_deterministic(params.seed)
+        # Before the run starts, which names all modules that the network has imported.
+        training = Training(params, dataset.pad, len(dataset.label_names), *splits, vectors)
         with runs.training_run(
             project, client, checkpoint, dataset, params, padded_digest
         ) as record:
-            with store.store_errors():
+            with address.store_errors():
                 runs.log_training(client, record.run_id, record, splits)
-            print("Building the model", flush=True)
-            make_deterministic(params.seed)
-            training = Training(params, dataset.pad, len(dataset.label_names), *splits, vectors)
             train(project, client, checkpoint, training, record.run_id)
             print("Writing the model", flush=True)
             check_unchanged(project, key)

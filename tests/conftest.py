@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from sentiment.project.libraries import quiet_libraries
 from sentiment.project.paths import Project
-from sentiment.tracking import registry, store
+from sentiment.tracking import address, registry, store
 from tests import names
 from tests.command import Command
 from tests.command_log import CommandLog
@@ -52,7 +52,7 @@ def pytest_runtest_makereport(
 def quiet() -> None:
     """Apply the settings of a stage or a command, and wait for no server."""
     quiet_libraries()
-    store.try_only_once()
+    address.try_only_once()
     platform.processor()  # starts `uname` once; libraries would while a test imports them
 
 
@@ -106,14 +106,14 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client = store.connect(project)
         for dataset in ("imdb", "synthetic"):
             registry.open_trainings(project, client, dataset)
-    move_store(folder / store.DATABASE, f"{folder}/", "")
+    move_store(folder / address.DATABASE, f"{folder}/", "")
     return folder
 
 
 @pytest.fixture
 def empty_store(in_tmp_path: Path, empty_store_once: Path) -> "MlflowClient":
     """Make a folder with a store without runs the working directory, and return its client."""
-    database = shutil.copy2(empty_store_once / store.DATABASE, in_tmp_path)
+    database = shutil.copy2(empty_store_once / address.DATABASE, in_tmp_path)
     move_store(Path(database), store.ARTIFACTS, f"{in_tmp_path}/{store.ARTIFACTS}")
     return store.connect(Project.here())
 
@@ -152,7 +152,7 @@ def finished_once(clone: ProjectCopy, shared: MakeProject, empty_store_once: Pat
     """Return a clone after all stages, which were called in this process."""
 
     def finish(project: ProjectCopy) -> None:
-        shutil.copy2(empty_store_once / store.DATABASE, project.path)
+        shutil.copy2(empty_store_once / address.DATABASE, project.path)
         run_stages(project)
 
     return shared("finished", finish, clone.path)
@@ -190,7 +190,7 @@ def fresh(
 ) -> ProjectCopy:
     """Copy a clone for one test, in which nothing was run, and make it the working directory."""
     copy = clone.copy(tmp_path / "project")
-    shutil.copy2(empty_store_once / store.DATABASE, copy.path)
+    shutil.copy2(empty_store_once / address.DATABASE, copy.path)
     return enter(copy, monkeypatch)
 
 

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from sentiment.params import merge_params
 from sentiment.project.paths import Project
-from sentiment.tracking.store import DATABASE
+from sentiment.tracking.address import DATABASE
 from tests.stores import move_store
 
 ROOT = Path(__file__).parents[1]

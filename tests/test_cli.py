@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from sentiment import cli
 from sentiment.params import Params
 from sentiment.project.params_file import load_params, update_params_file
+from sentiment.project.paths import Project
 from tests.command import Command
 from tests.logged import runs
 from tests.small_project import ROOT, ProjectCopy, run_stages
@@ -87,10 +88,10 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
     ]
     assert "fetch.table.text: text -> review" in printed
     assert "dvc add own.csv" in printed
-    fetch = load_params(Path("params.yaml")).fetch
+    fetch = load_params(Project.here()).fetch
     assert (fetch.dataset, fetch.table.train, fetch.table.label) == ("table", "own.csv", "stars")
     sentiment("preset", "default", "--with-dataset")
-    assert load_params(Path("params.yaml")) == Params()
+    assert load_params(Project.here()) == Params()
 
 
 @pytest.mark.slow
@@ -100,14 +101,14 @@ def test_preset_and_dataset_give_the_same_params_in_either_order(sentiment: Comm
     Path("own.csv").write_text("\n".join(["review,stars", *rows, ""]))
     sentiment("dataset", "own.csv")
     sentiment("preset", "linear")
-    params = load_params(Path("params.yaml"))
+    params = load_params(Project.here())
     assert (params.train.batch_size, params.train.epochs, params.pad.max_length) == (4, 4, 4)
     assert (params.train.linear.ngrams, params.train.linear.ending) == (2, 0)
     assert "has these values already" in sentiment("dataset", "own.csv")
     sentiment("preset", "default", "--with-dataset")
     sentiment("preset", "linear")
     sentiment("dataset", "own.csv")
-    assert load_params(Path("params.yaml")) == params
+    assert load_params(Project.here()) == params
 
 
 @pytest.mark.slow
@@ -117,10 +118,10 @@ def test_a_preset_is_fitted_to_each_table_anew_and_other_params_stay(sentiment: 
         rows = [f"{word} {number},{label}" for number in range(texts) for word, label in STARS]
         Path(name).write_text("\n".join(["review,stars", *rows, ""]))
     sentiment("dataset", "few.csv")
-    assert load_params(Path("params.yaml")).train.batch_size == 4
-    update_params_file(Path("params.yaml"), {"train.units": 5, "train.class_weight": "balanced"})
+    assert load_params(Project.here()).train.batch_size == 4
+    update_params_file(Project.here(), {"train.units": 5, "train.class_weight": "balanced"})
     sentiment("dataset", "more.csv")
-    train = load_params(Path("params.yaml")).train
+    train = load_params(Project.here()).train
     assert (train.batch_size, train.units, train.class_weight) == (11, 5, "balanced")
 
 
@@ -132,24 +133,24 @@ def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: C
     printed = sentiment("dataset", "own.csv", "--test", "test.csv", "--positive", "0")
     assert "own.csv: 4 training and 4 test texts\n  labels: 1 4, 0 4\n" in printed
     assert "fetch.table.positive: '' -> 0" in printed
-    assert load_params(Path("params.yaml")).fetch.table.test == "test.csv"
+    assert load_params(Project.here()).fetch.table.test == "test.csv"
     assert "has these values already" in sentiment("dataset", "own.csv")  # as they were
 
 
 @pytest.mark.usefixtures("params")
 def test_a_table_that_cannot_be_used_changes_nothing(sentiment: Command) -> None:
     Path("own.csv").write_text("text,label\na,1\n")
-    assert "all 1 texts have the label '1'" in sentiment.fail("dataset", "own.csv")
-    assert load_params(Path("params.yaml")) == Params()
+    assert "all 1 texts have the same label, '1'" in sentiment.fail("dataset", "own.csv")
+    assert load_params(Project.here()) == Params()
 
 
 @pytest.mark.usefixtures("params")
 def test_a_preset_is_written_and_undone(sentiment: Command) -> None:
     printed = sentiment("preset", "linear")
     assert "train.architecture: recurrent -> linear" in printed
-    assert load_params(Path("params.yaml")).train.architecture == "linear"
+    assert load_params(Project.here()).train.architecture == "linear"
     sentiment("preset", "default")
-    assert load_params(Path("params.yaml")) == Params()
+    assert load_params(Project.here()) == Params()
     assert "has these values already" in sentiment("preset", "default")
 
 
@@ -158,7 +159,7 @@ def test_a_preset_replaces_what_another_one_set(sentiment: Command) -> None:
     Path("presets/wide.yaml").write_text("train: {units: 128}\n", encoding="utf-8")
     sentiment("preset", "linear")
     sentiment("preset", "wide")
-    train = load_params(Path("params.yaml")).train
+    train = load_params(Project.here()).train
     assert (train.units, train.architecture, train.epochs) == (128, "recurrent", 5)
 
 
@@ -169,9 +170,9 @@ def test_a_preset_leaves_the_dataset_alone_unless_told_otherwise(sentiment: Comm
         text.replace("dataset: imdb", "dataset: table", 1), encoding="utf-8"
     )
     sentiment("preset", "linear")
-    assert load_params(Path("params.yaml")).fetch.dataset == "table"
+    assert load_params(Project.here()).fetch.dataset == "table"
     sentiment("preset", "default", "--with-dataset")
-    assert load_params(Path("params.yaml")) == Params()
+    assert load_params(Project.here()) == Params()
 
 
 @pytest.mark.usefixtures("params")
@@ -189,7 +190,7 @@ def test_a_wrong_preset_is_one_message_and_changes_nothing(
 ) -> None:
     Path("presets/wrong.yaml").write_text(content, encoding="utf-8")
     assert message in sentiment.fail("preset", "wrong")
-    assert load_params(Path("params.yaml")) == Params()
+    assert load_params(Project.here()) == Params()
 
 
 @pytest.mark.usefixtures("params")

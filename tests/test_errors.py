@@ -13,6 +13,7 @@ from sentiment.errors import UserError, describe_error, first_line, redact
         ("sql://me:se@cret@host/db", "sql://host/db"),
         ("at sql://me:se/cret@host/db now", "at sql://host/db now"),
         ("at sql://me:12/34@host/db", "at sql://host/db"),
+        ("at postgresql+psycopg://me:12/3@4@host/db", "at postgresql+psycopg://host/db"),
         ("at sql://me:se?cret@host/db", "at sql://host/db"),
         ("at sql://me:se cret@host/db now", "at sql://host/db now"),
         ("at sql://me:se\ncret@host/db", "at sql://host/db"),
@@ -21,7 +22,9 @@ from sentiment.errors import UserError, describe_error, first_line, redact
         ("http://a:b@host/x, http://c:d@host/y", "http://host/x, http://host/y"),
         ("403, url='https://host/a.csv?X-Amz-Signature=secret'", "403, url='https://host/a.csv'"),
         ("at https://host/a.csv?to=me@example.org&sig=secret", "at https://host/a.csv"),
-        ("at https://me:secret@host/a.csv?to=me@example.org&sig=secret", "at https://example.org"),
+        ("https://me:secret@host/a.csv?to=me@example.org&sig=secret", "https://host/a.csv"),
+        ("at http://me:secret@host:81/team@other:82", "at http://host:81/team@other:82"),
+        ("at https://host/#token=secret now", "at https://host/ now"),
         ("exceeded with url: /a.csv?sig=secret (Cause", "exceeded with url: /a.csv (Cause"),
     ],
 )
@@ -33,6 +36,8 @@ def test_password_token_and_query_of_a_url_are_removed(text: str, shown: str) ->
     "text",
     [
         "ssh://me@host/data",
+        "http://host:81/team@other:82",
+        "http://host:5000/#/experiments/1/runs",
         "code @ git+https://host/owner/code@main",
         "http://host:5000 is away: ask me@example.org",
         "http://host:5000: ask me@example.org",

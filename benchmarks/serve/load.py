@@ -32,7 +32,7 @@ from sentiment.project.machine import processor_name
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
 from sentiment.text.model_files import WORD_INDEX_FILE
-from sentiment.tracking import registry, store
+from sentiment.tracking import address, registry
 
 LOAD_PAGE = Path(__file__).with_name("load.md")
 HOST = "127.0.0.1"
@@ -179,8 +179,8 @@ def format_load(loads: pd.DataFrame) -> str:
 def main(rounds: int) -> None:
     project = Project.here()
     requests = read_requests(project)
-    os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri(project)  # for MLflow's server
-    dataset = load_params(project.params_file).fetch.dataset_name
+    os.environ["MLFLOW_TRACKING_URI"] = address.tracking_uri(project)  # for MLflow's server
+    dataset = load_params(project).fetch.dataset_name
     champion = f"models:/{registry.registered_name(dataset)}@{registry.CHAMPION}"
     serve = (sys.executable, "-m", "sentiment", "serve")
     mlflow = (sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local")

@@ -8,7 +8,7 @@ from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
-from sentiment.tracking import evaluations, registry, store
+from sentiment.tracking import address, evaluations, registry, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,10 +34,10 @@ def command(project: Project, names: tuple[str, ...], metric: Any) -> None:
     from sentiment.compare.groups import find_group, find_groups
     from sentiment.tracking import runs
 
-    params = load_params(project.params_file)
+    params = load_params(project)
     dataset = params.fetch.dataset_name
     client = store.connect_to_read(project)
-    with store.store_errors():
+    with address.store_errors():
         if not names:
             found = find_evaluated_runs(client, dataset)
             click.echo(report.describe_groups(find_groups(client, found), metric, params))

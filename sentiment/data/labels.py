@@ -31,7 +31,7 @@ def training_label_names(rows: pd.DataFrame, params: TableParams) -> list[str]:
     labels = sort_label_names(counts.index)
     if len(labels) == 1:
         raise UserError(
-            f"{where}: all {len(rows):,} texts have the label {shorten_label(labels[0])}. "
+            f"{where}: all {len(rows):,} texts have the same label, {shorten_label(labels[0])}. "
             "Add texts with another label, or name another column."
         )
     measurements = [label for label in labels if "." in label]
@@ -49,8 +49,8 @@ def training_label_names(rows: pd.DataFrame, params: TableParams) -> list[str]:
         if counts[label] < MIN_TEXTS_OF_LABEL:
             row = rows["row"][rows["label"] == label].iloc[0]
             raise UserError(
-                f"{where}: a single text has the label {shorten_label(label)} (row {row}). Add "
-                "texts with this label, or correct it."
+                f"{where}: the label of row {row} occurs only once. Correct it, or add texts with "
+                "this label."
             )
     return _with_positive_last(labels, params.positive, where)
 
@@ -90,7 +90,7 @@ def check_known(rows: pd.DataFrame, path: str, column: str, label_names: Sequenc
     if not unknown.empty:
         first = unknown.iloc[0]
         raise UserError(
-            f"{path}, row {first['row']}: column {column!r} has the label "
+            f"{path}, row {first['row']}: column {column!r} has "
             f"{shorten_label(first['label'])}, but the labels of the training set are "
             f"{list_labels(label_names)}. Correct this row, or remove it."
         )
@@ -111,7 +111,7 @@ def list_labels(labels: Sequence[str]) -> str:
 
 
 def shorten_label(label: str) -> str:
-    """Return the beginning of a label in quotes, for a message."""
+    """Return a label in quotes for a message, or the length of a long one, which may be a text."""
     if len(label) > MAX_CHARACTERS_SHOWN:
-        label = label[:MAX_CHARACTERS_SHOWN] + "…"
+        return f"a label of {len(label)} characters"
     return repr(label)

@@ -7,6 +7,7 @@ the process of the stage has ended.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 from sentiment.errors import UserError, first_line
 from sentiment.params import TrainParams
 from sentiment.project.digests import file_digests, short_digest
+from sentiment.project.documents import replacing
 from sentiment.project.dvc import read_model_stages, stage_dependencies
 from sentiment.project.machine import machine_tags
 from sentiment.project.paths import Project
@@ -77,10 +79,8 @@ class Checkpoint:
     def write_state(self, state: "State") -> None:
         """Save the state after another epoch in place of the previous one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{STATE_FILE}.partial"
-        with partial.open("wb") as file:
+        with replacing(self.folder / STATE_FILE) as partial, partial.open("wb") as file:
             np.savez(file, **state)  # type: ignore[arg-type]
-        partial.replace(self.folder / STATE_FILE)
 
 
 def training_key(project: Project, params: TrainParams) -> str:
@@ -102,7 +102,7 @@ def training_key(project: Project, params: TrainParams) -> str:
 
 
 @contextmanager
-def exclusive_training(project: Project) -> Iterator[None]:
+def exclusive_folder(project: Project) -> Iterator[None]:
     """Let no other training write into this working copy during the block.
 
     If `dvc` alone is killed, the training that it started continues.
@@ -110,18 +110,50 @@ def exclusive_training(project: Project) -> Iterator[None]:
     Raises:
         UserError: another training is running.
     """
-    project.training_lock.parent.mkdir(exist_ok=True)
-    lock = FileLock(project.training_lock)
+    with hold(project.folder / ".checkpoint" / "lock", "in this folder"):
+        yield
+
+
+@contextmanager
+def exclusive_key(project: Project, key: str) -> Iterator[None]:
+    """Let no other training use the checkpoint of a key during the block.
+
+    Queued experiments with the same params train in several folders, but have the same key.
+
+    Raises:
+        UserError: another training is using it.
+    """
+    with hold(project.checkpoints / f"{key}.lock", "with the same params, data and code"):
+        yield
+
+
+@contextmanager
+def hold(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock at a path during the block. A file next to it names the process.
+
+    Args:
+        path: the lock's file, which stays. Its folder is made.
+        what: which trainings exclude one another, for the message.
+
+    Raises:
+        UserError: another process holds the lock for longer than `WAIT_SECONDS`.
+    """
+    path.parent.mkdir(exist_ok=True)
+    holder = path.with_suffix(".process")
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=WAIT_SECONDS)
     except Timeout:
+        process = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
         raise UserError(
-            "Another training is running in this folder. Wait until it is done, or stop it "
-            "(`pgrep -fa 'stages train'` shows its process), and run `dvc repro` again."
+            f"A training {what} is running: {process}. Wait until it is done, or stop it, and run "
+            "the same command again."
         ) from None
     try:
+        holder.write_text(f"process {os.getpid()}", encoding="utf-8")
         yield
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
 
 

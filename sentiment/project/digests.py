@@ -1,7 +1,8 @@
-"""SHA-256 digests of files and folders."""
+"""Digests of files and folders: SHA-256, and MD5 as DVC computes it."""
 
 import hashlib
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -15,6 +16,18 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, hashlib.sha256).hexdigest()
 
 
+def file_md5(path: Path) -> str:
+    """Return the MD5 of a file, 32 hexadecimal digits, by which dvc.lock names its content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+
+
+def read_dvcignore(dvcignore: Path) -> GitIgnoreSpec:
+    """Return the patterns of the files that DVC ignores."""
+    patterns = dvcignore.read_text(encoding="utf-8").splitlines() if dvcignore.exists() else []
+    return GitIgnoreSpec.from_lines(patterns)
+
+
 def file_digests(paths: Iterable[Path], dvcignore: Path) -> dict[str, str]:
     """Return the digest of each file by its path.
 
@@ -22,8 +35,7 @@ def file_digests(paths: Iterable[Path], dvcignore: Path) -> dict[str, str]:
         paths: files, and folders, which stand for all files in them.
         dvcignore: the file with the patterns of the files that DVC ignores.
     """
-    patterns = dvcignore.read_text(encoding="utf-8").splitlines() if dvcignore.exists() else []
-    ignored = GitIgnoreSpec.from_lines(patterns)
+    ignored = read_dvcignore(dvcignore)
     files = [
         file
         for path in paths

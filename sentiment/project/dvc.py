@@ -1,6 +1,5 @@
 """Read dvc.yaml and dvc.lock, and ask DVC whether the results are those of dvc.lock."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -9,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.errors import UserError
+from sentiment.project.digests import file_md5
 from sentiment.project.params_file import read_yaml
 from sentiment.project.paths import Project
 
+DVC = (sys.executable, "-m", "dvc")  # of this environment
 NOT_CACHED = "not in cache"  # of an output: `dvc repro --no-commit` has written it
 MODEL_STAGES = ("fetch", "pad", "train")  # their entries in dvc.lock say how a model was made
 
@@ -35,11 +36,27 @@ def read_model_stages(project: Project, run_file: Path) -> dict[str, Any] | None
         return None
     stages = (read_yaml(project.dvc_lock) or {}).get("stages", {})
     outputs = {out["path"]: out.get("md5") for out in stages.get("train", {}).get("outs", [])}
-    digest = hashlib.md5(run_file.read_bytes(), usedforsecurity=False).hexdigest()  # as DVC does
-    is_recorded = outputs.get("data/run.json") == digest
+    is_recorded = outputs.get("data/run.json") == file_md5(run_file)
     if not is_recorded:
         return None
     return {name: stages[name] for name in MODEL_STAGES if name in stages}
+
+
+def committed_md5(project: Project, path: Path) -> str | None:
+    """Return the MD5 that the last commit records of a file that DVC tracks, or None.
+
+    Args:
+        path: the file, relative to the project's folder. It may be in a folder that DVC tracks.
+    """
+    done = subprocess.run(
+        [*DVC, "list", ".", str(path), "--rev", "HEAD", "--json", "--show-hash"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    entries = json.loads(done.stdout) if done.returncode == 0 else []
+    return entries[0].get("md5") if entries else None
 
 
 def changed_outputs(project: Project) -> list[str]:
@@ -49,14 +66,16 @@ def changed_outputs(project: Project) -> list[str]:
         UserError: DVC cannot tell.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json"],
+        [*DVC, "status", "--json"],
         cwd=project.folder,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise UserError(f"dvc status failed: {done.stderr.strip()}")
+        # DVC repeats some of its messages, such as the one about a lock.
+        lines = dict.fromkeys(done.stderr.strip().splitlines())
+        raise UserError(f"dvc status failed: {' '.join(lines)}")
     return differing_outputs(project, json.loads(done.stdout))
 
 
@@ -69,6 +88,11 @@ def differing_outputs(project: Project, status: Mapping[str, Sequence[Any]]) -> 
         status: for each stage, mappings from paths to how they differ, under a title such as
             "changed outs"; and titles alone, such as "changed command".
     """
+    return [path for path in changed_paths(status) if is_output(project, path)]
+
+
+def changed_paths(status: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return the dependencies and outputs that differ from dvc.lock, see `differing_outputs`."""
     sections = [section for entries in status.values() for section in entries]
     states = [
         path_and_state
@@ -77,8 +101,9 @@ def differing_outputs(project: Project, status: Mapping[str, Sequence[Any]]) -> 
         for states_by_path in section.values()
         for path_and_state in states_by_path.items()
     ]
+    # A file of params has a mapping of their states.
     return sorted(
-        {path for path, state in states if is_output(project, path) and state != NOT_CACHED}
+        {path for path, state in states if isinstance(state, str) and state != NOT_CACHED}
     )
 
 

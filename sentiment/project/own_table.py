@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sentiment.data.rows import Columns
-from sentiment.params import FetchParams
-from sentiment.project.git import git
-from sentiment.project.paths import Project
+from sentiment.params import FetchParams, PadParams
+from sentiment.project.git import git, literal_pathspec
+from sentiment.project.paths import DATASET_FILE, Project
+from sentiment.project.records import FetchedDataset, read_record
 
 
 class TableOptions(NamedTuple):
@@ -72,10 +73,35 @@ def project_path(project: Project, path: Path) -> str:
 
 
 def table_paths(fetch: FetchParams) -> list[Path]:
-    """Return the tables that a dataset reads."""
+    """Return the tables that a dataset reads, from the project's root."""
     if fetch.dataset != "table":
         return []
     return [Path(table) for table in dict.fromkeys([fetch.table.train, fetch.table.test])]
+
+
+def read_label_names(project: Project, fetch: FetchParams) -> list[str] | None:
+    """Return the names of the labels of a table, or None if there is no such table.
+
+    The table itself is read only if the stage `fetch` has not read it yet.
+
+    Raises:
+        UserError: the table cannot be used.
+    """
+    from sentiment.data.dataset import load_dataset  # imports pandas, which takes a second
+
+    record_file = project.fetched / DATASET_FILE
+    if record_file.exists():
+        record = read_record(record_file, FetchedDataset)
+        if record.fetch == fetch.used():
+            return record.label_names
+    if not all((project.folder / table).is_file() for table in table_paths(fetch)):
+        return None
+    return load_dataset(fetch).label_names
+
+
+def named_files(fetch: FetchParams, pad: PadParams) -> list[Path]:
+    """Return the files that the params name and that the stages read."""
+    return [*table_paths(fetch), *([Path(pad.vectors)] if pad.has_vectors else [])]
 
 
 def find_pointer(project: Project, table: Path) -> Path | None:
@@ -91,14 +117,9 @@ def is_tracked(project: Project, table: Path) -> bool:
     """Return whether DVC or git tracks a table, or all files of a folder."""
     if find_pointer(project, table) is not None:
         return True
-    pattern = git_pathspec(table)
+    pattern = literal_pathspec(table)
     listed = git(project.folder, "ls-files", "--", pattern)
     return bool(listed) and not git(project.folder, "ls-files", "--others", "--", pattern)
-
-
-def git_pathspec(path: Path) -> str:
-    """Return the pattern by which git finds this path alone."""
-    return f":(literal){path}"
 
 
 def tracking_advice(project: Project, fetch: FetchParams) -> list[str]:

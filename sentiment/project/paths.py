@@ -1,9 +1,23 @@
-"""The paths of the project's files."""
+"""The paths of the project's files.
+
+The files of a model, which a logged model has copies of, are in `sentiment.text.model_files`.
+"""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+# Files in data/fetch and data/pad
+DATASET_FILE = "dataset.json"
+TEST_ROWS_FILE = "test_rows.parquet"
+VECTORS = "vectors"  # the name of the array of word vectors
+# Files in data/train and data/evaluate
+METRICS_FILE = "metrics.json"
+HISTORY_FILE = "history.csv"
+PARAMS_FILE = "params.json"
+PREDICTIONS_FILE = "predictions.csv"
+CARD_FILE = "card.md"
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,11 @@ class Project:
     def here(cls) -> Self:
         """Return the project in the working directory. DVC names its root in `DVC_ROOT`."""
         return cls(Path(), Path(os.environ.get("DVC_ROOT") or ".").resolve())
+
+    @property
+    def is_temporary_copy(self) -> bool:
+        """Whether DVC has copied the project for an experiment."""
+        return self.folder.resolve() != self.root
 
     @property
     def params_file(self) -> Path:
@@ -76,8 +95,3 @@ class Project:
     @property
     def checkpoints(self) -> Path:
         return self.root / ".checkpoint"
-
-    @property
-    def training_lock(self) -> Path:
-        """The file that is locked while a training writes into this working copy."""
-        return self.folder / ".checkpoint" / "lock"

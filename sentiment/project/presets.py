@@ -56,7 +56,7 @@ def apply_preset(
         UserError: there is no such preset, or it is not valid, or the table or the file of word
             vectors cannot be used.
     """
-    fetch = load_params(project.params_file).fetch
+    fetch = load_params(project).fetch
     params = read_preset(project, name)
     if vectors is not None:
         params = changed_params(params, {"pad.vectors": vectors})
@@ -74,7 +74,7 @@ def apply_preset(
 
         lengths = measure_lengths(load_dataset(fetch).train.lengths)
         values |= fit_params(params.pad, params.train, lengths)
-    return update_params_file(project.params_file, values)
+    return update_params_file(project, values)
 
 
 def preset_names(project: Project) -> list[str]:

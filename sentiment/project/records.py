@@ -7,12 +7,9 @@ from pydantic import BaseModel, ValidationError
 
 from sentiment.data.lengths import TextLengths
 from sentiment.params import FetchParams, PadParams, StrictModel, TrainParams, used_params
-from sentiment.project.documents import damaged_error, read_json, write_json
-from sentiment.project.paths import Project
+from sentiment.project.documents import damaged_error, read_json, replacing, write_json
+from sentiment.project.paths import DATASET_FILE, Project
 from sentiment.text.model_files import CONFIG_FILE, ModelConfig
-
-DATASET_FILE = "dataset.json"  # in data/fetch and data/pad
-TEST_ROWS_FILE = "test_rows.parquet"  # in data/fetch
 
 
 class FetchedDataset(StrictModel):
@@ -83,9 +80,8 @@ RecordT = TypeVar("RecordT", bound=BaseModel)
 
 def write_record(path: Path, record: BaseModel) -> None:
     """Write a record as JSON in place of an earlier one, all at once."""
-    partial = path.with_name(f"{path.name}.partial")
-    write_json(partial, record.model_dump())
-    partial.replace(path)
+    with replacing(path) as partial:
+        write_json(partial, record.model_dump())
 
 
 def read_record(path: Path, kind: type[RecordT]) -> RecordT:

@@ -9,7 +9,7 @@ import click
 from sentiment.project.params_file import PARAMS, update_params_file
 from sentiment.project.paths import Project
 from sentiment.project.records import read_run_record
-from sentiment.tracking import store
+from sentiment.tracking import address, store
 
 
 @click.command()
@@ -28,16 +28,16 @@ def command(project: Project, run_id: str | None, params: bool) -> None:
     from sentiment.tracking import runs
 
     client = store.connect_to_read(project)
-    with store.store_errors():
+    with address.store_errors():
         run = runs.find_run(client, run_id or read_run_record(project).run_id)
         if params:
-            changes = update_params_file(project.params_file, record.read_params(run))
+            changes = update_params_file(project, record.read_params(run))
             click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
             return
         with tempfile.TemporaryDirectory() as scratch:
             recorded = record.download_run(client, run, Path(scratch))
             with worktree.worktree(project, recorded, Path(scratch) / "worktree") as copy:
-                worktree.run_stages(project, copy, Path(scratch) / "mlflow.db")
+                worktree.run_stages(project, recorded, copy, Path(scratch) / "mlflow.db")
                 results = comparison.compare_results(recorded, copy)
     click.echo(comparison.describe_comparison(recorded, results))
     sys.exit(not results.is_equal)

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from sentiment.project.machine import machine_changes, machine_tags
 from sentiment.project.params_file import read_yaml
-from sentiment.project.paths import Project
+from sentiment.project.paths import PREDICTIONS_FILE, Project
 from sentiment.project.provenance import COMMIT
 from sentiment.reproduce.record import RecordedRun
-from sentiment.tracking.evaluations import PREDICTIONS, read_predictions
-from sentiment.tracking.results import LOCK_ARTIFACT
+from sentiment.tracking.evaluations import read_predictions
+from sentiment.tracking.runs import LOCK_ARTIFACT
 
 COMPARED_OUTPUTS = ("data/fetch", "data/pad", "data/train")  # data/run.json has another run's id
 EQUAL = "equal"
@@ -42,9 +42,9 @@ def compare_results(run: RecordedRun, copy: Project) -> Reproduction:
     states = {
         path: EQUAL if then.get(path) == now.get(path) else DIFFERS for path in COMPARED_OUTPUTS
     }
-    files = (run.folder / PREDICTIONS, copy.evaluated / PREDICTIONS)
+    files = (run.folder / PREDICTIONS_FILE, copy.evaluated / PREDICTIONS_FILE)
     is_same = files[0].read_bytes() == files[1].read_bytes()
-    states[f"data/evaluate/{PREDICTIONS}"] = EQUAL if is_same else DIFFERS
+    states[f"data/evaluate/{PREDICTIONS_FILE}"] = EQUAL if is_same else DIFFERS
     tables = [read_predictions(path) for path in files]
     accuracies = [float((table["actual"] == table["predicted"]).mean()) for table in tables]
     changes = machine_changes(run.tags, machine_tags())

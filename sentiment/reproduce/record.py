@@ -9,17 +9,16 @@ from ruamel.yaml import YAML
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten, merge_params
 from sentiment.project.params_file import parse_params, read_yaml
-from sentiment.project.provenance import COMMIT, DIFF
+from sentiment.project.paths import PREDICTIONS_FILE
+from sentiment.project.provenance import COMMIT, UNRECORDED
 from sentiment.text.model_files import THRESHOLD
-from sentiment.tracking.evaluations import PREDICTIONS
-from sentiment.tracking.results import LOCK_ARTIFACT
-from sentiment.tracking.runs import DIFF_ARTIFACT, PARAMS_ARTIFACT
+from sentiment.tracking.runs import DIFF_ARTIFACT, LOCK_ARTIFACT, PARAMS_ARTIFACT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-NEEDED_ARTIFACTS = (PARAMS_ARTIFACT, LOCK_ARTIFACT, PREDICTIONS)
+NEEDED_ARTIFACTS = (PARAMS_ARTIFACT, LOCK_ARTIFACT, PREDICTIONS_FILE)
 
 
 class RecordedRun(NamedTuple):
@@ -48,8 +47,8 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
     lacking = [f"the artifact {name}" for name in NEEDED_ARTIFACTS if name not in logged]
     if COMMIT not in run.data.tags:
         lacking.append("the commit of its code")
-    if DIFF in run.data.tags:
-        lacking.append(f"all uncommitted changes: its diff is {run.data.tags[DIFF]}")
+    if UNRECORDED in run.data.tags:
+        lacking.append(f"what its commit and its diff do not have: {run.data.tags[UNRECORDED]}")
     if lacking:
         raise UserError(
             f"Run {run_id} lacks what it takes to run it again: {'; '.join(lacking)}. Name another "

@@ -5,10 +5,10 @@ added to that cache: `dvc repro` in the project would restore it, with the id of
 has.
 """
 
+import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +17,16 @@ from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
 from sentiment.params import merge_params
+from sentiment.project.dvc import DVC, changed_paths, is_output
 from sentiment.project.git import git
 from sentiment.project.own_table import find_pointer
 from sentiment.project.params_file import read_yaml
 from sentiment.project.paths import Project
 from sentiment.project.provenance import COMMIT
 from sentiment.reproduce.record import RecordedRun
-from sentiment.tracking.results import LOCK_ARTIFACT
-from sentiment.tracking.runs import DIFF_ARTIFACT
+from sentiment.tracking.runs import DIFF_ARTIFACT, LOCK_ARTIFACT
 
 GIT = ("git", "-c", f"core.hooksPath={os.devnull}")  # `dvc install` adds hooks that call DVC
-DVC = (sys.executable, "-m", "dvc")
 # These would lead DVC, MLflow, git and Python from the worktree into the project.
 VARIABLES = ("DVC_", "MLFLOW_", "GIT_", "PYTHONPATH", "PYTHONSAFEPATH")
 
@@ -92,14 +91,34 @@ def get_tables(project: Project, run: RecordedRun, copy: Project) -> None:
         ask(project.folder, *DVC, "get", ".", tracked, "--rev", run.tags[COMMIT], "--out", place)
 
 
-def run_stages(project: Project, copy: Project, database: Path) -> None:
+def check_dependencies(run: RecordedRun, copy: Project) -> None:
+    """Check that a worktree has the tables and the code that the dvc.lock of a run names.
+
+    Raises:
+        UserError: the run was trained on other ones.
+    """
+    shutil.copyfile(run.folder / LOCK_ARTIFACT, copy.dvc_lock)
+    stages = read_yaml(copy.dvc_lock)["stages"]
+    status = json.loads(ask(copy.folder, *DVC, "status", "--json", *stages))
+    fetch = run.params["fetch"]
+    unread = {*fetch["table"].values()} if fetch["dataset"] != "table" else set()
+    differing = [path for path in changed_paths(status) if path not in unread]
+    differing = [path for path in differing if not is_output(copy, path)]
+    if differing:
+        raise UserError(
+            f"Run {run.run_id} was trained with another {', '.join(differing)} than its commit "
+            "has. Commit what a training reads before you train."
+        )
+
+
+def run_stages(project: Project, run: RecordedRun, copy: Project, database: Path) -> None:
     """Run all stages in a worktree. The arrays may come from DVC's cache, but the model may not.
 
     Args:
         database: the SQLite database of the worktree's store, which does not exist yet.
 
     Raises:
-        UserError: a stage failed.
+        UserError: a stage failed, or the worktree lacks what the run was trained with.
     """
     environment = {name: value for name, value in os.environ.items() if is_allowed(name)}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{database}"
@@ -109,6 +128,7 @@ def run_stages(project: Project, copy: Project, database: Path) -> None:
     site = str(copy.folder.resolve() / ".dvc" / "tmp" / "site")
     ask(copy.folder, *DVC, "config", "--local", "core.site_cache_dir", site)
     forced = ("repro", "--force", "--single-item", "--no-commit")
+    check_dependencies(run, copy)
     for arguments in (("repro", "pad"), (*forced, "train"), (*forced, "evaluate")):
         print(f"In a worktree of the run: dvc {' '.join(arguments)}", flush=True)
         done = subprocess.run(

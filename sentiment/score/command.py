@@ -11,8 +11,7 @@ from sentiment import options
 from sentiment.project.paths import Project
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-
+    from sentiment.prediction.pyfunc_model import SentimentModel
     from sentiment.score.report import Report
     from sentiment.score.source import Source
 
@@ -75,19 +74,22 @@ def command(
     from sentiment.project.params_file import load_params
     from sentiment.score import report
     from sentiment.score.source import Source
-    from sentiment.tracking import registry, store
+    from sentiment.tracking import address, models, registry, store
     from sentiment.tracking.operations import operation_run
 
-    params = load_params(project.params_file)
+    params = load_params(project)
     table = params.fetch.table
     id_column = table.id if id_column is None else id_column
     columns = Columns(text_column or table.text, label_column, id_column or None)
     source = Source(file, columns)
     client = store.connect_to_read(project)
-    with store.store_errors():
-        version = registry.resolve_version(client, model_uri, params.fetch.dataset_name)
+    with address.store_errors():
+        version, model = models.load_version(project, client, model_uri, params.fetch)
+    other_table = registry.describe_other_table(version, params.fetch.table_path)
+    if model_uri is None and other_table:
+        click.echo(other_table)
     name = click.format_filename(file, shorten=True)
-    found = score(source, version, out)
+    found = score(source, model, out)
     if found.results and params.evaluate.log_texts:
         texts = source.find_texts(found.results.tables["mistakes"]["row"])
         found = found._replace(results=found.results.with_texts(texts))
@@ -98,7 +100,7 @@ def command(
     click.echo(store.describe_pages(client.tracking_uri, info.experiment_id, info.run_id))
 
 
-def score(source: "Source", version: "ModelVersion", out: Path | None) -> "Report":
+def score(source: "Source", model: "SentimentModel", out: Path | None) -> "Report":
     """Predict the rows of a source.
 
     Args:
@@ -106,11 +108,12 @@ def score(source: "Source", version: "ModelVersion", out: Path | None) -> "Repor
     """
     from tqdm import tqdm
 
+    from sentiment.project.documents import describe_guarded_ids
     from sentiment.score import predictions, report
-    from sentiment.tracking import models, registry
 
-    model = models.load_model(registry.version_uri(version))
-    rows = source.check_rows(model.label_names)
+    rows, formula_ids = source.check_rows(model.label_names)
+    if out and out.suffix == ".csv" and formula_ids:
+        click.echo(describe_guarded_ids(formula_ids, str(out)))
     bar = tqdm(
         islice(source.rows(), rows),  # a program may have added rows since
         total=rows,

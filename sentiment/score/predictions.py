@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import compute, csv, parquet
 
 from sentiment.data.rows import Row
-from sentiment.project.documents import guard_formulas
+from sentiment.project.documents import guard_formulas, replacing
 from sentiment.text.labels import probability_column
 
 if TYPE_CHECKING:
@@ -103,11 +103,6 @@ def guard_table(table: pa.Table) -> pa.Table:
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file that only its owner can read, and that gets its name once it is whole."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)  # of a call that was killed
-    try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with replacing(path) as partial, os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
+        yield file

@@ -8,6 +8,14 @@ from typing import NamedTuple
 from sentiment.data.labels import list_labels, shorten_label
 from sentiment.data.rows import Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
+from sentiment.project.documents import count_formulas
+
+
+class Counts(NamedTuple):
+    """What a source has: its rows, and ids that a spreadsheet would compute."""
+
+    rows: int
+    formula_ids: int
 
 
 class Source(NamedTuple):
@@ -31,8 +39,8 @@ class Source(NamedTuple):
         for number, row in enumerate(rows, 1):
             yield row._replace(number=number)
 
-    def check_rows(self, label_names: Sequence[str]) -> int:
-        """Read all rows once, and return their number.
+    def check_rows(self, label_names: Sequence[str]) -> Counts:
+        """Read all rows once, and count them.
 
         Args:
             label_names: of the version. If labels are read, two of these must occur, and no
@@ -43,6 +51,7 @@ class Source(NamedTuple):
         """
         rows = 0
         texts = 0
+        formula_ids = 0
         found = set()
         for path in list_tables(self.path):
             for row in read_rows(path, self.columns):
@@ -53,6 +62,7 @@ class Source(NamedTuple):
                         f"{list_labels(label_names)}. Write one of these."
                     )
                 rows += 1
+                formula_ids += count_formulas([row.id])
                 if row.text:
                     texts += 1
                     found.add(row.label)
@@ -66,7 +76,7 @@ class Source(NamedTuple):
                 f"{self.path} has only the label {found.pop()!r} in column "
                 f"{self.columns.label!r}, but metrics need two labels. Add texts with another one."
             )
-        return rows
+        return Counts(rows, formula_ids)
 
     def find_texts(self, numbers: Iterable[int]) -> list[str]:
         """Return the texts of some rows, given by their numbers."""

@@ -8,7 +8,7 @@ from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
-from sentiment.tracking import registry, store
+from sentiment.tracking import address, registry, store
 
 LOOPBACK = "127.0.0.1"  # no other machine reaches it
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
@@ -35,12 +35,14 @@ def command(project: Project, port: int, model_uri: str | None) -> None:
     from sentiment.tracking import models
 
     check_port_is_free(port)
-    dataset = load_params(project.params_file).fetch.dataset_name
+    fetch = load_params(project).fetch
     client = store.connect_to_read(project)
-    with store.store_errors():
-        version = registry.resolve_version(client, model_uri, dataset)
-        uri = registry.version_uri(version)
-        model = models.load_model(uri)
+    with address.store_errors():
+        version, model = models.load_version(project, client, model_uri, fetch)
+    uri = registry.version_uri(version)
+    other_table = registry.describe_other_table(version, fetch.table_path)
+    if model_uri is None and other_table:
+        click.echo(other_table)
     click.echo(f"Serving {uri}\nPage: http://{LOOPBACK}:{port}")
     uvicorn.run(
         create_app(uri, model),

@@ -52,7 +52,7 @@ def command(project: Project, trials: int | None, storage: str | None, apply: st
     from sentiment.sweep.search import search
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
-    params = load_params(project.params_file)
+    params = load_params(project)
     check_data(project, params)
     distributions = study.searched_distributions(params)
     name = study.study_name(project, params, distributions)
@@ -79,8 +79,8 @@ def check_data(project: Project, params: "Params") -> None:
     """
     from sentiment.project.documents import read_json
     from sentiment.project.params_file import PARAMS
+    from sentiment.project.paths import DATASET_FILE
     from sentiment.project.records import (
-        DATASET_FILE,
         FetchedDataset,
         read_padded_dataset,
         read_record,
@@ -119,5 +119,5 @@ def apply_trial(project: Project, searched: "Study", params: "Params", wanted: s
         if not is_taken:
             return
     values = study.find_trial(searched, wanted).user_attrs[study.VALUES]
-    changes = update_params_file(project.params_file, values)
+    changes = update_params_file(project, values)
     click.echo("\n".join(changes) or f"{PARAMS} has these values already.")

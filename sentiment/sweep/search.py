@@ -14,9 +14,10 @@ from optuna.trial import FrozenTrial
 
 from sentiment.params import Params
 from sentiment.project.arrays import read_padded_vectors, read_reviews
-from sentiment.project.paths import Project
+from sentiment.project.own_table import named_files
+from sentiment.project.paths import DATASET_FILE, Project
 from sentiment.project.provenance import provenance_tags, uncommitted_changes
-from sentiment.project.records import DATASET_FILE, FetchedDataset, read_record
+from sentiment.project.records import FetchedDataset, read_record
 from sentiment.sweep.study import (
     METRIC,
     SPACE_FILE,
@@ -31,7 +32,7 @@ from sentiment.sweep.trial import (
     ending_run,
     objective,
 )
-from sentiment.tracking import registry, runs, store
+from sentiment.tracking import address, registry, runs, store
 from sentiment.tracking.operations import open_operations
 
 SWEEP = "sweep.name"  # tag of a parent run: name of the study
@@ -52,9 +53,10 @@ def search(
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it would warn of every new model
     client = store.connect(project)
-    tags = provenance_tags(project, uncommitted_changes(project))
+    tables = named_files(params.fetch, params.pad)
+    tags = provenance_tags(project, uncommitted_changes(project, tables))
     dataset = params.fetch.dataset_name
-    with store.store_errors():
+    with address.store_errors():
         name = registry.registered_name(dataset)
         experiment_id = open_operations(project, client, name)
         description = f"A sweep on `{dataset}`. Its trials are the runs below it."
@@ -76,7 +78,7 @@ def search(
         if len(ended_trials(study)) < n_trials:
             enqueue_present(study, params, distributions)
             train_trials(study, context, n_trials)
-        with store.store_errors():
+        with address.store_errors():
             client.log_artifact(parent_id, str(project.folder / SPACE_FILE))
     return store.describe_pages(client.tracking_uri, experiment_id, parent_id)
 

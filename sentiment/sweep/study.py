@@ -23,14 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment.errors import UserError, first_line
 from sentiment.params import Params, used_params
-from sentiment.project.arrays import VECTORS
 from sentiment.project.digests import file_digests, short_digest
 from sentiment.project.dvc import stage_dependencies
 from sentiment.project.params_file import PARAMS
-from sentiment.project.paths import Project
+from sentiment.project.paths import VECTORS, Project
 from sentiment.project.provenance import is_code
 from sentiment.sweep import space
-from sentiment.tracking import store
+from sentiment.tracking import address
 
 METRIC = "val_accuracy"  # of the kept epoch
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -139,7 +138,7 @@ def open_study(url: str, name: str) -> optuna.Study:
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
         )
     except RuntimeError:  # says that Optuna is too old
-        raise store.StoreError(
+        raise address.StoreError(
             "The database of the sweeps cannot be used: it has tables of something else, such as "
             "MLflow.\nName another one, which is empty at first, with --storage."
         ) from None
@@ -158,7 +157,7 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OptunaError, ImportError) as error:
-        raise store.StoreError(
+        raise address.StoreError(
             f"The database of the sweeps cannot be used: {first_line(error.__cause__ or error)}\n"
             "Fix it, or name another one with --storage, and run the same command again."
         ) from error

@@ -27,7 +27,7 @@ from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project
 from sentiment.sweep.study import METRIC, PRESENT, REFUSED, SPACE_FILE, VALUES, draw_values
 from sentiment.text.reviews import Reviews
-from sentiment.tracking import runs, store
+from sentiment.tracking import address, runs
 
 TRIAL = "sweep.trial"  # tag of a child run: the number of the trial
 
@@ -80,7 +80,7 @@ def objective(context: TrialContext, trial: optuna.Trial) -> float:
         run_id = start_child(context, trial, params)
         with ending_run(context.client, run_id):
             return fit(context, params, trial, run_id)
-    except store.StoreError:
+    except address.StoreError:
         raise
     except UserError as error:
         trial.set_user_attr(REFUSED, str(error))
@@ -91,7 +91,7 @@ def start_child(context: TrialContext, trial: optuna.Trial, params: Params) -> s
     """Start the run of a trial, log its params, and return its id."""
     name = training_name(context.project, params.pad, params.train, context.lengths)
     used = used_params(params.fetch, params.pad, params.train)
-    with store.store_errors():
+    with address.store_errors():
         run = context.client.create_run(
             context.experiment_id,
             tags={**context.tags, TRIAL: str(trial.number)},
@@ -108,13 +108,13 @@ def ending_run(client: mlflow.MlflowClient, run_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(error, store.StoreError | KeyboardInterrupt):
-            store.try_only_once()
+        if isinstance(error, address.StoreError | KeyboardInterrupt):
+            address.try_only_once()
         is_killed = isinstance(error, optuna.TrialPruned | KeyboardInterrupt)
         with suppress(Exception):  # the error that has ended the block is the one to show
             client.set_terminated(run_id, "KILLED" if is_killed else "FAILED")
         raise
-    with store.store_errors():
+    with address.store_errors():
         client.set_terminated(run_id)
 
 
@@ -124,7 +124,7 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
 
     def after_epoch() -> None:
         epoch = len(training.epoch_metrics)
-        with store.store_errors():
+        with address.store_errors():
             runs.log_epochs(context.client, run_id, training.history)
         trial.report(training.epoch_metrics[-1][METRIC], epoch)
         is_worse = trial.should_prune()

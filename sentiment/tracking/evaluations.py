@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
 from sentiment.project.documents import damaged_error, missing_error
+from sentiment.project.paths import PREDICTIONS_FILE
 from sentiment.text.labels import label_names_in, probability_column
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second, for which `--help` should not wait
     from mlflow import MlflowClient
-
-PREDICTIONS = "predictions.csv"  # in data/evaluate, and among the artifacts of a run
 
 
 def check_predictions(client: "MlflowClient", run_id: str) -> None:
@@ -22,10 +21,10 @@ def check_predictions(client: "MlflowClient", run_id: str) -> None:
         UserError: it has none.
     """
     logged = {artifact.path for artifact in client.list_artifacts(run_id)}
-    if PREDICTIONS not in logged:
+    if PREDICTIONS_FILE not in logged:
         raise UserError(
-            f"Run {run_id} has no {PREDICTIONS}. Run `sentiment log` in the folder that has its "
-            "results, or name another run."
+            f"Run {run_id} has no {PREDICTIONS_FILE}. Run `sentiment log` in the folder that has "
+            "its results, or name another run."
         )
 
 
@@ -37,12 +36,12 @@ def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
     """
     check_predictions(client, run_id)
     with tempfile.TemporaryDirectory() as scratch:
-        client.download_artifacts(run_id, PREDICTIONS, scratch)
+        client.download_artifacts(run_id, PREDICTIONS_FILE, scratch)
         try:
-            return read_predictions(Path(scratch, PREDICTIONS))
+            return read_predictions(Path(scratch, PREDICTIONS_FILE))
         except UserError:
             raise UserError(
-                f"{PREDICTIONS} of run {run_id} in MLflow is damaged. Run `sentiment log` in "
+                f"{PREDICTIONS_FILE} of run {run_id} in MLflow is damaged. Run `sentiment log` in "
                 "the folder that has its results, or name another run."
             ) from None
 

@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 import weakref
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import metadata
 from io import StringIO
@@ -16,17 +17,21 @@ from packaging.utils import canonicalize_name
 
 import sentiment
 from sentiment.backend import load_keras
+from sentiment.data.labels import list_labels
 from sentiment.errors import UserError, first_line
+from sentiment.params import FetchParams
 from sentiment.project.documents import missing_error, read_json
+from sentiment.project.own_table import read_label_names
 from sentiment.project.paths import Project
 from sentiment.project.records import read_model_config
 from sentiment.text.model_files import MODEL_FILES, THRESHOLD, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.text.tokenizer import UNICODE
-from sentiment.tracking import runs
+from sentiment.tracking import registry, runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
     from sentiment.prediction.pyfunc_model import SentimentModel
@@ -87,7 +92,7 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
         try:
             # `log_model` takes no id of a run: it logs to the active one. It also predicts the
             # example, for which Keras prints progress bars.
-            with runs.active_run(run_id=run_id), redirect_stdout(StringIO()):
+            with runs.active_run(run_id), redirect_stdout(StringIO()):
                 mlflow.pyfunc.log_model(
                     name=MODEL,
                     python_model=str(entry),
@@ -189,6 +194,49 @@ def load_own_model(project: Project, threshold: float) -> "SentimentModel":
     model = SentimentModel()
     model.load(config, word_index, weights_file, threshold)
     return model
+
+
+def load_version(
+    project: Project, client: "MlflowClient", model_uri: str | None, fetch: FetchParams
+) -> "tuple[ModelVersion, SentimentModel]":
+    """Return the version that a URI names, or else the champion of a dataset, and load it.
+
+    Raises:
+        UserError: there is no such version, it cannot be loaded, or the champion has other labels
+            than the dataset.
+    """
+    version = registry.resolve_version(client, model_uri, fetch.dataset_name)
+    model = load_model(registry.version_uri(version))
+    if model_uri is None and fetch.table_path:
+        label_names = read_label_names(project, fetch)
+        if label_names is not None:
+            check_labels(version, model.label_names, fetch.table_path, label_names)
+    return version, model
+
+
+def check_labels(
+    version: "ModelVersion", predicted: Sequence[str], table: str, label_names: Sequence[str]
+) -> None:
+    """Check that the champion predicts the labels of a table of the same name.
+
+    Args:
+        predicted: the labels of the champion.
+        table: the path of the table.
+        label_names: its labels.
+
+    Raises:
+        UserError: it predicts other labels.
+    """
+    if set(predicted) == set(label_names):
+        return
+    uri = registry.version_uri(version)
+    trained_on = registry.trained_on(version)
+    origin = f" It was trained on {trained_on}." if trained_on else ""
+    raise UserError(
+        f"The champion {uri} predicts {list_labels(predicted)}, but {table} has "
+        f"{list_labels(label_names)}.{origin} Promote a model of {table}, or name a version, such "
+        f"as --model {uri}"
+    )
 
 
 def load_model(model_uri: str) -> "SentimentModel":

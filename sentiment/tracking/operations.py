@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sentiment.project.paths import Project
-from sentiment.tracking import registry, runs, store
+from sentiment.tracking import address, registry, runs, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,9 +42,10 @@ def operation_run(
     """
     from mlflow.entities import LoggedModelInput, Param
 
-    with store.store_errors():
+    with address.store_errors():
         experiment_id = open_operations(project, client, version.name)
-    with runs.active_run(experiment_id=experiment_id, run_name=name) as run, store.store_errors():
+        run_id = runs.create_run(client, experiment_id, name, {})
+    with runs.active_run(run_id) as run, address.store_errors():
         values = {"model": registry.version_uri(version), **params}
         client.log_batch(
             run.info.run_id, params=[Param(key, str(value)) for key, value in values.items()]

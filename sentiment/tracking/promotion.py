@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ruamel.yaml import YAML
 
-from sentiment.errors import UserError, redact
+from sentiment.errors import UserError
 from sentiment.project.presets import SEED
-from sentiment.tracking import evaluations, models, registry, runs, store
-from sentiment.tracking.results import LOCK_ARTIFACT
+from sentiment.tracking import address, evaluations, models, registry, runs
+from sentiment.tracking.address import shown_uri
+from sentiment.tracking.runs import LOCK_ARTIFACT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ def promote_run(
     """
     from sentiment.evaluation import comparison
 
-    with store.store_errors():
+    with address.store_errors():
         name = name_of_version(run)
         model = check_candidate(client, run)
         champion = registry.find_champion(client, name)
@@ -93,7 +94,7 @@ def explore(client: "MlflowClient", run: "Run", metric: "MetricName") -> str:
     """
     from sentiment.evaluation import comparison
 
-    with store.store_errors():
+    with address.store_errors():
         name = name_of_version(run)
         check_candidate(client, run)
         champion = registry.find_champion(client, name)
@@ -310,7 +311,7 @@ def describe_undo(client: "MlflowClient", name: str, before: "ModelVersion | Non
     if before is not None:
         return f"To undo this: sentiment promote --force {before.run_id}"
     code = (
-        f'import mlflow; mlflow.MlflowClient("{redact(client.tracking_uri)}")'
+        f'import mlflow; mlflow.MlflowClient("{shown_uri(client.tracking_uri)}")'
         f'.delete_registered_model_alias("{name}", "{registry.CHAMPION}")'
     )
     return f"To undo this: python -c '{code}'"

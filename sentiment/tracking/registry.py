@@ -28,6 +28,9 @@ RUN_COLUMNS = (
     "params.`train.units`",
 )
 CHAMPION = "champion"  # the alias
+# Tags of a run and of its version
+TABLE = "table"  # the path of the training table in the project; datasets that are none lack it
+LABELS = "labels"  # a JSON list, in the order of their indices
 NO_SUCH_VERSION = (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE")  # MLflow's codes
 
 
@@ -51,6 +54,20 @@ def open_trainings(project: Project, client: "MlflowClient", dataset: str) -> st
     description = f"Trainings on `{dataset}`: each run is a model with its evaluation."
     name = registered_name(dataset)
     return store.open_experiment(project, client, name, description, RUN_COLUMNS)
+
+
+def other_tables(client: "MlflowClient", dataset: str, path: str) -> set[str]:
+    """Return the paths of other tables that have runs in the experiment of a dataset.
+
+    Args:
+        dataset: the name of the dataset, which tables of the same name in other folders share.
+        path: the path of its table.
+    """
+    experiment = client.get_experiment_by_name(registered_name(dataset))
+    if experiment is None:
+        return set()
+    tags = (run.data.tags for run in store.experiment_runs(client, [experiment.experiment_id]))
+    return {each[TABLE] for each in tags if TABLE in each} - {path}
 
 
 def find_champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
@@ -88,7 +105,10 @@ def register_version(
         name,
         f"models:/{model.model_id}",
         run.info.run_id,
-        {"test_accuracy": f"{run.data.metrics['test_accuracy']:.4f}"},
+        {
+            "test_accuracy": f"{run.data.metrics['test_accuracy']:.4f}",
+            **{tag: run.data.tags[tag] for tag in (TABLE, LABELS) if tag in run.data.tags},
+        },
         description=run.data.tags.get(store.DESCRIPTION),
         await_creation_for=0,  # MLflow says that it waits, though the version is ready at once
         model_id=model.model_id,  # without which a server refuses the version
@@ -141,6 +161,23 @@ def named_version(client: "MlflowClient", model_uri: str) -> "ModelVersion":
         if error.error_code not in NO_SUCH_VERSION:
             raise
         raise UserError(f"There is no version {model_uri}: {first_line(error)}") from None
+
+
+def trained_on(version: "ModelVersion") -> str:
+    """Return the path of the table that a version was trained on, or "" if it is not known."""
+    return str(version.tags.get(TABLE, ""))
+
+
+def describe_other_table(version: "ModelVersion", table: str) -> str:
+    """Return the line about a champion of another table, or "" if it is the champion of this one.
+
+    Args:
+        table: the path of the table. "": the dataset is none.
+    """
+    path = trained_on(version)
+    if not path or path == table:
+        return ""
+    return f"The champion {version_uri(version)} was trained on {path}, and not on {table}."
 
 
 def version_uri(version: "ModelVersion") -> str:

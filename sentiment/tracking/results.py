@@ -18,24 +18,23 @@ from sentiment.project.arrays import read_array, read_training_splits
 from sentiment.project.digests import file_digest, folder_digest
 from sentiment.project.documents import read_json, read_table
 from sentiment.project.dvc import changed_outputs, read_model_stages
-from sentiment.project.paths import Project
+from sentiment.project.paths import (
+    CARD_FILE,
+    HISTORY_FILE,
+    METRICS_FILE,
+    PARAMS_FILE,
+    PREDICTIONS_FILE,
+    Project,
+)
 from sentiment.project.records import RunRecord, read_record, read_run_record
 from sentiment.text.model_files import THRESHOLD
-from sentiment.tracking import models, registry, runs, store
-from sentiment.tracking.evaluations import PREDICTIONS
+from sentiment.tracking import address, models, registry, runs, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-TABLES_ARTIFACT = "metrics"
-LOCK_ARTIFACT = "dvc.lock"
 PREDICTIONS_DIGEST = "predictions_digest"  # tag of a run: of predictions.csv
-# Files in data/train and data/evaluate
-METRICS_FILE = "metrics.json"
-HISTORY_FILE = "history.csv"
-PARAMS_FILE = "params.json"
-CARD_FILE = "card.md"
 
 
 def check_results(project: Project, record: RunRecord) -> None:
@@ -108,8 +107,8 @@ def log_results(
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    predictions_digest = file_digest(project.evaluated / PREDICTIONS)
-    with store.store_errors():
+    predictions_digest = file_digest(project.evaluated / PREDICTIONS_FILE)
+    with address.store_errors():
         run = find_fitting_run(client, record, threshold, test_metrics, predictions_digest)
         if run is None:
             run = start_copy(project, client, record)
@@ -171,8 +170,8 @@ def find_locked_run(project: Project, client: "MlflowClient") -> "Run":
         UserError: dvc.lock describes other results, no run has them, or the run was deleted.
     """
     locked = read_locked_results(project)
-    predictions_digest = file_digest(project.evaluated / PREDICTIONS)
-    with store.store_errors():
+    predictions_digest = file_digest(project.evaluated / PREDICTIONS_FILE)
+    with address.store_errors():
         run = find_fitting_run(client, *locked, predictions_digest)
     if run is None or THRESHOLD not in run.data.params:
         raise UserError("MLflow has no run with the results in data/. Run `sentiment log` first.")
@@ -207,13 +206,13 @@ def log_evaluation(
     y = read_array(project.padded / "y_test.npy")
     client.log_inputs(run_id, [runs.dataset_input(record.fetch.dataset_name, "test", Split(x, y))])
     client.log_artifacts(run_id, str(project.evaluated))
-    client.log_artifacts(run_id, str(project.metrics), TABLES_ARTIFACT)
+    client.log_artifacts(run_id, str(project.metrics), runs.TABLES_ARTIFACT)
     card = (project.evaluated / CARD_FILE).read_text(encoding="utf-8")
     stages = read_model_stages(project, project.run_file)
     if stages is not None:
         text = StringIO()
         YAML().dump({"schema": "2.0", "stages": stages}, text)
-        client.log_text(run_id, text.getvalue(), LOCK_ARTIFACT)
+        client.log_text(run_id, text.getvalue(), runs.LOCK_ARTIFACT)
         card += (
             "\nThe data, in a new clone of the project: `mlflow artifacts download --run-id "
             f"{run_id} --artifact-path dvc.lock --dst-path . && dvc pull data/fetch data/pad "

@@ -9,17 +9,23 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
 from sentiment.model.batches import Split
 from sentiment.model.training import EPOCH_METRICS, KEPT_EPOCH
 from sentiment.project.checkpoint import Checkpoint
 from sentiment.project.naming import SEPARATOR, training_name
+from sentiment.project.own_table import named_files
 from sentiment.project.paths import Project
-from sentiment.project.provenance import DVC_EXPERIMENT, provenance_tags, uncommitted_changes
+from sentiment.project.provenance import (
+    DVC_EXPERIMENT,
+    provenance_tags,
+    shorten_tag,
+    uncommitted_changes,
+)
 from sentiment.project.records import PaddedDataset, RunRecord
-from sentiment.tracking import registry, store
+from sentiment.tracking import address, registry, store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +35,6 @@ if TYPE_CHECKING:
     from sentiment.params import TrainParams
 
 ID_PATTERN = re.compile(r"[0-9a-f]{1,32}")  # the id of a run, or the beginning of one
-ID_LENGTH = 32
 # Tags of a run
 ORIGINAL_RUN = "original_run"  # the id of the run that this one copies
 DATASET = "dataset"
@@ -41,32 +46,44 @@ KEPT_VAL_ACCURACY = "val_accuracy_kept"
 # Artifacts
 PARAMS_ARTIFACT = "params.yaml"
 DIFF_ARTIFACT = "uncommitted.diff"
+LOCK_ARTIFACT = "dvc.lock"
+TABLES_ARTIFACT = "metrics"
+
+
+def create_run(
+    client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str]
+) -> str:
+    """Create a run with these tags and those that MLflow adds by itself, and return its id.
+
+    `mlflow.start_run` would take another run, or another experiment, from the environment.
+    """
+    from mlflow.tracking.context.registry import resolve_tags
+
+    run = client.create_run(experiment_id, tags=resolve_tags({**tags}), run_name=name)
+    return str(run.info.run_id)
 
 
 @contextmanager
-def active_run(**arguments: Any) -> "Iterator[Run]":
-    """Start or resume a run, which is MLflow's active run and RUNNING during the block.
+def active_run(run_id: str) -> "Iterator[Run]":
+    """Make a run MLflow's active run, and RUNNING, during the block.
 
     Afterwards its status is FINISHED, KILLED by a signal, or FAILED.
-
-    Args:
-        arguments: see `mlflow.start_run`.
 
     Raises:
         StoreError: the store cannot be used.
     """
     import mlflow
 
-    with store.store_errors():
-        run = mlflow.start_run(**arguments)
+    with address.store_errors():
+        run = mlflow.start_run(run_id=run_id)
     try:
         yield run
     except BaseException as error:
-        store.try_only_once()
+        address.try_only_once()
         with suppress(Exception):  # the error that has ended the block is the one to show
             mlflow.end_run("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    with store.store_errors():
+    with address.store_errors():
         mlflow.end_run()
 
 
@@ -92,27 +109,32 @@ def training_run(
         UserError: the checkpoint is damaged.
     """
     record = checkpoint.read_run()
-    with store.store_errors():
+    with address.store_errors():
         interrupted = find_any_run(client, record.run_id) if record else None
     if record and interrupted and interrupted.info.lifecycle_stage == "active":
-        with active_run(run_id=record.run_id):
+        with active_run(record.run_id):
             yield record
         return
-    changes = uncommitted_changes(project)
-    if changes.missing:
-        print(f"The diff in the run is not complete: {'; '.join(changes.missing)}", flush=True)
+    changes = uncommitted_changes(project, named_files(dataset.fetch, dataset.pad))
+    unrecorded = changes.describe(with_md5=False)
+    if unrecorded:
+        print(f"Neither the commit nor the run's diff has: {unrecorded}", flush=True)
     tags = {
         **provenance_tags(project, changes),
         SOURCE_NAME: SOURCE,
         DATASET: dataset.fetch.dataset_name,
+        registry.LABELS: shorten_tag(json.dumps(dataset.label_names, ensure_ascii=False)),
         TEST_SET_DIGEST: dataset.test_set_digest,
         store.DESCRIPTION: f"A training on `{dataset.fetch.dataset_name}` that is not evaluated.",
     }
+    if dataset.fetch.table_path:
+        tags[registry.TABLE] = dataset.fetch.table_path
     training = training_name(project, dataset.pad, params, dataset.fitted_lengths)
-    with store.store_errors():
-        experiment_id = registry.open_trainings(project, client, dataset.fetch.dataset_name)
     name = SEPARATOR.join(filter(None, [training, tags.get(DVC_EXPERIMENT)]))
-    with active_run(experiment_id=experiment_id, run_name=name, tags=tags) as run:
+    with address.store_errors():
+        experiment_id = registry.open_trainings(project, client, dataset.fetch.dataset_name)
+        run_id = create_run(client, experiment_id, name, tags)
+    with active_run(run_id) as run:
         record = RunRecord(
             run_id=run.info.run_id,
             fetch=dataset.fetch,
@@ -245,35 +267,29 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run":
     """
     if not ID_PATTERN.fullmatch(run_id):
         raise UserError(f"{run_id} is not the id of a run. MLflow's UI shows the ids of all runs.")
-    found = list(search_runs(client, f"attributes.run_id LIKE '{run_id}%'"))
-    found = found or find_copies(client, run_id)
+    pattern = f"attributes.run_id LIKE '{run_id}%'"
+    found = [*search_runs(client, pattern)] or find_copies(client, run_id)
+    if not found:
+        deleted = next(search_runs(client, pattern, is_deleted=True), None)
+        get_run(client, deleted.info.run_id if deleted else run_id)  # raises if it was deleted
+        raise UserError(f"There is no run {run_id}. MLflow's UI shows the ids of all runs.")
     if len(found) > 1:
         ids = ", ".join(run.info.run_id for run in found)
         raise UserError(f"{len(found)} runs match {run_id}: {ids}. Name one of these.")
-    if found:
-        return found[0]
-    if len(run_id) == ID_LENGTH:
-        get_run(client, run_id)  # raises an error if the run was deleted
-    raise UserError(f"There is no run {run_id}. MLflow's UI shows the ids of all runs.")
+    return found[0]
 
 
 def search_runs(
-    client: "MlflowClient", filter_string: str, page_size: int = 1000
+    client: "MlflowClient", filter_string: str, page_size: int = 1000, is_deleted: bool = False
 ) -> "Iterator[Run]":
     """Yield the runs of all experiments that match a filter, the newest first.
 
     Args:
         page_size: number of runs that are read at once.
+        is_deleted: whether to yield the deleted runs, instead of the others.
     """
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    if not experiments:
-        return
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            experiments, filter_string, max_results=page_size, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+    from mlflow.entities import ViewType
+
+    view = ViewType.ALL if is_deleted else ViewType.ACTIVE_ONLY  # of the experiments
+    experiments = [each.experiment_id for each in client.search_experiments(view)]
+    yield from store.experiment_runs(client, experiments, filter_string, page_size, is_deleted)

@@ -1,60 +1,34 @@
-"""The tracking store of MLflow: in the project's root, or on a server.
-
-Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
-`mlflow.db`, with artifacts in `mlruns/` next to it.
-"""
+"""The tracking store of MLflow: its database, its experiments, and the pages of its UI."""
 
 import json
-import logging
-import os
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.errors import UserError, first_line, redact
+from sentiment.project.documents import replacing
 from sentiment.project.paths import Project
+from sentiment.tracking.address import (
+    SQLITE,
+    StoreError,
+    is_server,
+    point_mlflow_at,
+    shown_uri,
+    sqlite_file,
+    store_errors,
+    tracking_uri,
+    unusable_error,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
-    from mlflow.exceptions import MlflowException
+    from mlflow.entities import Experiment, Run
 
-DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
-SQLITE = "sqlite:///"
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens by default
-PROBE_SECONDS = 5.0  # how long a server may take to answer the first request
-# Packages whose errors mean that the store cannot be used.
-STORE_PACKAGES = (
-    "alembic",
-    "azure",
-    "boto3",
-    "botocore",
-    "google",
-    "requests",
-    "sqlalchemy",
-    "sqlite3",
-    "urllib3",
-)
-# MLflow's codes for a store that cannot be used. Its other codes mean that our request was wrong.
-STORE_CODES = (
-    "INTERNAL_ERROR",
-    "IO_ERROR",
-    "PERMISSION_DENIED",
-    "REQUEST_LIMIT_EXCEEDED",
-    "RESOURCE_EXHAUSTED",
-    "TEMPORARILY_UNAVAILABLE",
-    "UNAUTHENTICATED",
-)
-UNREACHABLE = "Max retries exceeded"  # in MLflow's message, which has several lines of detail
-INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
 # A server with users returns the second code also for what the user must not see.
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a description
@@ -66,50 +40,13 @@ VIEW = "metrics"  # the view of an experiment's runs with its own columns
 MOVED_PAGE = "docs/pipeline.md#a-moved-folder"
 
 
-class StoreError(UserError):
-    """A store of runs or trials cannot be used now. It may work again later."""
-
-
-def tracking_uri(project: Project) -> str:
-    """Return `MLFLOW_TRACKING_URI`, or the URI of the database in the root.
-
-    A relative path to a database starts from the root, wherever a stage runs: DVC removes its
-    temporary copies of the project.
-
-    Raises:
-        StoreError: the URI is malformed.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DATABASE}"
-    try:
-        urlsplit(uri)
-    except ValueError as error:
-        raise StoreError(
-            f"MLFLOW_TRACKING_URI={redact(uri)} is malformed ({error}). Correct it, or unset it to "
-            "use the store in this folder."
-        ) from None
-    path = uri.removeprefix(SQLITE)
-    return f"{SQLITE}{os.path.normpath(project.root / path)}" if path != uri else uri
-
-
-def is_server(uri: str) -> bool:
-    """Return whether a tracking store is reached over HTTP."""
-    return urlsplit(uri).scheme in ("http", "https")
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """Return the file of an SQLite database, or None if a tracking store is something else."""
-    if not uri.startswith(SQLITE):
-        return None
-    return Path(uri.removeprefix(SQLITE).partition("?")[0])
-
-
 def connect(project: Project) -> "MlflowClient":
     """Point MLflow at the tracking store, and return a client. An SQLite database is created.
 
     Raises:
         StoreError: the store cannot be used, or its folder was moved or copied.
     """
-    uri = _prepare(project)
+    uri = point_mlflow_at(tracking_uri(project))
     with store_errors():
         _make_database(uri)
         return _open(uri)
@@ -121,154 +58,17 @@ def connect_to_read(project: Project) -> "MlflowClient":
     Raises:
         StoreError: the store cannot be used, does not exist, or its folder was moved or copied.
     """
-    uri = _prepare(project)
+    uri = point_mlflow_at(tracking_uri(project))
     database = sqlite_file(uri)
     if database is not None and not database.exists():
+        if not project.dvc_yaml.exists():
+            raise StoreError(f"{project.dvc_yaml} is missing: run this in the root of the project.")
         raise StoreError(
             f"There is no MLflow store {database} yet. Run `dvc repro`, which makes it, or "
             "set MLFLOW_TRACKING_URI to another store."
         )
     with store_errors():
         return _open(uri)
-
-
-def _prepare(project: Project) -> str:
-    """Return the URI of the tracking store, once a server has answered.
-
-    MLflow prints the URI of a server, so user name and password move to the environment.
-
-    Raises:
-        StoreError: the URI is malformed, or the server does not answer.
-    """
-    uri = tracking_uri(project)
-    parts = urlsplit(uri)
-    if is_server(uri):
-        if parts.username:
-            os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-        if parts.password:
-            os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
-        uri = redact(uri)
-        os.environ["MLFLOW_TRACKING_URI"] = uri
-        _probe_server(uri)
-        logging.getLogger("urllib3.connectionpool").addFilter(RetryFilter(uri))
-    return uri
-
-
-def _probe_server(uri: str) -> None:
-    """Check that a server responds at all, whatever the response.
-
-    MLflow itself tries for minutes, which is right for a server that restarts during a training.
-
-    Raises:
-        StoreError: the server does not answer.
-    """
-    import requests
-
-    try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
-    except requests.exceptions.RequestException as error:
-        raise _unreachable_error(uri, first_line(error)) from error
-
-
-class RetryFilter(logging.Filter):
-    """Say once in plain words that MLflow tries to reach its server again.
-
-    Args:
-        uri: the address of the server.
-    """
-
-    def __init__(self, uri: str) -> None:
-        super().__init__()
-        self.uri = uri
-        self.is_said = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a message of urllib3 is shown. Its warnings are about retries."""
-        if record.levelno != logging.WARNING:
-            return True
-        if not self.is_said:
-            self.is_said = True
-            print(
-                f"The MLflow server at {self.uri} does not answer. Trying again for some minutes "
-                "(MLFLOW_HTTP_REQUEST_MAX_RETRIES sets how often)",
-                file=sys.stderr,
-                flush=True,
-            )
-        return False
-
-
-def try_only_once() -> None:
-    """Let MLflow's next requests fail at once if the server does not answer.
-
-    A stage that a signal or the server has ended should not wait for the server for minutes.
-    """
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(int(PROBE_SECONDS))
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn errors of MLflow, its database and its artifact store into a `StoreError`.
-
-    An error that MLflow finds in our own request stays as it is.
-
-    Raises:
-        StoreError: the store cannot be used, or the user lacks a permission on the server.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code not in STORE_CODES:
-            raise
-        raise _mlflow_error(error) from error
-    except Exception as error:
-        package = type(error).__module__.partition(".")[0]
-        # A store may need any package that is not installed.
-        if package not in STORE_PACKAGES and not isinstance(error, ModuleNotFoundError):
-            raise
-        raise _unusable_error(error) from error
-
-
-def _mlflow_error(error: "MlflowException") -> StoreError:
-    """Return the error for what MLflow says about its store."""
-    import mlflow
-
-    status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
-    store = redact(mlflow.get_tracking_uri())
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or "you"
-    if status == HTTPStatus.UNAUTHORIZED:
-        return StoreError(
-            f"The MLflow server at {store} rejected the user name or password. Set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run the command again."
-        )
-    if status == HTTPStatus.FORBIDDEN and INVALID_HOST not in str(error):
-        return StoreError(
-            f"The MLflow server at {store} does not let {user} do this. Ask its administrator for "
-            "the right to change the experiment and the registered model."
-        )
-    if UNREACHABLE in str(error):
-        return _unreachable_error(store, "")
-    return _unusable_error(error)
-
-
-def _unreachable_error(uri: str, reason: str) -> StoreError:
-    detail = f" ({reason})" if reason else ""
-    return StoreError(
-        f"The MLflow server at {redact(uri)} does not answer{detail}. Start it, or unset "
-        "MLFLOW_TRACKING_URI to use the store in this folder, and run the same command again."
-    )
-
-
-def _unusable_error(error: Exception) -> StoreError:
-    import mlflow
-
-    store = redact(mlflow.get_tracking_uri())
-    return StoreError(
-        f"The MLflow store at {store} cannot be used: {first_line(error) or type(error).__name__}\n"
-        "Fix it, or set MLFLOW_TRACKING_URI to another store, and run the command again."
-    )
 
 
 def _make_database(uri: str) -> None:
@@ -290,19 +90,27 @@ def _make_database(uri: str) -> None:
     with FileLock(f"{database}.lock"):
         if database.exists():  # another process was faster
             return
-        partial = database.with_name(f"{database.name}.partial")
-        partial.unlink(missing_ok=True)
-        client = mlflow.MlflowClient(tracking_uri=f"{SQLITE}{partial}")
-        client.search_experiments()  # makes all tables
-        partial.replace(database)
+        with replacing(database) as partial:
+            client = mlflow.MlflowClient(tracking_uri=f"{SQLITE}{partial}")
+            client.search_experiments()  # makes all tables
 
 
 def _open(uri: str) -> "MlflowClient":
+    """Return a client of a store that answers.
+
+    Raises:
+        StoreError: the folder of the database was moved or copied, or MLflow has no store of this
+            kind.
+    """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     mlflow.set_tracking_uri(uri)
     _check_database(uri)
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    try:
+        client = mlflow.MlflowClient(tracking_uri=uri)
+    except MlflowException as error:
+        raise unusable_error(error) from error
     _check_place(client)
     return client
 
@@ -372,6 +180,33 @@ def open_experiment(
     return str(experiment.experiment_id)
 
 
+def experiment_runs(
+    client: "MlflowClient",
+    experiment_ids: Sequence[str],
+    filter_string: str = "",
+    page_size: int = 1000,
+    is_deleted: bool = False,
+) -> "Iterator[Run]":
+    """Yield the runs of some experiments that match a filter, the newest first.
+
+    Args:
+        page_size: number of runs that are read at once.
+        is_deleted: whether to yield the deleted runs, instead of the others.
+    """
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if is_deleted else ViewType.ACTIVE_ONLY
+    token: str | None = None
+    while experiment_ids:
+        page = client.search_runs(
+            [*experiment_ids], filter_string, view, max_results=page_size, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def check_experiment(client: "MlflowClient", experiment: "Experiment") -> None:
     """Refuse an experiment that was deleted, because MLflow's UI would not show its runs.
 
@@ -379,7 +214,7 @@ def check_experiment(client: "MlflowClient", experiment: "Experiment") -> None:
         StoreError: the experiment was deleted.
     """
     if experiment.lifecycle_stage == "deleted":
-        shown = shlex.quote(redact(client.tracking_uri))
+        shown = shlex.quote(shown_uri(client.tracking_uri))
         raise StoreError(
             f"The experiment {experiment.name} was deleted in MLflow. To bring it back: "
             f"MLFLOW_TRACKING_URI={shown} mlflow experiments restore --experiment-id "
@@ -411,7 +246,7 @@ def runs_url(uri: str, experiment_id: str) -> str:
 
 
 def _experiment_url(uri: str, experiment_id: str) -> str:
-    base = redact(uri).rstrip("/") if is_server(uri) else MLFLOW_UI
+    base = shown_uri(uri).rstrip("/") if is_server(uri) else MLFLOW_UI
     return f"{base}/#/experiments/{experiment_id}/runs"
 
 

@@ -1,12 +1,14 @@
 """MLflow's UI of a local store: a free port, and the addresses of its pages."""
 
 import os
+import signal
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
-from sentiment.tracking import runs, store
+from sentiment.tracking import address, runs, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,31 +38,38 @@ def find_port() -> int:
     )
 
 
-def describe_newest(client: "MlflowClient", address: str) -> str:
+def describe_newest(client: "MlflowClient", pages: str) -> str:
     """Return lines with the addresses of the newest run and of all runs of its experiment.
 
     Args:
-        address: where the UI or the server is.
+        pages: where the UI or the server is.
     """
-    with store.store_errors():
+    with address.store_errors():
         newest = next(runs.search_runs(client, "", page_size=1), None)
     if newest is None:
-        return f"There is no run yet. `dvc repro` makes one:\n  {address}"
+        return f"There is no run yet. `dvc repro` makes one:\n  {pages}"
     info = newest.info
     return (
         f"The newest run ({info.run_name}):\n"
-        f"  {store.run_url(address, info.experiment_id, info.run_id)}\n"
+        f"  {store.run_url(pages, info.experiment_id, info.run_id)}\n"
         "All runs:\n"
-        f"  {store.runs_url(address, info.experiment_id)}"
+        f"  {store.runs_url(pages, info.experiment_id)}"
     )
 
 
-def serve_ui(uri: str, port: int) -> None:
-    """Replace this process by MLflow's UI of a store."""
+def serve_ui(uri: str, port: int) -> int:
+    """Run MLflow's UI of a store until it ends or Ctrl-C ends it, and return its exit status."""
     # A URI may contain a password, and other accounts can read the arguments of a process.
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     # A line for each request would push the addresses off the screen.
     options = ["--port", str(port), "--uvicorn-opts", "--no-access-log"]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *options])
+    command = [sys.executable, "-m", "mlflow", "ui", *options]
+    # In a group of its own, Ctrl-C does not reach it: MLflow would print a traceback.
+    with subprocess.Popen(command, process_group=0) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGTERM)
+            return 0

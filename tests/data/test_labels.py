@@ -49,14 +49,14 @@ def test_the_positive_label_is_the_second(positive: str, labels: list[str]) -> N
         (
             ["5", "5"],
             "",
-            "a.csv, column 'stars': all 2 texts have the label '5'. Add texts with another label, "
-            "or name another column.",
+            "a.csv, column 'stars': all 2 texts have the same label, '5'. Add texts with another "
+            "label, or name another column.",
         ),
         (
             ["5", "1", "5"],
             "",
-            "a.csv, column 'stars': a single text has the label '1' (row 2). Add texts with "
-            "this label, or correct it.",
+            "a.csv, column 'stars': the label of row 2 occurs only once. Correct it, or add "
+            "texts with this label.",
         ),
         (
             ["3.7", "2", "3.7", "2"],
@@ -86,9 +86,10 @@ def test_labels_that_cannot_be_learned_are_refused(
     assert str(raised.value) == message
 
 
-def test_a_message_has_only_the_beginning_of_a_long_label() -> None:
+def test_a_message_has_only_the_length_of_a_long_label() -> None:
     """The label may be a private text, if the wrong column was named."""
-    assert list_labels(["short", "x" * 20, "y" * 21]) == (f"'short', '{'x' * 20}', '{'y' * 20}…'")
+    shown = f"'short', '{'x' * 20}', a label of 21 characters"
+    assert list_labels(["short", "x" * 20, "y" * 21]) == shown
 
 
 def test_a_version_is_a_label_although_a_part_of_it_is_a_number() -> None:
@@ -106,6 +107,6 @@ def test_a_label_that_the_training_set_does_not_have_is_named_with_its_row() -> 
     with pytest.raises(UserError) as raised:
         check_known(rows, "b.csv", "stars", ["1", "5"])
     assert str(raised.value) == (
-        "b.csv, row 7: column 'stars' has the label 'maybe', but the labels of the training set "
+        "b.csv, row 7: column 'stars' has 'maybe', but the labels of the training set "
         "are '1', '5'. Correct this row, or remove it."
     )

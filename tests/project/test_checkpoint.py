@@ -1,5 +1,6 @@
 """A checkpoint has the state and the run of one training, by a key of all that the bits need."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from sentiment.project.checkpoint import (
     RUN_FILE,
     STATE_FILE,
     Checkpoint,
-    exclusive_training,
+    exclusive_folder,
+    exclusive_key,
     remove_recorded_checkpoints,
     training_key,
 )
@@ -164,9 +166,23 @@ def test_two_trainings_do_not_run_in_one_working_copy(
 ) -> None:
     monkeypatch.setattr(checkpoint, "WAIT_SECONDS", 0.1)
     with (
-        exclusive_training(here),
-        pytest.raises(UserError, match="Another training is running in this folder"),
-        exclusive_training(here),
+        exclusive_folder(here),
+        pytest.raises(UserError, match=f"in this folder is running: process {os.getpid()}"),
+        exclusive_folder(here),
+    ):
+        pass
+
+
+def test_two_copies_do_not_train_with_the_checkpoint_of_one_key(
+    here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "WAIT_SECONDS", 0.1)
+    copies = [Project(tmp_path / name, here.root) for name in ("one", "two")]
+    with (
+        exclusive_key(copies[0], "abc"),
+        exclusive_key(copies[1], "another"),
+        pytest.raises(UserError, match=f"is running: process {os.getpid()}"),
+        exclusive_key(copies[1], "abc"),
     ):
         pass
 
@@ -174,7 +190,7 @@ def test_two_trainings_do_not_run_in_one_working_copy(
 def test_a_temporary_copy_of_the_project_trains_beside_it(here: Project, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
-    with exclusive_training(here), exclusive_training(Project(copy, here.root)):
+    with exclusive_folder(here), exclusive_folder(Project(copy, here.root)):
         pass
 
 
@@ -183,7 +199,7 @@ def test_a_training_that_is_about_to_end_is_waited_for(here: Project) -> None:
     ended = []
 
     def end_soon() -> None:
-        with exclusive_training(here):
+        with exclusive_folder(here):
             is_held.set()
             time.sleep(0.1)
             ended.append(True)
@@ -191,7 +207,7 @@ def test_a_training_that_is_about_to_end_is_waited_for(here: Project) -> None:
     thread = threading.Thread(target=end_soon)
     thread.start()
     is_held.wait()
-    with exclusive_training(here):
+    with exclusive_folder(here):
         assert ended
     thread.join()
 

@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project.documents import new_folder, read_json, read_table, write_json, write_table
+from sentiment.project.documents import (
+    count_formulas,
+    guard_formulas,
+    new_folder,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
 
 
 def test_a_table_is_read_back_with_all_bits_of_its_numbers(
@@ -58,6 +66,39 @@ def test_a_table_has_no_text_that_a_spreadsheet_takes_for_a_formula(tmp_path: Pa
     path = tmp_path / "mistakes.csv"
     write_table(path, pd.DataFrame({"review": [1, 2, 3], "text": ["=1+1", "a\rb", 'a "b"']}))
     assert pd.read_csv(path)["text"].tolist() == [" =1+1", "a\rb", 'a "b"']
+
+
+NO_FORMULAS = (
+    *("#123", "_id7", "/a/b", '"Quoted', "(x)", "😀", "-1", "+49 30 1234", "@ann", "-a-b"),
+    *("--", "+x", "@", "-", "*", "%", "&a", "[1]", "{a}", "<b>", "|x", "!y", "'z", "~", "Ü1"),
+    *("$5", "^", ".5", ":)", "日本", " a"),
+)
+FORMULAS = (
+    "@ann hi!",
+    "=1+1",
+    "\tx",
+    "\rx",
+    "+SUM(A1)",
+    "-2+cmd|' /C calc'!A0",
+    "@SUM(1)",
+    "-(1)",
+    "+a\n!b",
+)
+
+
+def test_an_id_that_is_no_formula_joins_with_its_table(tmp_path: Path) -> None:
+    write_table(tmp_path / "predictions.csv", pd.DataFrame({"id": NO_FORMULAS}))
+    assert pd.read_csv(tmp_path / "predictions.csv", dtype=str)["id"].tolist() == [*NO_FORMULAS]
+
+
+@pytest.mark.parametrize(("texts", "changed"), [(NO_FORMULAS, 0), (FORMULAS, len(FORMULAS))])
+def test_what_a_spreadsheet_computes_gets_a_space_and_is_counted(
+    texts: tuple[str, ...], changed: int
+) -> None:
+    guarded = guard_formulas(texts)
+    different = [after for before, after in zip(texts, guarded, strict=True) if before != after]
+    assert len(different) == changed == count_formulas(texts)
+    assert all(after.startswith(" ") for after in different)
 
 
 def test_a_table_has_no_label_that_a_spreadsheet_takes_for_a_formula(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def test_the_working_directory_is_the_project(in_tmp_path: Path) -> None:
     assert project.trained == Path("data/train")
 
 
-def test_a_temporary_copy_has_the_checkpoints_of_the_root_and_a_lock_of_its_own(
+def test_a_temporary_copy_has_the_checkpoints_of_the_root(
     in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = in_tmp_path / "copy"
@@ -22,4 +22,5 @@ def test_a_temporary_copy_has_the_checkpoints_of_the_root_and_a_lock_of_its_own(
     monkeypatch.setenv("DVC_ROOT", str(in_tmp_path))
     project = Project.here()
     assert project.checkpoints == in_tmp_path / ".checkpoint"
-    assert project.training_lock.resolve() == copy / ".checkpoint" / "lock"
+    assert project.is_temporary_copy
+    assert not Project(copy, copy).is_temporary_copy

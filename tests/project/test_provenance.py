@@ -1,5 +1,8 @@
 """A run has tags and a diff that say where it comes from."""
 
+import hashlib
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from tests.small_project import ProjectCopy
 
 SECRET = "AKIAPLANTED"
 HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
-NO_CHANGES = UncommittedChanges(diff="", missing=[])
+NO_CHANGES = UncommittedChanges(diff="", flaws=[], files={})
 DVC_YAML = """
 stages:
   fetch:
@@ -23,11 +26,20 @@ stages:
 """
 
 
+def changes_of(*tables: str) -> UncommittedChanges:
+    """Return what the last commit lacks in the working directory."""
+    return provenance.uncommitted_changes(Project.here(), map(Path, tables))
+
+
+def md5(text: str) -> str:
+    return f"md5 {hashlib.md5(text.encode()).hexdigest()}"
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_folder_without_git_has_no_changes() -> None:
     Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
-    assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
+    assert changes_of() == NO_CHANGES
     assert provenance.COMMIT not in provenance.provenance_tags(Project.here(), NO_CHANGES)
 
 
@@ -49,7 +61,7 @@ def repository(in_tmp_path: Path) -> ProjectCopy:
 def test_a_run_has_the_commit_and_the_machine_and_no_more_if_nothing_has_changed(
     repository: ProjectCopy,
 ) -> None:
-    assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
+    assert changes_of() == NO_CHANGES
     tags = provenance.provenance_tags(Project.here(), NO_CHANGES)
     assert tags[provenance.COMMIT] == repository.read("git", "rev-parse", "HEAD").strip()
     assert set(tags) == {provenance.COMMIT, "cores", *machine.machine_tags()}
@@ -68,9 +80,9 @@ def test_the_diff_has_the_changes_of_code_and_params_alone(repository: ProjectCo
         (repository.path / path).write_text(SECRET, encoding="utf-8")
     (repository.path / "code.py").write_text("x = 1\n\n", encoding="utf-8")
     (repository.path / "params.yaml").write_text("units: 32\n", encoding="utf-8")
-    changes = provenance.uncommitted_changes(Project.here())
+    changes = changes_of()
     assert SECRET not in changes.diff
-    assert changes.missing == []
+    assert changes.flaws == []
     (repository.path / "changes").write_text(f"{changes.diff}\n", encoding="utf-8")
     repository.run("git", "checkout", "--quiet", ".")
     repository.run("git", "apply", "changes")
@@ -81,17 +93,95 @@ def test_the_diff_has_the_changes_of_code_and_params_alone(repository: ProjectCo
 @pytest.mark.slow
 def test_a_password_is_taken_out_of_the_diff_which_says_so(repository: ProjectCopy) -> None:
     (repository.path / "code.py").write_text("url = 'http://ann:word@host'\n", encoding="utf-8")
-    changes = provenance.uncommitted_changes(Project.here())
+    changes = changes_of()
     assert "+url = 'http://host'" in changes.diff
-    assert changes.missing == ["a password or the query of a URL was taken out"]
+    assert changes.flaws == ["a password or the query of a URL was taken out of the diff"]
 
 
 @pytest.mark.slow
-def test_code_of_a_stage_that_git_does_not_track_is_named(repository: ProjectCopy) -> None:
-    (repository.path / "network" / "layers").mkdir(parents=True)
-    (repository.path / "network" / "layers" / "new.py").touch()
-    missing = provenance.uncommitted_changes(Project.here()).missing
-    assert missing == ["git does not track network/layers/new.py"]
+def test_a_byte_of_code_that_is_not_utf_8_is_said(repository: ProjectCopy) -> None:
+    (repository.path / "code.py").write_bytes(b"# caf\xe9\n")
+    (flaw,) = changes_of().flaws
+    assert "not UTF-8" in flaw
+
+
+@pytest.mark.slow
+def test_a_diff_that_fails_is_said(repository: ProjectCopy) -> None:
+    (repository.path / "code.py").write_text("x = 1\n", encoding="utf-8")
+    tree = repository.read("git", "rev-parse", "HEAD^{tree}").strip()
+    (repository.path / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    (flaw,) = changes_of().flaws
+    assert "`git diff` failed" in flaw
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["network/layers/new.py", "network/words.txt"])
+def test_a_file_of_code_that_git_does_not_track_or_ignores_is_named(
+    repository: ProjectCopy, name: str
+) -> None:
+    (repository.path / ".gitignore").write_text("words.txt\n", encoding="utf-8")
+    (repository.path / name).parent.mkdir(parents=True)
+    (repository.path / name).write_text("new", encoding="utf-8")
+    assert changes_of().files == {name: md5("new")}
+
+
+@pytest.mark.slow
+def test_a_changed_file_of_code_that_is_no_python_is_named(repository: ProjectCopy) -> None:
+    (repository.path / "network").mkdir()
+    for name in ("words.txt", "gone.txt"):
+        (repository.path / "network" / name).write_text("before", encoding="utf-8")
+    repository.commit()
+    (repository.path / "network" / "words.txt").write_text("after", encoding="utf-8")
+    (repository.path / "network" / "gone.txt").unlink()
+    assert changes_of().files == {"network/words.txt": md5("after"), "network/gone.txt": "deleted"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_module_that_was_imported_and_that_git_lacks_is_named(
+    repository: ProjectCopy, monkeypatch: pytest.MonkeyPatch, is_ignored: bool
+) -> None:
+    if is_ignored:
+        (repository.path / ".gitignore").write_text("helper_of_mine.py\n", encoding="utf-8")
+    module = repository.path / "helper_of_mine.py"
+    module.write_text("x = 1\n", encoding="utf-8")
+    assert changes_of() == NO_CHANGES
+    monkeypatch.syspath_prepend(repository.path)
+    importlib.import_module("helper_of_mine")
+    try:
+        assert changes_of().files == {"helper_of_mine.py": md5("x = 1\n")}
+    finally:
+        del sys.modules["helper_of_mine"]
+
+
+@pytest.mark.slow
+def test_a_table_that_git_tracks_is_named_if_it_was_changed(repository: ProjectCopy) -> None:
+    assert changes_of("reviews.csv~") == NO_CHANGES
+    (repository.path / "reviews.csv~").write_text(SECRET, encoding="utf-8")
+    changes = changes_of("reviews.csv~")
+    assert changes.files == {"reviews.csv~": md5(SECRET)}
+    assert SECRET not in changes.diff
+    assert changes_of() == NO_CHANGES  # no stage reads it
+
+
+@pytest.mark.slow
+def test_a_table_that_dvc_tracks_is_named_if_the_commit_has_another_one(
+    repository: ProjectCopy,
+) -> None:
+    (repository.path / ".dvc" / "config.local").unlink()
+    (repository.path / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    (repository.path / "params.yaml").write_text("{}\n", encoding="utf-8")
+    repository.run("dvc", "init", "--quiet", "--force")
+    table = repository.path / "own.csv"
+    table.write_text("first", encoding="utf-8")
+    assert changes_of("own.csv").files == {"own.csv": md5("first")}
+    repository.run("dvc", "add", "--quiet", "own.csv")
+    repository.commit()
+    assert changes_of("own.csv") == NO_CHANGES
+    table.write_text("second", encoding="utf-8")
+    repository.run("dvc", "add", "--quiet", "own.csv")
+    assert changes_of("own.csv").files.keys() == {"own.csv", "own.csv.dvc"}
+    assert changes_of("own.csv").files["own.csv"] == md5("second")
 
 
 @pytest.mark.slow
@@ -99,7 +189,7 @@ def test_code_of_a_stage_that_git_does_not_track_is_named(repository: ProjectCop
 def test_a_file_that_is_no_code_of_a_stage_is_not_named(repository: ProjectCopy, name: str) -> None:
     (repository.path / name).parent.mkdir(parents=True, exist_ok=True)
     (repository.path / name).touch()
-    assert provenance.uncommitted_changes(Project.here()) == NO_CHANGES
+    assert changes_of() == NO_CHANGES
 
 
 @pytest.mark.slow
@@ -108,14 +198,18 @@ def test_a_long_diff_is_cut_and_says_so(
 ) -> None:
     monkeypatch.setattr(provenance, "MAX_DIFF_BYTES", 100)
     (repository.path / "code.py").write_text("x = 1\n" * 1000, encoding="utf-8")
-    changes = provenance.uncommitted_changes(Project.here())
+    changes = changes_of()
     assert changes.diff.endswith("\n[cut after 100 bytes]")
-    assert changes.missing == ["it is cut after 100 bytes"]
+    assert changes.flaws == ["the diff is cut after 100 bytes"]
 
 
 @pytest.mark.slow
-def test_all_that_the_diff_lacks_is_in_one_tag() -> None:
-    changes = UncommittedChanges("", ["a password was taken out", "git does not track new.py"])
-    assert provenance.provenance_tags(Project.here(), changes)["git.diff"] == (
-        "not complete: a password was taken out; git does not track new.py"
+def test_all_that_a_run_lacks_is_in_one_tag() -> None:
+    changes = UncommittedChanges("", ["a password was taken out"], {"new.py": "md5 0123"})
+    assert provenance.provenance_tags(Project.here(), changes)["unrecorded"] == (
+        "new.py (md5 0123); a password was taken out"
     )
+    many = changes._replace(files={f"{number}.py": "md5 0123" for number in range(1000)})
+    tag = provenance.provenance_tags(Project.here(), many)["unrecorded"]
+    assert len(tag) == provenance.MAX_TAG_CHARACTERS
+    assert tag.endswith("and more")

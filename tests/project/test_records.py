@@ -9,9 +9,8 @@ from sentiment.data.lengths import TextLengths
 from sentiment.errors import UserError
 from sentiment.params import FetchParams, PadParams, TableParams, TrainParams
 from sentiment.project.documents import new_folder, write_json
-from sentiment.project.paths import Project
+from sentiment.project.paths import DATASET_FILE, Project
 from sentiment.project.records import (
-    DATASET_FILE,
     PaddedDataset,
     RunRecord,
     read_model_config,

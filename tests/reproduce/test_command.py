@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from sentiment.errors import UserError
 from sentiment.project.documents import read_json, write_json
 from sentiment.project.params_file import read_yaml
-from sentiment.project.paths import Project
+from sentiment.project.paths import PREDICTIONS_FILE, Project
 from sentiment.project.provenance import COMMIT
 from sentiment.reproduce.comparison import DIFFERS, compare_results
 from sentiment.reproduce.record import RecordedRun
-from sentiment.reproduce.worktree import worktree
-from sentiment.tracking.evaluations import PREDICTIONS
+from sentiment.reproduce.worktree import check_dependencies, worktree
 from sentiment.tracking.runs import DIFF_ARTIFACT
+from tests import names
 from tests.command import Command
 from tests.command_log import CommandLog
 from tests.logged import runs
@@ -54,7 +55,7 @@ def test_a_run_is_reproduced_to_the_bit_and_nothing_is_added(
 def test_another_result_is_said_and_is_the_exit_status(
     recorded: ProjectCopy, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def give_another_model(project: Project, copy: Project, _: Path) -> None:
+    def give_another_model(project: Project, _: object, copy: Project, __: Path) -> None:
         lock = read_yaml(project.dvc_lock)
         (model,) = (out for out in lock["stages"]["train"]["outs"] if out["path"] == "data/train")
         model["md5"] = "0123"
@@ -71,10 +72,10 @@ def test_another_result_is_said_and_is_the_exit_status(
 
 def test_predictions_that_differ_are_noticed(recorded: ProjectCopy, tmp_path: Path) -> None:
     project = Project(recorded.path, recorded.path)
-    for path in (project.dvc_lock, project.evaluated / PREDICTIONS):
+    for path in (project.dvc_lock, project.evaluated / PREDICTIONS_FILE):
         shutil.copy(recorded.path / path, tmp_path)
-    table = (tmp_path / PREDICTIONS).read_text(encoding="utf-8")
-    (tmp_path / PREDICTIONS).write_text(table.replace("0.", "0.0", 1), encoding="utf-8")
+    table = (tmp_path / PREDICTIONS_FILE).read_text(encoding="utf-8")
+    (tmp_path / PREDICTIONS_FILE).write_text(table.replace("0.", "0.0", 1), encoding="utf-8")
     run = RecordedRun("0123", "default", {}, {}, tmp_path)
     states = compare_results(run, project).states
     assert [path for path, state in states.items() if state == DIFFERS] == [
@@ -101,6 +102,39 @@ def test_a_table_that_dvc_tracks_is_in_the_worktree(fresh: ProjectCopy, tmp_path
     run = recorded_run(fresh, tmp_path, table.name)
     with worktree(Project.here(), run, tmp_path / "worktree") as copy:
         assert "a fine film" in (copy.folder / table.name).read_text(encoding="utf-8")
+
+
+def test_a_table_that_was_not_committed_is_named_before_a_training(
+    fresh: ProjectCopy, tmp_path: Path
+) -> None:
+    fresh.change(fetch={"dataset": "table"})
+    fresh.commit()
+    table = fresh.path / "data" / "example.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",negative\n", ",neutral\n", 1))
+    fresh.run(*names.REPRO, "fetch")
+    run = recorded_run(fresh, tmp_path, "data/example.csv", fetch=read_fetch(fresh))
+    with worktree(Project.here(), run, tmp_path / "worktree") as copy:
+        shutil.copy(fresh.path / "dvc.lock", run.folder)
+        with pytest.raises(UserError, match=r"was trained with another data/example\.csv than"):
+            check_dependencies(run, copy)
+    fresh.commit()
+    committed = recorded_run(fresh, tmp_path, "data/example.csv", fetch=read_fetch(fresh))
+    with worktree(Project.here(), committed, tmp_path / "worktree") as copy:
+        shutil.copy(fresh.path / "dvc.lock", committed.folder)
+        check_dependencies(committed, copy)
+
+
+def read_fetch(project: ProjectCopy) -> dict[str, Any]:
+    fetch: dict[str, Any] = read_yaml(project.path / "params.yaml")["fetch"]
+    return fetch
+
+
+@pytest.mark.usefixtures("project")
+def test_a_run_that_lacks_something_says_what(sentiment: Command) -> None:
+    (run,) = runs()
+    client = MlflowClient()
+    client.set_tag(run.info.run_id, "unrecorded", "data/own.csv (md5 0123)")
+    assert "data/own.csv (md5 0123)" in sentiment.fail("reproduce", run.info.run_id)
 
 
 def test_a_table_that_nothing_tracks_is_named(fresh: ProjectCopy, tmp_path: Path) -> None:

@@ -186,6 +186,9 @@ def test_the_files_of_a_folder_are_predicted_one_after_the_other(sentiment: Comm
         (folder / f"{day}.jsonl").write_text('{"text": "Kettle", "name": "=a"}\n' * 60)
     printed = sentiment("score", "many", "--id-column", "name", "--out", "many.csv")
     assert "on many: 120 rows" in printed
+    assert (
+        "Ids in many.csv that got a space, because a spreadsheet would compute them: 120" in printed
+    )
     table = pd.read_csv("many.csv")
     assert table["row"].tolist() == [*range(1, 121)]
     assert set(table["id"]) == {" =a"}  # no formula for a spreadsheet

@@ -17,14 +17,14 @@ def make_source(path: Path, content: str, label: str | None = "label") -> Source
 
 
 def test_rows_of_a_folder_are_numbered_through(tmp_path: Path) -> None:
-    make_source(tmp_path / "b.csv", "id,text,label\nx,Fine.,good\n")
+    make_source(tmp_path / "b.csv", "id,text,label\n=x,Fine.,good\n")
     make_source(tmp_path / "a.csv", "id,text,label\ny,No.,bad\nz,Well.,good\n")
     source = Source(tmp_path, Columns("text", "label", "id"))
-    assert source.check_rows(LABELS) == 3
+    assert source.check_rows(LABELS) == (3, 1)
     assert [(row.number, row.id, row.label) for row in source.rows()] == [
         (1, "y", "bad"),
         (2, "z", "good"),
-        (3, "x", "good"),
+        (3, "=x", "good"),
     ]
     assert source.find_texts([3, 1]) == ["Fine.", "No."]
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 
 from sentiment.model.linear import VECTOR_TABLE
@@ -42,9 +43,13 @@ def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory)
     """Run the stages with the preset `linear` on a table with three labels."""
     project = clone.copy(tmp_path_factory.mktemp("own") / "project")
     texts = [("fine", "yes"), ("awful", "no"), ("passable", "so-so")]
-    rows = [(f"{word} text {number}", label) for number in range(60) for word, label in texts]
+    rows = [
+        (f"{word} text {number}", label, f"#{number}" if number % 2 else f"={number}")
+        for number in range(60)
+        for word, label in texts
+    ]
     with (project.path / "own.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("body", "liked"), *rows])
+        csv.writer(file).writerows([("body", "liked", "ref"), *rows])
     lines = [f"{word} {first} {second}\n" for word, (first, second) in VECTORS.items()]
     (project.path / "vectors.txt").write_text("".join(lines), encoding="utf-8")
     printed = io.StringIO()
@@ -52,7 +57,7 @@ def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory)
         enter(project, patch)
         sentiment = Command()
         sentiment("preset", "linear")
-        sentiment("dataset", "own.csv", "--label", "liked")
+        sentiment("dataset", "own.csv", "--text", "body", "--label", "liked", "--id", "ref")
         small = {"num_words": 450, "max_length": 40, "vectors": "vectors.txt"}
         unicode = {"table": {"tokenizer": "unicode"}}
         project.change(fetch=unicode, pad=small, train={"batch_size": 8, "epochs": EPOCHS})
@@ -105,3 +110,43 @@ def test_a_token_id_has_the_vector_of_its_word_in_the_arrays_and_in_the_model(
     (trained,) = model.get_layer(VECTOR_TABLE).get_weights()
     unit = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
     np.testing.assert_allclose(trained, unit, atol=1e-6)
+
+
+def test_ids_join_with_the_table_and_those_that_were_changed_are_counted(
+    finished_table: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(finished_table.project, monkeypatch)
+    predictions = pd.read_csv(Project.here().evaluated / "predictions.csv", dtype={"id": str})
+    table = pd.read_csv("own.csv")
+    refs = table["ref"].iloc[predictions["row"] - 1].tolist()
+    changed = [ref for ref in refs if ref.startswith("=")]
+    assert predictions["id"].tolist() == [f" {ref}" if ref in changed else ref for ref in refs]
+    assert 0 < len(changed) < len(refs)
+    said = f"a spreadsheet would compute them: {len(changed)}. "
+    assert said in finished_table.printed
+
+
+def test_a_champion_of_another_table_of_the_same_name_is_refused_or_named(
+    finished_table: Finished, sentiment: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = enter(finished_table.project.copy(tmp_path / "project"), monkeypatch)
+    (run,) = runs("own-sentiment")
+    sentiment("promote", run.info.run_id)
+    version = mlflow.MlflowClient().get_model_version("own-sentiment", "1")
+    assert version.tags["table"] == "own.csv"
+    assert version.tags["labels"] == '["no", "so-so", "yes"]'
+    (project.path / "b").mkdir()
+    table = pd.read_csv("own.csv")
+    table.assign(liked=table["liked"].replace("so-so", "so")).to_csv("b/own.csv", index=False)
+    named = sentiment("dataset", "b/own.csv", "--text", "body", "--label", "liked")
+    assert "has runs of own.csv" in named
+    command = ("score", "b/own.csv", "--out", "predicted.csv")
+    refused = sentiment.fail(*command)
+    assert "predicts 'no', 'so-so', 'yes', but b/own.csv has 'no', 'so', 'yes'" in refused
+    assert refused == sentiment.fail("serve")
+    assert not Path("predicted.csv").exists()
+    table.to_csv("b/own.csv", index=False)
+    assert "1 was trained on own.csv, and not on b/own.csv." in sentiment(*command)
+    Path("predicted.csv").unlink()
+    named = sentiment(*command, "--model", "models:/own-sentiment@champion")
+    assert "was trained on" not in named

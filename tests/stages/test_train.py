@@ -9,8 +9,8 @@ from sentiment.errors import UserError
 from sentiment.model.training import EPOCH_METRICS
 from sentiment.project.paths import Project
 from sentiment.project.records import read_run_record
-from sentiment.tracking import runs, store
-from sentiment.tracking.store import StoreError
+from sentiment.tracking import address, runs
+from sentiment.tracking.address import StoreError
 from stages import train
 from tests.logged import curve
 from tests.logged import runs as all_runs
@@ -25,7 +25,7 @@ def padded_once(
 ) -> ProjectCopy:
     """Return a project before its training, which will be the one of `finished_once`."""
     project = clone.copy(tmp_path_factory.mktemp("padded") / "project")
-    shutil.copy2(empty_store_once / store.DATABASE, project.path)
+    shutil.copy2(empty_store_once / address.DATABASE, project.path)
     run_stages(project, "fetch", "pad")
     return project
 

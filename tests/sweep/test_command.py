@@ -11,6 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sentiment.project.params_file import load_params
+from sentiment.project.paths import Project
 from sentiment.sweep import space, study
 from tests.command import Command
 from tests.logged import runs
@@ -56,13 +57,13 @@ def test_killed_sweep_continues_and_applies_what_is_clearly_better(
     assert "3 of 3 trials are done, the best is trial" in printed
     assert "To look at it, start `make ui`, and open" in printed
 
-    before = load_params(PARAMS)
+    before = load_params(Project.here())
     monkeypatch.setattr("sentiment.sweep.choice.STANDARD_ERRORS", 100)
     kept = sentiment("sweep", "--apply")
-    assert load_params(PARAMS) == before
+    assert load_params(Project.here()) == before
     assert "No trial is better" in kept or "params.yaml stays as it is" in kept
     sentiment("sweep", "--apply", "3")
-    assert load_params(PARAMS).train.epochs == 1
+    assert load_params(Project.here()).train.epochs == 1
 
 
 def test_texts_of_other_params_are_refused(project: ProjectCopy, sentiment: Command) -> None:

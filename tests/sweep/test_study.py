@@ -14,8 +14,8 @@ from sentiment.params import Params
 from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project
 from sentiment.sweep import choice, space, study
-from sentiment.tracking import store
-from sentiment.tracking.store import StoreError
+from sentiment.tracking import address
+from sentiment.tracking.address import StoreError
 
 TEXTS = 1000  # validation texts
 LINEAR = changed_params(Params(), {"train.architecture": "linear"})
@@ -163,7 +163,7 @@ def test_best_trial_needs_the_present_params_for_comparison(searched: optuna.Stu
 def test_database_of_mlflow_is_one_message() -> None:
     message = r"cannot be used.*tables of something else.*\n.*--storage"
     with pytest.raises(StoreError, match=message):
-        study.open_study(f"sqlite:///{store.DATABASE}", "some")
+        study.open_study(f"sqlite:///{address.DATABASE}", "some")
 
 
 @pytest.mark.usefixtures("in_tmp_path")

@@ -14,7 +14,7 @@ from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
 from sentiment.sweep import search, space
 from sentiment.sweep import study as sweep_study
-from sentiment.tracking.store import StoreError
+from sentiment.tracking.address import StoreError
 from tests.logged import curve, runs
 from tests.small_project import ProjectCopy
 
@@ -41,7 +41,7 @@ def set_space(monkeypatch: pytest.MonkeyPatch, name: str, low: int, high: int) -
 
 def train(study: optuna.Study, trials: int = 1) -> list[Run]:
     """Train trials, and return their runs, the first one first."""
-    params = load_params(Project.here().params_file)
+    params = load_params(Project.here())
     distributions = sweep_study.searched_distributions(params)
     search.search(Project.here(), study, params, distributions, trials)
     return trial_runs()

@@ -6,8 +6,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from sentiment.project.paths import Project
+from sentiment.tracking.address import StoreError
 from sentiment.tracking.operations import operation_run
-from sentiment.tracking.store import StoreError
 
 
 def test_a_store_that_fails_is_one_message(

@@ -11,12 +11,11 @@ from mlflow import MlflowClient
 from sentiment.errors import UserError
 from sentiment.params import EvaluateParams
 from sentiment.project.documents import read_json, write_json
-from sentiment.project.paths import Project
+from sentiment.project.paths import METRICS_FILE, PARAMS_FILE, PREDICTIONS_FILE, Project
 from sentiment.project.records import read_record, read_run_record, write_record
-from sentiment.tracking import models, results, store
-from sentiment.tracking.evaluations import PREDICTIONS
-from sentiment.tracking.results import METRICS_FILE, PARAMS_FILE, check_results, log_results
-from sentiment.tracking.store import StoreError
+from sentiment.tracking import address, models, results, store
+from sentiment.tracking.address import StoreError
+from sentiment.tracking.results import check_results, log_results
 from tests.command import Command
 from tests.locks import write_lock
 from tests.logged import curve, runs
@@ -90,12 +89,12 @@ def test_an_evaluation_with_the_same_metrics_replaces_tables_and_plots(
 def test_predictions_with_other_bits_are_logged_to_a_copy(finished_results: Results) -> None:
     """Another processor may change the last bits, and no metric with six decimals."""
     (original,) = runs()
-    path = finished_results.project.evaluated / PREDICTIONS
+    path = finished_results.project.evaluated / PREDICTIONS_FILE
     before = path.read_text(encoding="utf-8")
     path.write_text(before.replace("0.", "0.0", 1), encoding="utf-8")
     copy_id = finished_results.log()
     assert copy_id != original.info.run_id
-    assert content(original.info.run_id, PREDICTIONS) == before
+    assert content(original.info.run_id, PREDICTIONS_FILE) == before
     assert finished_results.log() == copy_id
 
 
@@ -208,7 +207,7 @@ def test_a_store_that_lacks_the_run_gets_a_copy_with_the_uncommitted_changes(
     project = finished_results.project
     record = read_run_record(project)
     write_record(project.run_file, record.model_copy(update={"diff": "+x = 1"}))
-    shutil.copy(empty_store_once / store.DATABASE, "other.db")
+    shutil.copy(empty_store_once / address.DATABASE, "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     sentiment("log")
     (copy,) = runs()

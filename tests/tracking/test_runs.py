@@ -39,7 +39,9 @@ def test_the_run_in_the_file_has_the_params_that_its_training_reads() -> None:
 def test_a_run_has_few_tags_that_say_where_it_comes_from(finished: ProjectCopy) -> None:
     (run,) = all_runs()
     own = {name for name in run.data.tags if not name.startswith("mlflow.")}
-    assert own == {"dataset", "test_set_digest", "predictions_digest", "cores", *machine_tags()}
+    about_data = {"dataset", "labels", "test_set_digest", "predictions_digest"}
+    assert own == {*about_data, "cores", *machine_tags()}
+    assert run.data.tags["labels"] == '["negative", "positive"]'
     assert run.data.tags["mlflow.source.name"] == "stages/train.py"
     commit = finished.run("git", "rev-parse", "HEAD").strip()
     assert run.data.tags["mlflow.source.git.commit"] == commit
@@ -102,10 +104,26 @@ def test_what_the_diff_lacks_is_said_before_the_training(
     training: AnotherTraining, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (Path("sentiment") / "model" / "new.py").touch()
-    said = "The diff in the run is not complete: git does not track sentiment/model/new.py\n"
+    said = "Neither the commit nor the run's diff has: sentiment/model/new.py\n"
     with training.run() as record:
         assert said in capsys.readouterr().out
-    assert "new.py" in record.tags["git.diff"]
+    assert record.tags["unrecorded"].startswith("sentiment/model/new.py (md5 ")
+
+
+def test_the_environment_chooses_neither_the_run_nor_its_experiment(
+    training: AnotherTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (finished,) = all_runs()
+    monkeypatch.setenv("MLFLOW_RUN_ID", finished.info.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "elsewhere")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    with training.run() as record:
+        pass
+    assert record.run_id != finished.info.run_id
+    assert {run.info.run_id for run in all_runs()} == {record.run_id, finished.info.run_id}
+    unchanged = training.client.get_run(finished.info.run_id)
+    assert unchanged.to_dictionary() == finished.to_dictionary()
+    assert training.client.get_experiment_by_name("elsewhere") is None
 
 
 @pytest.mark.parametrize(
@@ -226,11 +244,14 @@ def test_no_run_is_one_message(empty_store: MlflowClient, run_id: str) -> None:
         runs.find_run(empty_store, run_id)
 
 
-def test_a_deleted_run_that_is_named_is_said_to_be_deleted(empty_store: MlflowClient) -> None:
+@pytest.mark.parametrize("digits", [8, 32])
+def test_a_deleted_run_is_found_by_the_beginning_of_its_id(
+    empty_store: MlflowClient, digits: int
+) -> None:
     run_id = new_run(empty_store)
     empty_store.delete_run(run_id)
-    with pytest.raises(UserError, match="was deleted in MLflow"):
-        runs.find_run(empty_store, run_id)
+    with pytest.raises(UserError, match=f"{run_id} was deleted in MLflow"):
+        runs.find_run(empty_store, run_id[:digits])
 
 
 @pytest.mark.parametrize("is_restored", [False, True])

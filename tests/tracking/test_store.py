@@ -1,7 +1,6 @@
 """There is one tracking store, wherever a stage runs; one that cannot be used is one message."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -9,21 +8,18 @@ import sqlite3
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
-from mlflow.exceptions import MlflowException
 
 from sentiment.project.paths import Project
-from sentiment.tracking import store
-from sentiment.tracking.store import StoreError
+from sentiment.tracking import address, store
+from sentiment.tracking.address import StoreError
 from tests.small_project import ROOT, free_port
 from tests.stores import move_store
 
@@ -45,7 +41,7 @@ def open_experiment(
 @pytest.mark.slow
 def test_store_is_the_one_that_mlflow_ui_shows(in_tmp_path: Path) -> None:
     experiment = open_experiment()
-    assert store.tracking_uri(Project.here()) == f"sqlite:///{in_tmp_path}/mlflow.db"
+    assert address.tracking_uri(Project.here()) == f"sqlite:///{in_tmp_path}/mlflow.db"
     assert (in_tmp_path / "mlflow.db").is_file()
     assert experiment.artifact_location == str(in_tmp_path / "mlruns" / NAME)
     assert open_experiment().experiment_id == experiment.experiment_id
@@ -124,7 +120,7 @@ def test_temporary_copy_of_the_project_uses_the_store_in_the_root(
     assert empty_store.get_experiment_by_name(NAME) is not None
     assert experiment.artifact_location == str(in_tmp_path / "mlruns" / NAME)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
-    assert store.tracking_uri(Project.here()) == f"sqlite:///{in_tmp_path}/runs.db"
+    assert address.tracking_uri(Project.here()) == f"sqlite:///{in_tmp_path}/runs.db"
 
 
 def test_location_that_a_user_chose_is_left_alone(
@@ -150,7 +146,7 @@ def test_a_moved_or_copied_folder_is_one_message_and_nothing_is_written_to_its_o
     before = in_tmp_path / "before"
     after = in_tmp_path / "after"
     before.mkdir()
-    database = shutil.copy2(empty_store_once / store.DATABASE, before)
+    database = shutil.copy2(empty_store_once / address.DATABASE, before)
     move_store(Path(database), store.ARTIFACTS, f"{before}/{store.ARTIFACTS}")
     change(before, after)
     monkeypatch.chdir(after)
@@ -188,7 +184,7 @@ def test_link_to_the_folder_of_the_project_is_no_move(
 def test_two_clones_use_one_database_with_the_artifacts_beside_it(
     in_tmp_path: Path, empty_store_once: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = shutil.copy2(empty_store_once / store.DATABASE, in_tmp_path / "runs.db")
+    database = shutil.copy2(empty_store_once / address.DATABASE, in_tmp_path / "runs.db")
     move_store(Path(database), store.ARTIFACTS, f"{in_tmp_path}/{store.ARTIFACTS}")
     for name in ("one", "two"):
         (in_tmp_path / name).mkdir()
@@ -201,7 +197,7 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
 
 READ = f"""
 from sentiment.project.paths import Project
-from sentiment.tracking import store
+from sentiment.tracking import address, store
 print(store.connect_to_read(Project.here()).get_experiment_by_name("{NAME}").name)
 """
 # Root may write everything, unless it gives up that right.
@@ -231,16 +227,23 @@ def test_store_can_be_read_where_nothing_can_be_written(in_tmp_path: Path) -> No
 
 
 def test_store_that_does_not_exist_is_not_created_to_be_read(in_tmp_path: Path) -> None:
+    (in_tmp_path / "dvc.yaml").touch()
     with pytest.raises(StoreError, match=r"no MLflow store .*mlflow.db yet.*`dvc repro`"):
         store.connect_to_read(Project.here())
-    assert list(in_tmp_path.iterdir()) == []
+    assert [path.name for path in in_tmp_path.iterdir()] == ["dvc.yaml"]
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_a_folder_that_is_no_project_is_said_to_be_none() -> None:
+    with pytest.raises(StoreError, match=r"dvc\.yaml is missing: run this in the root"):
+        store.connect_to_read(Project.here())
 
 
 CREATE = """
 import os, signal, threading, time
 from pathlib import Path
 from sentiment.project.paths import Project
-from sentiment.tracking import store
+from sentiment.tracking import address, store
 def kill_soon():
     while not Path("mlflow.db.partial").exists():
         time.sleep(0.001)
@@ -259,30 +262,6 @@ def test_store_is_usable_after_a_kill_while_it_was_created(in_tmp_path: Path) ->
     assert not (in_tmp_path / "mlflow.db").exists()
     store.connect(Project.here())
     assert not (in_tmp_path / "mlflow.db.partial").exists()
-
-
-def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
-    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Check the URI too, which MLflow prints and which the run's URL would contain."""
-    for name in ("USERNAME", "PASSWORD"):
-        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "before")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s%40cret@127.0.0.1:{free_port()}/")
-    started = time.monotonic()
-    with pytest.raises(StoreError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
-        store.connect(Project.here())
-    assert time.monotonic() - started < 10
-    assert "cret" not in str(raised.value)
-    assert "@" not in os.environ["MLFLOW_TRACKING_URI"]
-    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
-    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
-    assert not (in_tmp_path / "mlflow.db").exists()
-
-
-def test_malformed_uri_is_one_message_without_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@[::1")
-    with pytest.raises(StoreError, match=r"=http://\[::1 is malformed \(Invalid IPv6 URL\)"):
-        store.connect(Project.here())
 
 
 def test_damaged_database_is_one_message_within_seconds(in_tmp_path: Path) -> None:
@@ -331,73 +310,6 @@ def test_folder_of_a_database_is_not_created(
     assert list(in_tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("UNAUTHENTICATED", "rejected the user name or password"),
-        ("PERMISSION_DENIED", "does not let you do this"),
-        ("INTERNAL_ERROR", "cannot be used: no answer"),
-    ],
-)
-def test_error_of_a_server_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, code: str, message: str
-) -> None:
-    from mlflow.protos import databricks_pb2
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org")
-    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
-    with pytest.raises(StoreError, match=message) as raised, store.store_errors():
-        raise MlflowException("no answer", databricks_pb2.ErrorCode.Value(code))
-    assert "secret" not in str(raised.value)
-
-
-def test_error_of_the_database_becomes_a_store_error(in_tmp_path: Path) -> None:
-    with (
-        pytest.raises(StoreError, match="no such table"),
-        store.store_errors(),
-        closing(sqlite3.connect(in_tmp_path / "other.db")) as database,
-    ):
-        database.execute("SELECT * FROM lost")
-
-
-def raised_in(package: str) -> Exception:
-    """Return an exception of a class that a package defines."""
-    kind = type("SomeError", (Exception,), {"__module__": package})
-    error: Exception = kind("what is wrong")
-    return error
-
-
-@pytest.mark.parametrize(
-    "module", ["botocore.exceptions", "google.api_core.exceptions", "requests.exceptions"]
-)
-def test_error_of_an_artifact_store_becomes_a_store_error(module: str) -> None:
-    with pytest.raises(StoreError, match="cannot be used: what is wrong"), store.store_errors():
-        raise raised_in(module)
-
-
-def test_package_of_a_store_that_is_not_installed_becomes_a_store_error() -> None:
-    with pytest.raises(StoreError, match="No module named 'adlfs'"), store.store_errors():
-        raise ModuleNotFoundError("No module named 'adlfs'")
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        pd.errors.EmptyDataError("No columns to parse"),
-        zipfile.BadZipFile("File is not a zip file"),
-        raised_in("tensorflow.python.framework.errors_impl"),
-        raised_in("sentiment.tracking.models"),
-        OSError("disk"),
-        ValueError("a mistake"),
-    ],
-    ids=lambda error: type(error).__module__,
-)
-def test_error_of_another_package_does_not_blame_the_store(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised, store.store_errors():
-        raise error
-    assert raised.value is error
-
-
 def test_pages_of_runs_are_on_the_server_or_in_the_local_ui() -> None:
     page = "#/experiments/1/runs/abc?workflowType=machine_learning"
     assert store.run_url(URI, "1", "abc") == f"http://127.0.0.1:5000/{page}"
@@ -421,22 +333,3 @@ def test_pages_are_named_with_what_starts_the_ui_unless_there_is_a_server(
         "or, for all runs,",
         f"  {store.runs_url(uri, '1')}",
     ]
-
-
-def test_an_error_in_our_own_request_does_not_blame_the_store() -> None:
-    from mlflow.protos import databricks_pb2
-
-    error = MlflowException("wrong", databricks_pb2.ErrorCode.Value("INVALID_PARAMETER_VALUE"))
-    with pytest.raises(MlflowException) as raised, store.store_errors():
-        raise error
-    assert raised.value is error
-
-
-def test_retries_are_said_once_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
-    logger = logging.getLogger("retries")
-    logger.addFilter(store.RetryFilter("http://127.0.0.1:9"))
-    for left in (6, 5, 4):
-        logger.warning("Retrying (Retry(total=%d)) after connection broken by %r", left, "reset")
-    printed = capsys.readouterr().err
-    assert printed.count("\n") == 1
-    assert printed.startswith("The MLflow server at http://127.0.0.1:9 does not answer. Trying")

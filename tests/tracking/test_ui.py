@@ -1,22 +1,44 @@
 """`sentiment ui` takes a free port, and prints the addresses of runs there."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 from mlflow import MlflowClient
 
 from sentiment.tracking import ui
 from tests.command import Command
+from tests.small_project import ProjectCopy, free_port, wait_for
 
 Arguments = list[str]
 
 
+class Ended:
+    """A process that has ended."""
+
+    def __enter__(self) -> "Ended":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait(self) -> int:
+        return 0
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Arguments:
-    """Return the list that gets the arguments of the process that the command becomes."""
+    """Return the list that gets the arguments of the process that the command starts."""
     arguments: Arguments = []
-    monkeypatch.setattr(os, "execv", lambda _, argv: arguments.extend(argv[1:]))
+
+    def start(command: list[str], **_: object) -> Ended:
+        arguments.extend(command[1:])
+        return Ended()
+
+    monkeypatch.setattr(subprocess, "Popen", start)
     for name in ("MLFLOW_BACKEND_STORE_URI", *ui.SETTINGS):  # the command sets them
         monkeypatch.setenv(name, "")
     monkeypatch.delenv("MLFLOW_PORT", raising=False)
@@ -56,3 +78,16 @@ def test_the_newest_run_and_all_runs_are_at_the_port_that_is_served(
 @pytest.mark.usefixtures("empty_store", "started")
 def test_a_store_without_runs_is_served(sentiment: Command) -> None:
     assert "There is no run yet" in sentiment("ui")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_ui_without_a_traceback(fresh: ProjectCopy) -> None:
+    port = free_port()
+    process = fresh.start(sys.executable, "-m", "sentiment", "ui", f"--port={port}")
+    wait_for(f"http://127.0.0.1:{port}/health")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Traceback" not in printed
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", port))  # nothing serves there any more
