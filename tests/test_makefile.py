@@ -100,6 +100,12 @@ def test_an_unsuitable_python_is_one_line(project: ProjectCopy, tmp_path: Path) 
     assert not (project.path / ".venv").exists()
 
 
+def test_a_python_that_is_not_there_is_one_line(project: ProjectCopy) -> None:
+    printed = project.fail("make", "PYTHON=/nonexistent", "environment")
+    assert "There is no Python at /nonexistent" in printed
+    assert "not found" not in printed
+
+
 def test_make_lists_its_targets(project: ProjectCopy) -> None:
     listed = re.findall(r"^  make ([\w-]+)", project.run("make"), re.MULTILINE)
     assert listed == ["environment", "repro", "ui", "test", "check", "bench", "lock"]

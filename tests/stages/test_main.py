@@ -43,6 +43,14 @@ def test_a_signal_during_imports_ends_the_stage_with_one_message(tmp_path: Path)
     assert done.stderr == "train: interrupted. To continue, run the same command again.\n"
 
 
+def test_a_python_without_the_packages_is_one_line_that_names_the_environment() -> None:
+    done = run_python(ROOT, "-S", "-m", "stages", "train")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "source .venv/bin/activate" in line
+    assert "`dvc repro`, which restores the outputs" in line
+
+
 def test_a_stage_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     done = run_python(tmp_path, "-m", "stages", "tain")
     assert done.returncode == 1
