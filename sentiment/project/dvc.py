@@ -9,6 +9,7 @@ from typing import Any
 
 from sentiment.errors import UserError
 from sentiment.project.digests import file_md5
+from sentiment.project.documents import wrong_folder_error
 from sentiment.project.params_file import read_yaml
 from sentiment.project.paths import Project
 
@@ -63,8 +64,10 @@ def changed_outputs(project: Project) -> list[str]:
     """Return the paths in `data/` and `metrics/` that are not as dvc.lock says.
 
     Raises:
-        UserError: DVC cannot tell.
+        UserError: DVC cannot tell, or this is no folder of the project.
     """
+    if not project.dvc_yaml.exists():
+        raise wrong_folder_error(project.dvc_yaml)
     done = subprocess.run(
         [*DVC, "status", "--json"],
         cwd=project.folder,
@@ -74,7 +77,7 @@ def changed_outputs(project: Project) -> list[str]:
     )
     if done.returncode:
         # DVC repeats some of its messages, such as the one about a lock.
-        lines = dict.fromkeys(done.stderr.strip().splitlines())
+        lines = dict.fromkeys(line.strip() for line in done.stderr.strip().splitlines())
         raise UserError(f"dvc status failed: {' '.join(lines)}")
     return differing_outputs(project, json.loads(done.stdout))
 

@@ -286,7 +286,7 @@ def unusable_error(error: Exception) -> StoreError:
     import mlflow
 
     uri = mlflow.get_tracking_uri()
-    reason = hide_credentials(str(error), uri).partition("\n")[0]
+    reason = hide_credentials(str(error), uri).strip().partition("\n")[0]
     return StoreError(
         f"The MLflow store at {shown_uri(uri)} cannot be used: {reason or type(error).__name__}\n"
         "Fix it, or set MLFLOW_TRACKING_URI to another store, and run the command again."

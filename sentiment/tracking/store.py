@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.project.documents import replacing
+from sentiment.project.documents import replacing, wrong_folder_error
 from sentiment.project.paths import Project
 from sentiment.tracking.address import (
     SQLITE,
@@ -57,12 +57,13 @@ def connect_to_read(project: Project) -> "MlflowClient":
 
     Raises:
         StoreError: the store cannot be used, does not exist, or its folder was moved or copied.
+        UserError: this is no folder of the project.
     """
     uri = point_mlflow_at(tracking_uri(project))
     database = sqlite_file(uri)
     if database is not None and not database.exists():
         if not project.dvc_yaml.exists():
-            raise StoreError(f"{project.dvc_yaml} is missing: run this in the root of the project.")
+            raise wrong_folder_error(project.dvc_yaml)
         raise StoreError(
             f"There is no MLflow store {database} yet. Run `dvc repro`, which makes it, or "
             "set MLFLOW_TRACKING_URI to another store."

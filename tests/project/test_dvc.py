@@ -97,5 +97,6 @@ def test_results_that_were_changed_after_their_stage_differ() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_folder_that_dvc_does_not_know_is_one_message() -> None:
+    Path("dvc.yaml").touch()
     with pytest.raises(UserError, match=r"dvc status failed: .*not inside of a DVC repository"):
         changed_outputs(Project.here())

@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
+from sentiment.errors import UserError
 from sentiment.project.paths import Project
 from sentiment.tracking import address, store
 from sentiment.tracking.address import StoreError
@@ -196,6 +197,7 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
 
 
 READ = f"""
+from sentiment.errors import UserError
 from sentiment.project.paths import Project
 from sentiment.tracking import address, store
 print(store.connect_to_read(Project.here()).get_experiment_by_name("{NAME}").name)
@@ -235,13 +237,14 @@ def test_store_that_does_not_exist_is_not_created_to_be_read(in_tmp_path: Path) 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_a_folder_that_is_no_project_is_said_to_be_none() -> None:
-    with pytest.raises(StoreError, match=r"dvc\.yaml is missing: run this in the root"):
+    with pytest.raises(UserError, match=r"dvc\.yaml is missing: run this in the root"):
         store.connect_to_read(Project.here())
 
 
 CREATE = """
 import os, signal, threading, time
 from pathlib import Path
+from sentiment.errors import UserError
 from sentiment.project.paths import Project
 from sentiment.tracking import address, store
 def kill_soon():
