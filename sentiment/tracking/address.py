@@ -203,7 +203,7 @@ class RetryFilter(logging.Filter):
         self.is_said = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a message of urllib3 is shown, which one about a retry is not."""
+        """Return whether a message of urllib3 is shown. Retries are said in plain words instead."""
         if not record.getMessage().startswith(RETRYING):
             return True
         if not self.is_said:
