@@ -115,6 +115,7 @@ def preset(project: Project, name: str | None, with_dataset: bool, vectors: str 
     """
     from sentiment.project import presets
 
+    load_params(project)  # raises an error in a folder that is no project
     if name is None:
         click.echo("\n".join(presets.preset_names(project)))
         return

@@ -4,16 +4,19 @@ import errno
 import os
 import re
 
-# A user name with a password in a text, by three patterns. No host is taken for a password.
+# A user name with a password in a URL, up to the last @ before a slash. Over HTTP, a user name
+# alone may be a token.
 CREDENTIALS = re.compile(
-    # In the authority of a URL, up to its last @. Over HTTP, a user name alone may be a token.
     r"(?<=://)[^\s/?#:@'\"\[]*:[^\s/?#'\"]*@"
-    r"|(?:(?<=http://)|(?<=https://))[^\s/?#'\"]*@"
-    # In a database's URL, whose password may contain a slash, as SQLAlchemy reads it.
-    r"|(sql(?:\+\w+)?://)[^\s/:@'\"\[]*:[^\s'\"@]*@(?:[^\s/?#'\"@]*@)*"
-    # With a sign that a URL cannot contain, such as a space. Neither a port nor the @@ of a diff
-    # belongs to a password.
-    r"|(?<=://)[^\s/:@'\"\[]*:(?!\d+\b|[\s/'\"])[^@]{1,100}@(?!@)",
+    r"|(?:(?<=http://)|(?<=https://))[^\s/?#'\"]*@",
+    re.IGNORECASE,
+)
+# A password with a character that it cannot contain in a URL, such as a space or a slash. Where it
+# ends is not certain, so the host goes as well: it could belong to another address in the text.
+# Neither a port nor the @@ of a diff belongs to a password.
+UNCERTAIN_CREDENTIALS = re.compile(
+    r"(?:(?<=sql://)|(?<=postgres://)|(?<=\+psycopg://))[^\s/:@'\"\[]*:[^\s'\"@]*@[^\s/'\"]*"
+    r"|(?<=://)[^\s/:@'\"\[{]*:(?!\d+\b|[\s/'\"])(?:[^\s@{}]{1,100}|[^@/{}]{1,100})@(?!@)[^\s/'\"]*",
     re.IGNORECASE,
 )
 # The query of a URL, or of a path as urllib3 reports it, and a fragment that is written like a
@@ -47,7 +50,8 @@ def first_line(error: BaseException) -> str:
 
 def redact(text: str) -> str:
     """Remove passwords with their user names, tokens and queries from all URLs in a text."""
-    return QUERY.sub(r"\1", CREDENTIALS.sub(r"\1", text))
+    plain = UNCERTAIN_CREDENTIALS.sub("…", CREDENTIALS.sub("", text))
+    return QUERY.sub(r"\1", plain)
 
 
 def is_of_the_machine(error: OSError) -> bool:

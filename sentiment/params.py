@@ -4,6 +4,7 @@ The comments in params.yaml say what the params mean.
 """
 
 from collections.abc import Mapping
+from os.path import normpath
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -103,7 +104,7 @@ class FetchParams(StrictModel):
     @property
     def table_path(self) -> str:
         """The path of the training table, or "" if the dataset is no table."""
-        return self.table.train if self.dataset == "table" else ""
+        return normpath(self.table.train) if self.dataset == "table" else ""
 
     def used(self) -> "FetchParams":
         """Return these params with the defaults of all that the dataset does not read."""

@@ -11,18 +11,20 @@ from sentiment.errors import UserError, describe_error, first_line, redact
         ("at http://me:secret@host:81/x?", "at http://host:81/x?"),
         ("url = https://token@host/x", "url = https://host/x"),
         ("sql://me:se@cret@host/db", "sql://host/db"),
-        ("at sql://me:se/cret@host/db now", "at sql://host/db now"),
-        ("at sql://me:12/34@host/db", "at sql://host/db"),
-        ("at postgresql+psycopg://me:12/3@4@host/db", "at postgresql+psycopg://host/db"),
-        ("at sql://me:se?cret@host/db", "at sql://host/db"),
-        ("at sql://me:se cret@host/db now", "at sql://host/db now"),
-        ("at sql://me:se\ncret@host/db", "at sql://host/db"),
-        ("at 'sql://me:se'cret@host/db'", "at 'sql://host/db'"),
+        ("at sql://me:se/cret@host/db now", "at sql://…/db now"),
+        ("at sql://me:12/34@host/db", "at sql://…/db"),
+        ("at postgresql+psycopg://me:12/3@4@host/db", "at postgresql+psycopg://…/db"),
+        ("at sql://me:se?cret@host/db", "at sql://…/db"),
+        ("at sql://me:se cret@host/db now", "at sql://…/db now"),
+        ("at sql://me:se\ncret@host/db", "at sql://…/db"),
+        ("at 'sql://me:se'cret@host/db'", "at 'sql://…/db'"),
         ("sql://me:secret@[::1]:5432/db", "sql://[::1]:5432/db"),
         ("http://a:b@host/x, http://c:d@host/y", "http://host/x, http://host/y"),
         ("403, url='https://host/a.csv?X-Amz-Signature=secret'", "403, url='https://host/a.csv'"),
         ("at https://host/a.csv?to=me@example.org&sig=secret", "at https://host/a.csv"),
         ("https://me:secret@host/a.csv?to=me@example.org&sig=secret", "https://host/a.csv"),
+        ("at http://me:se/cret@host/x", "at http://…/x"),
+        ("at postgres://me:12/34@host/db", "at postgres://…/db"),
         ("at http://me:secret@host:81/team@other:82", "at http://host:81/team@other:82"),
         ("at https://host/#token=secret now", "at https://host/ now"),
         ("exceeded with url: /a.csv?sig=secret (Cause", "exceeded with url: /a.csv (Cause"),
@@ -38,6 +40,8 @@ def test_password_token_and_query_of_a_url_are_removed(text: str, shown: str) ->
         "ssh://me@host/data",
         "http://host:81/team@other:82",
         "http://host:5000/#/experiments/1/runs",
+        "see http://localhost:$PORT/ or ask me@example.org",
+        "f'http://{host}:{port}/x'\n\n@cache",
         "code @ git+https://host/owner/code@main",
         "http://host:5000 is away: ask me@example.org",
         "http://host:5000: ask me@example.org",
@@ -53,7 +57,7 @@ def test_text_without_a_secret_stays(text: str) -> None:
 
 def test_first_line_is_taken_after_a_password_with_a_line_feed_is_removed() -> None:
     error = ValueError("http://me:se\ncret@host does not answer.\nStart it.")
-    assert first_line(error) == "http://host does not answer."
+    assert first_line(error) == "http://… does not answer."
 
 
 @pytest.mark.parametrize(

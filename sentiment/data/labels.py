@@ -90,9 +90,8 @@ def check_known(rows: pd.DataFrame, path: str, column: str, label_names: Sequenc
     if not unknown.empty:
         first = unknown.iloc[0]
         raise UserError(
-            f"{path}, row {first['row']}: column {column!r} has "
-            f"{shorten_label(first['label'])}, but the labels of the training set are "
-            f"{list_labels(label_names)}. Correct this row, or remove it."
+            f"{path}, row {first['row']}: column {column!r} has a label that the training set does "
+            f"not have. Its labels are {list_labels(label_names)}. Correct this row, or remove it."
         )
 
 

@@ -5,6 +5,7 @@ MLflow itself adds the branch and the user to the tags of a run.
 
 import os
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,8 @@ CORES = "cores"  # on which the bits do not depend
 UNRECORDED = "unrecorded"  # what the training depends on, but neither commit nor diff has
 REPOSITORY = "mlflow.source.git.repoURL"  # MLflow's own, which may contain a token
 MAX_DIFF_BYTES = 2**20
-MAX_TAG_CHARACTERS = 5000  # MLflow cuts a longer tag
+MAX_TAG_CHARACTERS = 8000  # MLflow cuts a longer tag of a run
+MAX_NAMED = 10  # files in the line that `train` prints
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
 DIFFED_CODE = "**/*.py"
 DIFFED_PATHS = (f":(glob){DIFFED_CODE}", "params.yaml", "dvc.yaml", "requirements.txt")
@@ -49,7 +51,9 @@ class UncommittedChanges(NamedTuple):
     def describe(self, with_md5: bool) -> str:
         """Return what a run cannot record, on one line, or "" if it records everything."""
         named = [f"{path} ({state})" if with_md5 else path for path, state in self.files.items()]
-        return "; ".join([*named, *self.flaws])
+        if not with_md5 and len(named) > MAX_NAMED:
+            named[MAX_NAMED:] = [f"and {len(named) - MAX_NAMED} more"]
+        return "; ".join([*self.flaws, *named])
 
 
 def uncommitted_changes(project: Project, tables: Iterable[Path]) -> UncommittedChanges:
@@ -59,10 +63,10 @@ def uncommitted_changes(project: Project, tables: Iterable[Path]) -> Uncommitted
         tables: the files that the params name, and that the training depends on.
     """
     if not git(project.folder, "rev-parse", "--verify", "--quiet", "HEAD"):
-        return UncommittedChanges("", [], {})  # a run without a commit has no tag of one
+        return UncommittedChanges("", ["git has no commit of this folder"], {})
     # `git apply` needs the default prefixes, which a user may have configured away.
     prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
-    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--relative", *prefixes)
+    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--text", "--relative", *prefixes)
     printed = git_bytes(project.folder, "diff", *options, "HEAD", "--", *DIFFED_PATHS)
     diff, flaws = check_diff(printed)
     lacking = [*lacking_tables(project, tables), *lacking_code(project), *lacking_modules(project)]
@@ -82,7 +86,7 @@ def check_diff(printed: bytes | None) -> tuple[str, list[str]]:
     text = printed.decode(errors="replace").rstrip("\n")
     if text.encode() != printed.rstrip(b"\n"):
         flaws.append("the diff is not UTF-8, so some of its characters were replaced")
-    diff = redact(text)
+    diff = "\n".join(map(redact, text.split("\n")))  # no address goes over a line's end
     if diff != text:
         flaws.append("a password or the query of a URL was taken out of the diff")
     if len(diff.encode()) > MAX_DIFF_BYTES:
@@ -106,8 +110,8 @@ def lacking_tables(project: Project, tables: Iterable[Path]) -> list[Path]:
 
 def differs_from_commit(project: Project, path: Path) -> bool:
     """Return whether neither git nor DVC has a file, as it is, in the last commit."""
-    if not (project.folder / path).exists():
-        return True
+    if (project.folder / path).is_symlink() or not (project.folder / path).exists():
+        return True  # git has a link, but not what it leads to
     pathspec = literal_pathspec(path)
     if git_paths(project.folder, "ls-files", "-z", "--", pathspec):
         return bool(git_paths(project.folder, "diff", "--name-only", "-z", "HEAD", "--", pathspec))
@@ -149,14 +153,16 @@ def lacking_modules(project: Project) -> list[Path]:
 
 def imported_files(folder: Path) -> set[Path]:
     """Return the files in a folder that this process has imported, but no installed packages."""
-    environment = Path(sys.prefix).resolve()
+    places = ("stdlib", "platstdlib", "purelib", "platlib")
+    installed = [Path(sysconfig.get_path(place)).resolve() for place in places]
     # Attributes of a module that is loaded lazily would load it.
-    names = [vars(module).get("__file__") for module in tuple(sys.modules.values())]
+    modules = tuple(sys.modules.values())
+    names = [getattr(module, "__dict__", {}).get("__file__") for module in modules]
     files = {Path(name).resolve() for name in names if name}
     return {
         file
         for file in files
-        if file.is_relative_to(folder) and not file.is_relative_to(environment)
+        if file.is_relative_to(folder) and not any(map(file.is_relative_to, installed))
     }
 
 
@@ -167,7 +173,9 @@ def shown_path(path: Path) -> str:
 
 def describe_content(path: Path) -> str:
     """Return what `UncommittedChanges.files` says of a file."""
-    return f"md5 {file_md5(path)}" if path.exists() else "deleted"
+    if path.is_file():
+        return f"md5 {file_md5(path)}"
+    return "a folder" if path.is_dir() else "deleted"
 
 
 def shorten_tag(text: str) -> str:

@@ -106,8 +106,8 @@ def check_dependencies(run: RecordedRun, copy: Project) -> None:
     differing = [path for path in differing if not is_output(copy, path)]
     if differing:
         raise UserError(
-            f"Run {run.run_id} was trained with another {', '.join(differing)} than its commit "
-            "has. Commit what a training reads before you train."
+            f"In the commit of run {run.run_id}, these files differ from those that it was trained "
+            f"with: {', '.join(differing)}. Commit what a training reads before you train."
         )
 
 

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from sentiment.data.labels import list_labels, shorten_label
+from sentiment.data.labels import list_labels
 from sentiment.data.rows import Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.project.documents import count_formulas
@@ -57,9 +57,9 @@ class Source(NamedTuple):
             for row in read_rows(path, self.columns):
                 if self.columns.label and row.label not in label_names:
                     raise UserError(
-                        f"{path}, row {row.number}: column {self.columns.label!r} has "
-                        f"{shorten_label(row.label)}, but the labels of the version are "
-                        f"{list_labels(label_names)}. Write one of these."
+                        f"{path}, row {row.number}: column {self.columns.label!r} has a label that "
+                        f"the version does not have. Its labels are {list_labels(label_names)}. "
+                        "Write one of these."
                     )
                 rows += 1
                 formula_ids += count_formulas([row.id])

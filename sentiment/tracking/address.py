@@ -86,7 +86,7 @@ def tracking_uri(project: Project) -> str:
     database = os.path.normpath(project.root / path)
     if set(NOT_IN_A_PATH) & set(database):
         raise StoreError(
-            f"MLflow cannot keep a store in {database}: its path has one of the signs "
+            f"MLflow cannot keep a store in {database}: its path has one of the characters "
             f"{' '.join(NOT_IN_A_PATH)}. Rename the folder, or set MLFLOW_TRACKING_URI to another "
             "store."
         )
@@ -117,6 +117,8 @@ def parse_address(uri: str) -> Address:
     from sqlalchemy.exc import ArgumentError
 
     try:
+        if uri.startswith(SQLITE):
+            return Address(uri.partition("?")[0], None, None)
         if "sql" in urlsplit(uri).scheme:
             url = make_url(uri)
             plain = URL.create(url.drivername, None, None, url.host, url.port, url.database)
@@ -145,8 +147,9 @@ def shown_uri(uri: str) -> str:
 def hide_credentials(text: str, uri: str) -> str:
     """Take the user name and the password of a URI, and those of other URLs, out of a text."""
     _, user, password = parse_address(uri)
-    if user and password:
-        for each in (f"{user}:{password}@", f"{quote(user, safe='')}:{quote(password, safe='')}@"):
+    if password:
+        name = user or ""
+        for each in (f"{name}:{password}@", f"{quote(name, safe='')}:{quote(password, safe='')}@"):
             text = text.replace(each, "")
         # Not within a word, which a short password may be a part of.
         text = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)", "***", text)

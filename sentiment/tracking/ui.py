@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
@@ -66,10 +67,14 @@ def serve_ui(uri: str, port: int) -> int:
     # A line for each request would push the addresses off the screen.
     options = ["--port", str(port), "--uvicorn-opts", "--no-access-log"]
     command = [sys.executable, "-m", "mlflow", "ui", *options]
-    # In a group of its own, Ctrl-C does not reach it: MLflow would print a traceback.
+    # In a group of its own, no signal of the terminal reaches it: MLflow would print a traceback.
     with subprocess.Popen(command, process_group=0) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            os.killpg(process.pid, signal.SIGTERM)
-            return 0
+
+        def stop(*_: object) -> None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        status = process.wait()
+    return 0 if status == -signal.SIGTERM else status

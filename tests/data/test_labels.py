@@ -107,6 +107,6 @@ def test_a_label_that_the_training_set_does_not_have_is_named_with_its_row() -> 
     with pytest.raises(UserError) as raised:
         check_known(rows, "b.csv", "stars", ["1", "5"])
     assert str(raised.value) == (
-        "b.csv, row 7: column 'stars' has 'maybe', but the labels of the training set "
+        "b.csv, row 7: column 'stars' has a label that the training set does not have. Its labels "
         "are '1', '5'. Correct this row, or remove it."
     )

@@ -37,9 +37,10 @@ def md5(text: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_tmp_path")
-def test_a_folder_without_git_has_no_changes() -> None:
+def test_a_folder_without_git_is_said_to_have_no_commit() -> None:
     Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
-    assert changes_of() == NO_CHANGES
+    (flaw,) = changes_of().flaws
+    assert "no commit" in flaw
     assert provenance.COMMIT not in provenance.provenance_tags(Project.here(), NO_CHANGES)
 
 
@@ -126,6 +127,21 @@ def test_a_file_of_code_that_git_does_not_track_or_ignores_is_named(
 
 
 @pytest.mark.slow
+def test_a_repository_in_a_folder_of_code_is_named(repository: ProjectCopy) -> None:
+    nested = repository.path / "network" / "nested"
+    nested.mkdir(parents=True)
+    ProjectCopy(nested).run("git", "init", "--quiet")
+    assert changes_of().files == {"network/nested": "a folder"}
+
+
+@pytest.mark.slow
+def test_code_that_git_takes_for_binary_is_in_the_diff(repository: ProjectCopy) -> None:
+    (repository.path / ".gitattributes").write_text("*.py binary\n", encoding="utf-8")
+    (repository.path / "code.py").write_text("x = 1\n", encoding="utf-8")
+    assert "+x = 1" in changes_of().diff
+
+
+@pytest.mark.slow
 def test_a_changed_file_of_code_that_is_no_python_is_named(repository: ProjectCopy) -> None:
     (repository.path / "network").mkdir()
     for name in ("words.txt", "gone.txt"):
@@ -207,9 +223,11 @@ def test_a_long_diff_is_cut_and_says_so(
 def test_all_that_a_run_lacks_is_in_one_tag() -> None:
     changes = UncommittedChanges("", ["a password was taken out"], {"new.py": "md5 0123"})
     assert provenance.provenance_tags(Project.here(), changes)["unrecorded"] == (
-        "new.py (md5 0123); a password was taken out"
+        "a password was taken out; new.py (md5 0123)"
     )
     many = changes._replace(files={f"{number}.py": "md5 0123" for number in range(1000)})
     tag = provenance.provenance_tags(Project.here(), many)["unrecorded"]
     assert len(tag) == provenance.MAX_TAG_CHARACTERS
+    assert tag.startswith("a password was taken out; ")
     assert tag.endswith("and more")
+    assert many.describe(with_md5=False).endswith("; 9.py; and 990 more")

@@ -32,7 +32,7 @@ def test_rows_of_a_folder_are_numbered_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("1,Fine.,good\n2,No.,negative\n", "row 2: column 'label' has 'negative', but the labels"),
+        ("1,Fine.,good\n2,No.,negative\n", "row 2: column 'label' has a label that the version"),
         ("1,Fine.,good\n2,,bad\n", "has only the label 'good' in column 'label'"),
         ('1,Fine.,good\n2,"open', "row 2: unexpected end of data; perhaps a quote is not closed"),
     ],

@@ -81,11 +81,14 @@ def test_a_store_without_runs_is_served(sentiment: Command) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_ui_without_a_traceback(fresh: ProjectCopy) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_ends_the_ui_without_a_traceback(
+    fresh: ProjectCopy, number: signal.Signals
+) -> None:
     port = free_port()
     process = fresh.start(sys.executable, "-m", "sentiment", "ui", f"--port={port}")
     wait_for(f"http://127.0.0.1:{port}/health")
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, number)  # as a terminal does
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "Traceback" not in printed
