@@ -82,7 +82,7 @@ def table_paths(fetch: FetchParams) -> list[Path]:
 def read_label_names(project: Project, fetch: FetchParams) -> list[str] | None:
     """Return the names of the labels of a table, or None if there is no such table.
 
-    The table itself is read only if the stage `fetch` has not read it yet.
+    They are taken from `data/fetch` if it has this dataset, because reading a table takes long.
 
     Raises:
         UserError: the table cannot be used.

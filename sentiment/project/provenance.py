@@ -35,7 +35,7 @@ DIFFED_PATHS = (f":(glob){DIFFED_CODE}", "params.yaml", "dvc.yaml", "requirement
 
 
 class UncommittedChanges(NamedTuple):
-    """What a training depends on, and the last commit does not have.
+    """Changes that a training depends on, and that the last commit does not have.
 
     Attributes:
         diff: the changes of code and params that `git apply` takes, without passwords in URLs.

@@ -84,10 +84,9 @@ def command(
     source = Source(file, columns)
     client = store.connect_to_read(project)
     with address.store_errors():
-        version, model = models.load_version(project, client, model_uri, params.fetch)
-    other_table = registry.describe_other_table(version, params.fetch.table_path)
-    if model_uri is None and other_table:
-        click.echo(other_table)
+        version, model, note = models.load_version(project, client, model_uri, params.fetch)
+    if note:
+        click.echo(note)
     name = click.format_filename(file, shorten=True)
     found = score(source, model, out)
     if found.results and params.evaluate.log_texts:

@@ -12,7 +12,7 @@ from sentiment.project.documents import count_formulas
 
 
 class Counts(NamedTuple):
-    """What a source has: its rows, and ids that a spreadsheet would compute."""
+    """The numbers of a source's rows, and of its ids that a spreadsheet would compute."""
 
     rows: int
     formula_ids: int

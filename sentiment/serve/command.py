@@ -38,11 +38,10 @@ def command(project: Project, port: int, model_uri: str | None) -> None:
     fetch = load_params(project).fetch
     client = store.connect_to_read(project)
     with address.store_errors():
-        version, model = models.load_version(project, client, model_uri, fetch)
+        version, model, note = models.load_version(project, client, model_uri, fetch)
     uri = registry.version_uri(version)
-    other_table = registry.describe_other_table(version, fetch.table_path)
-    if model_uri is None and other_table:
-        click.echo(other_table)
+    if note:
+        click.echo(note)
     click.echo(f"Serving {uri}\nPage: http://{LOOPBACK}:{port}")
     uvicorn.run(
         create_app(uri, model),

@@ -145,7 +145,7 @@ def shown_uri(uri: str) -> str:
 
 
 def hide_credentials(text: str, uri: str) -> str:
-    """Take the user name and the password of a URI, and those of other URLs, out of a text."""
+    """Remove the user name and the password of a URI, and the secrets of other URLs, from a text."""
     _, user, password = parse_address(uri)
     if password:
         name = user or ""
@@ -157,7 +157,7 @@ def hide_credentials(text: str, uri: str) -> str:
 
 
 def point_mlflow_at(uri: str) -> str:
-    """Return the URI that MLflow is asked for, once a server has answered.
+    """Return the URI to give MLflow, once a server has answered.
 
     MLflow prints the URI of a server, so user name and password move to the environment.
 

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from importlib import metadata
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from packaging.requirements import Requirement
@@ -196,10 +196,22 @@ def load_own_model(project: Project, threshold: float) -> "SentimentModel":
     return model
 
 
+class LoadedVersion(NamedTuple):
+    """A version with its model.
+
+    Attributes:
+        note: the line about the table that a champion was trained on, if it is another one, or "".
+    """
+
+    version: "ModelVersion"
+    model: "SentimentModel"
+    note: str
+
+
 def load_version(
     project: Project, client: "MlflowClient", model_uri: str | None, fetch: FetchParams
-) -> "tuple[ModelVersion, SentimentModel]":
-    """Return the version that a URI names, or else the champion of a dataset, and load it.
+) -> LoadedVersion:
+    """Load the version that a URI names, or else the champion of a dataset.
 
     Raises:
         UserError: there is no such version, it cannot be loaded, or the champion has other labels
@@ -207,11 +219,12 @@ def load_version(
     """
     version = registry.resolve_version(client, model_uri, fetch.dataset_name)
     model = load_model(registry.version_uri(version))
-    if model_uri is None and fetch.table_path:
-        label_names = read_label_names(project, fetch)
-        if label_names is not None:
-            check_labels(version, model.label_names, fetch.table_path, label_names)
-    return version, model
+    if model_uri or not fetch.table_path:
+        return LoadedVersion(version, model, "")
+    label_names = read_label_names(project, fetch)
+    if label_names is not None:
+        check_labels(version, model.label_names, fetch.table_path, label_names)
+    return LoadedVersion(version, model, registry.describe_other_table(version, fetch.table_path))
 
 
 def check_labels(

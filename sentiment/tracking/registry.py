@@ -29,7 +29,7 @@ RUN_COLUMNS = (
 )
 CHAMPION = "champion"  # the alias
 # Tags of a run and of its version
-TABLE = "table"  # the path of the training table in the project; datasets that are none lack it
+TABLE = "table"  # the path of the training table in the project; only tables have it
 LABELS = "labels"  # a JSON list, in the order of their indices
 NO_SUCH_VERSION = (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE")  # MLflow's codes
 
@@ -172,7 +172,7 @@ def describe_other_table(version: "ModelVersion", table: str) -> str:
     """Return the line about a champion of another table, or "" if it is the champion of this one.
 
     Args:
-        table: the path of the table. "": the dataset is none.
+        table: the path of the table.
     """
     path = trained_on(version)
     if not path or path == table:

@@ -119,16 +119,7 @@ def training_run(
     unrecorded = changes.describe(with_md5=False)
     if unrecorded:
         print(f"Neither the commit nor the run's diff has: {unrecorded}", flush=True)
-    tags = {
-        **provenance_tags(project, changes),
-        SOURCE_NAME: SOURCE,
-        DATASET: dataset.fetch.dataset_name,
-        registry.LABELS: shorten_tag(json.dumps(dataset.label_names, ensure_ascii=False)),
-        TEST_SET_DIGEST: dataset.test_set_digest,
-        store.DESCRIPTION: f"A training on `{dataset.fetch.dataset_name}` that is not evaluated.",
-    }
-    if dataset.fetch.table_path:
-        tags[registry.TABLE] = dataset.fetch.table_path
+    tags = {**provenance_tags(project, changes), **dataset_tags(dataset), SOURCE_NAME: SOURCE}
     training = training_name(project, dataset.pad, params, dataset.fitted_lengths)
     name = SEPARATOR.join(filter(None, [training, tags.get(DVC_EXPERIMENT)]))
     with address.store_errors():
@@ -146,6 +137,19 @@ def training_run(
         )
         checkpoint.write_run(record)
         yield record
+
+
+def dataset_tags(dataset: PaddedDataset) -> dict[str, str]:
+    """Return the tags and the description that a training has from its dataset."""
+    tags = {
+        DATASET: dataset.fetch.dataset_name,
+        registry.LABELS: shorten_tag(json.dumps(dataset.label_names, ensure_ascii=False)),
+        TEST_SET_DIGEST: dataset.test_set_digest,
+        store.DESCRIPTION: f"A training on `{dataset.fetch.dataset_name}` that is not evaluated.",
+    }
+    if dataset.fetch.table_path:
+        tags[registry.TABLE] = dataset.fetch.table_path
+    return tags
 
 
 def log_training(
