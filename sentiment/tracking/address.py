@@ -145,7 +145,7 @@ def shown_uri(uri: str) -> str:
 
 
 def hide_credentials(text: str, uri: str) -> str:
-    """Remove the user name and the password of a URI, and the secrets of other URLs, from a text."""
+    """Remove the user name and the password of a URI, and secrets of other URLs, from a text."""
     _, user, password = parse_address(uri)
     if password:
         name = user or ""
