@@ -103,27 +103,6 @@ def ui(project: Project, port: int | None) -> None:
 
 
 @main.command()
-@click.argument("name", required=False)
-@click.option("--with-dataset", is_flag=True, help="Also reset the params of the dataset.")
-@click.option("--vectors", help="A text file of pretrained word vectors.")
-@click.pass_obj
-def preset(project: Project, name: str | None, with_dataset: bool, vectors: str | None) -> None:
-    """Write the params of the preset NAME into params.yaml. Without NAME, list the presets.
-
-    A preset is a file presets/NAME.yaml. All other params of pad and train get their defaults, so
-    that two presets never mix. `default` is the one without changes.
-    """
-    from sentiment.project import presets
-
-    load_params(project)  # raises an error in a folder that is no project
-    if name is None:
-        click.echo("\n".join(presets.preset_names(project)))
-        return
-    changes = presets.apply_preset(project, name, with_dataset, vectors)
-    click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
-
-
-@main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--text", help="Column of the texts.")
 @click.option("--label", help="Column of the labels.")
@@ -144,14 +123,12 @@ def dataset(
 
     Columns such as `text` and `label` are found by their names. Without --test, a share of the
     table becomes the test set. If params.yaml names this table already, options that you leave out
-    keep their values. Some params of the nearest preset are fitted to the texts.
+    keep their values.
     """
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
-    from sentiment.data.lengths import measure_lengths
-    from sentiment.project import own_table, presets
-    from sentiment.project.fitted_params import explain_fit, fit_params
+    from sentiment.project import own_table
 
     params = load_params(project)
     test_path = own_table.project_path(project, test) if test else None
@@ -163,21 +140,20 @@ def dataset(
     loaded = load_dataset(fetch)
     click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
     click.echo(describe_dataset(fetch.dataset_name, loaded))
-    # Fit the preset's values, not those that were fitted to another table.
-    base = presets.find_nearest_preset(presets.valid_presets(project), params.pad, params.train)
-    fitted = fit_params(base.pad, base.train, measure_lengths(loaded.train.lengths))
-    click.echo(f"  {describe_lengths(loaded, fitted['pad.max_length'])}")
-    written = update_params_file(project, changes | fitted)
+    click.echo(f"  {describe_lengths(loaded)}")
+    written = update_params_file(project, changes)
     click.echo("\n".join(written) or f"{PARAMS} has these values already.")
-    for line in [*explain_fit(base.train, fitted), *own_table.tracking_advice(project, fetch)]:
+    for line in own_table.tracking_advice(project, fetch):
         click.echo(line)
     other_tables = find_other_tables(project, fetch)
     if other_tables:
         click.echo(other_tables)
-    if base.train.architecture != "linear":
-        click.echo("Begin with the linear model, which takes seconds: sentiment preset linear")
+    if params.training.section.architecture != "linear":
+        click.echo(
+            "Begin with the linear model, which takes seconds: in params.yaml, model: linear"
+        )
     click.echo("Then: dvc repro")
-    click.echo("To go back to IMDB and the default model: sentiment preset default --with-dataset")
+    click.echo("To go back to IMDB: in params.yaml, dataset: imdb")
 
 
 def find_other_tables(project: Project, fetch: FetchParams) -> str:

@@ -1,36 +1,25 @@
-"""All params of the pipeline: a class for each section of params.yaml, a line for each param.
+"""All params of the pipeline: a class for each kind of section, a line for each param.
 
 The comments in params.yaml say what the params mean.
 """
 
-from collections.abc import Mapping
 from os.path import normpath
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from sentiment.text.labels import normalize_label
 from sentiment.text.padding import INDEX_FROM, Layout
 from sentiment.text.tokenizer import KERAS
 
-# A file without vectors: DVC accepts no empty path, and warns of an empty file.
+# What params.yaml has for no vectors: DVC accepts no empty path. In the program it is "".
 NO_VECTORS = "data/no-vectors.txt"
-# What params have without vectors. `used_model_params` leaves it out.
-WITHOUT_VECTORS = {"pad.vectors": NO_VECTORS}
-# Params of `train` that only recurrent networks read.
-RECURRENT_PARAMS = (
-    "embedding_units",
-    "freeze_vectors",
-    "cell",
-    "units",
-    "layers",
-    "bidirectional",
-    "mask_padding",
-    "pooling",
-    "dropout",
-)
+SEED = "seed"
+# Logged params by which two runs of one model may differ: a section may be copied to another name.
+NOT_COMPARED = (SEED, "model")
+MODEL_NAME = r"^[a-z][a-z0-9_]*$"  # of a section: DVC takes a dot for the end of its name
 
 
 def require_path(path: str) -> str:
@@ -55,6 +44,12 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(require_path)]
+VectorsFile = Annotated[
+    str,
+    AfterValidator(require_path),
+    AfterValidator(lambda path: "" if path == NO_VECTORS else path),
+    PlainSerializer(lambda path: path or NO_VECTORS),
+]
 Label = Annotated[str, BeforeValidator(normalize_label)]
 
 
@@ -121,150 +116,164 @@ class FetchParams(StrictModel):
         return self.table.tokenizer if self.dataset == "table" else KERAS
 
 
-class PadParams(StrictModel):
-    """The section `pad`."""
-
-    num_words: Annotated[int, Field(ge=INDEX_FROM + 2, le=1_000_000)] = 10_000
-    max_length: Annotated[int, Field(ge=1, le=10_000)] = 200
-    padding: Literal["pre", "post"] = "pre"
-    truncating: Literal["pre", "post"] = "pre"
-    vectors: FilePath = NO_VECTORS
-
-    @property
-    def layout(self) -> Layout:
-        """The layout of the reviews' rows."""
-        return Layout(**self.model_dump(exclude={"vectors"}))
-
-    @property
-    def has_vectors(self) -> bool:
-        """Whether the model gets pretrained word vectors."""
-        return self.vectors != NO_VECTORS
-
-
 class DropoutParams(StrictModel):
-    """The section `train.dropout`."""
+    """The section `dropout` of a recurrent network."""
 
-    embedding: Rate = 0.0
-    input: Rate = 0.0
-    recurrent: Rate = 0.0
-    head: Rate = 0.0
-
-
-class LinearParams(StrictModel):
-    """The section `train.linear`."""
-
-    ngrams: Annotated[int, Field(ge=1, le=3)] = 3
-    max_features: Annotated[int, Field(ge=1, le=2**20)] = 800_000
-    ending: Annotated[float, Field(ge=0, le=1)] = 0.25
-    min_reviews: Count = 2
+    embedding: Rate
+    input: Rate
+    recurrent: Rate
+    head: Rate
 
 
-class TrainParams(StrictModel):
-    """The section `train`."""
+class ModelParams(StrictModel):
+    """What the sections of all models have."""
 
-    architecture: Literal["recurrent", "linear", "custom"] = "recurrent"
-    embedding_units: Annotated[int, Field(ge=1, le=4096)] = 64
-    freeze_vectors: bool = False
-    cell: Literal["lstm", "gru", "simple_rnn"] = "lstm"
-    units: Annotated[int, Field(ge=1, le=4096)] = 64
-    layers: Annotated[int, Field(ge=1, le=16)] = 1
-    bidirectional: bool = False
-    mask_padding: bool = False
-    pooling: Literal["last", "max", "mean"] = "last"
-    dropout: DropoutParams = DropoutParams()
-    linear: LinearParams = LinearParams()
-    custom: dict[str, CustomValue] = {}
-    class_weight: Literal["none", "balanced"] = "none"
-    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
-    schedule: Literal["constant", "cosine"] = "constant"
-    global_clipnorm: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 5
-    batch_size: Count = 64
-    validation_split: Share = 0.2
-    patience: Annotated[int, Field(ge=0, le=1000)] = 0
-    seed: Seed = 42
+    architecture: str
+    num_words: Annotated[int, Field(ge=INDEX_FROM + 2, le=1_000_000)]
+    max_length: Annotated[int, Field(ge=1, le=10_000)]
+    padding: Literal["pre", "post"]
+    truncating: Literal["pre", "post"]
+    class_weight: Literal["none", "balanced"]
+    optimizer: Literal["adam", "rmsprop", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    schedule: Literal["constant", "cosine"]
+    global_clipnorm: Annotated[float, Field(ge=0, le=1_000_000)]
+    epochs: Annotated[int, Field(ge=1, le=1000)]
+    batch_size: Count
+    min_steps: Annotated[int, Field(ge=0, le=1_000_000)]
+    validation_split: Share
+    patience: Annotated[int, Field(ge=0, le=1000)]
+
+    def layout(self, length: int) -> Layout:
+        """Return the layout of rows of this length, in tokens."""
+        return Layout(self.num_words, length, self.padding, self.truncating)
+
+
+class RecurrentParams(ModelParams):
+    """A section with `architecture: recurrent`."""
+
+    architecture: Literal["recurrent"]
+    embedding_units: Annotated[int, Field(ge=1, le=4096)]
+    freeze_vectors: bool
+    cell: Literal["lstm", "gru", "simple_rnn"]
+    units: Annotated[int, Field(ge=1, le=4096)]
+    layers: Annotated[int, Field(ge=1, le=16)]
+    bidirectional: bool
+    mask_padding: bool
+    pooling: Literal["last", "max", "mean"]
+    dropout: DropoutParams
+
+
+class LinearParams(ModelParams):
+    """A section with `architecture: linear`."""
+
+    architecture: Literal["linear"]
+    ngrams: Annotated[int, Field(ge=1, le=3)]
+    max_features: Annotated[int, Field(ge=1, le=2**20)]
+    ending: Annotated[float, Field(ge=0, le=1)]
+    min_reviews: Count
+
+
+class CustomParams(ModelParams):
+    """A section with `architecture: custom`."""
+
+    architecture: Literal["custom"]
+    network: dict[str, CustomValue]
+
+
+AnyModel = RecurrentParams | LinearParams | CustomParams
+ARCHITECTURES: dict[str, type[ModelParams]] = {
+    get_args(kind.model_fields["architecture"].annotation)[0]: kind for kind in get_args(AnyModel)
+}
+ModelSection = Annotated[AnyModel, Field(discriminator="architecture")]
+
+
+class TrainingParams(StrictModel):
+    """What a model is trained with.
+
+    Attributes:
+        model: the name of the section that is trained.
+        section: this section.
+        vectors: the file of pretrained word vectors, or "" for none.
+    """
+
+    model: str
+    seed: Seed
+    vectors: VectorsFile
+    section: ModelSection
+
+    def logged(self) -> dict[str, Any]:
+        """Return the params that the training reads, by dotted names without the section's."""
+        values = {"model": self.model, "seed": self.seed, **flatten(self.section)}
+        if self.vectors:
+            values["vectors"] = self.vectors
+            values.pop("embedding_units", None)  # the vectors have a size
+        else:
+            values.pop("freeze_vectors", None)
+        return values
+
+    def document(self) -> dict[str, Any]:
+        """Return these params as params.yaml has them."""
+        named = self.model_dump(include={"model", "seed", "vectors"})
+        return named | {self.model: self.section.model_dump()}
 
 
 class EvaluateParams(StrictModel):
     """The section `evaluate`."""
 
-    threshold: Share = 0.5
-    log_texts: bool = True
+    threshold: Share
+    log_texts: bool
 
 
 class Params(StrictModel):
-    """The content of params.yaml."""
+    """The content of params.yaml. All sections that are not listed here are models."""
 
-    fetch: FetchParams = FetchParams()
-    pad: PadParams = PadParams()
-    train: TrainParams = TrainParams()
-    evaluate: EvaluateParams = EvaluateParams()
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, ModelSection]
+
+    model: str
+    seed: Seed
+    fetch: FetchParams
+    vectors: VectorsFile
+    evaluate: EvaluateParams
+
+    @property
+    def models(self) -> dict[str, AnyModel]:
+        """The sections of the models by their names."""
+        return self.__pydantic_extra__
+
+    @property
+    def training(self) -> TrainingParams:
+        """What the model that `model` names is trained with."""
+        return TrainingParams(
+            model=self.model,
+            seed=self.seed,
+            vectors=self.vectors,
+            section=self.models[self.model],
+        )
 
 
-def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
+def flatten(section: BaseModel, prefix: str = "") -> dict[str, Any]:
     """Return a section's values by dotted names that start with `prefix`."""
+    return flatten_mapping(section.model_dump(), prefix)
+
+
+def flatten_mapping(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by dotted names that start with `prefix`."""
     flat: dict[str, Any] = {}
-    for key, value in section:
-        name = f"{prefix}.{key}"
-        flat |= flatten(value, name) if isinstance(value, BaseModel) else {name: value}
-    return flat
-
-
-def expand(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by dotted name, with one name for each entry of a mapping."""
-    expanded: dict[str, Any] = {}
-    for name, value in values.items():
+    for key, value in values.items():
         if isinstance(value, dict):
-            expanded |= {f"{name}.{key}": entry for key, entry in value.items()}
+            flat |= flatten_mapping(value, f"{prefix}{key}.")
         else:
-            expanded[name] = value
-    return expanded
-
-
-def changed_but_unread(pad: PadParams, train: TrainParams) -> list[str]:
-    """Return the dotted names of params that differ from their defaults, but are not read."""
-    defaults = flatten(TrainParams(), "train")
-    read = used_model_params(pad, train)
-    values = expand(flatten(train, "train")).items()
-    return [name for name, value in values if name not in read and value != defaults.get(name)]
-
-
-def used_params(fetch: FetchParams, pad: PadParams, train: TrainParams) -> dict[str, Any]:
-    """Return, by dotted name, the params that the dataset and the architecture read."""
-    return used_fetch_params(fetch) | used_model_params(pad, train)
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def used_fetch_params(fetch: FetchParams) -> dict[str, Any]:
     """Return, by dotted name, the params of `fetch` that the dataset reads."""
     used: dict[str, Any] = {"fetch.dataset": fetch.dataset}
     if fetch.dataset == "synthetic":
-        used |= flatten(fetch.synthetic, "fetch.synthetic")
+        used |= flatten(fetch.synthetic, "fetch.synthetic.")
     if fetch.dataset == "table":
-        used |= flatten(fetch.table, "fetch.table")
+        used |= flatten(fetch.table, "fetch.table.")
     return used
-
-
-def used_model_params(pad: PadParams, train: TrainParams) -> dict[str, Any]:
-    """Return, by dotted name, the params of `pad` and `train` that the architecture reads.
-
-    The vectors are one of them if there are any. Then their size is that of the embedding.
-    """
-    unused = {f"train.{name}" for name in ("linear", "custom") if name != train.architecture}
-    if train.architecture != "recurrent":
-        unused |= {f"train.{name}" for name in RECURRENT_PARAMS}
-    if pad.has_vectors:
-        unused.add("train.embedding_units")
-    else:
-        unused |= {"pad.vectors", "train.freeze_vectors"}
-    values = expand(flatten(pad, "pad") | flatten(train, "train")).items()
-    return {name: value for name, value in values if ".".join(name.split(".")[:2]) not in unused}
-
-
-def merge_params(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return nested values with changes, which may be nested."""
-    merged = dict(values)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge_params(merged[key], value) if both else value
-    return merged

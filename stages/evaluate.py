@@ -27,7 +27,7 @@ from sentiment.evaluation.results import (
     texts_table,
 )
 from sentiment.model.build import build_model
-from sentiment.params import EvaluateParams
+from sentiment.params import EvaluateParams, RecurrentParams
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
 from sentiment.project.arrays import read_array, read_padded_vectors, read_reviews
 from sentiment.project.checkpoint import remove_recorded_checkpoints
@@ -94,19 +94,20 @@ def check_dataset(project: Project) -> None:
 def gradients_before_and_after(
     model: "keras.Model",
     record: RunRecord,
-    label_count: int,
+    config: ModelConfig,
     x: NDArray[Any],
     vectors: NDArray[np.float32] | None,
 ) -> pd.DataFrame:
     """Return the gradients of a recurrent network before and after its training.
 
     Args:
-        x: token ids of the test set, shape (reviews, max_length).
+        x: token ids of the test set, shape (reviews, length).
     """
-    if record.train.architecture != "recurrent":
+    section = record.training.section
+    if not isinstance(section, RecurrentParams):
         return NO_GRADIENTS
-    load_keras().utils.set_random_seed(record.train.seed)
-    initial_model = build_model(record.train, record.pad, label_count, vectors)
+    load_keras().utils.set_random_seed(record.training.seed)
+    initial_model = build_model(section, config.layout, len(config.label_names), vectors)
     return measure_gradients(model, initial_model, x)
 
 
@@ -135,10 +136,10 @@ def evaluate(
             word_index = read_json(project.trained / WORD_INDEX_FILE)
             mistaken = rebuild_texts(reviews, positions, word_index)
         results = results.with_texts(mistaken)
-    vectors = read_padded_vectors(project, record.pad)
-    if record.train.architecture == "recurrent":
+    vectors = read_padded_vectors(project, bool(record.training.vectors))
+    if isinstance(record.training.section, RecurrentParams):
         print("Measuring gradients", flush=True)
-    gradients = gradients_before_and_after(model, record, len(config.label_names), x, vectors)
+    gradients = gradients_before_and_after(model, record, config, x, vectors)
     results = results.join(plot_training(read_table(project.trained / HISTORY_FILE)))
     return results.join(summarize_gradients(gradients))
 

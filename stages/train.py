@@ -14,10 +14,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
-from sentiment.model.batches import warn_of_few_steps
+from sentiment.model.fitting import describe_fit, fit_model
 from sentiment.model.saving import check_loads, save_model
 from sentiment.model.training import Training, make_deterministic
-from sentiment.params import changed_but_unread
+from sentiment.params import AnyModel, LinearParams
 from sentiment.project.arrays import read_padded_vectors, read_training_splits
 from sentiment.project.checkpoint import (
     Checkpoint,
@@ -100,30 +100,47 @@ def check_unchanged(project: Project, key: str) -> None:
     Raises:
         UserError: one of them was changed.
     """
-    if training_key(project, load_params(project).train) != key:
+    if training_key(project, load_params(project).training) != key:
         raise UserError(
             "params.yaml, data/pad or the code was changed during the training. Undo the change, "
             "and `dvc repro` resumes; or keep it, and `dvc repro` trains again."
         )
 
 
+def fitted_values(dataset: PaddedDataset, section: AnyModel) -> dict[str, int | float]:
+    """Return what the stages chose for a table, by the names of the params, and length.
+
+    Args:
+        section: the section that is trained.
+    """
+    if not dataset.is_table:
+        return {}
+    values: dict[str, int | float] = {
+        "length": dataset.length,
+        "batch_size": section.batch_size,
+        "epochs": section.epochs,
+    }
+    if isinstance(section, LinearParams):
+        values["ending"] = section.ending
+    return values
+
+
 def main(project: Project) -> None:
-    all_params = load_params(project)
-    params = all_params.train
-    unread = changed_but_unread(all_params.pad, params)
-    if unread:
-        print(f"The architecture {params.architecture} does not read {', '.join(unread)}.")
+    params = load_params(project).training
     print("Opening MLflow's store", flush=True)
     client = store.connect(project)
     with ExitStack() as locks:
         locks.enter_context(exclusive_folder(project))
         remove_recorded_checkpoints(project)
         dataset = read_padded_dataset(project)
-        splits = read_training_splits(project, params.validation_split)
-        vectors = read_padded_vectors(project, dataset.pad)
-        warning = warn_of_few_steps(len(splits[0].x), params.batch_size, params.epochs)
-        if warning:
-            print(warning, flush=True)
+        splits = read_training_splits(project, params.section.validation_split)
+        vectors = read_padded_vectors(project, bool(dataset.vectors))
+        section = params.section
+        if dataset.is_table:
+            texts = len(splits[0].y)
+            section = fit_model(params.section, texts, dataset.median_words)
+            for line in describe_fit(params.section, section, texts):
+                print(line, flush=True)
         print("Importing TensorFlow", flush=True)
         key = training_key(project, params)
         locks.enter_context(exclusive_key(project, key))
@@ -132,9 +149,15 @@ def main(project: Project) -> None:
         print("Building the model", flush=True)
         make_deterministic(params.seed)
         # Before the run starts, which names all modules that the network has imported.
-        training = Training(params, dataset.pad, len(dataset.label_names), *splits, vectors)
+        training = Training(section, dataset.layout, len(dataset.label_names), *splits, vectors)
         with runs.training_run(
-            project, client, checkpoint, dataset, params, padded_digest
+            project,
+            client,
+            checkpoint,
+            dataset,
+            params,
+            fitted_values(dataset, section),
+            padded_digest,
         ) as record:
             with address.store_errors():
                 runs.log_training(client, record.run_id, record, splits)

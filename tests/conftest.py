@@ -85,8 +85,8 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def params(in_tmp_path: Path) -> Path:
-    """Return a folder with the params, the presets and the tables of the project."""
-    for name in ("params.yaml", "presets/linear.yaml", "data/example.csv"):
+    """Return a folder with the params and the table of the project."""
+    for name in ("params.yaml", "data/example.csv"):
         (in_tmp_path / name).parent.mkdir(exist_ok=True)
         (in_tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return in_tmp_path

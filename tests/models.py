@@ -9,50 +9,50 @@ from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.build import build_model, compile_model
 from sentiment.model.linear import MIN_SLOTS, KnownFeatures
 from sentiment.model.training import Training, make_deterministic
-from sentiment.params import PadParams, TrainParams, merge_params
-from tests.small_project import SMALL
+from sentiment.params import AnyModel, LinearParams
+from sentiment.text.padding import Layout
+from tests.params import new_section
+from tests.small_project import SMALL, merge_params
 
 if TYPE_CHECKING:
     import keras
 
     from sentiment.prediction.pyfunc_model import SentimentModel
-    from sentiment.text.padding import Layout
 
 WORDS = 20
 LENGTH = 6
-LINEAR: dict[str, Any] = {
-    "architecture": "linear",
-    "linear": {"min_reviews": 1, "ending": 0.0},
-}
+LINEAR: dict[str, Any] = {"model": "linear", "min_reviews": 1, "ending": 0.0}
 KNOWN = KnownFeatures(
     np.arange(5), np.ones((5, 1)), MIN_SLOTS
 )  # of a linear model without training
 
 
-def train_params(**changes: Any) -> TrainParams:
-    """Return params of a small network."""
-    document = merge_params(TrainParams().model_dump(), {**SMALL["train"], "cell": "lstm"})
-    return TrainParams.model_validate(merge_params(document, changes))
+def small_section(model: str = "lstm", **changes: Any) -> AnyModel:
+    """Return the section of a small model."""
+    if model != "lstm":
+        small = {"epochs": 2, "batch_size": 32, "learning_rate": 0.001, "schedule": "constant"}
+        return new_section(model, **{**small, **changes})
+    return new_section(**merge_params({**SMALL["lstm"], "cell": "lstm"}, changes))
 
 
-def pad_params(num_words: int = WORDS, max_length: int = LENGTH) -> PadParams:
-    """Return params of short reviews."""
-    return PadParams(num_words=num_words, max_length=max_length)
+def new_layout(num_words: int = WORDS, max_length: int = LENGTH) -> Layout:
+    """Return the layout of short reviews."""
+    return Layout(num_words, max_length, "pre", "pre")
 
 
 def new_model(
-    pad: PadParams | None = None,
+    layout: Layout | None = None,
     seed: int = 1,
     label_count: int = 2,
     known: KnownFeatures = KNOWN,
-    **train: Any,
+    **changes: Any,
 ) -> "keras.Model":
     """Return an untrained model with the weights of a seed."""
-    params = train_params(**{"seed": seed, **train})
-    features = known if params.architecture == "linear" else None
+    section = small_section(**changes)
+    features = known if isinstance(section, LinearParams) else None
     make_deterministic(seed)
-    model = build_model(params, pad or pad_params(), label_count, known=features)
-    compile_model(model, params, reviews=160)
+    model = build_model(section, layout or new_layout(), label_count, known=features)
+    compile_model(model, section, reviews=160)
     return model
 
 
@@ -71,13 +71,14 @@ def new_training(
     train_split: Split | None = None,
     label_count: int = 2,
     vectors: NDArray[np.float32] | None = None,
+    seed: int = 42,
     **changes: Any,
 ) -> Training:
     """Return a training before its first epoch."""
     default, val_split = splits()
-    params = train_params(**changes)
-    make_deterministic(params.seed)
-    return Training(params, pad_params(), label_count, train_split or default, val_split, vectors)
+    section = small_section(**changes)
+    make_deterministic(seed)
+    return Training(section, new_layout(), label_count, train_split or default, val_split, vectors)
 
 
 def text_model(word_index: dict[str, int], layout: "Layout") -> "SentimentModel":

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from sentiment.params import merge_params
 from sentiment.project.paths import Project
 from sentiment.tracking.address import DATABASE
 from tests.stores import move_store
@@ -24,17 +23,27 @@ ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
     # 256 to learn from, 64 to validate: with full batches alone fewer graphs are compiled
     "fetch": {"dataset": "synthetic", "synthetic": {"train_reviews": 320, "test_reviews": 200}},
-    "pad": {"num_words": 450, "max_length": 40},
-    # XLA does not compile this cell, which saves each process seconds
-    "train": {
-        "cell": "simple_rnn",
+    "lstm": {
+        "num_words": 450,
+        "max_length": 40,
+        "cell": "simple_rnn",  # XLA does not compile it, which saves each process seconds
         "embedding_units": 4,
         "units": 4,
         "epochs": 2,
         "batch_size": 32,
+        "min_steps": 0,
     },
 }
 MODEL = "synthetic-sentiment"  # registered model of the synthetic dataset
+
+
+def merge_params(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return nested values with changes, which may be nested."""
+    merged = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge_params(merged[key], value) if both else value
+    return merged
 
 
 def change_params(path: Path, changes: dict[str, Any]) -> None:
@@ -187,7 +196,7 @@ def make_repository(project: ProjectCopy) -> None:
     """Copy the files that commands need into a new repository, with small params."""
     names = [
         *("params.yaml", "dvc.yaml", "data", ".dvc", ".gitignore", ".dvcignore"),
-        *("presets", "sentiment", "stages"),
+        *("sentiment", "stages"),
     ]
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *names],

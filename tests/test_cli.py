@@ -1,4 +1,4 @@
-"""The command `sentiment`: presets, datasets, predictions, and what it says about problems."""
+"""The command `sentiment`: datasets, predictions, and what it says about problems."""
 
 import re
 import subprocess
@@ -10,11 +10,11 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from sentiment import cli
-from sentiment.params import Params
 from sentiment.project.params_file import load_params, update_params_file
 from sentiment.project.paths import Project
 from tests.command import Command
 from tests.logged import runs
+from tests.params import new_params
 from tests.small_project import ROOT, ProjectCopy, run_stages
 
 STARS = [("bad", 1), ("middling", 3), ("good", 5)]
@@ -24,7 +24,7 @@ def test_help_lists_all_commands_the_optional_ones_as_well(sentiment: Command) -
     _, _, commands = sentiment("--help").partition("Commands:\n")
     listed = {line.split()[0] for line in commands.splitlines()}
     optional = {path.parent.name.replace("_", "-") for path in cli.PACKAGE.glob("*/command.py")}
-    assert listed == {"log", "preset", "dataset", "predict", "promote", "ui", *optional}
+    assert listed == {"log", "dataset", "predict", "promote", "ui", *optional}
 
 
 def test_no_summary_of_a_command_is_cut_at_80_columns(
@@ -83,46 +83,25 @@ def test_a_table_is_checked_described_and_named_in_params(sentiment: Command) ->
         "  labels: 1 51, 3 50, 5 50",
         "  repeated training texts: 1",
         "  skipped rows, which have no word: 1",
-        "  Half of the training texts have at most 3 words, and the longest 3. 0.0% are longer "
-        "than pad.max_length, 4.",
+        "  Half of the training texts have at most 3 words, and the longest 3.",
     ]
     assert "fetch.table.text: text -> review" in printed
     assert "dvc add own.csv" in printed
     fetch = load_params(Project.here()).fetch
     assert (fetch.dataset, fetch.table.train, fetch.table.label) == ("table", "own.csv", "stars")
-    sentiment("preset", "default", "--with-dataset")
-    assert load_params(Project.here()) == Params()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("params")
-def test_preset_and_dataset_give_the_same_params_in_either_order(sentiment: Command) -> None:
-    rows = [f"{word} text {number},{label}" for number in range(500) for word, label in STARS]
+def test_a_table_changes_the_params_of_the_dataset_alone(sentiment: Command) -> None:
+    before = load_params(Project.here())
+    rows = [f"{word} text {number},{label}" for number in range(50) for word, label in STARS]
     Path("own.csv").write_text("\n".join(["review,stars", *rows, ""]))
-    sentiment("dataset", "own.csv")
-    sentiment("preset", "linear")
-    params = load_params(Project.here())
-    assert (params.train.batch_size, params.train.epochs, params.pad.max_length) == (4, 4, 4)
-    assert (params.train.linear.ngrams, params.train.linear.ending) == (2, 0)
-    assert "has these values already" in sentiment("dataset", "own.csv")
-    sentiment("preset", "default", "--with-dataset")
-    sentiment("preset", "linear")
-    sentiment("dataset", "own.csv")
-    assert load_params(Project.here()) == params
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("params")
-def test_a_preset_is_fitted_to_each_table_anew_and_other_params_stay(sentiment: Command) -> None:
-    for name, texts in (("few.csv", 30), ("more.csv", 1200)):
-        rows = [f"{word} {number},{label}" for number in range(texts) for word, label in STARS]
-        Path(name).write_text("\n".join(["review,stars", *rows, ""]))
-    sentiment("dataset", "few.csv")
-    assert load_params(Project.here()).train.batch_size == 4
-    update_params_file(Project.here(), {"train.units": 5, "train.class_weight": "balanced"})
-    sentiment("dataset", "more.csv")
-    train = load_params(Project.here()).train
-    assert (train.batch_size, train.units, train.class_weight) == (11, 5, "balanced")
+    assert "in params.yaml, model: linear" in sentiment("dataset", "own.csv")
+    after = load_params(Project.here())
+    assert after.model_copy(update={"fetch": before.fetch}) == before
+    update_params_file(Project.here(), {"model": "linear"})
+    assert "model: linear" not in sentiment("dataset", "own.csv")
 
 
 @pytest.mark.slow
@@ -141,64 +120,7 @@ def test_a_table_of_the_test_set_and_the_positive_label_are_options(sentiment: C
 def test_a_table_that_cannot_be_used_changes_nothing(sentiment: Command) -> None:
     Path("own.csv").write_text("text,label\na,1\n")
     assert "all 1 texts have the same label, '1'" in sentiment.fail("dataset", "own.csv")
-    assert load_params(Project.here()) == Params()
-
-
-@pytest.mark.usefixtures("params")
-def test_a_preset_is_written_and_undone(sentiment: Command) -> None:
-    printed = sentiment("preset", "linear")
-    assert "train.architecture: recurrent -> linear" in printed
-    assert load_params(Project.here()).train.architecture == "linear"
-    sentiment("preset", "default")
-    assert load_params(Project.here()) == Params()
-    assert "has these values already" in sentiment("preset", "default")
-
-
-@pytest.mark.usefixtures("params")
-def test_a_preset_replaces_what_another_one_set(sentiment: Command) -> None:
-    Path("presets/wide.yaml").write_text("train: {units: 128}\n", encoding="utf-8")
-    sentiment("preset", "linear")
-    sentiment("preset", "wide")
-    train = load_params(Project.here()).train
-    assert (train.units, train.architecture, train.epochs) == (128, "recurrent", 5)
-
-
-@pytest.mark.usefixtures("params")
-def test_a_preset_leaves_the_dataset_alone_unless_told_otherwise(sentiment: Command) -> None:
-    text = Path("params.yaml").read_text(encoding="utf-8")
-    Path("params.yaml").write_text(
-        text.replace("dataset: imdb", "dataset: table", 1), encoding="utf-8"
-    )
-    sentiment("preset", "linear")
-    assert load_params(Project.here()).fetch.dataset == "table"
-    sentiment("preset", "default", "--with-dataset")
-    assert load_params(Project.here()) == Params()
-
-
-@pytest.mark.usefixtures("params")
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("train: {unitz: 4}", "train.unitz: there is no such param"),
-        ("fetch: {dataset: table}", "a preset cannot set fetch"),
-        ("- train", "is not a mapping"),
-        ("train: [", "is not valid YAML"),
-    ],
-)
-def test_a_wrong_preset_is_one_message_and_changes_nothing(
-    sentiment: Command, content: str, message: str
-) -> None:
-    Path("presets/wrong.yaml").write_text(content, encoding="utf-8")
-    assert message in sentiment.fail("preset", "wrong")
-    assert load_params(Project.here()) == Params()
-
-
-@pytest.mark.usefixtures("params")
-def test_an_unknown_preset_names_those_that_exist(sentiment: Command) -> None:
-    printed = sentiment.fail("preset", "lstm9")
-    assert printed == (
-        "Error: There is no preset lstm9. Use one of these names: default, linear.\n"
-    )
+    assert load_params(Project.here()) == new_params()
 
 
 @pytest.mark.slow

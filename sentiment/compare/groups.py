@@ -3,9 +3,9 @@
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING
 
+from sentiment.params import NOT_COMPARED, SEED
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.naming import SEPARATOR
-from sentiment.project.presets import SEED
 from sentiment.project.provenance import DVC_EXPERIMENT
 from sentiment.tracking.promotion import read_train_dependencies
 from sentiment.tracking.runs import TEST_SET_DIGEST
@@ -43,13 +43,14 @@ def find_group(client: "MlflowClient", runs: "Iterable[Run]", run: "Run") -> "li
 
 
 def conditions(run: "Run") -> Hashable:
-    """Return the params of a run but for its seed, its machine and its test set."""
+    """Return the params of a run, without its seed and its section's name, and its conditions."""
     tags = [run.data.tags.get(name) for name in (TEST_SET_DIGEST, *MACHINE_TAGS)]
-    return frozenset(params_without_seed(run).items()), *tags
+    return frozenset(compared_params(run).items()), *tags
 
 
-def params_without_seed(run: "Run") -> dict[str, str]:
-    return {name: value for name, value in run.data.params.items() if name != SEED}
+def compared_params(run: "Run") -> dict[str, str]:
+    """Return the params of a run by which it can differ from another one of its group."""
+    return {name: value for name, value in run.data.params.items() if name not in NOT_COMPARED}
 
 
 def dependencies(client: "MlflowClient", run: "Run") -> Hashable:

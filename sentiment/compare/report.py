@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from sentiment.compare.groups import (
+    compared_params,
     group_name,
     missing_seed,
     one_for_each_seed,
-    params_without_seed,
 )
 from sentiment.compare.significance import compare_seeds, mean_interval
 from sentiment.evaluation.comparison import (
@@ -21,10 +21,9 @@ from sentiment.evaluation.comparison import (
     unknown_labels,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
-from sentiment.params import WITHOUT_VECTORS, Params, expand, flatten
+from sentiment.params import NO_VECTORS, SEED, Params, flatten, used_fetch_params
 from sentiment.project.machine import MACHINE_TAGS
 from sentiment.project.naming import SEPARATOR
-from sentiment.project.presets import SEED
 from sentiment.project.provenance import COMMIT
 from sentiment.tracking import store
 from sentiment.tracking.runs import TEST_SET_DIGEST
@@ -84,12 +83,12 @@ def groups_table(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> pd.Da
 
 
 def differing_names(names: Sequence[str]) -> list[str]:
-    """Return names without the parts that all of them have, except for the first, the preset."""
+    """Return names without the parts that all of them have, except for the first, the section."""
     split = [name.split(SEPARATOR) for name in names]
     shared = set.intersection(*map(set, split)) if len(names) > 1 else set()
     return [
-        SEPARATOR.join([preset, *(part for part in parts if part not in shared)])
-        for preset, *parts in split
+        SEPARATOR.join([section, *(part for part in parts if part not in shared)])
+        for section, *parts in split
     ]
 
 
@@ -199,13 +198,22 @@ def is_repetition(a: Side, b: Side) -> bool:
 
 
 def differing_params(params: Params, run: "Run") -> dict[str, str]:
-    """Return the params of a run, without its seed, that are not as in params.yaml."""
-    present: dict[str, str] = {}
-    for section_name, section in params:
-        values = flatten(section, section_name)
-        present |= {name: str(value) for name, value in expand(values).items()}
-    wanted = WITHOUT_VECTORS | params_without_seed(run)
-    return {name: value for name, value in wanted.items() if present.get(name) != value}
+    """Return the params of a run, without its seed, that are not as in params.yaml.
+
+    They have the names that `dvc exp run -S` takes.
+    """
+    model = run.data.params.get("model", params.model)
+    named = params.model_copy(update={"model": model}) if model in params.models else params
+    present = named.training.logged() | used_fetch_params(params.fetch)
+    present |= flatten(params.evaluate, "evaluate.")
+    different = {"model": model} if model != params.model else {}
+    if named.vectors and "vectors" not in run.data.params:
+        different["vectors"] = NO_VECTORS
+    for name, value in compared_params(run).items():
+        if not name.startswith("fitted.") and str(present.get(name)) != value:
+            is_common = name == "vectors" or name.startswith(("fetch.", "evaluate."))
+            different[name if is_common else f"{model}.{name}"] = value
+    return different
 
 
 def training_command(group: "Iterable[Run]", changes: Mapping[str, str]) -> str:

@@ -35,11 +35,10 @@ def describe_labels(dataset: EncodedDataset) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def describe_lengths(dataset: EncodedDataset, max_length: int) -> str:
-    """Say how long the training texts are, and how many are longer than a model reads."""
+def describe_lengths(dataset: EncodedDataset) -> str:
+    """Say how long the training texts are."""
     lengths = dataset.train.lengths
-    longer = np.count_nonzero(lengths > max_length) / len(lengths)
     return (
         f"Half of the training texts have at most {np.median(lengths):,.0f} words, and the longest "
-        f"{lengths.max():,}. {longer:.1%} are longer than pad.max_length, {max_length:,}."
+        f"{lengths.max():,}."
     )

@@ -34,6 +34,16 @@ def pad_dataset(train: Reviews, test: Reviews, layout: Layout) -> dict[str, NDAr
     }
 
 
+def fitted_length(max_length: int, lengths: NDArray[np.int64]) -> int:
+    """Return the number of tokens in a row, which is no more than the longest text needs.
+
+    Args:
+        max_length: the most tokens of a row.
+        lengths: number of words of each training text, shape (texts,).
+    """
+    return min(max_length, int(lengths.max()) + 1)  # with the start token
+
+
 def pad_in_chunks(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[Any]:
     """Return the reviews in this order as padded rows, shape (reviews, max_length)."""
     count = max(1, CHUNK_TOKENS // layout.max_length)

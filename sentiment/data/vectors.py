@@ -64,7 +64,7 @@ def read_vectors(path: Path, token_ids: Mapping[str, int], num_words: int) -> Wo
                 if token_id is not None and token_id not in vectors:
                     vectors[token_id] = _parse(path, number, fields[1:])
     except FileNotFoundError:
-        raise UserError(f"pad.vectors: there is no file {path}. {FILE_ADVICE}") from None
+        raise UserError(f"vectors: there is no file {path}. {FILE_ADVICE}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {first_line(error)}. {FILE_ADVICE}") from None
     if not vectors:

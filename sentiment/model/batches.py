@@ -11,7 +11,6 @@ from sentiment.errors import UserError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FEW_STEPS = 200  # of a training
 PREFETCHED_BATCHES = 2  # prepared while the model works on one; more are no faster
 
 
@@ -46,7 +45,7 @@ def train_validation_split(
     at = math.floor(len(x) * (1 - share))
     if not 0 < at < len(x):
         raise UserError(
-            f"train.validation_split: {share} of {len(x)} reviews leaves "
+            f"validation_split: {share} of {len(x)} reviews leaves "
             "nothing to train on or nothing to validate with. Use another share."
         )
     return Split(x[:at], y[:at]), Split(x[at:], y[at:])
@@ -55,18 +54,6 @@ def train_validation_split(
 def count_steps(reviews: int, batch_size: int, epochs: int) -> int:
     """Return the number of steps of a training, one for each batch."""
     return epochs * math.ceil(reviews / batch_size)
-
-
-def warn_of_few_steps(texts: int, batch_size: int, epochs: int) -> str | None:
-    """Return a warning if a training has too few steps to learn much, and what helps."""
-    steps = count_steps(texts, batch_size, epochs)
-    if steps >= FEW_STEPS:
-        return None
-    return (
-        f"This training has {steps:,} steps: {epochs} epochs of {texts:,} texts, {batch_size} at a "
-        "time. The weights will hardly change. Lower train.batch_size, or raise train.epochs; "
-        "`sentiment dataset` fits both to a table."
-    )
 
 
 def batched_dataset(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.Dataset":

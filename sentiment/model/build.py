@@ -13,15 +13,16 @@ from sentiment.model.custom import custom_features
 from sentiment.model.layers import HEAD
 from sentiment.model.linear import EPSILON, KnownFeatures, linear_features
 from sentiment.model.recurrent import recurrent_features
-from sentiment.params import PadParams, TrainParams
+from sentiment.params import AnyModel, CustomParams, LinearParams, ModelParams
+from sentiment.text.padding import Layout
 
 if TYPE_CHECKING:
     import keras
 
 
 def build_model(
-    params: TrainParams,
-    pad: PadParams,
+    params: AnyModel,
+    layout: Layout,
     label_count: int,
     vectors: NDArray[np.float32] | None = None,
     known: KnownFeatures | None = None,
@@ -29,6 +30,7 @@ def build_model(
     """Build the classifier, whose initial weights follow the seed that the caller has set.
 
     Args:
+        layout: the layout of the rows that it reads.
         label_count: number of labels, at least 2.
         vectors: the word vector of each token id, shape (num_words, size), or None. The
             architecture `linear` has them in `known`.
@@ -43,35 +45,35 @@ def build_model(
     """
     keras = load_keras()
     outputs = 1 if label_count == 2 else label_count
-    tokens = keras.Input((pad.max_length,), dtype="int32", name="tokens")
-    if params.architecture == "linear":
+    tokens = keras.Input((layout.max_length,), dtype="int32", name="tokens")
+    if isinstance(params, LinearParams):
         if known is None:
             raise ValueError("the architecture linear needs the features that it reads")
-        features = linear_features(params.linear, tokens, known)
-    elif params.architecture == "custom":
-        features = call_custom(params, pad.num_words, tokens, vectors)
+        features = linear_features(params, tokens, known)
+    elif isinstance(params, CustomParams):
+        features = call_custom(params, layout.num_words, tokens, vectors)
     else:
-        features = recurrent_features(params, pad.num_words, tokens, vectors)
+        features = recurrent_features(params, layout.num_words, tokens, vectors)
     activation = "sigmoid" if outputs == 1 else "softmax"
     head = keras.layers.Dense(outputs, activation=activation, name=HEAD)
     return keras.Model(tokens, head(features), name="sentiment")
 
 
 def call_custom(
-    params: TrainParams, num_words: int, tokens: Any, vectors: NDArray[np.float32] | None
+    params: CustomParams, num_words: int, tokens: Any, vectors: NDArray[np.float32] | None
 ) -> Any:
     """Return the features of the network in `sentiment/model/custom.py`.
 
     Raises:
-        UserError: `train.custom` lacks an argument of its function, or has another one, or the
+        UserError: `network` lacks an argument of its function, or has another one, or the
             features have another shape than (batch, features).
     """
-    arguments: dict[str, Any] = params.custom
+    arguments: dict[str, Any] = params.network
     try:
         inspect.signature(custom_features).bind(tokens, num_words, vectors, **arguments)
     except TypeError as error:
         raise UserError(
-            f"train.custom: {error}. It needs the arguments of custom_features in "
+            f"network: {error}. It needs the arguments of custom_features in "
             "sentiment/model/custom.py, and no others."
         ) from None
     features = custom_features(tokens, num_words, vectors, **arguments)
@@ -83,7 +85,7 @@ def call_custom(
     return features
 
 
-def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> None:
+def compile_model(model: "keras.Model", params: ModelParams, reviews: int) -> None:
     """Give a classifier its optimizer, its loss and the metric accuracy.
 
     Args:
@@ -100,7 +102,7 @@ def compile_model(model: "keras.Model", params: TrainParams, reviews: int) -> No
     )
 
 
-def _optimizer(params: TrainParams, steps: int) -> "keras.optimizers.Optimizer":
+def _optimizer(params: ModelParams, steps: int) -> "keras.optimizers.Optimizer":
     """Return the optimizer of a training with this many steps."""
     import keras
 

@@ -26,7 +26,7 @@ def custom_features(
     """Return the features of texts, from which a last layer predicts the labels.
 
     Use only Keras' own layers and operations: a version of the model contains no code of this file.
-    The arguments after the third are the entries of `train.custom`, none of which has a default.
+    The arguments after the third are the entries of `network`, none of which has a default.
 
     Args:
         tokens: token ids, shape (batch, length), int32. 0 is padding.

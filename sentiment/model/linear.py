@@ -246,9 +246,7 @@ def find_features(
     hashes = hashes[is_frequent]
     counts = counts[:, is_frequent]
     if not len(hashes):
-        raise UserError(
-            "The training reviews have no known word. Add reviews, or raise pad.num_words."
-        )
+        raise UserError("The training reviews have no known word. Add reviews, or raise num_words.")
     slots = count_slots(min(len(hashes), params.max_features))
     chosen = choose_features(hashes, reviews[is_frequent], params.max_features, slots)
     outputs = 1 if label_count == 2 else label_count  # a single output is the second label

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.model.layers import EMBEDDING
-from sentiment.params import TrainParams
+from sentiment.params import RecurrentParams
 
 if TYPE_CHECKING:
     import keras
@@ -15,7 +15,7 @@ FLOAT32_MIN = float(np.finfo(np.float32).min)
 
 
 def recurrent_features(
-    params: TrainParams, num_words: int, tokens: Any, vectors: NDArray[np.float32] | None
+    params: RecurrentParams, num_words: int, tokens: Any, vectors: NDArray[np.float32] | None
 ) -> Any:
     """Return the pooled states of the last recurrent layer.
 
@@ -62,7 +62,7 @@ def start_from_vectors(embedding: "keras.layers.Embedding", vectors: NDArray[np.
     embedding.set_weights([weights])
 
 
-def recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
+def recurrent_layer(params: RecurrentParams, number: int) -> "keras.layers.Layer":
     """Return the recurrent layer of this number, counted from the bottom."""
     import keras
 

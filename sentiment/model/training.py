@@ -19,7 +19,8 @@ from sentiment.errors import UserError
 from sentiment.model.batches import Split, batched_dataset
 from sentiment.model.build import build_model, compile_model
 from sentiment.model.linear import find_features, initialize_linear_model
-from sentiment.params import PadParams, TrainParams
+from sentiment.params import AnyModel, LinearParams
+from sentiment.text.padding import Layout
 
 if TYPE_CHECKING:
     import keras
@@ -52,8 +53,8 @@ class Training:
 
     def __init__(
         self,
-        params: TrainParams,
-        pad: PadParams,
+        params: AnyModel,
+        layout: Layout,
         label_count: int,
         train_split: Split,
         val_split: Split,
@@ -63,9 +64,9 @@ class Training:
         self.train_split = train_split
         self.val_split = val_split
         known = None
-        if params.architecture == "linear":
-            known = find_features(params.linear, train_split, label_count, vectors)
-        self.model = build_model(params, pad, label_count, vectors, known)
+        if isinstance(params, LinearParams):
+            known = find_features(params, train_split, label_count, vectors)
+        self.model = build_model(params, layout, label_count, vectors, known)
         compile_model(self.model, params, len(train_split.y))
         if known is not None:
             initialize_linear_model(self.model, known)
@@ -157,8 +158,7 @@ class Training:
             if not math.isfinite(logs["loss"] + logs["val_loss"]):
                 losses = f"loss {logs['loss']}, val_loss {logs['val_loss']}"
                 raise UserError(
-                    f"The training diverged in epoch {epoch + 1} ({losses}). Lower "
-                    "train.learning_rate."
+                    f"The training diverged in epoch {epoch + 1} ({losses}). Lower learning_rate."
                 )
             metrics = {name: shortest_decimal(logs[name]) for name in EPOCH_METRICS}
             self.epoch_metrics.append(metrics)

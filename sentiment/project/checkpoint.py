@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from sentiment.errors import UserError, first_line
-from sentiment.params import TrainParams
+from sentiment.params import TrainingParams
 from sentiment.project.digests import file_digests, short_digest
 from sentiment.project.documents import replacing
 from sentiment.project.dvc import read_model_stages, stage_dependencies
@@ -83,11 +83,11 @@ class Checkpoint:
             np.savez(file, **state)  # type: ignore[arg-type]
 
 
-def training_key(project: Project, params: TrainParams) -> str:
+def training_key(project: Project, params: TrainingParams) -> str:
     """Return a digest of everything that a training depends on, bit for bit.
 
-    This is its params, the arrays and the code that dvc.yaml lists for the stage `train`, the
-    processor, the packages that compute, and their flags.
+    This is its section of params.yaml with its name, the seed, the arrays and the code that
+    dvc.yaml lists for the stage `train`, the processor, the packages that compute, and their flags.
 
     Raises:
         UserError: dvc.yaml is missing or is not YAML.

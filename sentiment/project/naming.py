@@ -1,60 +1,63 @@
-"""Names of trainings: the nearest preset, and what differs from it."""
+"""Names of trainings: the section that is trained, and what differs from the last commit."""
 
-from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Any
 
-from sentiment.data.lengths import TextLengths
-from sentiment.params import PadParams, TrainParams
+from sentiment.errors import UserError
+from sentiment.params import TrainingParams, flatten_mapping
+from sentiment.project.git import git
+from sentiment.project.params_file import PARAMS, parse_yaml
 from sentiment.project.paths import Project
-from sentiment.project.presets import (
-    SEED,
-    Preset,
-    differences,
-    find_nearest_preset,
-    fitted_preset,
-    valid_presets,
-)
 
-VECTORS_PARAM = "pad.vectors"
-FREEZE_VECTORS = "train.freeze_vectors"
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
+USUAL_SEED = 42
 
 
-def training_name(
-    project: Project, pad: PadParams, train: TrainParams, lengths: TextLengths | None
-) -> str:
-    """Return a name for a training by the nearest of the presets of the project.
+def training_name(project: Project, training: TrainingParams) -> str:
+    """Return a name, such as `lstm`, `lstm · units 32` or `linear · vectors glove · seed 43`.
+
+    It has the params of the section that differ from those in the last commit. In an experiment,
+    this is the baseline.
+    """
+    text = git(project.folder, "show", f"HEAD:./{PARAMS}")
+    return describe_training(training, committed_section(text, training.model))
+
+
+def describe_training(training: TrainingParams, usual: dict[str, Any] | None) -> str:
+    """Return the name of a training.
 
     Args:
-        lengths: the lengths of the texts of one's own table. None: it is another dataset.
+        usual: the section in the last commit, or None if it has no such section.
     """
-    return nearest_name(valid_presets(project), pad, train, lengths)
-
-
-def nearest_name(
-    presets: Sequence[Preset], pad: PadParams, train: TrainParams, lengths: TextLengths | None
-) -> str:
-    """Return a name for a training, such as `default`, `linear · epochs 12` or `lstm · seed 43`.
-
-    A file of word vectors is shown by its stem. A param of a table is left out if it has the value
-    that is fitted to the table.
-
-    Args:
-        presets: see `sentiment.project.presets.valid_presets`.
-        lengths: see `training_name`.
-    """
-    if lengths is not None:
-        presets = [fitted_preset(preset, lengths) for preset in presets]
-    nearest = find_nearest_preset(presets, pad, train)
-    different = differences(nearest, pad, train)
-    seed = different.pop(SEED, None)
-    if VECTORS_PARAM in different:
-        different[VECTORS_PARAM] = PurePath(different[VECTORS_PARAM]).stem
-    if different.get(FREEZE_VECTORS) is False:  # as usual; presets without vectors do not have it
-        del different[FREEZE_VECTORS]
-    shown = [f"{name.split('.', 1)[1]} {value}" for name, value in different.items()]
-    parts = [nearest.name, *shown[:MAX_DIFFERENCES]]
-    if seed is not None:
-        parts.append(f"seed {seed}")
+    parts = [training.model]
+    if usual is not None:
+        parts += describe_differences(training, flatten_mapping(usual))
+    if training.vectors:
+        parts.append(f"vectors {PurePath(training.vectors).stem}")
+    if training.seed != USUAL_SEED:
+        parts.append(f"seed {training.seed}")
     return SEPARATOR.join(parts)
+
+
+def describe_differences(training: TrainingParams, usual: dict[str, Any]) -> list[str]:
+    """Return the params of a section that differ from usual values, and how many more there are."""
+    outside = ("model", "seed", "vectors")
+    read = {name: value for name, value in training.logged().items() if name not in outside}
+    missing = object()
+    in_order = [name for name in dict.fromkeys([*usual, *read]) if name in read]
+    different = [
+        f"{name} {read[name]}" for name in in_order if usual.get(name, missing) != read[name]
+    ]
+    more = len(different) - MAX_DIFFERENCES
+    return [*different[:MAX_DIFFERENCES], *([f"+{more}"] if more > 0 else [])]
+
+
+def committed_section(text: str, model: str) -> dict[str, Any] | None:
+    """Return a section of the params.yaml of a commit, or None if it has no such section."""
+    try:
+        document = parse_yaml(text, PARAMS)
+    except UserError:
+        return None
+    section = document.get(model) if isinstance(document, dict) else None
+    return section if isinstance(section, dict) else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sentiment.data.rows import Columns
-from sentiment.params import FetchParams, PadParams
+from sentiment.params import FetchParams
 from sentiment.project.git import git, literal_pathspec
 from sentiment.project.paths import DATASET_FILE, Project
 from sentiment.project.records import FetchedDataset, read_record
@@ -99,9 +99,9 @@ def read_label_names(project: Project, fetch: FetchParams) -> list[str] | None:
     return load_dataset(fetch).label_names
 
 
-def named_files(fetch: FetchParams, pad: PadParams) -> list[Path]:
+def named_files(fetch: FetchParams, vectors: str) -> list[Path]:
     """Return the files that the params name and that the stages read."""
-    return [*table_paths(fetch), *([Path(pad.vectors)] if pad.has_vectors else [])]
+    return [*table_paths(fetch), *([Path(vectors)] if vectors else [])]
 
 
 def find_pointer(project: Project, table: Path) -> Path | None:

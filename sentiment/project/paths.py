@@ -50,10 +50,6 @@ class Project:
         return self.folder / "params.yaml"
 
     @property
-    def presets(self) -> Path:
-        return self.folder / "presets"
-
-    @property
     def dvc_yaml(self) -> Path:
         return self.folder / "dvc.yaml"
 

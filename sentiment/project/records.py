@@ -1,15 +1,21 @@
 """The JSON files that say what arrays and models are: `dataset.json`, `config.json`, `run.json`."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sentiment.data.lengths import TextLengths
-from sentiment.params import FetchParams, PadParams, StrictModel, TrainParams, used_params
+from sentiment.params import (
+    FetchParams,
+    StrictModel,
+    TrainingParams,
+    VectorsFile,
+    used_fetch_params,
+)
 from sentiment.project.documents import damaged_error, read_json, replacing, write_json
 from sentiment.project.paths import DATASET_FILE, Project
 from sentiment.text.model_files import CONFIG_FILE, ModelConfig
+from sentiment.text.padding import Layout
 
 
 class FetchedDataset(StrictModel):
@@ -18,25 +24,39 @@ class FetchedDataset(StrictModel):
     Attributes:
         fetch: the params that it was made with.
         label_names: the names of the labels, in the order of their indices.
-        lengths: the lengths of the training texts.
         test_set_digest: see `sentiment.data.encoded.EncodedDataset`.
     """
 
     fetch: FetchParams
     label_names: list[str]
-    lengths: TextLengths
     test_set_digest: str
 
     @property
-    def fitted_lengths(self) -> TextLengths | None:
-        """The lengths to which params are fitted, or None if the dataset is not a table."""
-        return self.lengths if self.fetch.dataset == "table" else None
+    def is_table(self) -> bool:
+        """Whether the dataset is a table of one's own texts, to which stages fit a model."""
+        return self.fetch.dataset == "table"
 
 
 class PaddedDataset(FetchedDataset):
-    """The dataset in `data/pad`."""
+    """The dataset in `data/pad`.
 
-    pad: PadParams
+    Attributes:
+        length: number of tokens in a row. The other params of the layout are as in params.yaml.
+        vectors: the param `vectors`.
+        median_words: half of the training texts have at most as many words.
+    """
+
+    num_words: int
+    length: int
+    padding: Literal["pre", "post"]
+    truncating: Literal["pre", "post"]
+    vectors: VectorsFile
+    median_words: float
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the rows."""
+        return Layout(self.num_words, self.length, self.padding, self.truncating)
 
     def config(self) -> ModelConfig:
         """Return the config of a model that is trained on this dataset."""
@@ -44,7 +64,7 @@ class PaddedDataset(FetchedDataset):
             dataset=self.fetch.dataset_name,
             label_names=self.label_names,
             tokenizer=self.fetch.tokenizer,
-            layout=self.pad.layout,
+            layout=self.layout,
         )
 
 
@@ -53,7 +73,9 @@ class RunRecord(StrictModel):
 
     Attributes:
         run_id: the id that MLflow chose.
-        fetch: the params that it was trained with, and `pad` and `train` likewise.
+        fetch: the params of its dataset.
+        training: what it was trained with, as params.yaml has it.
+        fitted: the values that the stages chose for a table, by their names.
         tags: the tags that the run began with: its name and where the training comes from.
         diff: the uncommitted changes, see `sentiment.project.provenance`.
         padded_digest: the digest of `data/pad`.
@@ -62,8 +84,8 @@ class RunRecord(StrictModel):
 
     run_id: str
     fetch: FetchParams
-    pad: PadParams
-    train: TrainParams
+    training: TrainingParams
+    fitted: dict[str, int | float]
     tags: dict[str, str]
     diff: str
     padded_digest: str
@@ -71,8 +93,13 @@ class RunRecord(StrictModel):
 
     def params(self) -> dict[str, str]:
         """Return the params that the training depends on, as texts by dotted names."""
-        used = used_params(self.fetch, self.pad, self.train)
+        fitted = {f"fitted.{name}": value for name, value in self.fitted.items()}
+        used = self.training.logged() | used_fetch_params(self.fetch) | fitted
         return {name: str(value) for name, value in used.items()}
+
+    def document(self) -> dict[str, Any]:
+        """Return the params that the training depends on, as params.yaml has them."""
+        return self.training.document() | {"fetch": self.fetch.model_dump()}
 
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
@@ -93,8 +120,9 @@ def read_record(path: Path, kind: type[RecordT]) -> RecordT:
     document = read_json(path)
     try:
         return kind.model_validate(document)
-    except ValidationError as error:
-        raise damaged_error(path, error) from None
+    except ValidationError:
+        reason = ValueError("another release of this project may have written it")
+        raise damaged_error(path, reason) from None
 
 
 def read_padded_dataset(project: Project) -> PaddedDataset:

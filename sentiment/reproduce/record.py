@@ -7,8 +7,8 @@ import mlflow
 from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
-from sentiment.params import Params, flatten, merge_params
-from sentiment.project.params_file import parse_params, read_yaml
+from sentiment.params import flatten_mapping
+from sentiment.project.params_file import read_yaml
 from sentiment.project.paths import PREDICTIONS_FILE
 from sentiment.project.provenance import COMMIT, UNRECORDED
 from sentiment.text.model_files import THRESHOLD
@@ -62,18 +62,19 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
 
 
 def read_params(run: "Run") -> dict[str, Any]:
-    """Return the params that a run depends on, by dotted names.
+    """Return the params that a run depends on, as `update_params_file` takes them.
 
     Raises:
-        UserError: this release does not allow its params.
+        UserError: the run is of release 5 or earlier, which had other params.
     """
     text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{PARAMS_ARTIFACT}")
-    sections = YAML(typ="safe", pure=True).load(text)
-    document = merge_params(Params().model_dump(), sections)
-    params = parse_params(document, f"params.yaml of run {run.info.run_id}")
-    values: dict[str, Any] = {}
-    for section in sections:
-        values |= flatten(getattr(params, section), section)
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    if "model" not in document:
+        raise UserError(
+            f"Run {run.info.run_id} is of release 5 or earlier, whose params were others (its "
+            "model `lstm` is called bilstm now). CHANGELOG.md says where each param is now."
+        )
+    values = flatten_mapping(document.pop("fetch"), "fetch.") | document
     if THRESHOLD in run.data.params:
         values[THRESHOLD] = float(run.data.params[THRESHOLD])
     return values

@@ -16,7 +16,6 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
-from sentiment.params import merge_params
 from sentiment.project.dvc import DVC, changed_paths, is_output
 from sentiment.project.git import git
 from sentiment.project.own_table import find_pointer
@@ -59,7 +58,9 @@ def worktree(project: Project, run: RecordedRun, folder: Path) -> Iterator[Proje
                 folder, "git", "apply", "--whitespace=nowarn", f"--directory={subfolder}", str(diff)
             )
         # Not validated: the commit's params.yaml need not have the params of today.
-        YAML().dump(merge_params(read_yaml(copy.params_file), run.params), copy.params_file)
+        committed = read_yaml(copy.params_file)
+        evaluate = {**committed["evaluate"], **run.params["evaluate"]}
+        YAML().dump({**committed, **run.params, "evaluate": evaluate}, copy.params_file)
         get_tables(project, run, copy)
         yield copy
     finally:

@@ -90,10 +90,12 @@ def check_data(project: Project, params: "Params") -> None:
     fetched = read_record(project.fetched / DATASET_FILE, FetchedDataset)
     if fetched.fetch != params.fetch.used():
         raise UserError(f"{project.fetched} has other texts than {PARAMS}. Run `dvc repro fetch`.")
-    if not params.pad.has_vectors:
+    training = params.training
+    if not training.vectors:
         return
-    pad = read_padded_dataset(project).pad
-    has_file = (pad.vectors, pad.num_words) == (params.pad.vectors, params.pad.num_words)
+    padded = read_padded_dataset(project)
+    wanted = (training.vectors, training.section.num_words)
+    has_file = (padded.vectors, padded.num_words) == wanted
     word_indices = [read_json(each / WORD_INDEX_FILE) for each in (project.fetched, project.padded)]
     if not has_file or word_indices[0] != word_indices[1]:
         raise UserError(
@@ -113,11 +115,11 @@ def apply_trial(project: Project, searched: "Study", params: "Params", wanted: s
 
     if wanted == study.BEST:
         reviews = read_reviews(project.fetched, "train")
-        texts = choice.count_validation_texts(reviews, params.train.validation_split)
+        texts = choice.count_validation_texts(reviews, params.training.section.validation_split)
         is_taken, text = choice.compare_best(searched, params, texts)
         click.echo(text)
         if not is_taken:
             return
     values = study.find_trial(searched, wanted).user_attrs[study.VALUES]
-    changes = update_params_file(project, values)
+    changes = update_params_file(project, study.named_values(params, values))
     click.echo("\n".join(changes) or f"{PARAMS} has these values already.")

@@ -53,7 +53,7 @@ def search(
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it would warn of every new model
     client = store.connect(project)
-    tables = named_files(params.fetch, params.pad)
+    tables = named_files(params.fetch, params.vectors)
     tags = provenance_tags(project, uncommitted_changes(project, tables))
     dataset = params.fetch.dataset_name
     with address.store_errors():
@@ -70,8 +70,7 @@ def search(
             experiment_id,
             params,
             len(fetched.label_names),
-            fetched.fitted_lengths,
-            read_padded_vectors(project, params.pad),
+            read_padded_vectors(project, bool(params.vectors)),
             read_reviews(project.fetched, "train"),
             {**tags, PARENT: parent_id},
         )

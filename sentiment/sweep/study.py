@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment.errors import UserError, first_line
-from sentiment.params import Params, used_params
+from sentiment.params import Params, used_fetch_params
 from sentiment.project.digests import file_digests, short_digest
 from sentiment.project.dvc import stage_dependencies
 from sentiment.project.params_file import PARAMS
@@ -49,28 +49,25 @@ SHOWN_TRIALS = 4  # fit 80 columns
 SPACE_FILE = "sentiment/sweep/space.py"
 # The first three would change the validation texts, the space and the word vectors in data/pad. A
 # searched seed is only a lucky one.
-NOT_SEARCHED = ("train.validation_split", "train.architecture", "pad.vectors", "train.seed")
+NOT_SEARCHED = ("validation_split", "architecture", "vectors", "seed", "model")
 SIGNIFICANT_DIGITS = 6
 
 
 def searchable_params(params: Params) -> dict[str, Any]:
-    """Return the params of pad and train that their architecture reads, by dotted name."""
-    read = used_params(params.fetch, params.pad, params.train)
+    """Return the params of the section that is trained, by dotted name."""
     not_searched = {*NOT_SEARCHED}
-    if params.pad.has_vectors:  # the vectors in data/pad are those of this vocabulary
-        not_searched.add("pad.num_words")
-    return {
-        name: value
-        for name, value in read.items()
-        if name.startswith(("pad.", "train.")) and name not in not_searched
-    }
+    if params.vectors:  # the vectors in data/pad are those of this vocabulary
+        not_searched.add("num_words")
+    read = params.training.logged()
+    return {name: value for name, value in read.items() if name not in not_searched}
 
 
 def space_of(params: Params) -> str:
     """Return the name of the space that is searched, see `sentiment.sweep.space.SPACES`."""
-    if params.train.architecture == "recurrent" and params.pad.has_vectors:
+    architecture = params.training.section.architecture
+    if architecture == "recurrent" and params.vectors:
         return "recurrent with vectors"
-    return params.train.architecture
+    return architecture
 
 
 def searched_distributions(params: Params) -> dict[str, BaseDistribution]:
@@ -79,7 +76,7 @@ def searched_distributions(params: Params) -> dict[str, BaseDistribution]:
     Raises:
         UserError: the space is not valid.
     """
-    architecture = params.train.architecture
+    architecture = params.training.section.architecture
     trial = optuna.create_study().ask()
     try:
         space.draw(trial, space_of(params))
@@ -103,6 +100,11 @@ def draw_values(trial: optuna.Trial, params: Params) -> dict[str, Any]:
     }
 
 
+def named_values(params: Params, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a trial by the names that they have in params.yaml."""
+    return {f"{params.model}.{name}": value for name, value in values.items()}
+
+
 def study_name(
     project: Project, params: Params, distributions: Mapping[str, BaseDistribution]
 ) -> str:
@@ -111,12 +113,12 @@ def study_name(
     These are the params that are not searched, the space, the training set, the word vectors and
     the code.
     """
-    values = used_params(params.fetch, params.pad, params.train).items()
-    fixed = {name: value for name, value in values if name not in distributions}
+    values = used_fetch_params(params.fetch) | params.training.logged()
+    fixed = {name: value for name, value in values.items() if name not in distributions}
     dependencies = stage_dependencies(project)
     code = {path for stage in ("pad", "train") for path in dependencies[stage] if is_code(path)}
     data = [*project.fetched.glob("train_*.npy")]
-    if params.pad.has_vectors:
+    if params.vectors:
         data.append(project.padded / f"{VECTORS}.npy")
     listed = [*(project.folder / path for path in code), project.folder / SPACE_FILE, *data]
     digests = file_digests(listed, project.folder / ".dvcignore")

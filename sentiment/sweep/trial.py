@@ -16,16 +16,25 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from sentiment.backend import load_keras
-from sentiment.data.lengths import TextLengths
-from sentiment.data.padded import pad_in_chunks, shuffle_orders
+from sentiment.data.padded import fitted_length, pad_in_chunks, shuffle_orders
 from sentiment.errors import UserError
 from sentiment.model.batches import Split, train_validation_split
+from sentiment.model.fitting import fit_model
 from sentiment.model.training import Training, make_deterministic
-from sentiment.params import Params, used_params
+from sentiment.params import Params, used_fetch_params
 from sentiment.project.naming import SEPARATOR, training_name
 from sentiment.project.params_file import changed_params
 from sentiment.project.paths import Project
-from sentiment.sweep.study import METRIC, PRESENT, REFUSED, SPACE_FILE, VALUES, draw_values
+from sentiment.sweep.study import (
+    METRIC,
+    PRESENT,
+    REFUSED,
+    SPACE_FILE,
+    VALUES,
+    draw_values,
+    named_values,
+)
+from sentiment.text.padding import Layout
 from sentiment.text.reviews import Reviews
 from sentiment.tracking import address, runs
 
@@ -40,11 +49,10 @@ class TrialContext(NamedTuple):
     """The common part of all trials of this process.
 
     Attributes:
-        project: the project, which has the presets that name the trials.
+        project: the project, whose last commit names the trials.
         client: the client of MLflow's store.
         experiment_id: the experiment of the child runs.
         params: the params in params.yaml.
-        lengths: see `sentiment.project.naming.training_name`.
         vectors: the word vectors in data/pad, shape (num_words, size), if there are any.
         reviews: the training set.
         tags: tags of a child run.
@@ -55,7 +63,6 @@ class TrialContext(NamedTuple):
     experiment_id: str
     params: Params
     label_count: int
-    lengths: TextLengths | None
     vectors: NDArray[np.float32] | None
     reviews: Reviews
     tags: Mapping[str, str]
@@ -76,7 +83,7 @@ def objective(context: TrialContext, trial: optuna.Trial) -> float:
     shown = ", ".join(f"{name}={value}" for name, value in values.items())
     click.echo(f"Trial {trial.number}: {shown}")
     try:
-        params = changed_params(context.params, values, SPACE_FILE)
+        params = changed_params(context.params, named_values(context.params, values), SPACE_FILE)
         run_id = start_child(context, trial, params)
         with ending_run(context.client, run_id):
             return fit(context, params, trial, run_id)
@@ -89,8 +96,8 @@ def objective(context: TrialContext, trial: optuna.Trial) -> float:
 
 def start_child(context: TrialContext, trial: optuna.Trial, params: Params) -> str:
     """Start the run of a trial, log its params, and return its id."""
-    name = training_name(context.project, params.pad, params.train, context.lengths)
-    used = used_params(params.fetch, params.pad, params.train)
+    name = training_name(context.project, params.training)
+    used = used_fetch_params(params.fetch) | params.training.logged()
     with address.store_errors():
         run = context.client.create_run(
             context.experiment_id,
@@ -132,18 +139,26 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
         if is_worse and not training.is_done and not trial.user_attrs.get(PRESENT):
             raise optuna.TrialPruned(f"others were better after epoch {epoch}")
 
-    splits = split_reviews(params, context.reviews)
-    make_deterministic(params.train.seed)
-    training = Training(params.train, params.pad, context.label_count, *splits, context.vectors)
+    section = params.training.section
+    lengths = context.reviews.lengths
+    length = section.max_length
+    if params.fetch.dataset == "table":
+        length = fitted_length(section.max_length, lengths)
+    layout = section.layout(length)
+    splits = split_reviews(layout, section.validation_split, context.reviews)
+    if params.fetch.dataset == "table":
+        section = fit_model(section, len(splits[0].y), float(np.median(lengths)))
+    make_deterministic(params.seed)
+    training = Training(section, layout, context.label_count, *splits, context.vectors)
     training.fit(after_epoch)
     return training.metrics[METRIC]
 
 
-def split_reviews(params: Params, reviews: Reviews) -> tuple[Split, Split]:
+def split_reviews(layout: Layout, share: float, reviews: Reviews) -> tuple[Split, Split]:
     """Return the same splits as the stages `pad` and `train`, without the test set."""
     order, _ = shuffle_orders(len(reviews), 0)
-    x = pad_in_chunks(reviews, order, params.pad.layout)
-    return train_validation_split(x, reviews.labels[order], params.train.validation_split)
+    x = pad_in_chunks(reviews, order, layout)
+    return train_validation_split(x, reviews.labels[order], share)
 
 
 def describe_trial(trial: FrozenTrial) -> str:

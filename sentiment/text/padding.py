@@ -18,7 +18,7 @@ INDEX_FROM = 3  # a word's token id is its frequency rank plus this
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of a review as a row of token ids: the section `pad` of params.yaml.
+    """The layout of a review as a row of token ids.
 
     Attributes:
         num_words: number of token ids. Rarer words get the unknown token.

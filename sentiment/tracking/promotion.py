@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
-from sentiment.project.presets import SEED
+from sentiment.params import NOT_COMPARED
 from sentiment.tracking import address, evaluations, models, registry, runs
 from sentiment.tracking.address import shown_uri
 from sentiment.tracking.runs import LOCK_ARTIFACT
@@ -151,12 +151,12 @@ def refuse_repetition(client: "MlflowClient", run: "Run", champion: "ModelVersio
     champion_params = champion_run.data.params
     names = params.keys() | champion_params.keys()
     differing = {name for name in names if params.get(name) != champion_params.get(name)}
-    if differing - {SEED}:
+    if differing - {*NOT_COMPARED}:
         return
     if read_train_dependencies(client, run) != read_train_dependencies(client, champion_run):
         return
     if differing:
-        reason = "with another train.seed. If seeds were compared, the luckiest one would win."
+        reason = "with another seed. If seeds were compared, the luckiest one would win."
     else:
         reason = "with the same seed, so both models are equally good."
     raise UserError(

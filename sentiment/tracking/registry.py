@@ -23,9 +23,9 @@ RUN_COLUMNS = (
     "metrics.`test_accuracy`",
     "metrics.`test_f1`",  # of the positive label, or macro F1
     "metrics.`val_accuracy_kept`",
-    "params.`train.architecture`",
-    "params.`train.cell`",
-    "params.`train.units`",
+    "params.`model`",
+    "params.`architecture`",
+    "params.`units`",
 )
 CHAMPION = "champion"  # the alias
 # Tags of a run and of its version

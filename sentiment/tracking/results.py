@@ -189,7 +189,7 @@ def log_trained_files(
     project: Project, client: "MlflowClient", run_id: str, record: RunRecord
 ) -> None:
     """Log the training in `data/train`. Logging it again changes nothing."""
-    splits = read_training_splits(project, record.train.validation_split)
+    splits = read_training_splits(project, record.training.section.validation_split)
     runs.log_training(client, run_id, record, splits)
     runs.log_epochs(client, run_id, read_table(project.trained / HISTORY_FILE))
     runs.log_kept_epoch(client, run_id, read_json(project.trained / METRICS_FILE))

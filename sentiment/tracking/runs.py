@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
-    from sentiment.params import TrainParams
+    from sentiment.params import TrainingParams
 
 ID_PATTERN = re.compile(r"[0-9a-f]{1,32}")  # the id of a run, or the beginning of one
 # Tags of a run
@@ -93,7 +93,8 @@ def training_run(
     client: "MlflowClient",
     checkpoint: Checkpoint,
     dataset: PaddedDataset,
-    params: "TrainParams",
+    params: "TrainingParams",
+    fitted: dict[str, int | float],
     padded_digest: str,
 ) -> Iterator[RunRecord]:
     """Yield the run of a training, which is active during the block.
@@ -102,6 +103,7 @@ def training_run(
     was deleted or is not in the store.
 
     Args:
+        fitted: see `RunRecord`.
         padded_digest: the digest of `data/pad`.
 
     Raises:
@@ -115,12 +117,12 @@ def training_run(
         with active_run(record.run_id):
             yield record
         return
-    changes = uncommitted_changes(project, named_files(dataset.fetch, dataset.pad))
+    changes = uncommitted_changes(project, named_files(dataset.fetch, params.vectors))
     unrecorded = changes.describe(with_md5=False)
     if unrecorded:
         print(f"Neither the commit nor the run's diff has: {unrecorded}", flush=True)
     tags = {**provenance_tags(project, changes), **dataset_tags(dataset), SOURCE_NAME: SOURCE}
-    training = training_name(project, dataset.pad, params, dataset.fitted_lengths)
+    training = training_name(project, params)
     name = SEPARATOR.join(filter(None, [training, tags.get(DVC_EXPERIMENT)]))
     with address.store_errors():
         experiment_id = registry.open_trainings(project, client, dataset.fetch.dataset_name)
@@ -129,8 +131,8 @@ def training_run(
         record = RunRecord(
             run_id=run.info.run_id,
             fetch=dataset.fetch,
-            pad=dataset.pad,
-            train=params,
+            training=params,
+            fitted=fitted,
             tags=run.data.tags,  # with those that MLflow adds
             diff=changes.diff,
             padded_digest=padded_digest,
@@ -164,7 +166,7 @@ def log_training(
 
     params = [Param(name, value) for name, value in record.params().items()]
     client.log_batch(run_id, params=params)
-    client.log_dict(run_id, record.model_dump(include={"fetch", "pad", "train"}), PARAMS_ARTIFACT)
+    client.log_dict(run_id, record.document(), PARAMS_ARTIFACT)
     if record.diff:
         client.log_text(run_id, f"{record.diff}\n", DIFF_ARTIFACT)
     dataset = record.fetch.dataset_name

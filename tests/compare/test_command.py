@@ -30,7 +30,7 @@ def log_run(
     client: MlflowClient,
     correct: int,
     seed: int = 42,
-    params: Mapping[str, str] = {"train.units": "4"},
+    params: Mapping[str, str] = {"units": "4"},
     code: str = "a",
     table: pd.DataFrame | None = None,
     **tags: str,
@@ -44,7 +44,7 @@ def log_run(
     name = " · ".join(f"{key} {value}" for key, value in params.items())
     own = {**TAGS, "dataset": "imdb", "mlflow.runName": f"{name} · seed {seed}", **tags}
     run_id = client.create_run("1", tags=own).info.run_id
-    for key, value in {**params, "train.seed": seed}.items():
+    for key, value in {**params, "seed": seed}.items():
         client.log_param(run_id, key, value)
     for key, number in {"test_accuracy": correct / 600, "test_f1": 0.5}.items():
         client.log_metric(run_id, key, number)
@@ -65,23 +65,23 @@ def test_seeds_are_summarized_for_each_set_of_params_the_best_first(
     client: MlflowClient, sentiment: Command
 ) -> None:
     for seed, correct in ((42, 474), (43, 480), (44, 486)):
-        log_run(client, correct, seed, {"train.units": "64"})
-    other = log_run(client, 540, params={"train.units": "8"})
+        log_run(client, correct, seed, {"units": "64"})
+    other = log_run(client, 540, params={"units": "8"})
     printed = sentiment("compare")
     best, second = rows(printed)[1:3]
-    assert best == ["train.units", "8", "1", "0.9000", "–", other[:8]]
+    assert best == ["units", "8", "1", "0.9000", "–", other[:8]]
     assert second[2:-1] == ["3", "0.8000", "0.7752", "to", "0.8248"]
-    assert "dvc exp run --temp -S train.seed=45" in printed  # params.yaml has 64 units
+    assert "dvc exp run --temp -S seed=45" in printed  # params.yaml has 64 units
 
 
 def test_what_all_names_share_is_left_out_so_that_the_rest_fits(
     client: MlflowClient, sentiment: Command
 ) -> None:
-    shared = {"preset": "linear", "pad.num_words": "450", "pad.max_length": "40"}
+    shared = {"num_words": "450", "max_length": "40"}
     for units in ("4", "8"):
-        log_run(client, 480, params={**shared, "train.units": units})
+        log_run(client, 480, params={**shared, "units": units})
     names = sorted(line.partition("  ")[0] for line in sentiment("compare").splitlines()[1:3])
-    assert names == ["preset linear · train.units 4", "preset linear · train.units 8"]
+    assert names == ["num_words 450 · units 4", "num_words 450 · units 8"]
 
 
 @pytest.mark.parametrize("change", [{"code": "b"}, {"processor": "Zen 5"}, {"xla": "AVX2"}])
@@ -134,14 +134,14 @@ def test_two_runs_are_compared_as_models_and_by_their_seeds(
     client: MlflowClient, sentiment: Command
 ) -> None:
     first = [log_run(client, correct, 42 + n) for n, correct in enumerate((474, 480, 486))]
-    units = {"train.units": "8"}
+    units = {"units": "8"}
     second = [log_run(client, correct, 42 + n, units) for n, correct in enumerate((510, 516, 534))]
     printed = sentiment("compare", first[0], second[2][:12])
     assert "The two models, on 600 texts: B is better" in printed
     assert "accuracy: A 0.7900, B 0.8900\nB − A is +10.00 points" in printed
     assert "Their params, over 3 and 3 seeds: B is better" in printed
     assert "B − A is +6.67 points of mean accuracy" in printed
-    assert ["train.units", "4", "8"] in rows(printed)
+    assert ["units", "4", "8"] in rows(printed)
     assert ["test_accuracy", "0.7900", "0.8900", "+0.1000"] in rows(printed)
 
 
@@ -158,7 +158,7 @@ def test_runs_on_a_table_with_an_apostrophe_in_its_name_are_found(
 def test_runs_on_another_dataset_than_that_of_params_yaml_have_their_seeds(
     client: MlflowClient, sentiment: Command
 ) -> None:
-    a, b = (log_run(client, 480, 42, {"train.units": str(n)}, dataset="synthetic") for n in (4, 8))
+    a, b = (log_run(client, 480, 42, {"units": str(n)}, dataset="synthetic") for n in (4, 8))
     log_run(client, 486, 43, dataset="synthetic")
     assert "Their params have 2 and 1 seeds" in sentiment("compare", a, b)
 
@@ -167,30 +167,30 @@ def test_a_side_without_seeds_is_trained_by_the_command_that_is_shown(
     client: MlflowClient, sentiment: Command
 ) -> None:
     a = log_run(client, 480)
-    b = log_run(client, 483, params={"train.units": "8"})
+    b = log_run(client, 483, params={"units": "8"})
     log_run(client, 481, 43)
     printed = sentiment("compare", a, b)
     assert "The two models, on 600 texts: no difference is shown" in printed
     assert "Their params have 2 and 1 seeds" in printed
     assert "To train another seed of A" not in printed
-    assert "dvc exp run --temp -S train.seed=43 -S train.units=8" in printed
+    assert "dvc exp run --temp -S seed=43 -S lstm.units=8" in printed
 
 
 def test_params_that_only_one_side_reads_are_left_out(
     client: MlflowClient, sentiment: Command
 ) -> None:
     a = log_run(client, 480)
-    b = log_run(client, 483, params={"train.linear.ngrams": "2"})
+    b = log_run(client, 483, params={"ngrams": "2"})
     assert "ngrams" not in sentiment("compare", a, b).partition("differs")[2]
 
 
 def test_vectors_that_only_params_yaml_has_are_in_the_command_that_is_shown(
     client: MlflowClient, sentiment: Command
 ) -> None:
-    a = log_run(client, 480, params={"train.units": "64"})
+    a = log_run(client, 480, params={"units": "64"})
     b = log_run(client, 483)
-    change_params(Path("params.yaml"), {"pad": {"vectors": "vectors.txt"}})
-    assert "-S train.seed=43 -S pad.vectors=data/no-vectors.txt\n" in sentiment("compare", a, b)
+    change_params(Path("params.yaml"), {"vectors": "vectors.txt"})
+    assert "-S seed=43 -S vectors=data/no-vectors.txt\n" in sentiment("compare", a, b)
 
 
 def test_models_with_other_labels_are_not_compared(
@@ -199,7 +199,7 @@ def test_models_with_other_labels_are_not_compared(
     a = log_run(client, 480)
     columns = {"probability_negative": "probability_neg"}
     table = predictions(540).replace("negative", "neg").rename(columns=columns)
-    b = log_run(client, 540, params={"train.units": "8"}, table=table)
+    b = log_run(client, 540, params={"units": "8"}, table=table)
     for runs in ((a, b), (b, a)):
         printed = sentiment("compare", *runs)
         assert "They predict different labels, so their models cannot be compared." in printed
@@ -225,7 +225,7 @@ def test_two_seeds_are_not_compared_as_params(client: MlflowClient, sentiment: C
 
 def test_another_metric_is_compared(client: MlflowClient, sentiment: Command) -> None:
     a = log_run(client, 480)
-    b = log_run(client, 540, params={"train.units": "8"})
+    b = log_run(client, 540, params={"units": "8"})
     assert "F1" in sentiment("compare", "--metric", "f1").splitlines()[0]
     assert "F1: A 0.8000, B 0.9000" in sentiment("compare", "--metric", "f1", a, b)
 
@@ -233,7 +233,7 @@ def test_another_metric_is_compared(client: MlflowClient, sentiment: Command) ->
 def test_no_line_but_the_address_is_longer_than_80_columns(
     client: MlflowClient, sentiment: Command
 ) -> None:
-    long = {f"train.linear.param{number}": "0.0001234" for number in range(5)}
+    long = {f"network.long_param{number}": "0.0001234" for number in range(5)}
     a = log_run(client, 480, params=long)
     b = log_run(client, 540, 43, processor="A processor with a very long name, 64 cores, 3 GHz")
     for printed in (sentiment("compare"), sentiment("compare", a, b)):

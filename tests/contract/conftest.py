@@ -23,7 +23,7 @@ def experiments_once(pipeline_once: CommandLog, shared: MakeProject) -> CommandL
         changed = code.replace(HEAD_LAYER, f'{HEAD_LAYER}, kernel_initializer="he_normal"')
         assert changed != code
         model.write_text(changed, encoding="utf-8")
-        log.run("exp run", "dvc", "exp", "run", "--temp", "-S", "train.units=6", "--name", "six")
+        log.run("exp run", "dvc", "exp", "run", "--temp", "-S", "lstm.units=6", "--name", "six")
         log.run("exp apply", "dvc", "exp", "apply", "six")
         log.run("repro of six", *names.REPRO)
         project.run("git", "checkout", "--", "sentiment", "params.yaml")

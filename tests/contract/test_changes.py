@@ -61,7 +61,7 @@ def assert_whole(run: Run) -> None:
 
 @pytest.mark.usefixtures("experiments")
 def test_each_training_is_one_whole_run() -> None:
-    assert [run.data.params["train.units"] for run in runs()] == ["6", "4"]
+    assert [run.data.params["units"] for run in runs()] == ["6", "4"]
     for run in runs():
         assert_whole(run)
 
@@ -76,7 +76,7 @@ def test_the_run_of_an_experiment_has_its_name_and_its_baseline(experiments: Com
 
 def test_a_clone_without_results_has_the_views_of_dvc(fresh: ProjectCopy) -> None:
     assert not (fresh.path / "dvc.lock").exists()
-    assert "workspace" in fresh.run("dvc", "exp", "show", "--no-pager")
+    assert "workspace" in fresh.run("dvc", "exp", "show", "--no-pager", COLUMNS="3000")
     fresh.run("dvc", "metrics", "diff")
 
 
@@ -88,11 +88,11 @@ def test_the_readmes_table_of_experiments_has_param_and_accuracy_in_80_columns(
     assert command is not None
     printed = experiments.project.run(*shlex.split(command[1]), COLUMNS="80")
     header = next(line for line in printed.splitlines() if "Experiment" in line)
-    assert header.split() == ["Experiment", "test_accuracy", "train.units"]
+    assert header.split() == ["Experiment", "test_accuracy", "lstm.units"]
 
 
 def test_an_applied_experiment_is_up_to_date_and_has_its_run(experiments: CommandLog) -> None:
     assert "Data and pipelines are up to date." in experiments.printed["repro of six"]
-    (run,) = (run for run in runs() if run.data.params["train.units"] == "6")
+    (run,) = (run for run in runs() if run.data.params["units"] == "6")
     metrics = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{names.METRICS_ARTIFACT}")
     assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"]

@@ -57,7 +57,7 @@ def attempts(pipeline_once: CommandLog, tmp_path_factory: pytest.TempPathFactory
     """Kill a training after its second epoch, and finish it."""
     folder = tmp_path_factory.mktemp("interrupted")
     project = pipeline_once.project.copy(folder / "project")
-    project.change(train=LONGER)
+    project.change(lstm=LONGER)
 
     times: set[int] = set()
 
@@ -90,7 +90,7 @@ def test_a_killed_training_gives_the_same_bits(
     attempts: Attempts, pipeline_once: CommandLog, tmp_path: Path
 ) -> None:
     undisturbed = pipeline_once.project.copy(tmp_path / "undisturbed")
-    undisturbed.change(train=LONGER)
+    undisturbed.change(lstm=LONGER)
     run_stages(undisturbed, "train")
     same = (undisturbed.path / names.MODEL_FILE).read_bytes()
     assert (attempts.project.path / names.MODEL_FILE).read_bytes() == same

@@ -8,12 +8,12 @@ import pytest
 
 from sentiment.evaluation.card import SPACED_COLUMNS, code_span, describe_evaluation
 from sentiment.evaluation.metrics import compute_metrics, label_metrics
-from sentiment.params import PadParams
 from sentiment.text.model_files import ModelConfig
+from sentiment.text.padding import Layout
 from tests.predictions import predictions
 
 PREDICTIONS = predictions(correct=600)
-LAYOUT = PadParams().layout
+LAYOUT = Layout(num_words=10_000, max_length=200, padding="pre", truncating="pre")
 CONFIG = ModelConfig(
     dataset="imdb", label_names=["negative", "positive"], tokenizer="keras", layout=LAYOUT
 )

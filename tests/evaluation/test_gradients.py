@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.evaluation import gradients
-from tests.models import new_model, pad_params
+from tests.models import new_layout, new_model
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +34,7 @@ def x(rng: np.random.Generator) -> np.ndarray:
 
 
 def network(**changes: Any) -> "keras.Model":
-    return new_model(pad_params(WORDS, LENGTH), **changes)
+    return new_model(new_layout(WORDS, LENGTH), **changes)
 
 
 def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:

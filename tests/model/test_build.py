@@ -7,8 +7,8 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.model.build import build_model, compile_model
-from sentiment.params import PadParams, TrainParams
-from tests.models import new_model, pad_params
+from tests.models import new_layout, new_model
+from tests.params import new_section
 
 pytestmark = pytest.mark.slow
 BEFORE = [0, 0, 0, 7, 8, 9]
@@ -18,15 +18,16 @@ SHORT = [7, 8, 9]
 
 def probabilities(*reviews: list[int], **train: Any) -> list[float]:
     """Return the probability of each review, by a model with the weights of a seed."""
-    model = new_model(pad_params(max_length=len(reviews[0])), **train)
+    model = new_model(new_layout(max_length=len(reviews[0])), **train)
     predicted: list[float] = model(np.array(reviews)).numpy()[:, 0].tolist()
     return predicted
 
 
 def test_default_model_is_embedding_lstm_dense() -> None:
     load_keras()
-    model = build_model(TrainParams(), PadParams(), label_count=2)
-    compile_model(model, TrainParams(), reviews=20_000)
+    section = new_section("lstm")
+    model = build_model(section, section.layout(section.max_length), label_count=2)
+    compile_model(model, section, reviews=20_000)
     parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
     assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]
     assert model.get_layer("probability").activation.__name__ == "sigmoid"

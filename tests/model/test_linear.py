@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
@@ -13,14 +12,22 @@ from sentiment.model import linear
 from sentiment.model.batches import Split
 from sentiment.model.linear import HASH_PRIMES, NO_NGRAM, feature_hashes, ngram_hashes
 from sentiment.model.training import Training
-from sentiment.params import LinearParams, merge_params
+from sentiment.params import LinearParams
 from sentiment.text.padding import PADDING_TOKEN, UNKNOWN_TOKEN
 from tests.models import LINEAR, new_model, new_training
+from tests.params import new_section
 
 if TYPE_CHECKING:
     import keras
 
 pytestmark = pytest.mark.slow
+
+
+def linear_section(**changes: Any) -> LinearParams:
+    """Return the section of a linear model, with changes."""
+    section = new_section("linear", **changes)
+    assert isinstance(section, LinearParams)
+    return section
 
 
 def hash_of(*words: int) -> int:
@@ -39,7 +46,7 @@ def training_on(x: list[list[int]], y: list[int], label_count: int = 2, **change
     """Return a training on these reviews, before its first epoch."""
     load_keras()
     split = Split(np.array(x, np.uint16), np.array(y, np.uint8))
-    return new_training(split, label_count, **merge_params(LINEAR, changes))
+    return new_training(split, label_count, **{**LINEAR, **changes})
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -76,8 +83,8 @@ def test_an_ngram_needs_several_reviews_and_a_word_a_share_of_them(
     monkeypatch.setattr(linear, "MIN_WORD_SHARE", share)
     load_keras()
     x = np.array([[0, 0, 5, 6, 7], [0, 0, 8, 6, 7], [0, 0, 0, 0, 9]], np.uint16)
-    params = LinearParams(ngrams=2, ending=0.0, min_reviews=2)
-    found = linear.find_features(params, Split(x, np.array([0, 1, 1], np.uint8)), 2)
+    section = linear_section(ngrams=2, ending=0.0, min_reviews=2)
+    found = linear.find_features(section, Split(x, np.array([0, 1, 1], np.uint8)), 2)
     assert {*found.hashes.tolist()} == {hash_of(*ngram) for ngram in ngrams}
 
 
@@ -95,9 +102,9 @@ def test_an_index_has_slots_for_its_features(features: int, slots: int) -> None:
 
 
 def test_the_param_allows_no_more_features_than_an_index_has_slots() -> None:
-    assert LinearParams(max_features=linear.MAX_SLOTS).max_features == linear.MAX_SLOTS
-    with pytest.raises(ValidationError):
-        LinearParams(max_features=linear.MAX_SLOTS + 1)
+    assert linear_section(max_features=linear.MAX_SLOTS).max_features == linear.MAX_SLOTS
+    with pytest.raises(UserError, match=r"linear\.max_features"):
+        linear_section(max_features=linear.MAX_SLOTS + 1)
 
 
 def test_index_tells_all_hashes_of_a_million_words_apart() -> None:
@@ -110,7 +117,7 @@ def test_index_tells_all_hashes_of_a_million_words_apart() -> None:
 def test_a_model_has_a_weight_for_each_feature_that_exists(label_count: int) -> None:
     x = [[0, 0, 5, 6], [0, 0, 5, 6], [0, 0, 0, 7]]
     changes = {"ngrams": 2, "min_reviews": 2}
-    model = training_on(x, [0, 1, label_count - 1], label_count, linear=changes).model
+    model = training_on(x, [0, 1, label_count - 1], label_count, **changes).model
     outputs = 1 if label_count == 2 else label_count
     features = {(5,), (6,), (7,), (5, 6)}
     for name in (linear.LOG_RATIO, linear.WEIGHT):
@@ -139,7 +146,7 @@ def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them(
     """Count a review once, however often it has an n-gram."""
     monkeypatch.setattr(linear, "READ_BATCH_SIZE", hashed_at_once)
     x = [[0, 1, 5, 5, 6, 5], [0, 0, 0, 1, 6, 5], [0, 0, 0, 0, 1, 6]]
-    training = training_on(x, [1, 0, 0], linear={"min_reviews": 2, "ngrams": 2})
+    training = training_on(x, [1, 0, 0], min_reviews=2, ngrams=2)
     table = training.model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
     ngrams = {(1,): (2, 1), (5,): (1, 1), (6,): (2, 1), (1, 6): (2, 0), (6, 5): (1, 1)}
     counts = np.array(list(ngrams.values())).T
@@ -181,7 +188,7 @@ def test_optimizer_without_epsilon_is_possible() -> None:
 def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
     """Expect the words 5 and 7, and the bigrams 6 5 and 5 7, as the ending of 5 6 5 7."""
     load_keras()
-    found = np.asarray(feature_hashes(LinearParams(ending=0.5), np.array([row]))).ravel()
+    found = np.asarray(feature_hashes(linear_section(ending=0.5), np.array([row]))).ravel()
     ngrams = [(5,), (6,), (7,), (5, 6), (6, 5), (5, 7), (5, 6, 5), (6, 5, 7)]
     ending = [hash_of(*ngram) + linear.ENDING_OFFSET for ngram in [(5,), (7,), (6, 5), (5, 7)]]
     expected = {*(hash_of(*ngram) for ngram in ngrams), *ending}
@@ -190,7 +197,7 @@ def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int
 
 def test_features_that_were_not_chosen_are_ignored() -> None:
     x = [[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]]
-    model = training_on(x, [1, 0], linear={"max_features": 1}).model
+    model = training_on(x, [1, 0], max_features=1).model
     for name in (linear.LOG_RATIO, linear.WEIGHT):
         model.get_layer(name).set_weights([np.array([[0], [1]])])
     probabilities = model(np.array([[0, 0, 0, 0, 0, word] for word in (5, 6, 7)]))
@@ -210,7 +217,7 @@ def test_unknown_feature_in_the_slot_of_a_known_one_is_ignored() -> None:
 
 def test_training_without_a_frequent_word_or_with_one_label_is_refused() -> None:
     with pytest.raises(UserError, match="The training reviews have no known word"):
-        training_on([[0, 2], [2, 2]], [1, 0], linear={"min_reviews": 2})
+        training_on([[0, 2], [2, 2]], [1, 0], min_reviews=2)
     with pytest.raises(UserError, match="the same label"):
         training_on([[0, 0, 0, 0, 5, 6]], [1])
 
@@ -218,7 +225,7 @@ def test_training_without_a_frequent_word_or_with_one_label_is_refused() -> None
 @pytest.mark.parametrize("changes", [{"ngrams": 1}, {}], ids=str)
 def test_review_without_words_has_the_probability_of_the_bias(changes: dict[str, Any]) -> None:
     x = [[0, 0, 0, 0, 5, 6], [0, 0, 0, 0, 6, 7]]
-    model = training_on(x, [1, 0], linear={"ending": 0.25, **changes}).model
+    model = training_on(x, [1, 0], ending=0.25, **changes).model
     layer = model.get_layer(linear.WEIGHT)
     layer.set_weights([np.ones_like(layer.get_weights()[0])])
     assert np.asarray(model(np.zeros((1, 6), int))) == pytest.approx(0.5)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
             "schedule": "cosine",
             "dropout": {"embedding": 0.3, "head": 0.3},
         },
-        {"architecture": "linear"},
+        {"model": "linear"},
     ],
     ids=["recurrent", "linear"],
 )

@@ -8,7 +8,7 @@ from sentiment.model.layers import EMBEDDING
 from sentiment.model.linear import inverse_document_frequencies, measure_vectors
 from sentiment.model.saving import check_loads
 from sentiment.model.training import make_deterministic
-from tests.models import half_known_vectors, pad_params, splits, train_params, trained
+from tests.models import half_known_vectors, new_layout, small_section, splits, trained
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +22,9 @@ def vectors() -> np.ndarray:
 def test_an_embedding_starts_from_the_vectors_and_keeps_them_if_they_are_frozen(
     vectors: np.ndarray, is_frozen: bool
 ) -> None:
-    params = train_params(freeze_vectors=is_frozen)
+    params = small_section(freeze_vectors=is_frozen)
     make_deterministic(1)
-    (weights,) = build_model(params, pad_params(), 2, vectors).get_layer(EMBEDDING).get_weights()
+    (weights,) = build_model(params, new_layout(), 2, vectors).get_layer(EMBEDDING).get_weights()
     np.testing.assert_array_equal(weights[1::2], vectors[1::2])
     assert weights[::2].any()
     (after,) = (
@@ -60,7 +60,7 @@ def test_a_word_weighs_less_if_more_reviews_have_it() -> None:
 
 
 def test_a_linear_model_learns_from_vectors_beside_words(vectors: np.ndarray) -> None:
-    training = trained(vectors, architecture="linear", epochs=1)
+    training = trained(vectors, model="linear", epochs=1)
     kernel, _ = training.model.get_layer("probability").get_weights()
     assert kernel.shape == (7, 1)
     assert kernel[1:].all()

@@ -9,7 +9,7 @@ from sentiment.model.batches import Split
 from sentiment.model.linear import WEIGHT, find_features, initialize_linear_model
 from sentiment.params import LinearParams
 from sentiment.prediction.keras_classifier import BatchPredictor
-from tests.models import new_model, pad_params
+from tests.models import LINEAR, new_layout, new_model, small_section
 
 if TYPE_CHECKING:
     import keras
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.slow
 REVIEWS = 37
 LENGTH = 20
 WORDS = 60
-LINEAR: dict[str, Any] = {"architecture": "linear"}
 MODELS: list[dict[str, Any]] = [
     {"cell": "lstm"},
     {"bidirectional": True, "layers": 2, "mask_padding": True, "pooling": "max"},
@@ -29,7 +28,7 @@ MODELS: list[dict[str, Any]] = [
 
 def network(**changes: Any) -> "keras.Model":
     dropout = {"embedding": 0.5, "input": 0.5, "head": 0.5}
-    model = new_model(pad_params(WORDS, LENGTH), **changes, units=8, dropout=dropout)
+    model = new_model(new_layout(WORDS, LENGTH), **changes, units=8, dropout=dropout)
     rng = np.random.default_rng(0)  # biases are zero before the training
     model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
     return model
@@ -43,8 +42,10 @@ def tokens(rng: np.random.Generator) -> np.ndarray:
 def linear_model(tokens: np.ndarray) -> "keras.Model":
     """Return a linear model with random weights that knows every n-gram of these reviews."""
     labels = (np.arange(len(tokens)) % 2).astype(np.uint8)
-    features = find_features(LinearParams(min_reviews=1), Split(tokens, labels), 2)
-    model = new_model(pad_params(WORDS, LENGTH), known=features, **LINEAR)
+    section = small_section(**LINEAR)
+    assert isinstance(section, LinearParams)
+    features = find_features(section, Split(tokens, labels), 2)
+    model = new_model(new_layout(WORDS, LENGTH), known=features, **LINEAR)
     initialize_linear_model(model, features)
     rows = len(features.hashes) + 1
     model.get_layer(WEIGHT).set_weights([np.random.default_rng(0).normal(size=(rows, 1))])

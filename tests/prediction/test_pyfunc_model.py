@@ -21,7 +21,7 @@ from sentiment.text.model_files import (
     WORD_INDEX_FILE,
 )
 from sentiment.text.padding import pad_ranks
-from tests.models import new_model, pad_params
+from tests.models import new_layout, new_model
 
 pytestmark = pytest.mark.slow
 LABELS = ["bad", "good"]
@@ -35,7 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SentimentModel:
     config = {
         "dataset": "imdb",
         "label_names": LABELS,
-        "layout": asdict(pad_params().layout),
+        "layout": asdict(new_layout()),
         "tokenizer": "keras",
     }
     save_model(new_model(), folder / WEIGHTS_FILE)
@@ -53,7 +53,7 @@ def test_predictions_are_those_of_the_model_for_the_encoded_texts(served: Sentim
     table = served.predict(None, pd.DataFrame({"text": texts}))
     rows = pad_ranks(
         [tokenizer.encode(content, RANKS, tokenizer.KERAS).ranks for content in texts],
-        pad_params().layout,
+        new_layout(),
     )
     expected = BatchPredictor(new_model())(rows)
     of_labels = pd.DataFrame(table["probabilities"].tolist())

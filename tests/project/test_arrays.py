@@ -27,5 +27,5 @@ def test_a_missing_array_says_which_command_makes_it(tmp_path: Path) -> None:
 def test_a_damaged_array_says_what_to_delete(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.npy"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"is damaged .*Delete {tmp_path} and run `dvc repro`"):
+    with pytest.raises(UserError, match=rf"is damaged .*Delete {path} and run `dvc repro`"):
         read_array(path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.params import FetchParams, PadParams, TrainParams
+from sentiment.params import FetchParams
 from sentiment.project import checkpoint
 from sentiment.project.checkpoint import (
     RUN_FILE,
@@ -26,12 +26,13 @@ from sentiment.project.paths import Project
 from sentiment.project.records import RunRecord
 from tests.full_disk import full_disk
 from tests.locks import write_lock
+from tests.params import training_params
 
 RECORD = RunRecord(
     run_id="0123",
     fetch=FetchParams(),
-    pad=PadParams(),
-    train=TrainParams(),
+    training=training_params(),
+    fitted={},
     tags={"mlflow.runName": "default"},
     diff="+x = 1",
     padded_digest="4567",
@@ -136,29 +137,31 @@ def stage(here: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def test_the_same_files_params_and_machine_have_the_same_key(stage: Project) -> None:
     Path("README.md").touch()  # no dependency of the stage
-    before = training_key(stage, TrainParams())
+    before = training_key(stage, training_params())
     Path("README.md").write_text("changed", encoding="utf-8")
-    assert training_key(stage, TrainParams()) == before
+    assert training_key(stage, training_params()) == before
 
 
 @pytest.mark.parametrize("name", ["data/pad/x_train.npy", "stages/train.py", "network/model.py"])
 def test_other_arrays_and_other_code_have_another_key(stage: Project, name: str) -> None:
-    before = training_key(stage, TrainParams())
+    before = training_key(stage, training_params())
     Path(name).write_text("after", encoding="utf-8")
-    assert training_key(stage, TrainParams()) != before
+    assert training_key(stage, training_params()) != before
 
 
 def test_other_params_have_another_key(stage: Project) -> None:
-    assert training_key(stage, TrainParams(patience=1)) != training_key(stage, TrainParams())
+    assert training_key(stage, training_params(patience=1)) != training_key(
+        stage, training_params()
+    )
 
 
 @pytest.mark.parametrize("tag", MACHINE)
 def test_another_processor_and_other_packages_have_another_key(
     stage: Project, monkeypatch: pytest.MonkeyPatch, tag: str
 ) -> None:
-    before = training_key(stage, TrainParams())
+    before = training_key(stage, training_params())
     monkeypatch.setattr(checkpoint, "machine_tags", lambda: {**MACHINE, tag: "other"})
-    assert training_key(stage, TrainParams()) != before
+    assert training_key(stage, training_params()) != before
 
 
 def test_two_trainings_do_not_run_in_one_working_copy(

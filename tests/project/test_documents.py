@@ -47,7 +47,7 @@ def test_a_damaged_file_says_what_to_delete(
 ) -> None:
     path = tmp_path / "damaged"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"is damaged .*Delete {tmp_path} and run `dvc repro`"):
+    with pytest.raises(UserError, match=rf"is damaged .*Delete {path} and run `dvc repro`"):
         read(path)
 
 

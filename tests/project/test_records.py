@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.data.lengths import TextLengths
 from sentiment.errors import UserError
-from sentiment.params import FetchParams, PadParams, TableParams, TrainParams
+from sentiment.params import FetchParams, TableParams
 from sentiment.project.documents import new_folder, write_json
 from sentiment.project.paths import DATASET_FILE, Project
 from sentiment.project.records import (
@@ -19,20 +18,25 @@ from sentiment.project.records import (
     write_record,
 )
 from sentiment.text.model_files import CONFIG_FILE
+from tests.params import training_params
 
 OWN = FetchParams(dataset="table", table=TableParams(train="texts/own.csv", tokenizer="unicode"))
 DATASET = PaddedDataset(
     fetch=OWN,
     label_names=["bad", "good"],
-    lengths=TextLengths(texts=9, median=5, uncut=8),
     test_set_digest="0123",
-    pad=PadParams(max_length=7),
+    num_words=10_000,
+    length=7,
+    padding="pre",
+    truncating="pre",
+    vectors="glove.txt",
+    median_words=4.0,
 )
 RECORD = RunRecord(
     run_id="89ab",
     fetch=FetchParams(),
-    pad=PadParams(),
-    train=TrainParams(),
+    training=training_params(),
+    fitted={"batch_size": 8},
     tags={},
     diff="",
     padded_digest="4567",
@@ -66,8 +70,11 @@ def test_the_config_of_a_model_says_how_its_texts_are_read(here: Project) -> Non
 
 def test_a_run_has_the_params_that_its_training_reads() -> None:
     params = RECORD.params()
-    assert params["train.units"] == "64"
-    assert "train.linear.ngrams" not in params
+    assert params["model"] == "lstm"
+    assert params["units"] == "64"
+    assert params["fetch.dataset"] == "imdb"
+    assert params["fitted.batch_size"] == "8"
+    assert "ngrams" not in params
 
 
 @pytest.mark.parametrize("content", ["", "no JSON", "{}", '{"run_id": 1}'])

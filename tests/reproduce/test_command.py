@@ -76,7 +76,7 @@ def test_predictions_that_differ_are_noticed(recorded: ProjectCopy, tmp_path: Pa
         shutil.copy(recorded.path / path, tmp_path)
     table = (tmp_path / PREDICTIONS_FILE).read_text(encoding="utf-8")
     (tmp_path / PREDICTIONS_FILE).write_text(table.replace("0.", "0.0", 1), encoding="utf-8")
-    run = RecordedRun("0123", "default", {}, {}, tmp_path)
+    run = RecordedRun("0123", "lstm", {}, {}, tmp_path)
     states = compare_results(run, project).states
     assert [path for path, state in states.items() if state == DIFFERS] == [
         "data/evaluate/predictions.csv"
@@ -90,7 +90,8 @@ def recorded_run(project: ProjectCopy, folder: Path, table: str, **params: Any) 
     lock = {"stages": {"fetch": fetch, "pad": pad}}
     (folder / "dvc.lock").write_text(json.dumps(lock), encoding="utf-8")
     commit = project.read("git", "rev-parse", "HEAD").strip()
-    return RecordedRun("0123", "default", {COMMIT: commit}, params, folder)
+    needed = {"evaluate": {"threshold": 0.5}}
+    return RecordedRun("0123", "lstm", {COMMIT: commit}, needed | params, folder)
 
 
 def test_a_table_that_dvc_tracks_is_in_the_worktree(fresh: ProjectCopy, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_run_of_before_a_param_was_added_has_the_params_of_its_commit(
     ]
     params.write_text("\n".join(kept), encoding="utf-8")
     fresh.commit()
-    run = recorded_run(fresh, tmp_path, "params.yaml", train={"units": 9})
+    run = recorded_run(fresh, tmp_path, "params.yaml", lstm={"units": 9})
     with worktree(Project.here(), run, tmp_path / "worktree") as copy:
         text = copy.params_file.read_text(encoding="utf-8")
     assert "units: 9" in text
@@ -185,9 +186,9 @@ def test_a_commit_that_is_not_there_is_named(fresh: ProjectCopy, tmp_path: Path)
 
 def test_the_params_of_a_run_are_written(project: ProjectCopy, sentiment: Command) -> None:
     (run,) = runs()
-    project.change(train={"units": 9}, evaluate={"threshold": 0.25})
+    project.change(lstm={"units": 9}, evaluate={"threshold": 0.25})
     printed = sentiment("reproduce", "--params", run.info.run_id[:8])
-    assert "train.units: 9 -> 4" in printed
+    assert "lstm.units: 9 -> 4" in printed
     assert "evaluate.threshold: 0.25 -> 0.5" in printed
     assert "has these values already" in sentiment("reproduce", "--params")
 

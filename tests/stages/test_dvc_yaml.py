@@ -91,10 +91,15 @@ def test_a_changed_plot_does_not_retrain() -> None:
     assert [stage for stage in STAGES if plots in listed_code(stage)] == ["evaluate"]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_reads_its_own_section_of_the_params(stage: str) -> None:
-    assert read_dvc_yaml()[stage]["params"] == [stage]
-    assert read_dvc_yaml()[stage]["cmd"] == f"python -m stages {stage}"
+def test_the_training_depends_on_the_section_that_model_names_and_on_no_other() -> None:
+    assert read_dvc_yaml()["train"]["params"] == ["model", "seed", "${model}"]
+
+
+def test_the_padding_depends_on_what_decides_the_rows_and_the_vectors() -> None:
+    section = [
+        f"${{model}}.{name}" for name in ("num_words", "max_length", "padding", "truncating")
+    ]
+    assert read_dvc_yaml()["pad"]["params"] == ["vectors", *section]
 
 
 def outputs(stage: str) -> Iterator[tuple[str, dict[str, Any]]]:

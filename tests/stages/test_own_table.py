@@ -1,4 +1,4 @@
-"""A table of one's own texts goes through the same stages, here with the preset `linear`."""
+"""A table of one's own texts goes through the same stages, here with the linear model."""
 
 import contextlib
 import csv
@@ -40,7 +40,7 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="module")
 def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Run the stages with the preset `linear` on a table with three labels."""
+    """Run the stages with the linear model on a table with three labels."""
     project = clone.copy(tmp_path_factory.mktemp("own") / "project")
     texts = [("fine", "yes"), ("awful", "no"), ("passable", "so-so")]
     rows = [
@@ -56,11 +56,10 @@ def finished_table(clone: ProjectCopy, tmp_path_factory: pytest.TempPathFactory)
     with pytest.MonkeyPatch.context() as patch:
         enter(project, patch)
         sentiment = Command()
-        sentiment("preset", "linear")
         sentiment("dataset", "own.csv", "--text", "body", "--label", "liked", "--id", "ref")
-        small = {"num_words": 450, "max_length": 40, "vectors": "vectors.txt"}
+        small = {"num_words": 450, "max_length": 40, "min_steps": 280}
         unicode = {"table": {"tokenizer": "unicode"}}
-        project.change(fetch=unicode, pad=small, train={"batch_size": 8, "epochs": EPOCHS})
+        project.change(fetch=unicode, vectors="vectors.txt", model="linear", linear=small)
         with contextlib.redirect_stdout(printed):
             run_stages(project)
     return Finished(project, printed.getvalue())
@@ -84,6 +83,24 @@ def test_the_run_of_a_table_is_whole(
     assert states == [("sentiment", "READY")]
     (folder,) = [Path(str(model.artifact_location)) for model in models]
     assert "\nregex==" in (folder / "requirements.txt").read_text()  # the tokenizer needs it
+
+
+def test_what_the_stages_chose_for_the_table_is_said_and_logged_and_used(
+    finished_table: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = enter(finished_table.project, monkeypatch)
+    (run,) = runs("own-sentiment")
+    fitted = {
+        name.removeprefix("fitted."): value
+        for name, value in run.data.params.items()
+        if name.startswith("fitted.")
+    }
+    assert fitted == {"length": "4", "batch_size": "4", "epochs": "8", "ending": "0.0"}
+    assert (run.data.params["batch_size"], run.data.params["max_length"]) == ("64", "40")
+    for said in ("Rows of 4 tokens", "8 epochs with batches of 4", "No endings"):
+        assert said in finished_table.printed
+    assert np.load(project.path / "data" / "pad" / "x_test.npy").shape[1] == 4
+    assert read_json(project.path / "data" / "train" / "config.json")["layout"]["max_length"] == 4
 
 
 def test_more_than_two_labels_have_macro_f1_and_all_their_probabilities(

@@ -108,7 +108,7 @@ def test_params_that_change_during_the_training_are_refused_before_dvc_records_t
     padded: ProjectCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "log_epochs", lambda *_: padded.change(train={"epochs": 9}))
+        patch.setattr(runs, "log_epochs", lambda *_: padded.change(lstm={"epochs": 9}))
         with pytest.raises(UserError, match="was changed during the training"):
             run_stages(padded, "train")
     assert not (padded.path / "data" / "train").exists()

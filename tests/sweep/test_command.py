@@ -24,8 +24,8 @@ PARAMS = Path("params.yaml")
 
 def draw(trial: optuna.Trial, architecture: str) -> None:  # noqa: ARG001
     """Draw from a space of small networks with few epochs, unlike the present params."""
-    trial.suggest_categorical("train.units", [3, 4])
-    trial.suggest_int("train.epochs", 1, 1)
+    trial.suggest_categorical("units", [3, 4])
+    trial.suggest_int("epochs", 1, 1)
 
 
 def read_trials() -> list[optuna.trial.FrozenTrial]:
@@ -35,7 +35,7 @@ def read_trials() -> list[optuna.trial.FrozenTrial]:
 def test_killed_sweep_continues_and_applies_what_is_clearly_better(
     project: ProjectCopy, sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.change(train={"epochs": 60})
+    project.change(lstm={"epochs": 60})
     source = f"import optuna\n\n{inspect.getsource(draw)}"
     (project.path / study.SPACE_FILE).write_text(source, encoding="utf-8")
     with project.start(sys.executable, "-m", "sentiment", "sweep", "--trials", "3") as killed:
@@ -63,7 +63,7 @@ def test_killed_sweep_continues_and_applies_what_is_clearly_better(
     assert load_params(Project.here()) == before
     assert "No trial is better" in kept or "params.yaml stays as it is" in kept
     sentiment("sweep", "--apply", "3")
-    assert load_params(Project.here()).train.epochs == 1
+    assert load_params(Project.here()).training.section.epochs == 1
 
 
 def test_texts_of_other_params_are_refused(project: ProjectCopy, sentiment: Command) -> None:
@@ -73,6 +73,6 @@ def test_texts_of_other_params_are_refused(project: ProjectCopy, sentiment: Comm
 
 
 def test_word_vectors_of_other_params_are_refused(project: ProjectCopy, sentiment: Command) -> None:
-    project.change(pad={"vectors": "other.txt"})
+    project.change(vectors="other.txt")
     message = sentiment.fail("sweep")
     assert "data/pad has other word vectors than params.yaml. Run `dvc repro pad`." in message

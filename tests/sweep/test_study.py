@@ -16,9 +16,11 @@ from sentiment.project.paths import Project
 from sentiment.sweep import choice, space, study
 from sentiment.tracking import address
 from sentiment.tracking.address import StoreError
+from tests.params import new_params
 
 TEXTS = 1000  # validation texts
-LINEAR = changed_params(Params(), {"train.architecture": "linear"})
+LSTM = new_params()
+LINEAR = new_params(model="linear")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def searched(in_tmp_path: Path) -> optuna.Study:
 
 def ended(value: float | None, state: str = "COMPLETE", units: int = 64) -> FrozenTrial:
     """Return a trial of a network with some units that has ended."""
-    values = {study.VALUES: {"train.units": units}}
+    values = {study.VALUES: {"units": units}}
     return create_trial(value=value, state=TrialState[state], user_attrs=values)
 
 
@@ -45,30 +47,30 @@ def test_study_belongs_to_fixed_params_space_training_set_and_code(in_tmp_path: 
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path.open("wb"), 1)
-    params = Params()
+    params = LSTM
 
     def name() -> str:
         return study.study_name(Project.here(), params, study.searched_distributions(params))
 
     names = [name()]
-    params = changed_params(params, {"train.epochs": 6})
+    params = changed_params(params, {"lstm.epochs": 6})
     names.append(name())
     for changed in ("code", "space", "train"):
         np.save(paths[changed].open("wb"), 2)
         names.append(name())
     assert len(set(names)) == len(names)
     np.save(paths["test"].open("wb"), 2)
-    params = changed_params(params, {"train.units": 7})  # is searched
+    params = changed_params(params, {"lstm.units": 7})  # is searched
     assert name() == names[-1]
 
 
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda trial: trial.suggest_int("train.unit", 1, 2), r"train\.unit cannot be searched"),
-        (lambda trial: trial.suggest_int("train.seed", 1, 2), r"train\.seed cannot be searched"),
-        (lambda trial: trial.suggest_int("train.linear.ngrams", 1, 2), "cannot be searched"),
-        (lambda trial: trial.suggest_int("train.units", 9, 8), "low <= high"),
+        (lambda trial: trial.suggest_int("unit", 1, 2), "unit cannot be searched"),
+        (lambda trial: trial.suggest_int("seed", 1, 2), "seed cannot be searched"),
+        (lambda trial: trial.suggest_int("ngrams", 1, 2), "cannot be searched"),
+        (lambda trial: trial.suggest_int("units", 9, 8), "low <= high"),
     ],
 )
 def test_space_that_is_not_valid_is_one_message(
@@ -76,10 +78,10 @@ def test_space_that_is_not_valid_is_one_message(
 ) -> None:
     monkeypatch.setitem(space.SPACES, "recurrent", draw)
     with pytest.raises(UserError, match=rf"space\.py is not valid.*{message}"):
-        study.searched_distributions(Params())
+        study.searched_distributions(LSTM)
 
 
-@pytest.mark.parametrize("params", [Params(), LINEAR])
+@pytest.mark.parametrize("params", [LSTM, LINEAR])
 def test_present_params_are_the_first_trial(searched: optuna.Study, params: Params) -> None:
     distributions = study.searched_distributions(params)
     study.enqueue_present(searched, params, distributions)
@@ -87,10 +89,10 @@ def test_present_params_are_the_first_trial(searched: optuna.Study, params: Para
     (trial,) = searched.trials
     assert trial.state == TrialState.WAITING
     assert trial.params == trial.user_attrs[study.VALUES]
-    assert changed_params(params, trial.params) == params
+    assert changed_params(params, study.named_values(params, trial.params)) == params
 
 
-@pytest.mark.parametrize("outside", [{"train.units": 20}, {"train.pooling": "last"}])
+@pytest.mark.parametrize("outside", [{"units": 20}, {"pooling": "last"}])
 def test_present_params_outside_the_space_are_the_first_trial_as_well(
     searched: optuna.Study,
     monkeypatch: pytest.MonkeyPatch,
@@ -98,19 +100,19 @@ def test_present_params_outside_the_space_are_the_first_trial_as_well(
     outside: dict[str, Any],
 ) -> None:
     def draw(trial: optuna.Trial) -> None:
-        trial.suggest_int("train.units", 32, 64)
-        trial.suggest_categorical("train.pooling", ["max", "mean"])
+        trial.suggest_int("units", 32, 64)
+        trial.suggest_categorical("pooling", ["max", "mean"])
 
     monkeypatch.setitem(space.SPACES, "recurrent", draw)
-    params = changed_params(Params(), {"train.pooling": "max"} | outside)
+    params = new_params(lstm={"pooling": "max"} | outside)
     study.enqueue_present(searched, params, study.searched_distributions(params))
     assert "params.yaml is outside the space" in capsys.readouterr().out
     (trial,) = searched.trials
-    assert changed_params(Params(), trial.user_attrs[study.VALUES]) == params
+    assert new_params(lstm=trial.user_attrs[study.VALUES]) == params
 
 
 def test_drawn_numbers_have_the_digits_that_people_write() -> None:
-    values = study.draw_values(optuna.create_study().ask(), Params())
+    values = study.draw_values(optuna.create_study().ask(), LSTM)
     assert all(len(str(value)) < 12 for value in values.values())
 
 
@@ -126,7 +128,7 @@ def test_best_completed_trials_are_shown_first(searched: optuna.Study) -> None:
     assert study.describe_trials(searched).splitlines() == [
         "trial              1      12       0",
         "val_accuracy  0.7500  0.6000  0.5000",
-        "train.units        8     128      64",
+        "units              8     128      64",
     ]
     assert study.find_trial(searched, study.BEST).number == 1
     assert study.find_trial(searched, "2").number == 2
@@ -147,7 +149,7 @@ def test_best_trial_is_taken_if_its_gain_exceeds_two_standard_errors(
     searched: optuna.Study, best: float, is_better: bool, text: str
 ) -> None:
     searched.add_trials([ended(0.8), ended(best, units=8)])
-    decision, explained = choice.compare_best(searched, Params(), TEXTS)
+    decision, explained = choice.compare_best(searched, LSTM, TEXTS)
     assert decision == is_better
     assert text in explained
 
@@ -155,7 +157,7 @@ def test_best_trial_is_taken_if_its_gain_exceeds_two_standard_errors(
 def test_best_trial_needs_the_present_params_for_comparison(searched: optuna.Study) -> None:
     searched.add_trials([ended(0.9, units=8), ended(0.8, "PRUNED")])
     with pytest.raises(UserError, match=r"No trial has the values in params\.yaml.* --trials 3"):
-        choice.compare_best(searched, Params(), TEXTS)
+        choice.compare_best(searched, LSTM, TEXTS)
 
 
 @pytest.mark.slow
@@ -174,6 +176,6 @@ def test_unusable_database_is_one_message() -> None:
 
 
 def test_the_vocabulary_is_searched_only_without_word_vectors() -> None:
-    with_vectors = changed_params(LINEAR, {"pad.vectors": "glove.txt"})
-    assert "pad.num_words" in study.searchable_params(LINEAR)
-    assert {"pad.num_words", "pad.vectors"} & study.searchable_params(with_vectors).keys() == set()
+    with_vectors = new_params(model="linear", vectors="glove.txt")
+    assert "num_words" in study.searchable_params(LINEAR)
+    assert {"num_words", "vectors"} & study.searchable_params(with_vectors).keys() == set()

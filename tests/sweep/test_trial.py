@@ -25,7 +25,7 @@ OPERATIONS = "synthetic-sentiment operations"
 @pytest.fixture
 def study(project: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     """Return a study of the small network. The project has no test set."""
-    set_space(monkeypatch, "train.units", 1, 64)
+    set_space(monkeypatch, "units", 1, 64)
     for path in (project.path / "data").rglob("*test*"):
         path.unlink()
     shutil.rmtree(Project.here().padded)
@@ -76,7 +76,7 @@ def add_better_trials(study: optuna.Study) -> None:
     for _ in range(sweep_study.REDUCTION_FACTOR):
         better = {"intermediate_values": {1: 1.0}, "system_attrs": {"completed_rung_0": 1.0}}
         study.add_trial(
-            create_trial(value=1.0, user_attrs={sweep_study.VALUES: {"train.units": 1}}, **better)
+            create_trial(value=1.0, user_attrs={sweep_study.VALUES: {"units": 1}}, **better)
         )
 
 
@@ -96,7 +96,7 @@ def test_trial_that_others_are_better_than_ends_with_its_numbers_but_not_the_pre
 def test_refused_params_are_a_failed_trial_and_the_sweep_continues(
     study: optuna.Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    set_space(monkeypatch, "train.batch_size", 2_000_000, 2_000_000)  # no param allows it
+    set_space(monkeypatch, "batch_size", 2_000_000, 2_000_000)  # no param allows it
     (present,) = train(study, trials=3)
     assert present.info.status == "FINISHED"
     assert [trial.state for trial in study.trials] == [

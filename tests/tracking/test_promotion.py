@@ -18,7 +18,7 @@ from tests.predictions import predictions
 pytestmark = pytest.mark.slow
 NAME = "imdb-sentiment"
 FORCE = "sentiment promote --force"
-PARAMS = {"train.units": "4", "train.seed": "42"}
+PARAMS = {"units": "4", "seed": "42"}
 
 
 def log_run(
@@ -46,7 +46,7 @@ def log_run(
 
 
 def units(number: int) -> dict[str, str]:
-    return {**PARAMS, "train.units": str(number)}
+    return {**PARAMS, "units": str(number)}
 
 
 def champion(client: MlflowClient) -> Any:
@@ -131,7 +131,7 @@ def test_exploring_shows_the_difference_and_counts_nothing(
 def test_another_seed_is_refused_unless_it_is_forced_and_then_counts_nothing(
     empty_store: MlflowClient, first: str, sentiment: Command
 ) -> None:
-    lucky = log_run(empty_store, 540, {**PARAMS, "train.seed": "43"})
+    lucky = log_run(empty_store, 540, {**PARAMS, "seed": "43"})
     assert "the luckiest one would win" in sentiment.fail("promote", lucky)
     assert champion(empty_store).run_id == first
     sentiment("promote", "--force", lucky)

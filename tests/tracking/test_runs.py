@@ -27,10 +27,10 @@ def test_the_run_in_the_file_has_the_params_that_its_training_reads() -> None:
     (run,) = all_runs()
     assert run.info.run_id == read_run_record(Project.here()).run_id
     params = run.data.params
-    assert params["train.units"] == "4"
+    assert params["units"] == "4"
     assert params["fetch.synthetic.cue_distance"] == "25"
     assert params["evaluate.threshold"] == "0.5"
-    unread = ("train.linear", "fetch.table", "threshold")
+    unread = ("ngrams", "fetch.table", "threshold")
     assert not [name for name in params if name.startswith(unread)]
     sections = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/params.yaml")
     assert "units: 4" in sections
@@ -67,12 +67,12 @@ class AnotherTraining:
         self.client = store.connect(self.project)
         self.checkpoint = Checkpoint(self.project.checkpoints / "abc")
         self.dataset = read_padded_dataset(self.project)
-        train = read_run_record(self.project).train
-        self.params = train.model_copy(update={"seed": 7})
+        training = read_run_record(self.project).training
+        self.params = training.model_copy(update={"seed": 7})
 
     def run(self) -> Any:
         return runs.training_run(
-            self.project, self.client, self.checkpoint, self.dataset, self.params, "digest"
+            self.project, self.client, self.checkpoint, self.dataset, self.params, {}, "digest"
         )
 
 
@@ -197,7 +197,7 @@ def test_a_run_has_the_uncommitted_changes_of_its_training(training: AnotherTrai
 def runs_splits(project: Project, training: AnotherTraining) -> Any:
     from sentiment.project.arrays import read_training_splits
 
-    return read_training_splits(project, training.params.validation_split)
+    return read_training_splits(project, training.params.section.validation_split)
 
 
 def new_run(client: MlflowClient, **tags: str) -> str:
