@@ -215,30 +215,36 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
 @main.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 @options.metric
-@click.option("--dry-run", is_flag=True, help="Show the difference, and count no test.")
-@click.option("--force", is_flag=True, help="Promote without a test.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--force", is_flag=True, help="Promote without a comparison.")
+@click.option("--undo", is_flag=True, help="Bring back the champion before.")
 @click.pass_obj
-def promote(project: Project, run_id: str | None, metric: Any, dry_run: bool, force: bool) -> None:
+def promote(
+    project: Project, run_id: str | None, metric: Any, dry_run: bool, force: bool, undo: bool
+) -> None:
     """Make the model of a RUN the champion if it is better.
 
     Without RUN, the run of the results in data/ is taken. The beginning of an id is enough. With
     two labels, f1 is the F1 of the positive label; with more, it is macro F1. The exit status is 0
-    if the model is the champion now, and 3 if it is not better.
+    if the model is the champion now, and 3 if it is not shown to be better.
     """
-    from sentiment.tracking import address, promotion, results, runs, store
+    from sentiment.tracking import address, promotion, registry, results, runs, store
 
+    if undo:
+        if run_id or dry_run or force:
+            raise click.UsageError("--undo takes neither a RUN nor --dry-run nor --force.")
+        name = registry.registered_name(load_params(project).fetch.dataset_name)
+        click.echo(promotion.undo_promotion(store.connect_to_read(project), name))
+        return
     client = store.connect_to_read(project)
     if run_id is None:
         candidate = results.find_locked_run(project, client)
     else:
         with address.store_errors():
             candidate = runs.find_run(client, run_id)
-    if dry_run:
-        click.echo(promotion.explore(client, candidate, metric))
-        return
-    outcome = promotion.promote_run(client, candidate, metric, force)
+    outcome = promotion.promote_run(client, candidate, metric, force, dry_run)
     click.echo(outcome.text)
-    if not outcome.is_champion:
+    if not outcome.is_champion and not dry_run:
         sys.exit(NOT_PROMOTED_STATUS)
 
 

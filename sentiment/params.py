@@ -16,9 +16,6 @@ from sentiment.text.tokenizer import KERAS
 
 # What params.yaml has for no vectors: DVC accepts no empty path. In the program it is "".
 NO_VECTORS = "data/no-vectors.txt"
-SEED = "seed"
-# Logged params by which two runs of one model may differ: a section may be copied to another name.
-NOT_COMPARED = (SEED, "model")
 MODEL_NAME = r"^[a-z][a-z0-9_]*$"  # of a section: DVC takes a dot for the end of its name
 
 

@@ -1,4 +1,4 @@
-"""`sentiment compare`: whether params or models are better than others by more than chance."""
+"""`sentiment compare`: params over their seeds, and two models."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -34,25 +34,25 @@ def command(project: Project, names: tuple[str, ...], metric: Any) -> None:
     from sentiment.compare.groups import find_group, find_groups
     from sentiment.tracking import runs
 
-    params = load_params(project)
-    dataset = params.fetch.dataset_name
+    dataset = load_params(project).fetch.dataset_name
     client = store.connect_to_read(project)
     with address.store_errors():
         if not names:
-            found = find_evaluated_runs(client, dataset)
-            click.echo(report.describe_groups(find_groups(client, found), metric, params))
-            click.echo(report.describe_place(client.tracking_uri, found[0]))
+            groups = find_groups(client, find_evaluated_runs(client, dataset))
+            click.echo(report.describe_groups(groups, metric))
             return
-        a, b = (resolve_run(client, name, dataset) for name in names)
-        if a.info.run_id == b.info.run_id:
-            raise UserError(f"Run {a.info.run_id} is named twice. Name two runs that differ.")
-        of_a, of_b = (evaluations.download_predictions(client, run.info.run_id) for run in (a, b))
-        others = find_evaluated_runs(client, a.data.tags.get(runs.DATASET, dataset))
-        named = (a.info.run_id, b.info.run_id)
-        found = [a, b, *(run for run in others if run.info.run_id not in named)]
-        side_a, side_b = (report.Side(run, find_group(client, found, run)) for run in (a, b))
-    click.echo(report.describe_runs(side_a, side_b, (of_a, of_b), metric, params))
-    click.echo(report.describe_place(client.tracking_uri, b))
+        both = dict(zip("AB", (resolve_run(client, name, dataset) for name in names), strict=True))
+        ids = [run.info.run_id for run in both.values()]
+        if len({*ids}) == 1:
+            raise UserError(f"Run {ids[0]} is named twice. Name two runs that differ.")
+        predictions = {
+            letter: evaluations.download_predictions(client, run.info.run_id)
+            for letter, run in both.items()
+        }
+        others = find_evaluated_runs(client, both["A"].data.tags.get(runs.DATASET, dataset))
+        found = [*both.values(), *(run for run in others if run.info.run_id not in ids)]
+        groups_of_both = {letter: find_group(client, found, run) for letter, run in both.items()}
+    click.echo(report.describe_runs(groups_of_both, both, predictions, metric))
 
 
 def find_evaluated_runs(client: "MlflowClient", dataset: str) -> "list[Run]":
@@ -65,10 +65,11 @@ def find_evaluated_runs(client: "MlflowClient", dataset: str) -> "list[Run]":
     """
     from sentiment.tracking import runs
 
-    # The name of a file may have an apostrophe.
-    finished = f"attributes.status = 'FINISHED' AND tags.{runs.DATASET} = \"{dataset}\""
+    # MLflow's filter has no way to write a name with both kinds of quotes.
     found = [
-        run for run in runs.search_runs(client, finished) if "test_accuracy" in run.data.metrics
+        run
+        for run in runs.search_runs(client, "attributes.status = 'FINISHED'")
+        if run.data.tags.get(runs.DATASET) == dataset and "test_accuracy" in run.data.metrics
     ]
     if not found:
         raise UserError(

@@ -1,19 +1,9 @@
-"""Make the model of a run the champion, if its predictions are shown to be better.
-
-The champion's version has a tag for each run and metric that was tested against it: the number of
-the test. It is written before the test, and everything that follows is found again by the same
-command. So a promotion that is repeated, or that was cut short, is the same test.
-"""
+"""Make the model of a run the champion, if its predictions are shown to be better, and undo it."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ruamel.yaml import YAML
-
 from sentiment.errors import UserError
-from sentiment.params import NOT_COMPARED
 from sentiment.tracking import address, evaluations, models, registry, runs
-from sentiment.tracking.address import shown_uri
-from sentiment.tracking.runs import LOCK_ARTIFACT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +11,13 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
-    from sentiment.evaluation.comparison import Comparison, MetricName
+    from sentiment.evaluation.comparison import MetricName
 
 MIN_COMMON_SHARE = 0.5  # of the champion's test texts
-# Tags of a version
-TESTED = "tested"  # tested.<metric>.<run id>: the number of a test against this champion
-PROMOTED = "promoted"  # promoted.<what>: how the version became the champion
-BY_TEST = "test"  # a value of promoted.by
+# Tags of a version that was promoted
+BEFORE = "promoted.before"  # the version that was the champion before, or "" if there was none
+REASON = "promoted.reason"
+UNDO = "To undo this: sentiment promote --undo"
 
 
 class Outcome(NamedTuple):
@@ -42,20 +32,33 @@ class Outcome(NamedTuple):
     is_champion: bool
 
 
+class Comparison(NamedTuple):
+    """A comparison of a run with the champion.
+
+    Attributes:
+        lines: what to tell the user.
+        is_better: whether the run is shown to be better.
+        reason: the difference, as a tag of the version has it.
+    """
+
+    lines: list[str]
+    is_better: bool
+    reason: str
+
+
 def promote_run(
-    client: "MlflowClient", run: "Run", metric: "MetricName", is_forced: bool
+    client: "MlflowClient", run: "Run", metric: "MetricName", is_forced: bool, is_dry_run: bool
 ) -> Outcome:
     """Make the model of a run the champion if it is better than the present one.
 
     Args:
-        is_forced: whether to make it the champion without a test.
+        is_forced: whether to make it the champion in any case.
+        is_dry_run: whether to leave the champion as it is in any case.
 
     Raises:
         StoreError: the store cannot be used.
         UserError: the run cannot be promoted, or not be compared with the champion.
     """
-    from sentiment.evaluation import comparison
-
     with address.store_errors():
         name = name_of_version(run)
         model = check_candidate(client, run)
@@ -64,44 +67,53 @@ def promote_run(
             return Outcome(f"Version {champion.version} of {name} is the champion already.", True)
         lines = []
         if champion is None:
-            reasons = {"by": "no other champion"}
-            became = "is the champion now. There was none to compare it with"
+            lines.append(f"There is no champion of {name} to compare the model with.")
+            reason = "There was no champion."
         elif is_forced:
-            reasons = {"by": "--force"}
-            became = "is the champion now, without a test"
+            lines.append("The model was not compared with the champion, because of --force.")
+            reason = "--force"
         else:
-            refuse_repetition(client, run, champion)
-            compared = run_test(client, run, champion, metric)
-            lines.append(comparison.describe_difference(compared.difference))
-            lines.append(comparison.describe_test(compared))
+            predictions = read_both_predictions(client, run, champion)
+            compared = compare_with_champion(run, champion, predictions, metric)
+            lines += compared.lines
+            evaluated = count_evaluated(client, run)
+            lines.append(f"Finished runs that were evaluated on this test set: {evaluated}")
             if not compared.is_better:
                 lines.append(f"Version {champion.version} of {name} stays the champion.")
                 return Outcome("\n".join(lines), False)
-            reasons = describe_promotion(compared, champion)
-            became = "is the champion now"
-        version = make_champion(client, name, run, model, reasons)
-        lines.append(f"Version {version.version} of {name} {became}.")
-        lines.append(describe_undo(client, name, champion))
+            reason = compared.reason
+        if is_dry_run:
+            lines.append("Without --dry-run, the model would be the champion now.")
+            return Outcome("\n".join(lines), False)
+        version = make_champion(client, name, run, model, champion, reason)
+        lines.append(f"Version {version.version} of {name} is the champion now.")
+        lines.append(UNDO)
         return Outcome("\n".join(lines), True)
 
 
-def explore(client: "MlflowClient", run: "Run", metric: "MetricName") -> str:
-    """Return the difference between a run and the champion, without a test.
+def undo_promotion(client: "MlflowClient", name: str) -> str:
+    """Make the version the champion that was the champion before, and return what was done.
+
+    Args:
+        name: the name of the registered model.
 
     Raises:
-        StoreError: the store cannot be used.
-        UserError: there is no champion, or the run cannot be compared with it.
+        StoreError: the store cannot be used, or it has no longer the version before.
+        UserError: there is no champion, or it was not promoted by this project.
     """
-    from sentiment.evaluation import comparison
-
     with address.store_errors():
-        name = name_of_version(run)
-        check_candidate(client, run)
         champion = registry.find_champion(client, name)
-        if champion is None:
-            return f"There is no champion of {name}. The first one needs no test."
-        tables = common_predictions(client, run, champion)
-    return comparison.describe_difference(comparison.compute_difference(*tables, metric))
+        if champion is None or BEFORE not in champion.tags:
+            raise UserError(f"There is no promotion of {name} to undo.")
+        before = champion.tags[BEFORE]
+        if before:
+            client.set_registered_model_alias(name, registry.CHAMPION, before)
+            done = f"Version {before} of {name} is the champion again."
+        else:
+            client.delete_registered_model_alias(name, registry.CHAMPION)
+            done = f"{name} has no champion now, as before."
+        client.delete_model_version_tag(name, champion.version, BEFORE)
+    return f"{done} Version {champion.version} is kept."
 
 
 def name_of_version(run: "Run") -> str:
@@ -138,49 +150,6 @@ def check_candidate(client: "MlflowClient", run: "Run") -> "LoggedModel":
     return model
 
 
-def refuse_repetition(client: "MlflowClient", run: "Run", champion: "ModelVersion") -> None:
-    """Check that a run differs from the champion's training in more than the seed.
-
-    If repetitions were tested, the luckiest of several seeds would win.
-
-    Raises:
-        UserError: the run has the champion's params and code.
-    """
-    champion_run = find_champion_run(client, run, champion)
-    params = run.data.params
-    champion_params = champion_run.data.params
-    names = params.keys() | champion_params.keys()
-    differing = {name for name in names if params.get(name) != champion_params.get(name)}
-    if differing - {*NOT_COMPARED}:
-        return
-    if read_train_dependencies(client, run) != read_train_dependencies(client, champion_run):
-        return
-    if differing:
-        reason = "with another seed. If seeds were compared, the luckiest one would win."
-    else:
-        reason = "with the same seed, so both models are equally good."
-    raise UserError(
-        f"Run {run.info.run_id} repeats the training of the champion, version {champion.version}, "
-        f"{reason} To make it the champion anyway: sentiment promote --force {run.info.run_id}"
-    )
-
-
-def read_train_dependencies(client: "MlflowClient", run: "Run") -> dict[str, str]:
-    """Return the digest of each dependency of the stage `train`, by the dvc.lock of a run.
-
-    Returns:
-        {} if the run has no dvc.lock, because its stages were run without DVC.
-    """
-    import mlflow
-
-    logged = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    if LOCK_ARTIFACT not in logged:
-        return {}
-    text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{LOCK_ARTIFACT}")
-    stages = YAML(typ="safe", pure=True).load(text)["stages"]
-    return {entry["path"]: entry["md5"] for entry in stages["train"]["deps"]}
-
-
 def find_champion_run(client: "MlflowClient", run: "Run", champion: "ModelVersion") -> "Run":
     """Return the run of the champion.
 
@@ -198,120 +167,114 @@ def find_champion_run(client: "MlflowClient", run: "Run", champion: "ModelVersio
 
 
 def incomparable_error(run: "Run", champion: "ModelVersion", reason: str) -> UserError:
-    """Return the error for a champion that no run can be tested against."""
+    """Return the error for a champion that a run cannot be compared with."""
     return UserError(
-        f"The champion, version {champion.version}, cannot be compared: {reason} To promote "
-        f"without a test: sentiment promote --force {run.info.run_id}"
+        f"The champion, version {champion.version}, cannot be compared: {reason} To promote the "
+        f"run all the same: sentiment promote --force {run.info.run_id}"
     )
 
 
-def common_predictions(
+def read_both_predictions(
     client: "MlflowClient", run: "Run", champion: "ModelVersion"
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Return the predictions of a run and of the champion for the texts in both test sets.
+    """Return the predictions of the champion and of a run.
 
     Raises:
-        UserError: predictions are missing or damaged, the champion has labels that the run does
-            not have, or too few texts are common.
+        UserError: predictions are missing or damaged, or the champion has labels that the run does
+            not have.
     """
-    from sentiment.evaluation.comparison import select_common_texts, unknown_labels
+    from sentiment.evaluation.comparison import unknown_labels
 
     champion_run = find_champion_run(client, run, champion)
-    candidate_predictions = evaluations.download_predictions(client, run.info.run_id)
+    of_run = evaluations.download_predictions(client, run.info.run_id)
     try:
-        champion_predictions = evaluations.download_predictions(client, champion_run.info.run_id)
+        of_champion = evaluations.download_predictions(client, champion_run.info.run_id)
     except UserError as error:
         raise incomparable_error(run, champion, str(error)) from None
-    unknown = unknown_labels(candidate_predictions, champion_predictions)
+    unknown = unknown_labels(of_champion, of_run)
     if unknown:
         reason = f"it predicts {', '.join(unknown)}, which the run has no label for."
         raise incomparable_error(run, champion, reason)
-    common = select_common_texts(candidate_predictions, champion_predictions)
-    if len(common[0]) < MIN_COMMON_SHARE * len(champion_predictions):
-        raise UserError(
-            f"Only {len(common[0]):,} of the champion's {len(champion_predictions):,} test texts "
-            f"are in the test set of run {run.info.run_id}, so they cannot be compared. To promote "
-            f"without a test: sentiment promote --force {run.info.run_id}"
-        )
-    return common
+    return of_champion, of_run
 
 
-def run_test(
-    client: "MlflowClient", run: "Run", champion: "ModelVersion", metric: "MetricName"
-) -> "Comparison":
-    """Test whether a run and the champion are equally good, and count the test.
+def compare_with_champion(
+    run: "Run",
+    champion: "ModelVersion",
+    predictions: "tuple[pd.DataFrame, pd.DataFrame]",
+    metric: "MetricName",
+) -> Comparison:
+    """Compare a run with the champion on the texts in both test sets, by the labels of the run.
+
+    Args:
+        predictions: of the champion and of the run.
 
     Raises:
-        UserError: they cannot be compared, see `common_predictions`.
+        UserError: too few texts are common.
     """
     from sentiment.evaluation import comparison
+    from sentiment.evaluation.metrics import METRICS
 
-    tables = common_predictions(client, run, champion)
-    number = count_test(client, champion, run.info.run_id, metric)
-    return comparison.compare_with_champion(*tables, metric, number)
+    of_champion, of_run = comparison.select_common_texts(*predictions)
+    texts = len(of_run)
+    if texts < MIN_COMMON_SHARE * len(predictions[0]):
+        reason = f"only {texts:,} of its {len(predictions[0]):,} test texts are in the run's."
+        raise incomparable_error(run, champion, reason)
+    compared = comparison.compare_predictions(of_champion, of_run, metric)
+    verdict = comparison.find_verdict(compared.strict_interval)
+    values = (
+        f"{METRICS[metric].title} {compared.b:.4f}, champion (version {champion.version}) "
+        f"{compared.a:.4f}"
+    )
+    difference = comparison.describe_difference(compared)
+    lines = [f"{values}, on the {texts:,} texts in both test sets", difference]
+    if (of_champion["predicted"].array == of_run["predicted"].array).all():
+        lines.append("The same model: both predict the same label for every text.")
+    else:
+        lines.append(comparison.describe_verdict(compared))
+    relabeled = int((of_champion["actual"].array != of_run["actual"].array).sum())
+    if relabeled:
+        lines.append(
+            f"{relabeled:,} of these texts have another label in the run, by which both are judged."
+        )
+    is_same_test_set = not relabeled and texts == len(predictions[0]) == len(predictions[1])
+    if verdict == comparison.NOT_SHOWN and not is_same_test_set:
+        lines.append(
+            "If the data are better now, promote it all the same: sentiment promote --force "
+            f"{str(run.info.run_id)[:8]}"
+        )
+    return Comparison(lines, verdict == comparison.BETTER, f"{values}: {difference}")
 
 
-def count_test(
-    client: "MlflowClient", champion: "ModelVersion", run_id: str, metric: "MetricName"
-) -> int:
-    """Return the number of a test against the champion, from 1, and note it in a tag."""
-    tag = f"{TESTED}.{metric}.{run_id}"
-    earlier = [name for name in champion.tags if name.startswith(f"{TESTED}.")]
-    number = int(champion.tags.get(tag, len(earlier) + 1))
-    client.set_model_version_tag(champion.name, champion.version, tag, str(number))
-    return number
-
-
-def describe_promotion(compared: "Comparison", champion: "ModelVersion") -> dict[str, str]:
-    """Return how a version became the champion: values of tags, by their names after `PROMOTED`."""
-    difference = compared.difference
-    return {
-        "by": BY_TEST,
-        "against": f"version {champion.version}",
-        "metric": difference.metric,
-        "value": f"{difference.candidate:.4f}",
-        "champion_value": f"{difference.champion:.4f}",
-        "texts": str(difference.texts),
-        "p_value": f"{compared.p_value:.3g}",
-        "level": f"{compared.level:.3g}",
-        "test_number": str(compared.number),
-    }
+def count_evaluated(client: "MlflowClient", run: "Run") -> int:
+    """Return how many finished runs were evaluated on the test set of a run."""
+    digest = run.data.tags.get(runs.TEST_SET_DIGEST, "")
+    pattern = f"attributes.status = 'FINISHED' AND tags.{runs.TEST_SET_DIGEST} = '{digest}'"
+    found = runs.search_runs(client, pattern)
+    return sum("test_accuracy" in each.data.metrics for each in found)
 
 
 def make_champion(
-    client: "MlflowClient", name: str, run: "Run", model: "LoggedModel", reasons: dict[str, str]
+    client: "MlflowClient",
+    name: str,
+    run: "Run",
+    model: "LoggedModel",
+    before: "ModelVersion | None",
+    reason: str,
 ) -> "ModelVersion":
     """Set the alias `champion` on the version of a run, which is made if there is none.
 
     Args:
         name: the name of the registered model.
         model: the model of the run.
-        reasons: see `describe_promotion`.
+        before: the present champion.
+        reason: why it is promoted, for the tag.
     """
     version = registry.find_version(client, name, run.info.run_id)
     if version is None:
         version = registry.register_version(client, name, run, model)
-    earlier = [tag for tag in version.tags if tag.startswith(f"{PROMOTED}.")]
-    # The tags of an earlier promotion by a test stay if the version returns without a test.
-    if reasons["by"] == BY_TEST or not earlier:
-        for tag in earlier:
-            client.delete_model_version_tag(name, version.version, tag)
-        for ending, value in reasons.items():
-            client.set_model_version_tag(name, version.version, f"{PROMOTED}.{ending}", value)
+    tags = {BEFORE: str(before.version) if before else "", REASON: reason}
+    for tag, value in tags.items():
+        client.set_model_version_tag(name, version.version, tag, value)
     client.set_registered_model_alias(name, registry.CHAMPION, version.version)
     return version
-
-
-def describe_undo(client: "MlflowClient", name: str, before: "ModelVersion | None") -> str:
-    """Return the line with the command that undoes a promotion.
-
-    Args:
-        before: the champion before.
-    """
-    if before is not None:
-        return f"To undo this: sentiment promote --force {before.run_id}"
-    code = (
-        f'import mlflow; mlflow.MlflowClient("{shown_uri(client.tracking_uri)}")'
-        f'.delete_registered_model_alias("{name}", "{registry.CHAMPION}")'
-    )
-    return f"To undo this: python -c '{code}'"
