@@ -1,4 +1,4 @@
-"""The default model in plain PyTorch on the CPU. The argument is the folder `data/pad`."""
+"""The model `lstm` in plain PyTorch on the CPU. The argument is the folder `data/pad`."""
 
 import sys
 from pathlib import Path

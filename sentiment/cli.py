@@ -201,6 +201,8 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
     explanation = model.explain(text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:SHOWN_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
+    if not words:
+        click.echo("The model knows none of these words.")
     click.echo(f"{explanation.label}, probability {explanation.probability:.4f} ({source})")
     if len(explanation.probabilities) > 2:
         by_probability = sorted(explanation.probabilities.items(), key=lambda item: -item[1])
@@ -208,8 +210,6 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
         click.echo(f"All labels: {', '.join(listed)}")
     if words:
         click.echo(f"Words that matter most: {', '.join(words)}")
-    else:
-        click.echo("The model knows none of these words.")
 
 
 @main.command()

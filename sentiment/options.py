@@ -16,6 +16,20 @@ metric = click.option(
 )
 
 
+def any_model(name: str, shown_default: str | None) -> Callable[[Decorated], Decorated]:
+    """Return an option that names a model: a version, the champion or a run.
+
+    Args:
+        shown_default: what `--help` says is used without the option.
+    """
+    return click.option(
+        name,
+        metavar="MODEL",
+        show_default=shown_default or False,
+        help="champion, a version such as models:/imdb-sentiment/1, or the id of a run.",
+    )
+
+
 def model_uri(shown_default: str) -> Callable[[Decorated], Decorated]:
     """Return the option that names a version.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
+from sentiment.evaluation.baseline import Baseline, predict_by_tfidf, predict_most_frequent
 from sentiment.evaluation.card import describe_evaluation
 from sentiment.evaluation.gradients import NO_GRADIENTS, measure_gradients
 from sentiment.evaluation.results import (
@@ -41,7 +42,7 @@ from sentiment.project.documents import (
     write_json,
     write_table,
 )
-from sentiment.project.params_file import load_params
+from sentiment.project.params_file import changed_error, load_params
 from sentiment.project.paths import (
     CARD_FILE,
     DATASET_FILE,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 
 COMPARED_TEST_METRICS = ("test_accuracy", "test_loss", "test_roc_auc")
 MACRO_METRICS = ("test_f1",)  # compared as well if there are more than two labels
+MAX_TFIDF_TEXTS = 20_000  # training texts of a table; with more, the baseline would take minutes
 TABLES_IN_DATA = ("predictions", "mistakes", "labels")  # large, private or not for DVC's plots
 
 
@@ -111,10 +113,28 @@ def gradients_before_and_after(
     return measure_gradients(model, initial_model, x)
 
 
+def predict_baselines(
+    project: Project, is_table: bool, predictions: pd.DataFrame, order: NDArray[np.int64]
+) -> list[Baseline]:
+    """Return the baselines of the dataset, the best one last.
+
+    Args:
+        predictions: of the model.
+        order: the position in `data/fetch` of each row of `predictions`, shape (texts,).
+    """
+    train = read_reviews(project.fetched, "train")
+    baselines = [predict_most_frequent(train.labels, predictions)]
+    if is_table and len(train) <= MAX_TFIDF_TEXTS:
+        print("Training the baseline, TF-IDF with logistic regression", flush=True)
+        test = read_reviews(project.fetched, "test")
+        baselines.append(predict_by_tfidf(train, test, order, predictions))
+    return baselines
+
+
 def evaluate(
     project: Project, record: RunRecord, config: ModelConfig, params: EvaluateParams
-) -> Results:
-    """Evaluate the model in `data/train` on the test set."""
+) -> tuple[Results, list[Baseline]]:
+    """Evaluate the model in `data/train` on the test set, and the baselines."""
     x = read_array(project.padded / "x_test.npy")
     y = read_array(project.padded / "y_test.npy")
     reviews = read_reviews(project.fetched, "test")
@@ -141,11 +161,18 @@ def evaluate(
         print("Measuring gradients", flush=True)
     gradients = gradients_before_and_after(model, record, config, x, vectors)
     results = results.join(plot_training(read_table(project.trained / HISTORY_FILE)))
-    return results.join(summarize_gradients(gradients))
+    results = results.join(summarize_gradients(gradients))
+    baselines = predict_baselines(project, record.fetch.dataset == "table", predictions, order)
+    measured = {name: value for each in baselines for name, value in each.metrics.items()}
+    return results._replace(metrics=results.metrics | measured), baselines
 
 
 def write_results(
-    project: Project, results: Results, config: ModelConfig, params: EvaluateParams
+    project: Project,
+    results: Results,
+    baselines: list[Baseline],
+    config: ModelConfig,
+    params: EvaluateParams,
 ) -> None:
     """Write metrics, tables, plots and the card."""
     folder = new_folder(project.evaluated)
@@ -158,7 +185,9 @@ def write_results(
     write_json(folder / METRICS_FILE, results.metrics)
     write_record(folder / PARAMS_FILE, params)
     tables = results.tables
-    card = describe_evaluation(config, tables["predictions"], results.metrics, tables["labels"])
+    card = describe_evaluation(
+        config, tables["predictions"], results.metrics, tables["labels"], baselines[-1]
+    )
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     names = [*COMPARED_TEST_METRICS, *(MACRO_METRICS if len(config.label_names) > 2 else [])]
     compared = {name: results.metrics[name] for name in names}
@@ -174,9 +203,11 @@ def main(project: Project) -> None:
     print("Opening MLflow's store", flush=True)
     client = store.connect(project)
     config = read_model_config(project)
-    results = evaluate(project, record, config, params)
+    results, baselines = evaluate(project, record, config, params)
     print("Writing and logging metrics, tables and plots", flush=True)
-    write_results(project, results, config, params)
+    write_results(project, results, baselines, config, params)
+    if load_params(project).evaluate != params:
+        raise changed_error()
     predictions = results.tables["predictions"]
     guarded_ids = count_formulas(predictions["id"]) if "id" in predictions else 0
     if guarded_ids:

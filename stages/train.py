@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
-from sentiment.model.fitting import describe_fit, fit_model
+from sentiment.model.fitting import describe_fit, fit_to_table
 from sentiment.model.saving import check_loads, save_model
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import AnyModel, LinearParams
@@ -133,12 +133,14 @@ def main(project: Project) -> None:
         locks.enter_context(exclusive_folder(project))
         remove_recorded_checkpoints(project)
         dataset = read_padded_dataset(project)
+        if not dataset.is_made_with(params):
+            raise UserError(f"{project.padded} was made with other params. Run `dvc repro`.")
         splits = read_training_splits(project, params.section.validation_split)
         vectors = read_padded_vectors(project, bool(dataset.vectors))
         section = params.section
         if dataset.is_table:
             texts = len(splits[0].y)
-            section = fit_model(params.section, texts, dataset.median_words)
+            section = fit_to_table(params.section, texts, dataset.median_words)
             for line in describe_fit(params.section, section, texts):
                 print(line, flush=True)
         print("Importing TensorFlow", flush=True)

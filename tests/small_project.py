@@ -21,6 +21,7 @@ from tests.stores import move_store
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
+    "model": "lstm",
     # 256 to learn from, 64 to validate: with full batches alone fewer graphs are compiled
     "fetch": {"dataset": "synthetic", "synthetic": {"train_reviews": 320, "test_reviews": 200}},
     "lstm": {

@@ -133,7 +133,7 @@ def test_a_prediction_names_label_probability_model_and_words(sentiment: Command
     assert match is not None
     assert match[3] == f"run {run.info.run_id}"
     assert words.startswith("Words that matter most: ")
-    assert sentiment("predict", "Xyzzy!").splitlines()[1] == "The model knows none of these words."
+    assert sentiment("predict", "Xyzzy!").splitlines()[0] == "The model knows none of these words."
 
 
 @pytest.mark.slow

@@ -3,11 +3,8 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import mlflow
-from ruamel.yaml import YAML
-
 from sentiment.project.machine import MACHINE_TAGS
-from sentiment.tracking.runs import LOCK_ARTIFACT, TEST_SET_DIGEST
+from sentiment.tracking.runs import TEST_SET_DIGEST, read_dependencies
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,17 +50,8 @@ def compared_params(run: "Run") -> dict[str, str]:
 
 
 def dependencies(client: "MlflowClient", run: "Run") -> Hashable:
-    """Return the digest of each dependency of the stage `train`, by the dvc.lock of a run.
-
-    Returns:
-        Nothing if the run has no dvc.lock, because its stages were run without DVC.
-    """
-    logged = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-    if LOCK_ARTIFACT not in logged:
-        return frozenset()
-    text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{LOCK_ARTIFACT}")
-    stages = YAML(typ="safe", pure=True).load(text)["stages"]
-    return frozenset((entry["path"], entry["md5"]) for entry in stages["train"]["deps"])
+    """Return the digest of each dependency of the stage `train`."""
+    return frozenset(read_dependencies(client, run, "train").items())
 
 
 def group_by(runs: "Iterable[Run]", key: "Callable[[Run], Hashable]") -> "list[list[Run]]":

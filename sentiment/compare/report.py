@@ -178,7 +178,7 @@ def describe_params(a: "Run", b: "Run") -> str:
     table = pd.DataFrame({"A": a.data.params, "B": b.data.params}).dropna()
     table = table[table["A"] != table["B"]].sort_index()
     if table.empty:
-        return "No param differs."
+        return "No param that both have differs."
     shown = table.map(lambda value: shorten(value, MAX_VALUE))
     return format_table(shown.rename_axis("differs").reset_index())
 

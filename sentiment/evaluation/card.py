@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from sentiment.evaluation.baseline import Baseline
+from sentiment.evaluation.comparison import compare_predictions, describe_difference
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
 from sentiment.text.model_files import ModelConfig
 
@@ -22,6 +24,7 @@ def describe_evaluation(
     predictions: pd.DataFrame,
     metrics: Mapping[str, float],
     label_metrics: pd.DataFrame,
+    baseline: Baseline,
 ) -> str:
     """Return the card of a model.
 
@@ -29,6 +32,7 @@ def describe_evaluation(
         predictions: the predictions for the test set, see `sentiment.evaluation.metrics`.
         metrics: their metrics by name, such as `test_accuracy`.
         label_metrics: see `sentiment.evaluation.metrics.label_metrics`.
+        baseline: the one that the model is compared with.
     """
     label_rows = [
         (
@@ -44,6 +48,7 @@ def describe_evaluation(
     return "\n\n".join(
         [
             f"Test accuracy {metrics['test_accuracy']:.4f} on `{config.dataset}`",
+            _describe_baseline(predictions, baseline),
             _table(["test metric", "value", f"{CONFIDENCE:.0%} confidence interval"], rows),
             _table(["label", "precision", "recall", "F1", "texts"], label_rows),
             "\n".join(f"- {limit}" for limit in _limits(config, len(predictions))) + "\n",
@@ -63,6 +68,15 @@ def _metric_rows(
         shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
         rows.append((metric.title, f"{metrics[f'test_{name}']:.4f}", shown))
     return rows
+
+
+def _describe_baseline(predictions: pd.DataFrame, baseline: Baseline) -> str:
+    """Return the difference between a model and a baseline."""
+    compared = compare_predictions(baseline.predictions, predictions, "accuracy")
+    return (
+        f"Compared with {baseline.title}, whose accuracy is {compared.a:.4f}: "
+        f"{describe_difference(compared)}"
+    )
 
 
 def _limits(config: ModelConfig, texts: int) -> list[str]:

@@ -101,6 +101,27 @@ def compare_predictions(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) ->
     return Difference(metric, *values, len(texts), *intervals)
 
 
+def metric_interval(predictions: pd.DataFrame, metric: str) -> Interval | None:
+    """Return the confidence interval of F1 or balanced accuracy by a bootstrap over texts.
+
+    Args:
+        predictions: see `sentiment.evaluation.metrics`.
+
+    Returns:
+        None: it is another metric, or the same in all resamples.
+    """
+    texts = predictions[["actual", "predicted"]]
+    kinds = texts.drop_duplicates(ignore_index=True)
+    if metric == "f1":
+        value = f1_by_kind(kinds["actual"], kinds["predicted"], averaged_labels(predictions))
+    elif metric == "balanced_accuracy":
+        value = balanced_accuracy_by_kind(kinds["actual"], kinds["predicted"])
+    else:
+        return None
+    kind_of_text = texts.groupby([*texts], sort=False).ngroup().to_numpy().astype(np.intp)
+    return bootstrap_intervals(kind_of_text, len(kinds), value)[0]
+
+
 def bootstrap_intervals(
     kind_of_text: NDArray[np.intp], kinds: int, difference: Callable[[Values], Values]
 ) -> tuple[Interval, Interval] | tuple[None, None]:
@@ -177,6 +198,22 @@ def f1_by_kind(
     occurrences = is_actual.astype(np.float64) + is_predicted
     return lambda counts: np.asarray(
         (2 * (counts @ is_hit) / np.maximum(counts @ occurrences, 1)).mean(axis=-1)
+    )
+
+
+def balanced_accuracy_by_kind(
+    actual: pd.Series, predicted: pd.Series
+) -> Callable[[Values], Values]:
+    """Return a function that computes the mean recall of all labels that occur.
+
+    Args:
+        actual: the label of each kind, shape (kinds,). `predicted` likewise.
+    """
+    names = np.array(sorted(set(actual)), object)
+    is_actual = (actual.to_numpy(object)[:, np.newaxis] == names).astype(np.float64)
+    is_hit = is_actual * (actual == predicted).to_numpy()[:, np.newaxis]
+    return lambda counts: np.asarray(
+        ((counts @ is_hit) / np.maximum(counts @ is_actual, 1)).mean(axis=-1)
     )
 
 

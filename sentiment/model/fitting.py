@@ -13,7 +13,7 @@ MIN_BATCH_SIZE = 4  # texts; the steps of smaller batches follow single texts
 SHORT_TEXT = 25  # words; the last quarter of such a text has at most seven
 
 
-def fit_model(section: AnyModel, texts: int, median_words: float) -> AnyModel:
+def fit_to_table(section: AnyModel, texts: int, median_words: float) -> AnyModel:
     """Return a section with the values that fit a table.
 
     Batches get smaller until a training has `min_steps`. It has more epochs only if even batches of
@@ -37,7 +37,7 @@ def fit_model(section: AnyModel, texts: int, median_words: float) -> AnyModel:
 
 
 def describe_fit(section: AnyModel, fitted: AnyModel, texts: int) -> Iterator[str]:
-    """Yield a line for each decision of `fit_model`.
+    """Yield a line for each decision of `fit_to_table`.
 
     Args:
         section: the section before. `fitted` is the one after.
@@ -45,7 +45,7 @@ def describe_fit(section: AnyModel, fitted: AnyModel, texts: int) -> Iterator[st
     if (section.batch_size, section.epochs) != (fitted.batch_size, fitted.epochs):
         yield (
             f"{fitted.epochs} epochs with batches of {fitted.batch_size}, so that {texts:,} texts "
-            f"give {section.min_steps:,} steps (min_steps)"
+            f"give at least {section.min_steps:,} steps (min_steps)"
         )
     endings = [each.ending for each in (section, fitted) if isinstance(each, LinearParams)]
     if len(set(endings)) > 1:

@@ -48,7 +48,7 @@ class Training:
 
     Attributes:
         epoch_metrics: `EPOCH_METRICS` of each epoch so far.
-        best: with `train.patience`, the weights of the epoch with the lowest `val_loss`.
+        best: with `patience`, the weights of the epoch with the lowest `val_loss`.
     """
 
     def __init__(

@@ -94,7 +94,7 @@ def training_key(project: Project, params: TrainingParams) -> str:
     """
     listed = (project.folder / path for path in stage_dependencies(project)["train"])
     document = {
-        "params": params.model_dump(),
+        "params": params.model_dump(include={"model", "seed", "section"}),
         "files": file_digests(listed, project.folder / ".dvcignore"),
         "machine": machine_tags(),
     }

@@ -47,10 +47,15 @@ def describe_differences(training: TrainingParams, usual: dict[str, Any]) -> lis
     missing = object()
     in_order = [name for name in dict.fromkeys([*usual, *read]) if name in read]
     different = [
-        f"{name} {read[name]}" for name in in_order if usual.get(name, missing) != read[name]
+        f"{name} {_show(read[name])}" for name in in_order if usual.get(name, missing) != read[name]
     ]
     more = len(different) - MAX_DIFFERENCES
     return [*different[:MAX_DIFFERENCES], *([f"+{more}"] if more > 0 else [])]
+
+
+def _show(value: Any) -> str:
+    """Return a value as params.yaml has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def committed_section(text: str, model: str) -> dict[str, Any] | None:

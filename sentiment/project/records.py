@@ -1,5 +1,6 @@
 """The JSON files that say what arrays and models are: `dataset.json`, `config.json`, `run.json`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -41,12 +42,13 @@ class PaddedDataset(FetchedDataset):
     """The dataset in `data/pad`.
 
     Attributes:
-        length: number of tokens in a row. The other params of the layout are as in params.yaml.
-        vectors: the param `vectors`.
+        num_words: as in params.yaml, like `max_length`, `padding`, `truncating` and `vectors`.
+        length: number of tokens in a row.
         median_words: half of the training texts have at most as many words.
     """
 
     num_words: int
+    max_length: int
     length: int
     padding: Literal["pre", "post"]
     truncating: Literal["pre", "post"]
@@ -57,6 +59,13 @@ class PaddedDataset(FetchedDataset):
     def layout(self) -> Layout:
         """The layout of the rows."""
         return Layout(self.num_words, self.length, self.padding, self.truncating)
+
+    def is_made_with(self, training: TrainingParams) -> bool:
+        """Return whether the stage `pad` would make this dataset with these params."""
+        section = training.section
+        wanted = section.layout(section.max_length)
+        own = replace(self.layout, max_length=self.max_length)
+        return own == wanted and self.vectors == training.vectors
 
     def config(self) -> ModelConfig:
         """Return the config of a model that is trained on this dataset."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sentiment.project.params_file import PARAMS, update_params_file
+from sentiment.project.params_file import PARAMS, load_params, update_params_file
 from sentiment.project.paths import Project
 from sentiment.project.records import read_run_record
 from sentiment.tracking import address, store
@@ -31,7 +31,8 @@ def command(project: Project, run_id: str | None, params: bool) -> None:
     with address.store_errors():
         run = runs.find_run(client, run_id or read_run_record(project).run_id)
         if params:
-            changes = update_params_file(project, record.read_params(run))
+            values = record.read_params(client, run, load_params(project))
+            changes = update_params_file(project, values)
             click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
             return
         with tempfile.TemporaryDirectory() as scratch:

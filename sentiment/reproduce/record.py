@@ -7,7 +7,7 @@ import mlflow
 from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
-from sentiment.params import flatten_mapping
+from sentiment.params import Params, flatten_mapping
 from sentiment.project.params_file import read_yaml
 from sentiment.project.paths import PREDICTIONS_FILE
 from sentiment.project.provenance import COMMIT, UNRECORDED
@@ -61,19 +61,30 @@ def download_run(client: "MlflowClient", run: "Run", folder: Path) -> RecordedRu
     return RecordedRun(run_id, str(run.info.run_name), run.data.tags, params, folder)
 
 
-def read_params(run: "Run") -> dict[str, Any]:
+def read_params(client: "MlflowClient", run: "Run", present: Params) -> dict[str, Any]:
     """Return the params that a run depends on, as `update_params_file` takes them.
 
+    Args:
+        present: those in params.yaml, which has values of params that are newer than the run.
+
     Raises:
-        UserError: the run is of release 5 or earlier, which had other params.
+        UserError: the run has no params.yaml, or one of release 5 or earlier, which had other
+            params.
     """
+    logged = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    if PARAMS_ARTIFACT not in logged:
+        raise UserError(f"Run {run.info.run_id} has no {PARAMS_ARTIFACT}. Name another run.")
     text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{PARAMS_ARTIFACT}")
     document: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
     if "model" not in document:
         raise UserError(
-            f"Run {run.info.run_id} is of release 5 or earlier, whose params were others (its "
-            "model `lstm` is called bilstm now). CHANGELOG.md says where each param is now."
+            f"Run {run.info.run_id} is of release 5 or earlier, whose params were others. "
+            "CHANGELOG.md says where each param is now."
         )
+    model = document["model"]
+    section = present.models.get(model)
+    if section is not None and section.architecture == document[model]["architecture"]:
+        document[model] = {**section.model_dump(), **document[model]}
     values = flatten_mapping(document.pop("fetch"), "fetch.") | document
     if THRESHOLD in run.data.params:
         values[THRESHOLD] = float(run.data.params[THRESHOLD])

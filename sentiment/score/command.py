@@ -1,6 +1,7 @@
 """`sentiment score FILE`: predict the texts of a file and, with labels, evaluate them."""
 
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from sentiment import options
+from sentiment.errors import UserError
 from sentiment.project.paths import Project
 
 if TYPE_CHECKING:
-    from sentiment.prediction.pyfunc_model import SentimentModel
-    from sentiment.score.report import Report
+    import pyarrow as pa
+
     from sentiment.score.source import Source
+    from sentiment.tracking.models import LoadedModel
 
 LOG_SECONDS = 30  # between two lines of progress in a log
 
@@ -52,7 +55,8 @@ def check_out(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
     callback=check_out,
     help="New file of predictions, .parquet or .csv.",
 )
-@options.model_uri(shown_default="the champion")
+@options.any_model("--model", shown_default="champion")
+@options.any_model("--against", shown_default=None)
 @click.pass_obj
 def command(
     project: Project,
@@ -61,66 +65,81 @@ def command(
     label_column: str | None,
     id_column: str | None,
     out: Path | None,
-    model_uri: str | None,
+    model: str | None,
+    against: str | None,
 ) -> None:
     """Predict the texts of a FILE, and evaluate the predictions.
 
     FILE is CSV, TSV, JSON lines or Parquet, or a folder of such files. --out keeps the predictions.
-    With labels, they are evaluated.
+    With labels, they are evaluated and, with --against, compared with those of another model. A
+    model is a version, the champion or a run.
     """
     if out is None and label_column is None:
         raise click.UsageError("Name a file with --out, or a column with --label-column, or both.")
+    if against and label_column is None:
+        raise click.UsageError("--against compares by labels: name their column, --label-column.")
+    import pandas as pd
+
     from sentiment.data.rows import Columns
+    from sentiment.project.documents import describe_guarded_ids
     from sentiment.project.params_file import load_params
-    from sentiment.score import report
+    from sentiment.score import predictions, report
     from sentiment.score.source import Source
-    from sentiment.tracking import address, models, registry, store
-    from sentiment.tracking.operations import operation_run
+    from sentiment.tracking import address, models, store
 
     params = load_params(project)
     table = params.fetch.table
-    id_column = table.id if id_column is None else id_column
-    columns = Columns(text_column or table.text, label_column, id_column or None)
-    source = Source(file, columns)
+    ids = table.id if id_column is None else id_column
+    source = Source(file, Columns(text_column or table.text, label_column, ids or None))
     client = store.connect_to_read(project)
     with address.store_errors():
-        version, model, note = models.load_version(project, client, model_uri, params.fetch)
-    if note:
-        click.echo(note)
-    name = click.format_filename(file, shorten=True)
-    found = score(source, model, out)
-    if found.results and params.evaluate.log_texts:
-        texts = source.find_texts(found.results.tables["mistakes"]["row"])
-        found = found._replace(results=found.results.with_texts(texts))
-    click.echo(f"{registry.version_uri(version)} on {name}: {report.describe(found)}")
-    with operation_run(project, client, version, f"score {name}", {"file": name}) as logged:
-        report.log_report(client, logged.info.run_id, found)
-    info = logged.info
-    click.echo(store.describe_pages(client.tracking_uri, info.experiment_id, info.run_id))
+        loaded = models.load_named(project, client, model, params.fetch)
+        other = models.load_named(project, client, against, params.fetch) if against else None
+        tables = models.training_tables(client, loaded)
+    if loaded.note:
+        click.echo(loaded.note)
+    if source.is_one_of(project, tables):
+        click.echo(f"{loaded.title} was trained on {file}: it is better there than elsewhere.")
+    for each in filter(None, (loaded, other)):
+        rows, formula_ids = source.check_rows(each.model.label_names)
+    if out and out.suffix == ".csv" and formula_ids:
+        click.echo(describe_guarded_ids(formula_ids, str(out)))
+    predicted = predict(source, loaded, rows)
+    if out:
+        predicted = predictions.write_each(predicted, out, loaded.model.label_names)
+    made = map(predictions.without_errors, predicted)
+    if label_column is None:
+        texts = sum(map(len, made))  # each table is dropped before the next one is made
+    else:
+        evaluated = pd.concat(made, ignore_index=True)
+        texts = len(evaluated)
+    click.echo(f"{loaded.title} on {click.format_filename(file, shorten=True)}: {rows:,} rows")
+    if texts < rows:
+        click.echo(f"{rows - texts:,} rows have no text, and so no prediction.")
+    if label_column is not None:
+        click.echo(report.describe_metrics(evaluated))
+    if other is not None:
+        if set(other.model.label_names) != set(loaded.model.label_names):
+            raise UserError(f"{other.title} has other labels than {loaded.title}.")
+        tables_of_other = map(predictions.without_errors, predict(source, other, rows))
+        of_other = pd.concat(tables_of_other, ignore_index=True)
+        click.echo(report.describe_against(other.title, of_other, evaluated))
 
 
-def score(source: "Source", model: "SentimentModel", out: Path | None) -> "Report":
-    """Predict the rows of a source.
+def predict(source: "Source", loaded: "LoadedModel", rows: int) -> "Iterator[pa.Table]":
+    """Return the predictions of a model for the rows of a source, and show the progress.
 
     Args:
-        out: the new file of the predictions. None: they are not kept.
+        rows: number of rows. A program may have added others since they were counted.
     """
     from tqdm import tqdm
 
-    from sentiment.project.documents import describe_guarded_ids
-    from sentiment.score import predictions, report
+    from sentiment.score.predictions import predict_rows
 
-    rows, formula_ids = source.check_rows(model.label_names)
-    if out and out.suffix == ".csv" and formula_ids:
-        click.echo(describe_guarded_ids(formula_ids, str(out)))
     bar = tqdm(
-        islice(source.rows(), rows),  # a program may have added rows since
+        islice(source.rows(), rows),
         total=rows,
         unit=" rows",
         mininterval=1 if sys.stderr.isatty() else LOG_SECONDS,
     )
-    predicted = predictions.predict_rows(model, bar)
-    if out:
-        predicted = predictions.write_each(predicted, out, model.label_names)
-    tables = map(predictions.without_errors, predicted)
-    return report.make_report(tables, rows, bool(source.columns.label))
+    return predict_rows(loaded.model, bar)

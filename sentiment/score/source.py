@@ -1,14 +1,16 @@
 """The texts that are scored: a file, or all files of a folder."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from sentiment.data.labels import list_labels
-from sentiment.data.rows import Columns, Row, list_tables, read_rows
+from sentiment.data.rows import ColumnError, Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
 from sentiment.project.documents import count_formulas
+from sentiment.project.paths import Project
 
 
 class Counts(NamedTuple):
@@ -35,9 +37,17 @@ class Source(NamedTuple):
         Raises:
             UserError: see `sentiment.data.rows.read_rows`.
         """
-        rows = chain.from_iterable(read_rows(path, self.columns) for path in list_tables(self.path))
+        rows = chain.from_iterable(map(self._read, list_tables(self.path)))
         for number, row in enumerate(rows, 1):
             yield row._replace(number=number)
+
+    def _read(self, path: Path) -> Iterator[Row]:
+        try:
+            yield from read_rows(path, self.columns)
+        except ColumnError as error:
+            if error.column != self.columns.id:
+                raise
+            raise UserError(f"{error}. To read no ids: --id-column ''") from None
 
     def check_rows(self, label_names: Sequence[str]) -> Counts:
         """Read all rows once, and count them.
@@ -54,7 +64,7 @@ class Source(NamedTuple):
         formula_ids = 0
         found = set()
         for path in list_tables(self.path):
-            for row in read_rows(path, self.columns):
+            for row in self._read(path):
                 if self.columns.label and row.label not in label_names:
                     raise UserError(
                         f"{path}, row {row.number}: column {self.columns.label!r} has a label that "
@@ -78,8 +88,16 @@ class Source(NamedTuple):
             )
         return Counts(rows, formula_ids)
 
-    def find_texts(self, numbers: Iterable[int]) -> list[str]:
-        """Return the texts of some rows, given by their numbers."""
-        texts = dict.fromkeys(numbers, "")
-        texts.update((row.number, row.text) for row in self.rows() if row.number in texts)
-        return list(texts.values())
+    def is_one_of(self, project: Project, tables: Mapping[str, str]) -> bool:
+        """Return whether the file is one of some tables, by its path or its content.
+
+        Args:
+            tables: the MD5 digest of each table by its path in the project.
+        """
+        if not self.path.is_file():
+            return False
+        paths = {(project.folder / path).resolve() for path in tables}
+        if self.path.resolve() in paths:
+            return True
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest() in tables.values()

@@ -8,7 +8,7 @@ from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.params_file import load_params
 from sentiment.project.paths import Project
-from sentiment.tracking import address, registry, store
+from sentiment.tracking import address, store
 
 LOOPBACK = "127.0.0.1"  # no other machine reaches it
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
@@ -38,13 +38,12 @@ def command(project: Project, port: int, model_uri: str | None) -> None:
     fetch = load_params(project).fetch
     client = store.connect_to_read(project)
     with address.store_errors():
-        version, model, note = models.load_version(project, client, model_uri, fetch)
-    uri = registry.version_uri(version)
-    if note:
-        click.echo(note)
-    click.echo(f"Serving {uri}\nPage: http://{LOOPBACK}:{port}")
+        loaded = models.load_named(project, client, model_uri, fetch)
+    if loaded.note:
+        click.echo(loaded.note)
+    click.echo(f"Serving {loaded.title}\nPage: http://{LOOPBACK}:{port}")
     uvicorn.run(
-        create_app(uri, model),
+        create_app(loaded.title, loaded.model),
         host=LOOPBACK,
         port=port,
         ws="none",  # otherwise a request for a web socket would never get a response

@@ -33,7 +33,6 @@ from sentiment.sweep.trial import (
     objective,
 )
 from sentiment.tracking import address, registry, runs, store
-from sentiment.tracking.operations import open_operations
 
 SWEEP = "sweep.name"  # tag of a parent run: name of the study
 PARENT = "mlflow.parentRunId"  # MLflow's tag of a child run
@@ -58,7 +57,8 @@ def search(
     dataset = params.fetch.dataset_name
     with address.store_errors():
         name = registry.registered_name(dataset)
-        experiment_id = open_operations(project, client, name)
+        about = f"Sweeps on `{dataset}`: a run for each, and one below it for each trial."
+        experiment_id = store.open_experiment(project, client, f"{name} sweeps", about, ())
         description = f"A sweep on `{dataset}`. Its trials are the runs below it."
         own_tags = {**tags, SWEEP: study.study_name, store.DESCRIPTION: description}
         parent_id = start_parent(client, experiment_id, study.study_name, own_tags)

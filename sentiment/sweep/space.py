@@ -26,7 +26,7 @@ def draw_network(trial: Trial) -> None:
     trial.suggest_categorical("bidirectional", [False, True])
     # a review's verdict may come early
     trial.suggest_categorical("pooling", ["last", "max", "mean"])
-    # the default model overfits
+    # `lstm` overfits
     trial.suggest_float("dropout.embedding", 0.0, 0.6, step=0.1)
     trial.suggest_float("dropout.head", 0.0, 0.6, step=0.1)
 

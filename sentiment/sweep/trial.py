@@ -19,7 +19,7 @@ from sentiment.backend import load_keras
 from sentiment.data.padded import fitted_length, pad_in_chunks, shuffle_orders
 from sentiment.errors import UserError
 from sentiment.model.batches import Split, train_validation_split
-from sentiment.model.fitting import fit_model
+from sentiment.model.fitting import fit_to_table
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import Params, used_fetch_params
 from sentiment.project.naming import SEPARATOR, training_name
@@ -147,7 +147,7 @@ def fit(context: TrialContext, params: Params, trial: optuna.Trial, run_id: str)
     layout = section.layout(length)
     splits = split_reviews(layout, section.validation_split, context.reviews)
     if params.fetch.dataset == "table":
-        section = fit_model(section, len(splits[0].y), float(np.median(lengths)))
+        section = fit_to_table(section, len(splits[0].y), float(np.median(lengths)))
     make_deterministic(params.seed)
     training = Training(section, layout, context.label_count, *splits, context.vectors)
     training.fit(after_epoch)

@@ -196,35 +196,76 @@ def load_own_model(project: Project, threshold: float) -> "SentimentModel":
     return model
 
 
-class LoadedVersion(NamedTuple):
-    """A version with its model.
+class LoadedModel(NamedTuple):
+    """A model of the store.
 
     Attributes:
+        title: what messages call it: the URI of a version, or a run.
+        run_id: of its training.
         note: the line about the table that a champion was trained on, if it is another one, or "".
     """
 
-    version: "ModelVersion"
+    title: str
+    run_id: str
     model: "SentimentModel"
     note: str
 
 
-def load_version(
-    project: Project, client: "MlflowClient", model_uri: str | None, fetch: FetchParams
-) -> LoadedVersion:
-    """Load the version that a URI names, or else the champion of a dataset.
+def load_named(
+    project: Project, client: "MlflowClient", name: str | None, fetch: FetchParams
+) -> LoadedModel:
+    """Load the model of a version or of a run, or the champion of a dataset.
+
+    Args:
+        name: the URI of a version, the id of a run or its beginning, `champion` or None.
 
     Raises:
-        UserError: there is no such version, it cannot be loaded, or the champion has other labels
+        UserError: there is no such model, it cannot be loaded, or the champion has other labels
             than the dataset.
     """
-    version = registry.resolve_version(client, model_uri, fetch.dataset_name)
-    model = load_model(registry.version_uri(version))
-    if model_uri or not fetch.table_path:
-        return LoadedVersion(version, model, "")
-    label_names = read_label_names(project, fetch)
-    if label_names is not None:
-        check_labels(version, model.label_names, fetch.table_path, label_names)
-    return LoadedVersion(version, model, registry.describe_other_table(version, fetch.table_path))
+    if name is None or name == registry.CHAMPION:
+        return load_champion(project, client, fetch)
+    if name.startswith("models:"):
+        version = registry.named_version(client, name)
+        title = registry.version_uri(version)
+        return LoadedModel(title, str(version.run_id), load_model(title), "")
+    run = runs.find_run(client, name)
+    logged = find_model(client, run)
+    if logged is None:
+        raise UserError(f"Run {run.info.run_id} has no model. Name another run.")
+    model = load_model(f"models:/{logged.model_id}")
+    return LoadedModel(f"run {run.info.run_id}", str(run.info.run_id), model, "")
+
+
+def load_champion(project: Project, client: "MlflowClient", fetch: FetchParams) -> LoadedModel:
+    """Load the champion of a dataset.
+
+    Raises:
+        UserError: there is none, it cannot be loaded, or it has other labels than the dataset.
+    """
+    version = registry.resolve_version(client, None, fetch.dataset_name)
+    title = registry.version_uri(version)
+    model = load_model(title)
+    note = ""
+    if fetch.table_path:
+        label_names = read_label_names(project, fetch)
+        if label_names is not None:
+            check_labels(version, model.label_names, fetch.table_path, label_names)
+        note = registry.describe_other_table(version, fetch.table_path)
+    return LoadedModel(title, str(version.run_id), model, note)
+
+
+def training_tables(client: "MlflowClient", loaded: LoadedModel) -> dict[str, str]:
+    """Return the MD5 digest of each table that a model was trained on, by its path.
+
+    Returns:
+        {} if its run was not trained on a table, has no dvc.lock or is not in the store.
+    """
+    run = runs.find_any_run(client, loaded.run_id)
+    if run is None or registry.TABLE not in run.data.tags:
+        return {}
+    read = runs.read_dependencies(client, run, "fetch")
+    return {path: digest for path, digest in read.items() if path == run.data.tags[registry.TABLE]}
 
 
 def check_labels(

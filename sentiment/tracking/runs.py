@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from ruamel.yaml import YAML
+
 from sentiment.errors import UserError
 from sentiment.model.batches import Split
 from sentiment.model.training import EPOCH_METRICS, KEPT_EPOCH
@@ -263,6 +265,22 @@ def find_copies(client: "MlflowClient", run_id: str) -> "list[Run]":
         run_id: the id of the original run, or its beginning.
     """
     return list(search_runs(client, f"tags.{ORIGINAL_RUN} LIKE '{run_id}%'"))
+
+
+def read_dependencies(client: "MlflowClient", run: "Run", stage: str) -> dict[str, str]:
+    """Return the digest of each dependency of a stage, by the dvc.lock of a run.
+
+    Returns:
+        {} if the run has no dvc.lock, because its stages were run without DVC.
+    """
+    import mlflow
+
+    logged = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    if LOCK_ARTIFACT not in logged:
+        return {}
+    text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{LOCK_ARTIFACT}")
+    stages = YAML(typ="safe", pure=True).load(text)["stages"]
+    return {entry["path"]: entry["md5"] for entry in stages[stage]["deps"]}
 
 
 def find_run(client: "MlflowClient", run_id: str) -> "Run":

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from sentiment.evaluation.baseline import Baseline
 from sentiment.evaluation.card import SPACED_COLUMNS, code_span, describe_evaluation
 from sentiment.evaluation.metrics import compute_metrics, label_metrics
 from sentiment.text.model_files import ModelConfig
@@ -21,11 +22,20 @@ CONFIG = ModelConfig(
 
 def card(config: ModelConfig, table: pd.DataFrame) -> str:
     """Return the card of a model that made these predictions."""
-    return describe_evaluation(config, table, compute_metrics(table), label_metrics(table))
+    baseline = Baseline(
+        "the most frequent label", {}, table.assign(predicted=config.label_names[0])
+    )
+    return describe_evaluation(
+        config, table, compute_metrics(table), label_metrics(table), baseline
+    )
 
 
 def test_a_card_begins_with_the_accuracy_and_the_dataset() -> None:
-    assert card(CONFIG, PREDICTIONS).startswith("Test accuracy 1.0000 on `imdb`\n\n| ")
+    text = card(CONFIG, PREDICTIONS)
+    assert text.startswith(
+        "Test accuracy 1.0000 on `imdb`\n\nCompared with the most frequent label"
+    )
+    assert "whose accuracy is 0.5000: +50.00 points of accuracy, 95% interval +4" in text
 
 
 def test_a_card_has_each_metric_with_its_interval() -> None:
@@ -35,7 +45,8 @@ def test_a_card_has_each_metric_with_its_interval() -> None:
 
 def test_a_card_has_the_metrics_that_it_is_given() -> None:
     metrics = {"test_accuracy": 0.5, "test_loss": 0.25}
-    text = describe_evaluation(CONFIG, PREDICTIONS, metrics, label_metrics(PREDICTIONS))
+    baseline = Baseline("the most frequent label", {}, PREDICTIONS)
+    text = describe_evaluation(CONFIG, PREDICTIONS, metrics, label_metrics(PREDICTIONS), baseline)
     assert text.startswith("Test accuracy 0.5000")
     assert f"| loss{SPACED_COLUMNS}0.2500{SPACED_COLUMNS} |" in text
     assert "ROC AUC" not in text

@@ -3,7 +3,7 @@
 import pytest
 
 from sentiment.model.batches import count_steps
-from sentiment.model.fitting import describe_fit, fit_model
+from sentiment.model.fitting import describe_fit, fit_to_table
 from sentiment.params import AnyModel, LinearParams
 from tests.params import new_section
 
@@ -12,7 +12,7 @@ LONG = 200.0  # words in the text of median length
 
 def fitted(section: AnyModel, texts: int) -> tuple[int, int]:
     """Return the batch size and the epochs for a table of long texts."""
-    after = fit_model(section, texts, LONG)
+    after = fit_to_table(section, texts, LONG)
     return after.batch_size, after.epochs
 
 
@@ -48,16 +48,16 @@ def test_a_batch_size_below_the_smallest_one_stays() -> None:
 def test_a_linear_model_reads_no_endings_if_half_of_the_texts_are_short(
     median_words: float, ending: float
 ) -> None:
-    section = fit_model(new_section("linear", ending=0.25), 25_000, median_words)
+    section = fit_to_table(new_section("linear", ending=0.25), 25_000, median_words)
     assert isinstance(section, LinearParams)
     assert section.ending == ending
 
 
 def test_each_decision_is_a_line() -> None:
     section = new_section("linear", batch_size=64, epochs=3, min_steps=1000)
-    lines = [*describe_fit(section, fit_model(section, 80, 9.0), 80)]
+    lines = [*describe_fit(section, fit_to_table(section, 80, 9.0), 80)]
     assert [line.split(",")[0] for line in lines] == [
         "50 epochs with batches of 4",
         "No endings",
     ]
-    assert [*describe_fit(section, fit_model(section, 30_000, LONG), 30_000)] == []
+    assert [*describe_fit(section, fit_to_table(section, 30_000, LONG), 30_000)] == []

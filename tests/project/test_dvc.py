@@ -34,7 +34,7 @@ HERE = Project(Path(), Path())
             ["data/pad"],
         ),
         ([{"changed outs": {"data/train": "not in cache"}}], []),
-        ([{"changed deps": {"params.yaml": {"train.units": MODIFIED}}}], []),
+        ([{"changed deps": {"params.yaml": {"lstm.units": MODIFIED}}}], []),
         ([{"changed deps": {"sentiment/model": MODIFIED, "data/own.csv": MODIFIED}}], []),
         (["changed command"], []),
     ],

@@ -37,7 +37,7 @@ def test_word_vectors_and_another_seed_are_always_named() -> None:
 def test_a_param_that_is_not_read_is_not_named() -> None:
     assert name("lstm", freeze_vectors=True) == "lstm"
     with_vectors = name("lstm", vectors="glove.txt", embedding_units=8, freeze_vectors=True)
-    assert with_vectors == "lstm · freeze_vectors True · vectors glove"
+    assert with_vectors == "lstm · freeze_vectors true · vectors glove"
 
 
 def test_at_most_five_differences_are_named_and_the_others_counted() -> None:

@@ -61,11 +61,20 @@ def test_each_wrong_key_and_value_is_named_in_whatever_section_it_is() -> None:
     [
         ({"model": "lstmm"}, "model: there is no section lstmm.*Did you mean lstm?"),
         ({"model": "fetch"}, "model: there is no section fetch"),
-        ({"fetchh": {"dataset": "imdb"}}, "fetchh: the section of a model has.*mean fetch?"),
-        ({"wide": {"units": 5}}, "wide: the section of a model has architecture"),
-        ({"Wide": {"architecture": "linear"}}, "Wide: the name of a section has small letters"),
-        ({"a.b": {"architecture": "linear"}}, r"a\.b: the name of a section has small letters"),
-        ({"lstm": {"architecture": "lstm"}}, "lstm.*architecture"),
+        ({"fetchh": {"dataset": "imdb"}}, "fetchh: the section of a model needs.*mean fetch?"),
+        ({"wide": {"units": 5}}, "wide: the section of a model needs architecture"),
+        (
+            {"Wide": {"architecture": "linear"}},
+            "Wide: the name of a section begins with a small letter",
+        ),
+        (
+            {"a.b": {"architecture": "linear"}},
+            r"a\.b: the name of a section begins with a small letter",
+        ),
+        ({"lstm": {"architecture": "lstm"}}, r"lstm\.architecture: 'lstm' is not allowed"),
+        ({"lstm": {"architecture": "recurent"}}, r"lstm\.architecture: 'recurent'.*recurrent\?"),
+        ({"wide": {"architectur": "linear"}}, r"wide\.architectur: .*mean wide\.architecture\?"),
+        ({"evaluat": 5}, r"evaluat: 5 is no section.*mean evaluate\?"),
     ],
 )
 def test_a_section_that_is_no_model_is_named(changes: dict[str, Any], problem: str) -> None:
@@ -77,10 +86,10 @@ def test_a_section_that_is_no_model_is_named(changes: dict[str, Any], problem: s
 
 def test_another_architecture_in_a_section_is_one_problem() -> None:
     wrong = shipped_params()
-    wrong["lstm"]["architecture"] = "linear"
+    wrong["lstm"] |= {"architecture": "linear", "ngrams": 3}
     _, *problems = refusal(wrong).splitlines()
     assert len(problems) == 1
-    assert "lstm.architecture: linear reads ngrams, max_features, ending" in problems[0]
+    assert "lstm.architecture: linear has the params ngrams, max_features" in problems[0]
 
 
 def write_units(folder: Path, units: int) -> None:

@@ -26,6 +26,7 @@ DATASET = PaddedDataset(
     label_names=["bad", "good"],
     test_set_digest="0123",
     num_words=10_000,
+    max_length=200,
     length=7,
     padding="pre",
     truncating="pre",

@@ -193,6 +193,35 @@ def test_the_params_of_a_run_are_written(project: ProjectCopy, sentiment: Comman
     assert "has these values already" in sentiment("reproduce", "--params")
 
 
+def test_the_params_of_another_model_and_of_an_older_run_are_written(
+    project: ProjectCopy, sentiment: Command
+) -> None:
+    (run,) = runs()
+    client = MlflowClient()
+    document = read_yaml(project.path / "params.yaml")
+    section = {**document["custom"], "network": {"heads": 2}}
+    del section["patience"]  # a param that was added after the run
+    older = {"model": "own", "seed": 7, "vectors": document["vectors"], "own": section}
+    run_id = client.create_run(run.info.experiment_id).info.run_id
+    client.log_dict(run_id, {**older, "fetch": document["fetch"]}, "params.yaml")
+    project.change(own={**document["custom"], "patience": 3})
+    printed = sentiment("reproduce", "--params", run_id)
+    assert "model: lstm -> own" in printed
+    assert "own.network.heads: none -> 2" in printed
+    assert "own.network.filters: 100 -> none" in printed
+    assert "patience" not in printed
+
+
+@pytest.mark.usefixtures("project")
+def test_params_that_a_run_lacks_or_has_in_another_form_are_one_line(sentiment: Command) -> None:
+    (run,) = runs()
+    client = MlflowClient()
+    run_id = client.create_run(run.info.experiment_id).info.run_id
+    assert "has no params.yaml" in sentiment.fail("reproduce", "--params", run_id)
+    client.log_dict(run_id, {"pad": {}, "train": {"units": 64}}, "params.yaml")
+    assert "is of release 5 or earlier" in sentiment.fail("reproduce", "--params", run_id)
+
+
 def test_a_run_without_the_lock_of_dvc_says_what_it_lacks(
     project: ProjectCopy, sentiment: Command
 ) -> None:

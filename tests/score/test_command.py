@@ -4,7 +4,6 @@ The test set itself, as a file, must have the predictions and the metrics of the
 """
 
 import csv
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from tests.logged import runs
 from tests.small_project import MODEL, ProjectCopy, enter
 
 pytestmark = pytest.mark.slow
-OPERATIONS = f"{MODEL} operations"
 BATCH_ROWS = 64
 ROWS = 200  # four batches
 COMMAND = ("score", "texts.csv", "--text-column", "body", "--id-column", "review")
@@ -78,11 +76,6 @@ def scored(scored_once: ProjectCopy, monkeypatch: pytest.MonkeyPatch) -> Project
     return enter(scored_once, monkeypatch)
 
 
-def scored_run() -> "mlflow.entities.Run":
-    """Return the run that scored the test set."""
-    return runs(OPERATIONS)[-1]
-
-
 @pytest.mark.usefixtures("scored")
 def test_predictions_are_those_of_the_evaluation() -> None:
     table = pd.read_parquet("out.parquet")
@@ -96,74 +89,58 @@ def test_predictions_are_those_of_the_evaluation() -> None:
 
 
 @pytest.mark.usefixtures("scored")
-def test_metrics_are_those_of_the_evaluation() -> None:
+def test_metrics_are_those_of_the_evaluation_with_intervals() -> None:
     printed = Path("printed").read_text()
     assert f"models:/{MODEL}/1 on texts.csv: 200 rows\n" in printed
-    run = scored_run()
-    logged = run.data.metrics
     evaluated = read_json(Project.here().evaluated / "metrics.json")
-    for name in ("test_accuracy", "test_loss", "test_roc_auc", "test_recall"):
-        assert logged[name] == pytest.approx(evaluated[name])
-    assert "test_accuracy_unseen" not in logged
-    recall = next(line for line in printed.splitlines() if line.strip().startswith("recall"))
-    assert recall.split()[1] == f"{evaluated['test_recall']:.4f}"
-    assert recall.split()[3] == "to"
-    labels = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/labels.csv")
-    assert pd.read_csv(labels)["recall"].iloc[1] == pytest.approx(evaluated["test_recall"])
-    assert printed.count("positive") == 1  # the row of this label
-    assert "To look at it, start `make ui`, and open" in printed
+    rows = [line.split() for line in printed.splitlines()]
+    for title, name in (("accuracy", "accuracy"), ("recall", "recall"), ("F1", "f1")):
+        row = next(row for row in rows if row[:1] == [title])
+        value, low, to, high = row[1:]
+        assert value == f"{evaluated[f'test_{name}']:.4f}"
+        assert to == "to"
+        assert low < value < high
+    assert "unseen" not in printed
 
 
 @pytest.mark.usefixtures("scored")
-def test_call_is_a_run_of_operations() -> None:
-    run = scored_run()
-    assert run.info.status == "FINISHED"
-    assert run.data.params == {"model": f"models:/{MODEL}/1", "file": "texts.csv"}
-    assert {"rows": ROWS, "texts": ROWS}.items() <= run.data.metrics.items()
-    version = mlflow.MlflowClient().get_model_version(MODEL, "1")
-    inputs = mlflow.get_run(run.info.run_id).inputs  # a search does not return models
-    assert inputs is not None
-    assert [f"models:/{used.model_id}" for used in inputs.model_inputs] == [version.source]
+def test_a_score_makes_no_run() -> None:
+    assert len(runs()) == 1
+    experiments = {each.name for each in mlflow.MlflowClient().search_experiments()}
+    assert not [name for name in experiments if "operations" in name]
 
 
-def score_the_same_text_with_both_labels(sentiment: Command) -> Path:
-    """Score two rows, one of which is a mistake, and return the file of mistakes."""
-    promote()
-    Path("two.csv").write_text("text,label\n=zebra,positive\n=zebra,negative\n")
-    sentiment("score", "two.csv", "--label-column", "label", "--out", "two.parquet")
-    run_id = runs(OPERATIONS)[0].info.run_id
-    return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/mistakes.csv"))
+@pytest.mark.usefixtures("scored")
+def test_a_run_is_scored_and_compared_with_the_champion(sentiment: Command) -> None:
+    (run,) = runs()
+    named = ("--model", run.info.run_id[:8], "--against", "champion")
+    printed = sentiment(*COMMAND, "--label-column", "label", *named)
+    assert f"run {run.info.run_id} on texts.csv: 200 rows\n" in printed
+    assert f"Compared with models:/{MODEL}/1:\n" in printed
+    accuracy = run.data.metrics["test_accuracy"]
+    assert f"accuracy {accuracy:.4f}, there {accuracy:.4f}: +0.00 points of accuracy" in printed
 
 
-def test_texts_are_in_the_private_file_of_mistakes_alone(
-    project: ProjectCopy, sentiment: Command
-) -> None:
-    mistakes = score_the_same_text_with_both_labels(sentiment)
-    assert pd.read_csv(mistakes)["text"].tolist() == [" =zebra"]  # no formula for a spreadsheet
-    holding = {
-        path.name: stat.S_IMODE(path.stat().st_mode)
-        for path in project.path.rglob("*")
-        if path.is_file() and b"zebra" in path.read_bytes()
-    }
-    assert holding.keys() == {"two.csv", "mistakes.csv"}
-    assert holding["mistakes.csv"] == 0o600
-
-
-def test_mistakes_have_no_texts_without_log_texts(project: ProjectCopy, sentiment: Command) -> None:
-    project.change(evaluate={"log_texts": False})
-    mistakes = pd.read_csv(score_the_same_text_with_both_labels(sentiment))
-    assert len(mistakes) == 1
-    assert "text" not in mistakes
-
-
-def test_run_is_in_the_experiment_of_the_version_that_is_named(
+def test_a_version_is_named_whatever_the_dataset_in_the_params(
     project: ProjectCopy, sentiment: Command
 ) -> None:
     promote()
     project.change(fetch={"dataset": "imdb"})
     Path("one.csv").write_text("text\nKettle\n")
     sentiment("score", "one.csv", "--out", "one.parquet", "--model", f"models:/{MODEL}/1")
-    assert len(runs(OPERATIONS)) == 1
+    assert len(pd.read_parquet("one.parquet")) == 1
+
+
+def test_no_text_is_written_anywhere(project: ProjectCopy, sentiment: Command) -> None:
+    promote()
+    Path("two.csv").write_text("text,label\n=zebra,positive\n=zebra,negative\n")
+    sentiment("score", "two.csv", "--label-column", "label", "--out", "two.parquet")
+    holding = [
+        path.name
+        for path in project.path.rglob("*")
+        if path.is_file() and b"zebra" in path.read_bytes()
+    ]
+    assert holding == ["two.csv"]
 
 
 def test_ids_are_in_the_column_in_the_params_unless_another_one_is_named(
@@ -199,6 +176,8 @@ def test_the_files_of_a_folder_are_predicted_one_after_the_other(sentiment: Comm
     ("arguments", "status", "message"),
     [
         ([], 2, "Name a file with --out, or a column with --label-column, or both."),
+        (["--out", "a.csv", "--against", "champion"], 2, "--against compares by labels"),
+        (["--id-column", "gone", "--out", "a.csv"], 1, "To read no ids: --id-column ''"),
         (["--out", "none/a.csv"], 2, "There is no folder none"),
         (["--out", "texts.csv"], 2, "texts.csv exists. Name another file"),
         (["--out", "a.xlsx"], 2, "a.xlsx does not end in .parquet or .csv"),
@@ -209,15 +188,13 @@ def test_the_files_of_a_folder_are_predicted_one_after_the_other(sentiment: Comm
         ),
     ],
 )
-def test_what_cannot_be_scored_is_named_and_makes_no_run(
+def test_what_cannot_be_scored_is_named(
     sentiment: Command,
     arguments: list[str],
     status: int,
     message: str,
 ) -> None:
-    before = len(runs(OPERATIONS))
     assert message in sentiment(*COMMAND, *arguments, status=status)
-    assert len(runs(OPERATIONS)) == before
 
 
 @pytest.mark.usefixtures("project")
@@ -239,7 +216,6 @@ def test_a_call_that_ends_early_leaves_no_result_and_starts_again(
         assert "Aborted!" in sentiment(*command, status=1)
     assert not Path("out.csv").exists()
     assert not partial.exists()
-    assert runs(OPERATIONS) == []
     partial.write_text("of a call that was killed")
     sentiment(*command)
     assert not partial.exists()

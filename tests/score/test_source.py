@@ -1,11 +1,13 @@
 """The rows of a file or a folder are read as one table, and checked before they are predicted."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from sentiment.data.rows import Columns
 from sentiment.errors import UserError
+from sentiment.project.paths import Project
 from sentiment.score.source import Source
 
 LABELS = ["bad", "good"]
@@ -26,7 +28,6 @@ def test_rows_of_a_folder_are_numbered_through(tmp_path: Path) -> None:
         (2, "z", "good"),
         (3, "=x", "good"),
     ]
-    assert source.find_texts([3, 1]) == ["Fine.", "No."]
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,12 @@ def test_file_without_a_text_is_refused(tmp_path: Path) -> None:
     source = make_source(tmp_path / "a.csv", "id,text\n1, \n2,\n", label=None)
     with pytest.raises(UserError, match="has no text in column 'text' of its 2 rows"):
         source.check_rows(LABELS)
+
+
+def test_a_table_is_known_by_its_path_and_by_its_content(tmp_path: Path) -> None:
+    project = Project(tmp_path, tmp_path)
+    source = make_source(tmp_path / "a.csv", "text,label\nFine.,good\n")
+    md5 = hashlib.md5(source.path.read_bytes()).hexdigest()  # as DVC has it
+    assert source.is_one_of(project, {"a.csv": "0123"})
+    assert source.is_one_of(project, {"b/own.csv": md5})
+    assert not source.is_one_of(project, {"b/a.csv": "0123"})

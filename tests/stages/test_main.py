@@ -54,4 +54,4 @@ def test_a_python_without_the_packages_is_one_line_that_names_the_environment() 
 def test_a_stage_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     done = run_python(tmp_path, "-m", "stages", "tain")
     assert done.returncode == 1
-    assert done.stderr == "Usage: python -m stages fetch|pad|train|evaluate\n"
+    assert done.stderr == "Usage: python -m stages fetch|pad|train|evaluate [MODEL]\n"

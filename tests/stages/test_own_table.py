@@ -163,7 +163,8 @@ def test_a_champion_of_another_table_of_the_same_name_is_refused_or_named(
     assert refused == sentiment.fail("serve")
     assert not Path("predicted.csv").exists()
     table.to_csv("b/own.csv", index=False)
-    assert "1 was trained on own.csv, and not on b/own.csv." in sentiment(*command)
+    printed = sentiment(*command)
+    assert "1 was trained on own.csv, and not on b/own.csv." in printed
     Path("predicted.csv").unlink()
     named = sentiment(*command, "--model", "models:/own-sentiment@champion")
     assert "was trained on" not in named

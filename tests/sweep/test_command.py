@@ -18,7 +18,7 @@ from tests.logged import runs
 from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = pytest.mark.slow
-OPERATIONS = "synthetic-sentiment operations"
+OPERATIONS = "synthetic-sentiment sweeps"
 PARAMS = Path("params.yaml")
 
 

@@ -19,7 +19,7 @@ from tests.logged import curve, runs
 from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
-OPERATIONS = "synthetic-sentiment operations"
+OPERATIONS = "synthetic-sentiment sweeps"
 
 
 @pytest.fixture
