@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from sentiment.project.libraries import quiet_libraries
 from sentiment.project.paths import Project
-from sentiment.tracking import address, registry, store
+from sentiment.tracking import address, experiments, registry, store
 from tests import names
 from tests.command import Command
 from tests.command_log import CommandLog
@@ -114,7 +114,7 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def empty_store(in_tmp_path: Path, empty_store_once: Path) -> "MlflowClient":
     """Make a folder with a store without runs the working directory, and return its client."""
     database = shutil.copy2(empty_store_once / address.DATABASE, in_tmp_path)
-    move_store(Path(database), store.ARTIFACTS, f"{in_tmp_path}/{store.ARTIFACTS}")
+    move_store(Path(database), experiments.ARTIFACTS, f"{in_tmp_path}/{experiments.ARTIFACTS}")
     return store.connect(Project.here())
 
 

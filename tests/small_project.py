@@ -196,8 +196,8 @@ MakeProject = Callable[..., ProjectCopy]  # see the fixture `shared`
 def make_repository(project: ProjectCopy) -> None:
     """Copy the files that commands need into a new repository, with small params."""
     names = [
-        *("params.yaml", "dvc.yaml", "data", ".dvc", ".gitignore", ".dvcignore"),
-        *("sentiment", "stages"),
+        *("params.yaml", "dvc.yaml", "requirements.txt", "data"),
+        *(".dvc", ".gitignore", ".dvcignore", "sentiment", "stages"),
     ]
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *names],

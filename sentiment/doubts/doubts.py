@@ -17,7 +17,7 @@ from sentiment.text.tokenizer import tokenize
 
 FOLDS = 5
 FOLD_SEED = 0
-MAX_WORDS = 20_000_000  # of all texts; with more, their features need more than 4 GB
+MAX_WORDS = 18_000_000  # of all texts; with more, their features need more than 4 GB
 
 
 class Fold(NamedTuple):

@@ -7,7 +7,7 @@ from a state therefore gives the same bits as one that was not interrupted.
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,9 +113,7 @@ class Training:
         waited = trained - self.weights_from_epoch
         return self.params.patience > 0 and waited >= self.params.patience
 
-    def fit(
-        self, after_epoch: Callable[[], None], callbacks: "Sequence[keras.callbacks.Callback]" = ()
-    ) -> None:
+    def fit(self, after_epoch: Callable[[], None]) -> None:
         """Train the remaining epochs.
 
         Args:
@@ -144,7 +142,7 @@ class Training:
                 initial_epoch=len(self.epoch_metrics),
                 epochs=self.params.epochs,
                 shuffle=False,  # Keras ignores True for a dataset, and warns
-                callbacks=[*callbacks, self._epoch_callback(after_epoch)],
+                callbacks=[self._epoch_callback(after_epoch)],
                 verbose=1 if sys.stdout.isatty() else 2,  # a bar, or a line for each epoch
             )
         if self.best:

@@ -35,11 +35,10 @@ TEXT_COLUMN = "text"
 
 
 class Prediction(NamedTuple):
-    """The prediction for a text, and how much of the text the model reads.
+    """The prediction for a text.
 
     Attributes:
         unknown_words: number of words that have no token id of their own.
-        truncated: whether the model ignores some of the known words because of their number.
     """
 
     label: str
@@ -47,7 +46,6 @@ class Prediction(NamedTuple):
     probabilities: dict[str, float]
     words: int
     unknown_words: int
-    truncated: bool
 
 
 class SentimentModel(PythonModel):
@@ -109,7 +107,6 @@ class SentimentModel(PythonModel):
                 probabilities=dict(zip(self.label_names, row, strict=True)),
                 words=text.word_count,
                 unknown_words=text.count_unknown(self.layout.max_rank),
-                truncated=len(text.ranks) > self.layout.max_words,
             )
             for text, row, label in zip(encoded, probabilities.tolist(), predicted, strict=True)
         ]

@@ -1,5 +1,6 @@
-"""`sentiment sweep`: search for params with a better validation accuracy."""
+"""`sentiment sweep`: search for params with a better validation accuracy, by Optuna."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
     from optuna import Study
 
     from sentiment.params import Params
+    from sentiment.sweep.trials import Sweep
 
 SWEEP_DATABASE = "sweeps.db"  # in the project's root
+BEST = "best"  # in place of the number of a trial
+RUN = "mlflow_run"  # attribute of a study: the run of the sweep
 
 
 @click.command()
@@ -22,6 +26,7 @@ SWEEP_DATABASE = "sweeps.db"  # in the project's root
     type=click.IntRange(min=1),
     help="Number of trials of the sweep, including earlier calls and other processes.",
 )
+@click.option("--study", "study_name", metavar="NAME", help="Name of the sweep, such as imdb-lstm.")
 @click.option(
     "--storage",
     metavar="URL",
@@ -32,94 +37,129 @@ SWEEP_DATABASE = "sweeps.db"  # in the project's root
     "--apply",
     metavar="[TRIAL]",
     is_flag=False,
-    flag_value="best",
-    help="Write the values of the best trial into params.yaml if it is clearly better. With a "
-    "number: of that trial.",
+    flag_value=BEST,
+    help="Write the values of a trial into params.yaml. Without a number, of the best one.",
 )
 @click.pass_obj
-def command(project: Project, trials: int | None, storage: str | None, apply: str | None) -> None:
+def command(
+    project: Project,
+    trials: int | None,
+    study_name: str | None,
+    storage: str | None,
+    apply: str | None,
+) -> None:
     """Search for params with a better validation accuracy.
 
     The params in params.yaml are the first trial. The spaces are in sentiment/sweep/space.py.
 
     The same command in another terminal, or on another machine, is one more worker. Called again,
-    it continues a sweep that was interrupted. Without --trials, it only shows the best trials.
+    it continues a sweep that was interrupted. Without --trials, it only shows the best trial.
     """
     import optuna
 
-    from sentiment.project.params_file import load_params
+    from sentiment.project.arrays import read_reviews
+    from sentiment.project.params_file import load_params, update_params_file
     from sentiment.sweep import study
-    from sentiment.sweep.search import search
+    from sentiment.sweep.trials import values_of
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command prints lines of its own
     params = load_params(project)
-    check_data(project, params)
-    distributions = study.searched_distributions(params)
-    name = study.study_name(project, params, distributions)
+    label_count = check_data(project, params)
+    reviews = read_reviews(project.fetched, "train")
+    name = study_name or f"{params.fetch.dataset_name}-{params.model}"
+    share = params.training.section.validation_split
     url = storage or f"sqlite:///{project.root / SWEEP_DATABASE}"
     with study.storage_errors():
-        searched = study.open_study(url, name)
-        click.echo(f"{name}: {study.describe_counts(searched)}")
-        pages = ""
+        opened = study.open_study(url, name, project)
+        click.echo(f"{name}: {study.describe_counts(opened)}")
+        click.echo(study.describe_precision(opened, len(reviews), share))
         if trials:
-            pages = search(project, searched, params, distributions, trials)
-        click.echo(study.describe_trials(searched))
-        if apply:
-            apply_trial(project, searched, params, apply)
-        if pages:
-            click.echo(pages)
+            run_trials(opened, start_sweep(project, params, opened, label_count), trials)
+        if not study.completed(opened):
+            return
+        texts = study.count_validation_texts(len(reviews), share)
+        click.echo(study.describe_best(opened.best_trial, texts))
+        if apply is None:
+            return
+        chosen = opened.best_trial if apply == BEST else study.find_trial(opened, apply)
+    values = {f"{params.model}.{key}": value for key, value in values_of(chosen).items()}
+    changes = update_params_file(project, values)
+    click.echo("\n".join(changes) or "params.yaml has these values already.")
+    click.echo(
+        "The best of many trials was partly lucky: its accuracy is optimistic. Train it with "
+        "several seeds."
+    )
 
 
-def check_data(project: Project, params: "Params") -> None:
-    """Check that data/ has the texts and the word vectors that the params name.
+def check_data(project: Project, params: "Params") -> int:
+    """Check that data/ has the texts and the word vectors of the params.
+
+    Returns:
+        The number of labels.
 
     Raises:
-        UserError: data/fetch has other texts, or data/pad has the vectors of another file or of
-            another vocabulary.
+        UserError: data/fetch has other texts, or data/pad has other word vectors.
     """
     from sentiment.project.documents import read_json
-    from sentiment.project.params_file import PARAMS
     from sentiment.project.paths import DATASET_FILE
-    from sentiment.project.records import (
-        FetchedDataset,
-        read_padded_dataset,
-        read_record,
-    )
+    from sentiment.project.records import FetchedDataset, read_padded_dataset, read_record
     from sentiment.text.model_files import WORD_INDEX_FILE
 
     fetched = read_record(project.fetched / DATASET_FILE, FetchedDataset)
     if fetched.fetch != params.fetch.used():
-        raise UserError(f"{project.fetched} has other texts than {PARAMS}. Run `dvc repro fetch`.")
-    training = params.training
-    if not training.vectors:
-        return
-    padded = read_padded_dataset(project)
-    wanted = (training.vectors, training.section.num_words)
-    has_file = (padded.vectors, padded.num_words) == wanted
-    word_indices = [read_json(each / WORD_INDEX_FILE) for each in (project.fetched, project.padded)]
-    if not has_file or word_indices[0] != word_indices[1]:
         raise UserError(
-            f"{project.padded} has other word vectors than {PARAMS}. Run `dvc repro pad`."
+            f"{project.fetched} has other texts than params.yaml. Run `dvc repro fetch`."
         )
+    if params.vectors:
+        is_padded = read_padded_dataset(project).is_made_with(params.training)
+        words = [read_json(each / WORD_INDEX_FILE) for each in (project.fetched, project.padded)]
+        if not is_padded or words[0] != words[1]:
+            raise UserError(
+                f"{project.padded} has other word vectors than params.yaml. Run `dvc repro pad`."
+            )
+    return len(fetched.label_names)
 
 
-def apply_trial(project: Project, searched: "Study", params: "Params", wanted: str) -> None:
-    """Write the values of a trial into params.yaml, and print what has changed.
+def start_sweep(project: Project, params: "Params", study: "Study", label_count: int) -> "Sweep":
+    """Find or create the run of a sweep in MLflow, and read what its trials need."""
+    from sentiment.project.arrays import read_padded_vectors, read_reviews
+    from sentiment.sweep.trials import Sweep
+    from sentiment.tracking import address, experiments, registry, runs, store
 
-    Args:
-        wanted: the number of a trial, or `BEST`, which has to be clearly better.
-    """
-    from sentiment.project.arrays import read_reviews
-    from sentiment.project.params_file import PARAMS, update_params_file
-    from sentiment.sweep import choice, study
+    client = store.connect(project)
+    dataset = params.fetch.dataset_name
+    about = f"Sweeps on `{dataset}`: a run for each, and one below it for each trial."
+    with address.store_errors():
+        name = f"{registry.registered_name(dataset)} sweeps"
+        experiment_id = experiments.open_experiment(project, client, name, about, ())
+        run_id = str(study.user_attrs.get(RUN, ""))
+        if not run_id or runs.find_any_run(client, run_id) is None:
+            run_id = runs.create_run(client, experiment_id, study.study_name, {})
+            client.set_terminated(run_id)
+            study.set_user_attr(RUN, run_id)
+    return Sweep(
+        client,
+        experiment_id,
+        run_id,
+        params,
+        label_count,
+        read_reviews(project.fetched, "train"),
+        read_padded_vectors(project, bool(params.vectors)),
+    )
 
-    if wanted == study.BEST:
-        reviews = read_reviews(project.fetched, "train")
-        texts = choice.count_validation_texts(reviews, params.training.section.validation_split)
-        is_taken, text = choice.compare_best(searched, params, texts)
-        click.echo(text)
-        if not is_taken:
-            return
-    values = study.find_trial(searched, wanted).user_attrs[study.VALUES]
-    changes = update_params_file(project, study.named_values(params, values))
-    click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
+
+def run_trials(study: "Study", sweep: "Sweep", trials: int) -> None:
+    """Train trials until this many are done, those of other processes included."""
+    from optuna.study import MaxTrialsCallback
+    from optuna.trial import TrialState
+
+    from sentiment.sweep.study import show_trial
+    from sentiment.sweep.trials import objective, present_values
+
+    done = (TrialState.COMPLETE, TrialState.PRUNED)
+    study.enqueue_trial(present_values(sweep), skip_if_exists=True)
+    if len(study.get_trials(deepcopy=False, states=done)) < trials:
+        study.optimize(
+            partial(objective, sweep),
+            callbacks=[MaxTrialsCallback(trials, states=done), show_trial],
+        )

@@ -1,135 +1,52 @@
-"""The study of a sweep, which Optuna keeps in a database that all processes share.
+"""The study of a sweep, which Optuna keeps in a database that all processes share."""
 
-If a process is lost, its trial has no heartbeat any more. Optuna then fails the trial, and enqueues
-its values again.
-"""
-
-import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from statistics import NormalDist
 
 import click
+import numpy as np
 import optuna
-import pandas as pd
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, OptunaError
-from optuna.pruners import SuccessiveHalvingPruner
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment.errors import UserError, first_line
-from sentiment.params import Params, used_fetch_params
-from sentiment.project.digests import file_digests, short_digest
-from sentiment.project.dvc import stage_dependencies
-from sentiment.project.params_file import PARAMS
-from sentiment.project.paths import VECTORS, Project
-from sentiment.project.provenance import is_code
-from sentiment.sweep import space
-from sentiment.tracking import address
+from sentiment.evaluation.metrics import CONFIDENCE, wilson_interval
+from sentiment.model.batches import train_validation_split
+from sentiment.project.digests import folder_digest
+from sentiment.project.paths import Project
+from sentiment.sweep.trials import values_of
+from sentiment.tracking.address import StoreError
 
-METRIC = "val_accuracy"  # of the kept epoch
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 30  # a trial without a heartbeat for this long is lost
-MAX_RETRIES = 3  # of the values of a lost trial, which may need too much memory
-# Successive halving: after MIN_EPOCHS epochs, one in REDUCTION_FACTOR trials continues, for
-# REDUCTION_FACTOR times as many epochs, and so on.
-MIN_EPOCHS = 1
-REDUCTION_FACTOR = 3
-# Attributes of a trial
-VALUES = "values"  # of its params, by dotted name
-PRESENT = "present"  # it has the params in params.yaml
-REFUSED = "refused"  # why its params cannot be trained
-BEST = "best"  # in place of a trial's number: the best trial
-SHOWN_TRIALS = 4  # fit 80 columns
-SPACE_FILE = "sentiment/sweep/space.py"
-# The first three would change the validation texts, the space and the word vectors in data/pad. A
-# searched seed is only a lucky one.
-NOT_SEARCHED = ("validation_split", "architecture", "vectors", "seed", "model")
-SIGNIFICANT_DIGITS = 6
+MAX_RETRIES = 3  # of a lost trial, which may need too much memory
+DATA = "data"  # attribute of a study: the digest of the training set
+LIKELY_ACCURACY = 0.8  # before there is a trial
+WIDE_INTERVAL = 0.04
 
 
-def searchable_params(params: Params) -> dict[str, Any]:
-    """Return the params of the section that is trained, by dotted name."""
-    not_searched = {*NOT_SEARCHED}
-    if params.vectors:  # the vectors in data/pad are those of this vocabulary
-        not_searched.add("num_words")
-    read = params.training.logged()
-    return {name: value for name, value in read.items() if name not in not_searched}
-
-
-def space_of(params: Params) -> str:
-    """Return the name of the space that is searched, see `sentiment.sweep.space.SPACES`."""
-    architecture = params.training.section.architecture
-    if architecture == "recurrent" and params.vectors:
-        return "recurrent with vectors"
-    return architecture
-
-
-def searched_distributions(params: Params) -> dict[str, BaseDistribution]:
-    """Return the distributions of the space by the dotted names of the params.
-
-    Raises:
-        UserError: the space is not valid.
-    """
-    architecture = params.training.section.architecture
-    trial = optuna.create_study().ask()
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn errors of Optuna's storage into a `StoreError`."""
     try:
-        space.draw(trial, space_of(params))
-    except (KeyError, ValueError) as error:  # such as a lower bound above the upper one
-        raise UserError(f"{SPACE_FILE} is not valid for {architecture}: {error}") from None
-    wrong = trial.params.keys() - searchable_params(params).keys()
-    if wrong:
-        raise UserError(
-            f"{SPACE_FILE} is not valid: {', '.join(sorted(wrong))} cannot be searched. The params "
-            f"of {architecture} that can be: {', '.join(searchable_params(params))}"
-        )
-    return dict(trial.distributions)
+        yield
+    except (SQLAlchemyError, OptunaError, ImportError) as error:
+        raise StoreError(
+            f"The database of the sweeps cannot be used: {first_line(error.__cause__ or error)}\n"
+            "Fix it, or name another one with --storage, and run the same command again."
+        ) from error
 
 
-def draw_values(trial: optuna.Trial, params: Params) -> dict[str, Any]:
-    """Draw the values of a trial by dotted name, with the digits that people write."""
-    space.draw(trial, space_of(params))
-    return {
-        name: float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
-        for name, value in trial.params.items()
-    }
-
-
-def named_values(params: Params, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a trial by the names that they have in params.yaml."""
-    return {f"{params.model}.{name}": value for name, value in values.items()}
-
-
-def study_name(
-    project: Project, params: Params, distributions: Mapping[str, BaseDistribution]
-) -> str:
-    """Return a name with a digest of all that the trials of a sweep have in common.
-
-    These are the params that are not searched, the space, the training set, the word vectors and
-    the code.
-    """
-    values = used_fetch_params(params.fetch) | params.training.logged()
-    fixed = {name: value for name, value in values.items() if name not in distributions}
-    dependencies = stage_dependencies(project)
-    code = {path for stage in ("pad", "train") for path in dependencies[stage] if is_code(path)}
-    data = [*project.fetched.glob("train_*.npy")]
-    if params.vectors:
-        data.append(project.padded / f"{VECTORS}.npy")
-    listed = [*(project.folder / path for path in code), project.folder / SPACE_FILE, *data]
-    digests = file_digests(listed, project.folder / ".dvcignore")
-    return f"sweep-{short_digest(json.dumps([fixed, digests], sort_keys=True))}"
-
-
-def open_study(url: str, name: str) -> optuna.Study:
+def open_study(url: str, name: str, project: Project) -> optuna.Study:
     """Open a study in a database. Create both if they do not exist.
 
     Raises:
-        StoreError: the database is MLflow's, or one of another Optuna.
+        StoreError: the database is MLflow's, or of another Optuna.
+        UserError: the trials of this study have other texts.
     """
     warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats, since Optuna 2.9
     try:
@@ -140,107 +57,96 @@ def open_study(url: str, name: str) -> optuna.Study:
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
         )
     except RuntimeError:  # says that Optuna is too old
-        raise address.StoreError(
+        raise StoreError(
             "The database of the sweeps cannot be used: it has tables of something else, such as "
             "MLflow.\nName another one, which is empty at first, with --storage."
         ) from None
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=name,
         storage=storage,
-        pruner=SuccessiveHalvingPruner(MIN_EPOCHS, REDUCTION_FACTOR),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
         direction="maximize",
         load_if_exists=True,
     )
+    digest = folder_digest(project.fetched)
+    if study.user_attrs.get(DATA, digest) != digest:
+        raise UserError(
+            f"The trials of {name} have other texts than data/fetch. Begin another sweep: --study "
+            "NAME"
+        )
+    study.set_user_attr(DATA, digest)
+    return study
 
 
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """Turn errors of Optuna's storage into a `StoreError`."""
-    try:
-        yield
-    except (SQLAlchemyError, OptunaError, ImportError) as error:
-        raise address.StoreError(
-            f"The database of the sweeps cannot be used: {first_line(error.__cause__ or error)}\n"
-            "Fix it, or name another one with --storage, and run the same command again."
-        ) from error
+def show_trial(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Print how a trial ended."""
+    if trial.intermediate_values:
+        reported = trial.intermediate_values[max(trial.intermediate_values)]
+        value = trial.value if trial.value is not None else reported
+        click.echo(f"Trial {trial.number} {trial.state.name}: val_accuracy {value:.4f}")
+    if completed(study):
+        best = study.best_trial
+        click.echo(f"{describe_counts(study)}; best: trial {best.number}, {best.value:.4f}")
 
 
-def find_present(study: optuna.Study, params: Params, *states: TrialState) -> FrozenTrial | None:
-    """Return a trial that has the values in params.yaml, or None."""
-    present = searchable_params(params).items()
-    for trial in study.get_trials(deepcopy=False, states=states):
-        if VALUES in trial.user_attrs and trial.user_attrs[VALUES].items() <= present:
-            return trial
-    return None
-
-
-def enqueue_present(
-    study: optuna.Study, params: Params, distributions: Mapping[str, BaseDistribution]
-) -> None:
-    """Enqueue the values in params.yaml as the next trial, unless a trial has them."""
-    if find_present(study, params, TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING):
-        return
-    values = {name: searchable_params(params)[name] for name in distributions}
-    attributes = {VALUES: values, PRESENT: True}
-    waiting = partial(create_trial, state=TrialState.WAITING, user_attrs=attributes)
-    try:
-        trial = waiting(params=values, distributions={**distributions})
-    except ValueError as error:
-        click.echo(f"{PARAMS} is outside the space, but is trained all the same: {error}")
-        trial = waiting()  # Optuna learns nothing from this one
-    study.add_trial(trial)
-
-
-def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that were trained to their end, pruned or refused."""
-    trials = study.get_trials(deepcopy=False)
-    return [trial for trial in trials if trial.state in DONE or REFUSED in trial.user_attrs]
+def completed(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that were trained to their end."""
+    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return trials
 
 
 def describe_counts(study: optuna.Study) -> str:
-    """Return how many trials were trained to their end, were pruned, and failed."""
-    ended = ended_trials(study)
-    trained = sum(trial.state == TrialState.COMPLETE for trial in ended)
-    pruned = sum(trial.state == TrialState.PRUNED for trial in ended)
-    return f"{trained} trained, {pruned} pruned, {len(ended) - trained - pruned} failed"
+    """Return how many trials there are in each state."""
+    counts = {
+        state.name.lower(): len(study.get_trials(deepcopy=False, states=(state,)))
+        for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def best_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the best trials that were trained to their end, the best one first."""
-    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(completed, key=lambda trial: -float(trial.value))[:SHOWN_TRIALS]
+def count_validation_texts(texts: int, share: float) -> int:
+    """Return how many of the training texts are in the validation set."""
+    labels = np.zeros(texts, np.uint8)
+    return len(train_validation_split(labels, labels, share)[1].y)
+
+
+def describe_precision(study: optuna.Study, texts: int, share: float) -> str:
+    """Say how precise the validation accuracy is, and what would help if it is not."""
+    accuracy = study.best_value if completed(study) else LIKELY_ACCURACY
+    validation = count_validation_texts(texts, share)
+    width = 2 * NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    width *= (accuracy * (1 - accuracy)) ** 0.5
+    points = 100 * width / validation**0.5
+    line = (
+        f"{validation:,} validation texts: the {CONFIDENCE:.0%} interval of an accuracy of "
+        f"{accuracy:.2f} is {points:.1f} points wide."
+    )
+    if points <= 100 * WIDE_INTERVAL:
+        return line
+    wanted = (width / WIDE_INTERVAL) ** 2 / texts
+    if wanted > 0.5:
+        return f"{line}\nSo only large gains are real. More texts would help."
+    return f"{line}\nSo only large gains are real. validation_split: {wanted:.2f} would help."
+
+
+def describe_best(best: FrozenTrial, texts: int) -> str:
+    """Return the best trial with its validation accuracy, its interval and its values."""
+    low, high = wilson_interval(round(best.value * texts), texts, CONFIDENCE)
+    lines = [
+        f"The best is trial {best.number}: val_accuracy {best.value:.4f} on {texts:,} validation "
+        f"texts, {CONFIDENCE:.0%} interval {low:.4f} to {high:.4f}",
+        *(f"  {name}: {value}" for name, value in values_of(best).items()),
+    ]
+    return "\n".join(lines)
 
 
 def find_trial(study: optuna.Study, number: str) -> FrozenTrial:
-    """Return the trial of this number, or the best one, which must be trained to its end or pruned.
-
-    Args:
-        number: a number, or `BEST`.
+    """Return the trial of this number, which must have ended.
 
     Raises:
         UserError: there is no such trial.
     """
-    if number == BEST:
-        found = best_trials(study)
-    else:
-        done = study.get_trials(deepcopy=False, states=DONE)
-        found = [trial for trial in done if str(trial.number) == number]
+    found = [trial for trial in study.trials if str(trial.number) == number and trial.params]
     if not found:
-        raise UserError(
-            f"{study.study_name} has no trial {number} that is done. `sentiment sweep` shows the "
-            "best ones, and `sentiment sweep --trials 20` trains some."
-        )
+        raise UserError(f"{study.study_name} has no trial {number} with values.")
     return found[0]
-
-
-def describe_trials(study: optuna.Study) -> str:
-    """Return a table of the best trials: a column for each, with `METRIC` and the values."""
-    trials = best_trials(study)
-    if not trials:
-        return "No trial was trained to its end yet."
-    columns = {
-        str(trial.number): {METRIC: f"{trial.value:.4f}", **trial.user_attrs[VALUES]}
-        for trial in trials
-    }
-    table = pd.DataFrame(columns).map(str, na_action="ignore").rename_axis(columns="trial")
-    return str(table.to_string(na_rep=""))

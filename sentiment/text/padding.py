@@ -37,15 +37,6 @@ class Layout:
         """The greatest rank of a word with a token id of its own."""
         return self.num_words - INDEX_FROM - 1
 
-    @property
-    def max_words(self) -> int:
-        """The number of words that fit into a row.
-
-        If the end of a review is cut, the start token takes a cell. If the beginning is cut, the
-        start token goes first.
-        """
-        return self.max_length if self.truncating == "pre" else self.max_length - 1
-
 
 def token_dtype(num_words: int) -> DTypeLike:
     """Return the smallest unsigned type that holds all token ids below `num_words`."""

@@ -1,19 +1,18 @@
 """The model that a run has in MLflow: it predicts raw texts."""
 
+import re
 import shutil
 import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from importlib import metadata
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 import sentiment
 from sentiment.backend import load_keras
@@ -88,6 +87,9 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
         code = copy_code(scratch / package)
         entry = scratch / "served.py"
         entry.write_text(MODEL_SCRIPT.format(package=package), encoding="utf-8")
+        constraints = scratch / "constraints.txt"
+        lock = (project.folder / "requirements.txt").read_text(encoding="utf-8")
+        constraints.write_text("\n".join(installed_versions(lock)), encoding="utf-8")
         sys.path.insert(0, scratch_path)  # MLflow runs the entry while it saves it
         try:
             # `log_model` takes no id of a run: it logs to the active one. It also predicts the
@@ -101,7 +103,7 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
                     model_config={THRESHOLD: threshold},
                     signature=model_signature(),
                     input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLE_TEXTS}),
-                    pip_requirements=serving_requirements(*extra_packages),
+                    pip_requirements=serving_requirements(constraints, *extra_packages),
                 )
         finally:
             sys.path.remove(scratch_path)
@@ -140,42 +142,29 @@ def model_signature() -> "ModelSignature":
     )
 
 
-def serving_requirements(*extra_packages: str) -> list[str]:
-    """Return pins of the installed packages that predict, and of all packages that they need.
+def serving_requirements(constraints: Path, *extra_packages: str) -> list[str]:
+    """Return the packages that predict, and the file with the versions of all others.
 
-    MLflow takes 14 s to infer the former, and does not pin the latter.
+    MLflow takes 14 s to infer the packages.
     """
-    pins: dict[tuple[str, str], str] = {}
-    waiting = [Requirement(package) for package in (*SERVING_PACKAGES, *extra_packages)]
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        distribution = installed_distribution(name)
-        for extra in requirement.extras or {""}:
-            if (name, extra) in pins:
-                continue
-            pins[name, extra] = f"{name}=={distribution.version}"
-            for needed in map(Requirement, distribution.requires or []):
-                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                    waiting.append(needed)
-    return sorted(set(pins.values()))
+    packages = sorted([*SERVING_PACKAGES, *extra_packages])
+    return [*packages, f"-c {constraints}"]
 
 
-def installed_distribution(name: str) -> metadata.Distribution:
-    """Return an installed package.
+def installed_versions(lock: str) -> list[str]:
+    """Return a constraint for each package that a lock names and that is installed.
 
-    On Linux x86-64, TensorFlow is the package `tensorflow-cpu`. A pin of `tensorflow` installs the
-    same code on every platform.
+    On Linux x86-64, TensorFlow is the package `tensorflow-cpu`. `tensorflow` installs the same code
+    on every platform.
 
-    Raises:
-        PackageNotFoundError: the package is not installed.
+    Args:
+        lock: the text of a requirements file, whose versions and hashes are ignored.
     """
-    try:
-        return metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        if name != "tensorflow":
-            raise
-        return metadata.distribution("tensorflow-cpu")
+    versions = {}
+    for name in re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==", lock, re.MULTILINE):
+        with suppress(metadata.PackageNotFoundError):  # of another platform
+            versions[name.replace("tensorflow-cpu", "tensorflow")] = metadata.version(name)
+    return [f"{name}=={version}" for name, version in sorted(versions.items())]
 
 
 def load_own_model(project: Project, threshold: float) -> "SentimentModel":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError, first_line
 from sentiment.project.paths import Project
-from sentiment.tracking import store
+from sentiment.tracking import experiments
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +31,7 @@ CHAMPION = "champion"  # the alias
 # Tags of a run and of its version
 TABLE = "table"  # the path of the training table in the project; only tables have it
 LABELS = "labels"  # a JSON list, in the order of their indices
-NO_SUCH_VERSION = (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE")  # MLflow's codes
+NO_SUCH_VERSION = (*experiments.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE")  # MLflow's codes
 
 
 def registered_name(dataset: str) -> str:
@@ -53,7 +53,7 @@ def open_trainings(project: Project, client: "MlflowClient", dataset: str) -> st
     """
     description = f"Trainings on `{dataset}`: each run is a model with its evaluation."
     name = registered_name(dataset)
-    return store.open_experiment(project, client, name, description, RUN_COLUMNS)
+    return experiments.open_experiment(project, client, name, description, RUN_COLUMNS)
 
 
 def other_tables(client: "MlflowClient", dataset: str, path: str) -> set[str]:
@@ -66,7 +66,9 @@ def other_tables(client: "MlflowClient", dataset: str, path: str) -> set[str]:
     experiment = client.get_experiment_by_name(registered_name(dataset))
     if experiment is None:
         return set()
-    tags = (run.data.tags for run in store.experiment_runs(client, [experiment.experiment_id]))
+    tags = (
+        run.data.tags for run in experiments.experiment_runs(client, [experiment.experiment_id])
+    )
     return {each[TABLE] for each in tags if TABLE in each} - {path}
 
 
@@ -109,7 +111,7 @@ def register_version(
             "test_accuracy": f"{run.data.metrics['test_accuracy']:.4f}",
             **{tag: run.data.tags[tag] for tag in (TABLE, LABELS) if tag in run.data.tags},
         },
-        description=run.data.tags.get(store.DESCRIPTION),
+        description=run.data.tags.get(experiments.DESCRIPTION),
         await_creation_for=0,  # MLflow says that it waits, though the version is ready at once
         model_id=model.model_id,  # without which a server refuses the version
     )

@@ -28,7 +28,7 @@ from sentiment.project.paths import (
 )
 from sentiment.project.records import RunRecord, read_record, read_run_record
 from sentiment.text.model_files import THRESHOLD
-from sentiment.tracking import address, models, registry, runs, store
+from sentiment.tracking import address, experiments, models, registry, runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -218,10 +218,10 @@ def log_evaluation(
             f"{run_id} --artifact-path dvc.lock --dst-path . && dvc pull data/fetch data/pad "
             "data/train`\n"
         )
-    client.set_tag(run_id, store.DESCRIPTION, card)
+    client.set_tag(run_id, experiments.DESCRIPTION, card)
 
 
 def describe_logged_run(client: "MlflowClient", run: "Run") -> str:
     """Return lines that name a run, and say where to look at it."""
-    pages = store.describe_pages(client.tracking_uri, run.info.experiment_id, run.info.run_id)
+    pages = experiments.describe_pages(client.tracking_uri, run.info.experiment_id, run.info.run_id)
     return f"Run {run.info.run_id}: {run.info.run_name}\n{pages}"

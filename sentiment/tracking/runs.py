@@ -27,7 +27,7 @@ from sentiment.project.provenance import (
     uncommitted_changes,
 )
 from sentiment.project.records import PaddedDataset, RunRecord
-from sentiment.tracking import address, registry, store
+from sentiment.tracking import address, experiments, registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,11 +145,12 @@ def training_run(
 
 def dataset_tags(dataset: PaddedDataset) -> dict[str, str]:
     """Return the tags and the description that a training has from its dataset."""
+    name = dataset.fetch.dataset_name
     tags = {
-        DATASET: dataset.fetch.dataset_name,
+        DATASET: name,
         registry.LABELS: shorten_tag(json.dumps(dataset.label_names, ensure_ascii=False)),
         TEST_SET_DIGEST: dataset.test_set_digest,
-        store.DESCRIPTION: f"A training on `{dataset.fetch.dataset_name}` that is not evaluated.",
+        experiments.DESCRIPTION: f"A training on `{name}` that is not evaluated.",
     }
     if dataset.fetch.table_path:
         tags[registry.TABLE] = dataset.fetch.table_path
@@ -234,7 +235,7 @@ def find_any_run(client: "MlflowClient", run_id: str) -> "Run | None":
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in store.NOT_FOUND_CODES:
+        if error.error_code not in experiments.NOT_FOUND_CODES:
             raise
         return None
 
@@ -248,7 +249,7 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run | None":
     run = find_any_run(client, run_id)
     if run is None:
         return None
-    store.check_experiment(client, client.get_experiment(run.info.experiment_id))
+    experiments.check_experiment(client, client.get_experiment(run.info.experiment_id))
     if run.info.lifecycle_stage == "deleted":
         raise UserError(
             f"Run {run_id} was deleted in MLflow.\n"
@@ -315,5 +316,5 @@ def search_runs(
     from mlflow.entities import ViewType
 
     view = ViewType.ALL if is_deleted else ViewType.ACTIVE_ONLY  # of the experiments
-    experiments = [each.experiment_id for each in client.search_experiments(view)]
-    yield from store.experiment_runs(client, experiments, filter_string, page_size, is_deleted)
+    ids = [each.experiment_id for each in client.search_experiments(view)]
+    yield from experiments.experiment_runs(client, ids, filter_string, page_size, is_deleted)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
-from sentiment.tracking import address, runs, store
+from sentiment.tracking import address, experiments, runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,9 +52,9 @@ def describe_newest(client: "MlflowClient", pages: str) -> str:
     info = newest.info
     return (
         f"The newest run ({info.run_name}):\n"
-        f"  {store.run_url(pages, info.experiment_id, info.run_id)}\n"
+        f"  {experiments.run_url(pages, info.experiment_id, info.run_id)}\n"
         "All runs:\n"
-        f"  {store.runs_url(pages, info.experiment_id)}"
+        f"  {experiments.runs_url(pages, info.experiment_id)}"
     )
 
 

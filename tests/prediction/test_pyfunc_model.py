@@ -81,8 +81,8 @@ def test_probability_is_that_of_the_label(
 def test_prediction_says_how_much_of_the_text_is_read(served: SentimentModel) -> None:
     short, long = served.predict_texts(["a rare, unheard film", "dull " * 7])
     assert isinstance(short, Prediction)
-    assert (short.words, short.unknown_words, short.truncated) == (4, 2, False)
-    assert (long.words, long.unknown_words, long.truncated) == (7, 0, True)
+    assert (short.words, short.unknown_words) == (4, 2)
+    assert (long.words, long.unknown_words) == (7, 0)
 
 
 @pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])

@@ -24,9 +24,7 @@ class AlwaysGood:
 
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
         probabilities = {"bad": 0.25, "good": 0.75}
-        return [
-            Prediction("good", 0.75, probabilities, len(text.split()), 1, False) for text in texts
-        ]
+        return [Prediction("good", 0.75, probabilities, len(text.split()), 1) for text in texts]
 
 
 @pytest.fixture

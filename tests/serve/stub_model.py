@@ -60,5 +60,4 @@ class StubModel:
             probabilities=probabilities,
             words=len(text.split()),
             unknown_words=0,
-            truncated=False,
         )

@@ -37,7 +37,7 @@ class CountingModel:
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
         explained = [self.explain(text) for text in texts]
         return [
-            Prediction(each.label, each.probability, each.probabilities, len(each.words), 0, False)
+            Prediction(each.label, each.probability, each.probabilities, len(each.words), 0)
             for each in explained
         ]
 

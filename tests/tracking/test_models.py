@@ -100,3 +100,20 @@ def test_a_model_needs_the_tensorflow_of_every_platform() -> None:
     names = {line.partition("==")[0] for line in requirements(logged_model())}
     assert "tensorflow" in names
     assert names.isdisjoint({"tensorflow-cpu", "regex"})
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_model_has_the_installed_versions_of_the_packages_in_the_lock() -> None:
+    folder = Path(str(logged_model().artifact_location))
+    requirements = (folder / "requirements.txt").read_text().split("\n")
+    assert {"keras", "mlflow", "numpy", "pandas", "tensorflow"} <= {*requirements}
+    assert "-c constraints.txt" in requirements
+    constraints = (folder / "constraints.txt").read_text().split("\n")
+    assert f"numpy=={np.__version__}" in constraints
+    assert [line for line in constraints if line.startswith("tensorflow==")]
+    assert not [line for line in constraints if "hash" in line or "tensorflow-cpu" in line]
+
+
+def test_a_package_of_the_lock_that_is_not_installed_is_no_constraint() -> None:
+    lock = "numpy==1.0 \\\n    --hash=sha256:0\nno-such-package==1\n# via\n#   keras==3\n"
+    assert models.installed_versions(lock) == [f"numpy=={np.__version__}"]

@@ -19,7 +19,7 @@ from mlflow.entities import Experiment
 
 from sentiment.errors import UserError
 from sentiment.project.paths import Project
-from sentiment.tracking import address, store
+from sentiment.tracking import address, experiments, store
 from sentiment.tracking.address import StoreError
 from tests.small_project import ROOT, free_port
 from tests.stores import move_store
@@ -35,7 +35,7 @@ def open_experiment(
     """Connect to the store of the working directory, and return the experiment of a name."""
     project = Project.here()
     client = store.connect(project)
-    experiment_id = store.open_experiment(project, client, name, description, columns)
+    experiment_id = experiments.open_experiment(project, client, name, description, columns)
     return client.get_experiment(experiment_id)
 
 
@@ -59,7 +59,7 @@ def test_two_processes_create_one_experiment(
         return create(client, *arguments)
 
     monkeypatch.setattr(MlflowClient, "create_experiment", create_twice)
-    created = store.open_experiment(project, empty_store, OTHER, "", ())
+    created = experiments.open_experiment(project, empty_store, OTHER, "", ())
     found = empty_store.get_experiment_by_name(OTHER)
     assert found is not None
     assert found.experiment_id == created
@@ -73,7 +73,7 @@ def test_a_new_experiment_has_its_description() -> None:
 
 def shown_columns(experiment: Experiment) -> object:
     """Return the columns of an experiment's shared view, to which the link to its runs leads."""
-    page = store.runs_url(URI, experiment.experiment_id)
+    page = experiments.runs_url(URI, experiment.experiment_id)
     key = page.partition("viewStateShareKey=")[2].partition("&")[0]
     return json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])["selectedColumns"]
 
@@ -148,7 +148,7 @@ def test_a_moved_or_copied_folder_is_one_message_and_nothing_is_written_to_its_o
     after = in_tmp_path / "after"
     before.mkdir()
     database = shutil.copy2(empty_store_once / address.DATABASE, before)
-    move_store(Path(database), store.ARTIFACTS, f"{before}/{store.ARTIFACTS}")
+    move_store(Path(database), experiments.ARTIFACTS, f"{before}/{experiments.ARTIFACTS}")
     change(before, after)
     monkeypatch.chdir(after)
     there = sorted(before.rglob("*"))
@@ -186,7 +186,7 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
     in_tmp_path: Path, empty_store_once: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = shutil.copy2(empty_store_once / address.DATABASE, in_tmp_path / "runs.db")
-    move_store(Path(database), store.ARTIFACTS, f"{in_tmp_path}/{store.ARTIFACTS}")
+    move_store(Path(database), experiments.ARTIFACTS, f"{in_tmp_path}/{experiments.ARTIFACTS}")
     for name in ("one", "two"):
         (in_tmp_path / name).mkdir()
         monkeypatch.chdir(in_tmp_path / name)
@@ -199,7 +199,7 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
 READ = f"""
 from sentiment.errors import UserError
 from sentiment.project.paths import Project
-from sentiment.tracking import address, store
+from sentiment.tracking import address, experiments, store
 print(store.connect_to_read(Project.here()).get_experiment_by_name("{NAME}").name)
 """
 # Root may write everything, unless it gives up that right.
@@ -246,7 +246,7 @@ import os, signal, threading, time
 from pathlib import Path
 from sentiment.errors import UserError
 from sentiment.project.paths import Project
-from sentiment.tracking import address, store
+from sentiment.tracking import address, experiments, store
 def kill_soon():
     while not Path("mlflow.db.partial").exists():
         time.sleep(0.001)
@@ -315,9 +315,9 @@ def test_folder_of_a_database_is_not_created(
 
 def test_pages_of_runs_are_on_the_server_or_in_the_local_ui() -> None:
     page = "#/experiments/1/runs/abc?workflowType=machine_learning"
-    assert store.run_url(URI, "1", "abc") == f"http://127.0.0.1:5000/{page}"
+    assert experiments.run_url(URI, "1", "abc") == f"http://127.0.0.1:5000/{page}"
     server = "https://ann:secret@mlflow.example.org/"
-    assert store.run_url(server, "1", "abc") == f"https://mlflow.example.org/{page}"
+    assert experiments.run_url(server, "1", "abc") == f"https://mlflow.example.org/{page}"
 
 
 @pytest.mark.parametrize(
@@ -330,9 +330,9 @@ def test_pages_of_runs_are_on_the_server_or_in_the_local_ui() -> None:
 def test_pages_are_named_with_what_starts_the_ui_unless_there_is_a_server(
     uri: str, first_line: str
 ) -> None:
-    assert store.describe_pages(uri, "1", "abc").splitlines() == [
+    assert experiments.describe_pages(uri, "1", "abc").splitlines() == [
         first_line,
-        f"  {store.run_url(uri, '1', 'abc')}",
+        f"  {experiments.run_url(uri, '1', 'abc')}",
         "or, for all runs,",
-        f"  {store.runs_url(uri, '1')}",
+        f"  {experiments.runs_url(uri, '1')}",
     ]
