@@ -24,7 +24,7 @@ import click
 import pandas as pd
 
 from sentiment.backend import usable_cores
-from sentiment.project.machine import package_versions, processor_name
+from sentiment.project.training.machine import package_versions, processor_name
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = Path(__file__).with_name("notebook.py")

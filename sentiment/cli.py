@@ -12,15 +12,15 @@ import click
 
 from sentiment import options
 from sentiment.errors import describe_error
+from sentiment.libraries import quiet_libraries
 from sentiment.params import FetchParams
-from sentiment.project.libraries import quiet_libraries
-from sentiment.project.params_file import (
+from sentiment.project.files.params_file import (
     PARAMS,
     changed_params,
     load_params,
     update_params_file,
 )
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 
 PACKAGE = Path(__file__).parent  # a folder of it with a module `command` adds that command
 SHOWN_WORDS = 5  # those with the largest effects
@@ -128,7 +128,7 @@ def dataset(
     from sentiment.data.columns import find_columns
     from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
-    from sentiment.project import own_table
+    from sentiment.project.versioning import own_table
 
     params = load_params(project)
     test_path = own_table.project_path(project, test) if test else None
@@ -187,7 +187,7 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
     from sentiment.tracking import address, models, registry, store
 
     if model_uri is None:
-        from sentiment.project.records import read_run_record
+        from sentiment.project.files.records import read_run_record
 
         threshold = load_params(project).evaluate.threshold
         model = models.load_own_model(project, threshold)

@@ -30,9 +30,8 @@ from sentiment.evaluation.results import (
 from sentiment.model.build import build_model
 from sentiment.params import EvaluateParams, RecurrentParams
 from sentiment.prediction.keras_classifier import BatchPredictor, load_keras_model
-from sentiment.project.arrays import read_array, read_padded_vectors, read_reviews
-from sentiment.project.checkpoint import remove_recorded_checkpoints
-from sentiment.project.documents import (
+from sentiment.project.files.arrays import read_array, read_padded_vectors, read_reviews
+from sentiment.project.files.documents import (
     count_formulas,
     describe_guarded_ids,
     new_folder,
@@ -42,8 +41,8 @@ from sentiment.project.documents import (
     write_json,
     write_table,
 )
-from sentiment.project.params_file import changed_error, load_params
-from sentiment.project.paths import (
+from sentiment.project.files.params_file import changed_error, load_params
+from sentiment.project.files.paths import (
     CARD_FILE,
     DATASET_FILE,
     HISTORY_FILE,
@@ -53,7 +52,7 @@ from sentiment.project.paths import (
     TEST_ROWS_FILE,
     Project,
 )
-from sentiment.project.records import (
+from sentiment.project.files.records import (
     FetchedDataset,
     RunRecord,
     read_model_config,
@@ -62,6 +61,7 @@ from sentiment.project.records import (
     read_run_record,
     write_record,
 )
+from sentiment.project.training.checkpoint import remove_recorded_checkpoints
 from sentiment.text.model_files import WEIGHTS_FILE, WORD_INDEX_FILE, ModelConfig
 from sentiment.tracking import store
 from sentiment.tracking.results import (

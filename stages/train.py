@@ -18,19 +18,19 @@ from sentiment.model.fitting import describe_fit, fit_to_table
 from sentiment.model.saving import check_loads, save_model
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import AnyModel, LinearParams
-from sentiment.project.arrays import read_padded_vectors, read_training_splits
-from sentiment.project.checkpoint import (
+from sentiment.project.files.arrays import read_padded_vectors, read_training_splits
+from sentiment.project.files.digests import folder_digest
+from sentiment.project.files.documents import new_folder, write_json, write_table
+from sentiment.project.files.params_file import load_params
+from sentiment.project.files.paths import HISTORY_FILE, METRICS_FILE, Project
+from sentiment.project.files.records import PaddedDataset, read_padded_dataset, write_record
+from sentiment.project.training.checkpoint import (
     Checkpoint,
     exclusive_folder,
     exclusive_key,
     remove_recorded_checkpoints,
     training_key,
 )
-from sentiment.project.digests import folder_digest
-from sentiment.project.documents import new_folder, write_json, write_table
-from sentiment.project.params_file import load_params
-from sentiment.project.paths import HISTORY_FILE, METRICS_FILE, Project
-from sentiment.project.records import PaddedDataset, read_padded_dataset, write_record
 from sentiment.text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.tracking import address, runs, store
 
@@ -95,7 +95,7 @@ def check_unchanged(project: Project, key: str) -> None:
     DVC hashes the dependencies after the stage, so dvc.lock would have the changed ones.
 
     Args:
-        key: see `sentiment.project.checkpoint.training_key`.
+        key: see `sentiment.project.training.checkpoint.training_key`.
 
     Raises:
         UserError: one of them was changed.

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from sentiment.project.libraries import quiet_libraries
-from sentiment.project.paths import Project
+from sentiment.libraries import quiet_libraries
+from sentiment.project.files.paths import Project
 from sentiment.tracking import address, experiments, registry, store
 from tests import names
 from tests.command import Command

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from sentiment.project.documents import write_json
-from sentiment.project.paths import Project
+from sentiment.project.files.documents import write_json
+from sentiment.project.files.paths import Project
 
 
 def write_lock(project: Project, run_file: Path) -> None:

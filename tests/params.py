@@ -5,7 +5,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from sentiment.params import AnyModel, Params, TrainingParams
-from sentiment.project.params_file import parse_params
+from sentiment.project.files.params_file import parse_params
 from tests.small_project import ROOT, merge_params
 
 

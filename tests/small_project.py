@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.tracking.address import DATABASE
 from tests.stores import move_store
 
@@ -75,7 +75,7 @@ def wait_for(url: str, seconds: float = 300) -> None:
             return
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 1200, pause: float = 0.02) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02) -> None:
     """Wait until a condition holds, and check it after each pause.
 
     Raises:

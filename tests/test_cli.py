@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from sentiment import cli
-from sentiment.project.params_file import load_params, update_params_file
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import load_params, update_params_file
+from sentiment.project.files.paths import Project
 from tests.command import Command
 from tests.logged import runs
 from tests.params import new_params

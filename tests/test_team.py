@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sentiment.project.documents import read_json
+from sentiment.project.files.documents import read_json
 from tests.services import QUIET, kill, postgres, start_server
 from tests.small_project import MODEL, ROOT, ProjectCopy, free_port, wait_for
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from sentiment.project.machine import MACHINE_TAGS
+from sentiment.project.training.machine import MACHINE_TAGS
 from sentiment.tracking.runs import TEST_SET_DIGEST, read_dependencies
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from sentiment.evaluation.comparison import (
     unknown_labels,
 )
 from sentiment.evaluation.metrics import CONFIDENCE, METRICS
-from sentiment.project.naming import SEPARATOR
+from sentiment.project.training.naming import SEPARATOR
 from sentiment.tracking.runs import TEST_SET_DIGEST
 
 if TYPE_CHECKING:

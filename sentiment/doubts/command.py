@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sentiment.errors import UserError
-from sentiment.project.params_file import load_params
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import load_params
+from sentiment.project.files.paths import Project
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def write_doubts(path: Path, doubted: "pd.DataFrame", conflicts: "pd.DataFrame")
     """
     import pandas as pd
 
-    from sentiment.project.documents import replacing, write_table
+    from sentiment.project.files.documents import replacing, write_table
 
     table = pd.concat(
         [

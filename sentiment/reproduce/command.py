@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from sentiment.project.params_file import PARAMS, load_params, update_params_file
-from sentiment.project.paths import Project
-from sentiment.project.records import read_run_record
+from sentiment.project.files.params_file import PARAMS, load_params, update_params_file
+from sentiment.project.files.paths import Project
+from sentiment.project.files.records import read_run_record
 from sentiment.tracking import address, store
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sentiment.project.machine import machine_changes, machine_tags
-from sentiment.project.params_file import read_yaml
-from sentiment.project.paths import PREDICTIONS_FILE, Project
-from sentiment.project.provenance import COMMIT
+from sentiment.project.files.params_file import read_yaml
+from sentiment.project.files.paths import PREDICTIONS_FILE, Project
+from sentiment.project.training.machine import machine_changes, machine_tags
+from sentiment.project.training.provenance import COMMIT
 from sentiment.reproduce.record import RecordedRun
 from sentiment.tracking.evaluations import read_predictions
 from sentiment.tracking.runs import LOCK_ARTIFACT
@@ -21,7 +21,7 @@ class Reproduction(NamedTuple):
 
     Attributes:
         states: `EQUAL` to the bit or `DIFFERS`, for each result by its path.
-        machine: see `sentiment.project.machine.machine_changes`.
+        machine: see `sentiment.project.training.machine.machine_changes`.
         accuracies: the test accuracy then and now.
     """
 

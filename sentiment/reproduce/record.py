@@ -8,9 +8,9 @@ from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
 from sentiment.params import Params, flatten_mapping
-from sentiment.project.params_file import read_yaml
-from sentiment.project.paths import PREDICTIONS_FILE
-from sentiment.project.provenance import COMMIT, UNRECORDED
+from sentiment.project.files.params_file import read_yaml
+from sentiment.project.files.paths import PREDICTIONS_FILE
+from sentiment.project.training.provenance import COMMIT, UNRECORDED
 from sentiment.text.model_files import THRESHOLD
 from sentiment.tracking.runs import DIFF_ARTIFACT, LOCK_ARTIFACT, PARAMS_ARTIFACT
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
-from sentiment.project.dvc import DVC, changed_paths, is_output
-from sentiment.project.git import git
-from sentiment.project.own_table import find_pointer
-from sentiment.project.params_file import read_yaml
-from sentiment.project.paths import Project
-from sentiment.project.provenance import COMMIT
+from sentiment.project.files.params_file import read_yaml
+from sentiment.project.files.paths import Project
+from sentiment.project.training.provenance import COMMIT
+from sentiment.project.versioning.dvc import DVC, changed_paths, is_output
+from sentiment.project.versioning.git import git
+from sentiment.project.versioning.own_table import find_pointer
 from sentiment.reproduce.record import RecordedRun
 from sentiment.tracking.runs import DIFF_ARTIFACT, LOCK_ARTIFACT
 

@@ -10,7 +10,7 @@ import click
 
 from sentiment import options
 from sentiment.errors import UserError
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,8 +81,8 @@ def command(
     import pandas as pd
 
     from sentiment.data.rows import Columns
-    from sentiment.project.documents import describe_guarded_ids
-    from sentiment.project.params_file import load_params
+    from sentiment.project.files.documents import describe_guarded_ids
+    from sentiment.project.files.params_file import load_params
     from sentiment.score import predictions, report
     from sentiment.score.source import Source
     from sentiment.tracking import address, models, store

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import compute, csv, parquet
 
 from sentiment.data.rows import Row
-from sentiment.project.documents import guard_formulas, replacing
+from sentiment.project.files.documents import guard_formulas, replacing
 from sentiment.text.labels import probability_column
 
 if TYPE_CHECKING:

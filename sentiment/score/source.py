@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sentiment.data.labels import list_labels
 from sentiment.data.rows import ColumnError, Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
-from sentiment.project.documents import count_formulas
-from sentiment.project.paths import Project
+from sentiment.project.files.documents import count_formulas
+from sentiment.project.files.paths import Project
 
 
 class Counts(NamedTuple):

@@ -6,8 +6,8 @@ import click
 
 from sentiment import options
 from sentiment.errors import UserError
-from sentiment.project.params_file import load_params
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import load_params
+from sentiment.project.files.paths import Project
 from sentiment.tracking import address, store
 
 LOOPBACK = "127.0.0.1"  # no other machine reaches it

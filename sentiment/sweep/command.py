@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sentiment.errors import UserError
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -57,8 +57,8 @@ def command(
     """
     import optuna
 
-    from sentiment.project.arrays import read_reviews
-    from sentiment.project.params_file import load_params, update_params_file
+    from sentiment.project.files.arrays import read_reviews
+    from sentiment.project.files.params_file import load_params, update_params_file
     from sentiment.sweep import study
     from sentiment.sweep.trials import values_of
 
@@ -100,9 +100,9 @@ def check_data(project: Project, params: "Params") -> int:
     Raises:
         UserError: data/fetch has other texts, or data/pad has other word vectors.
     """
-    from sentiment.project.documents import read_json
-    from sentiment.project.paths import DATASET_FILE
-    from sentiment.project.records import FetchedDataset, read_padded_dataset, read_record
+    from sentiment.project.files.documents import read_json
+    from sentiment.project.files.paths import DATASET_FILE
+    from sentiment.project.files.records import FetchedDataset, read_padded_dataset, read_record
     from sentiment.text.model_files import WORD_INDEX_FILE
 
     fetched = read_record(project.fetched / DATASET_FILE, FetchedDataset)
@@ -122,7 +122,7 @@ def check_data(project: Project, params: "Params") -> int:
 
 def start_sweep(project: Project, params: "Params", study: "Study", label_count: int) -> "Sweep":
     """Find or create the run of a sweep in MLflow, and read what its trials need."""
-    from sentiment.project.arrays import read_padded_vectors, read_reviews
+    from sentiment.project.files.arrays import read_padded_vectors, read_reviews
     from sentiment.sweep.trials import Sweep
     from sentiment.tracking import address, experiments, registry, runs, store
 

@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sentiment.errors import UserError, first_line
 from sentiment.evaluation.metrics import CONFIDENCE, wilson_interval
 from sentiment.model.batches import train_validation_split
-from sentiment.project.digests import folder_digest
-from sentiment.project.paths import Project
+from sentiment.project.files.digests import folder_digest
+from sentiment.project.files.paths import Project
 from sentiment.sweep.trials import values_of
 from sentiment.tracking.address import StoreError
 

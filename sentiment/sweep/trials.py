@@ -21,7 +21,7 @@ from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.fitting import fit_to_table
 from sentiment.model.training import Training, make_deterministic
 from sentiment.params import AnyModel, Params
-from sentiment.project.params_file import changed_params
+from sentiment.project.files.params_file import changed_params
 from sentiment.sweep.space import suggest
 from sentiment.text.reviews import Reviews
 from sentiment.tracking import address, runs

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from sentiment.errors import UserError, first_line, redact
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException

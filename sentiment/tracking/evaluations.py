@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
-from sentiment.project.documents import damaged_error, missing_error
-from sentiment.project.paths import PREDICTIONS_FILE
+from sentiment.project.files.documents import damaged_error, missing_error
+from sentiment.project.files.paths import PREDICTIONS_FILE
 from sentiment.text.labels import label_names_in, probability_column
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.tracking.address import StoreError, is_server, shown_uri, sqlite_file
 
 if TYPE_CHECKING:

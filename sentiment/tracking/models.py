@@ -19,10 +19,10 @@ from sentiment.backend import load_keras
 from sentiment.data.labels import list_labels
 from sentiment.errors import UserError, first_line
 from sentiment.params import FetchParams
-from sentiment.project.documents import missing_error, read_json
-from sentiment.project.own_table import read_label_names
-from sentiment.project.paths import Project
-from sentiment.project.records import read_model_config
+from sentiment.project.files.documents import missing_error, read_json
+from sentiment.project.files.paths import Project
+from sentiment.project.files.records import read_model_config
+from sentiment.project.versioning.own_table import read_label_names
 from sentiment.text.model_files import MODEL_FILES, THRESHOLD, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.text.tokenizer import UNICODE
 from sentiment.tracking import registry, runs

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError, first_line
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.tracking import experiments
 
 if TYPE_CHECKING:

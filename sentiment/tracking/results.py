@@ -14,11 +14,10 @@ from ruamel.yaml import YAML
 from sentiment.errors import UserError
 from sentiment.model.batches import Split
 from sentiment.params import EvaluateParams
-from sentiment.project.arrays import read_array, read_training_splits
-from sentiment.project.digests import file_digest, folder_digest
-from sentiment.project.documents import read_json, read_table
-from sentiment.project.dvc import changed_outputs, read_model_stages
-from sentiment.project.paths import (
+from sentiment.project.files.arrays import read_array, read_training_splits
+from sentiment.project.files.digests import file_digest, folder_digest
+from sentiment.project.files.documents import read_json, read_table
+from sentiment.project.files.paths import (
     CARD_FILE,
     HISTORY_FILE,
     METRICS_FILE,
@@ -26,7 +25,8 @@ from sentiment.project.paths import (
     PREDICTIONS_FILE,
     Project,
 )
-from sentiment.project.records import RunRecord, read_record, read_run_record
+from sentiment.project.files.records import RunRecord, read_record, read_run_record
+from sentiment.project.versioning.dvc import changed_outputs, read_model_stages
 from sentiment.text.model_files import THRESHOLD
 from sentiment.tracking import address, experiments, models, registry, runs
 

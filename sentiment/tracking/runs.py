@@ -16,17 +16,17 @@ from ruamel.yaml import YAML
 from sentiment.errors import UserError
 from sentiment.model.batches import Split
 from sentiment.model.training import EPOCH_METRICS, KEPT_EPOCH
-from sentiment.project.checkpoint import Checkpoint
-from sentiment.project.naming import SEPARATOR, training_name
-from sentiment.project.own_table import named_files
-from sentiment.project.paths import Project
-from sentiment.project.provenance import (
+from sentiment.project.files.paths import Project
+from sentiment.project.files.records import PaddedDataset, RunRecord
+from sentiment.project.training.checkpoint import Checkpoint
+from sentiment.project.training.naming import SEPARATOR, training_name
+from sentiment.project.training.provenance import (
     DVC_EXPERIMENT,
     provenance_tags,
     shorten_tag,
     uncommitted_changes,
 )
-from sentiment.project.records import PaddedDataset, RunRecord
+from sentiment.project.versioning.own_table import named_files
 from sentiment.tracking import address, experiments, registry
 
 if TYPE_CHECKING:

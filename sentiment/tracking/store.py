@@ -6,8 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.project.documents import replacing, wrong_folder_error
-from sentiment.project.paths import Project
+from sentiment.project.files.documents import replacing, wrong_folder_error
+from sentiment.project.files.paths import Project
 from sentiment.tracking.address import (
     SQLITE,
     StoreError,

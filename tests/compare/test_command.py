@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from sentiment.project.documents import write_table
+from sentiment.project.files.documents import write_table
 from tests.command import Command
 from tests.predictions import predictions
 from tests.small_project import ROOT, change_params

@@ -9,10 +9,10 @@ import pytest
 from mlflow import MlflowClient
 
 from sentiment.errors import UserError
-from sentiment.project.documents import read_json, write_json
-from sentiment.project.params_file import read_yaml
-from sentiment.project.paths import PREDICTIONS_FILE, Project
-from sentiment.project.provenance import COMMIT
+from sentiment.project.files.documents import read_json, write_json
+from sentiment.project.files.params_file import read_yaml
+from sentiment.project.files.paths import PREDICTIONS_FILE, Project
+from sentiment.project.training.provenance import COMMIT
 from sentiment.reproduce.comparison import DIFFERS, compare_results
 from sentiment.reproduce.record import RecordedRun
 from sentiment.reproduce.worktree import check_dependencies, worktree

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from sentiment.evaluation.results import rebuild_texts
-from sentiment.project.arrays import read_reviews
-from sentiment.project.documents import read_json
-from sentiment.project.paths import Project
+from sentiment.project.files.arrays import read_reviews
+from sentiment.project.files.documents import read_json
+from sentiment.project.files.paths import Project
 from sentiment.score import predictions
 from sentiment.tracking.evaluations import read_predictions
 from tests.command import Command

@@ -7,7 +7,7 @@ import pytest
 
 from sentiment.data.rows import Columns
 from sentiment.errors import UserError
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.score.source import Source
 
 LABELS = ["bad", "good"]

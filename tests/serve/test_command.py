@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import requests
 
-from sentiment.project.arrays import read_reviews
-from sentiment.project.documents import read_json
-from sentiment.project.paths import Project
+from sentiment.project.files.arrays import read_reviews
+from sentiment.project.files.documents import read_json
+from sentiment.project.files.paths import Project
 from sentiment.tracking import models
 from sentiment.tracking.evaluations import read_predictions
 from tests.command import Command

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project.params_file import check_model
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import check_model
+from sentiment.project.files.paths import Project
 from tests.small_project import ProjectCopy, run_stages
 
 pytestmark = pytest.mark.slow

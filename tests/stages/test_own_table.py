@@ -14,8 +14,8 @@ import pytest
 
 from sentiment.model.linear import VECTOR_TABLE
 from sentiment.prediction.keras_classifier import load_keras_model
-from sentiment.project.documents import read_json
-from sentiment.project.paths import Project
+from sentiment.project.files.documents import read_json
+from sentiment.project.files.paths import Project
 from sentiment.text.model_files import WEIGHTS_FILE
 from tests.command import Command
 from tests.logged import curve, runs

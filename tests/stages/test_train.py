@@ -7,8 +7,8 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.model.training import EPOCH_METRICS
-from sentiment.project.paths import Project
-from sentiment.project.records import read_run_record
+from sentiment.project.files.paths import Project
+from sentiment.project.files.records import read_run_record
 from sentiment.tracking import address, runs
 from sentiment.tracking.address import StoreError
 from stages import train

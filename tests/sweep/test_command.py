@@ -3,15 +3,15 @@
 import inspect
 import os
 import signal
+import subprocess
 import sys
-from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sentiment.project.params_file import load_params
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import load_params
+from sentiment.project.files.paths import Project
 from sentiment.sweep import study
 from tests.command import Command
 from tests.small_project import ProjectCopy, wait_until
@@ -27,13 +27,28 @@ def suggest(trial: optuna.Trial, *_: object) -> None:
 
 
 def read_trials() -> list[optuna.trial.FrozenTrial]:
-    """Return the trials so far, also before there is a study."""
-    if not Path("sweeps.db").exists():
-        return []
-    storage = "sqlite:///sweeps.db"
-    if "synthetic-lstm" not in optuna.get_all_study_names(storage):
-        return []
-    return list(optuna.load_study(study_name="synthetic-lstm", storage=storage).trials)
+    study_name = "synthetic-lstm"
+    return list(optuna.load_study(study_name=study_name, storage="sqlite:///sweeps.db").trials)
+
+
+def has_reported() -> bool:
+    """Return whether a trial has ended an epoch."""
+    return any(trial.intermediate_values for trial in read_trials())
+
+
+def wait_for_first_trial(process: "subprocess.Popen[str]") -> None:
+    """Wait until a sweep has begun its first trial.
+
+    Before that, it makes its database. A process that opens the database at this moment would make
+    it as well, and both may fail.
+    """
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Trial 0"):
+            return
+    pytest.fail("".join(lines))
 
 
 def test_two_processes_of_which_one_is_killed_end_with_all_trials(
@@ -46,9 +61,10 @@ def test_two_processes_of_which_one_is_killed_end_with_all_trials(
     settings.write_text(quick, encoding="utf-8")
     command = (sys.executable, "-m", "sentiment", "sweep", "--trials", str(TRIALS))
     with project.start(*command) as killed:
-        wait_until(read_trials, pause=0.2)
+        wait_for_first_trial(killed)
         with project.start(*command) as other:
-            wait_until(lambda: any(trial.intermediate_values for trial in read_trials()), pause=0.1)
+            wait_until(lambda: killed.poll() is not None or has_reported(), pause=0.1)
+            assert killed.poll() is None, killed.communicate()
             os.killpg(killed.pid, signal.SIGKILL)
             printed, _ = other.communicate(timeout=600)
     assert other.returncode == 0, printed

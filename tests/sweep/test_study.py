@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from sentiment.errors import UserError
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.sweep import study
 from sentiment.tracking import address
 from sentiment.tracking.address import StoreError

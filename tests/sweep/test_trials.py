@@ -11,8 +11,8 @@ from optuna.trial import TrialState, create_trial
 
 from sentiment.errors import UserError
 from sentiment.params import TrainingParams
-from sentiment.project.params_file import load_params
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import load_params
+from sentiment.project.files.paths import Project
 from sentiment.sweep import command, space, study, trials
 from sentiment.sweep.trials import Sweep, draw, present_values, values_of
 from tests.logged import curve, runs

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.tracking import address, store
 from sentiment.tracking.address import StoreError
 from tests.small_project import free_port

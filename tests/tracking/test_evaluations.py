@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sentiment.project.documents import write_table
+from sentiment.project.files.documents import write_table
 from sentiment.tracking.evaluations import read_predictions
 
 

@@ -10,8 +10,8 @@ import pytest
 from mlflow.entities import LoggedModel
 
 from sentiment.errors import UserError
-from sentiment.project.documents import read_json
-from sentiment.project.paths import Project
+from sentiment.project.files.documents import read_json
+from sentiment.project.files.paths import Project
 from sentiment.text.model_files import MODEL_FILES
 from sentiment.tracking import models
 from sentiment.tracking.evaluations import read_predictions

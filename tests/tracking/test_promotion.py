@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 
-from sentiment.project.documents import write_table
+from sentiment.project.files.documents import write_table
 from tests.command import Command
 from tests.logged import runs
 from tests.predictions import predictions

@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 
 from sentiment.errors import UserError
 from sentiment.params import EvaluateParams
-from sentiment.project.documents import read_json, write_json
-from sentiment.project.paths import METRICS_FILE, PARAMS_FILE, PREDICTIONS_FILE, Project
-from sentiment.project.records import read_record, read_run_record, write_record
+from sentiment.project.files.documents import read_json, write_json
+from sentiment.project.files.paths import METRICS_FILE, PARAMS_FILE, PREDICTIONS_FILE, Project
+from sentiment.project.files.records import read_record, read_run_record, write_record
 from sentiment.tracking import address, models, results, store
 from sentiment.tracking.address import StoreError
 from sentiment.tracking.results import check_results, log_results

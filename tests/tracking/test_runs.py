@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 
 from sentiment.errors import UserError
 from sentiment.model.training import EPOCH_METRICS
-from sentiment.project.checkpoint import Checkpoint
-from sentiment.project.machine import machine_tags
-from sentiment.project.paths import Project
-from sentiment.project.records import read_padded_dataset, read_run_record
+from sentiment.project.files.paths import Project
+from sentiment.project.files.records import read_padded_dataset, read_run_record
+from sentiment.project.training.checkpoint import Checkpoint
+from sentiment.project.training.machine import machine_tags
 from sentiment.tracking import runs, store
 from tests.logged import curve
 from tests.logged import runs as all_runs
@@ -195,7 +195,7 @@ def test_a_run_has_the_uncommitted_changes_of_its_training(training: AnotherTrai
 
 
 def runs_splits(project: Project, training: AnotherTraining) -> Any:
-    from sentiment.project.arrays import read_training_splits
+    from sentiment.project.files.arrays import read_training_splits
 
     return read_training_splits(project, training.params.section.validation_split)
 

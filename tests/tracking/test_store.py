@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
 from sentiment.errors import UserError
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.tracking import address, experiments, store
 from sentiment.tracking.address import StoreError
 from tests.small_project import ROOT, free_port
@@ -198,7 +198,7 @@ def test_two_clones_use_one_database_with_the_artifacts_beside_it(
 
 READ = f"""
 from sentiment.errors import UserError
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.tracking import address, experiments, store
 print(store.connect_to_read(Project.here()).get_experiment_by_name("{NAME}").name)
 """
@@ -245,7 +245,7 @@ CREATE = """
 import os, signal, threading, time
 from pathlib import Path
 from sentiment.errors import UserError
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 from sentiment.tracking import address, experiments, store
 def kill_soon():
     while not Path("mlflow.db.partial").exists():

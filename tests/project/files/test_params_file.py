@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project.params_file import load_params, parse_params, update_params_file
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import load_params, parse_params, update_params_file
+from sentiment.project.files.paths import Project
 from tests.full_disk import full_disk
 from tests.params import shipped_params
 from tests.small_project import ROOT

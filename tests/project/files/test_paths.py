@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
 
 
 def test_the_working_directory_is_the_project(in_tmp_path: Path) -> None:

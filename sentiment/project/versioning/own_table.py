@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from sentiment.data.rows import Columns
 from sentiment.params import FetchParams
-from sentiment.project.git import git, literal_pathspec
-from sentiment.project.paths import DATASET_FILE, Project
-from sentiment.project.records import FetchedDataset, read_record
+from sentiment.project.files.paths import DATASET_FILE, Project
+from sentiment.project.files.records import FetchedDataset, read_record
+from sentiment.project.versioning.git import git, literal_pathspec
 
 
 class TableOptions(NamedTuple):

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from sentiment.backend import usable_cores
 from sentiment.errors import redact
-from sentiment.project.digests import file_md5, read_dvcignore
-from sentiment.project.dvc import committed_md5, stage_dependencies
-from sentiment.project.git import git, git_bytes, git_paths, literal_pathspec
-from sentiment.project.machine import machine_tags
-from sentiment.project.own_table import find_pointer
-from sentiment.project.paths import Project
+from sentiment.project.files.digests import file_md5, read_dvcignore
+from sentiment.project.files.paths import Project
+from sentiment.project.training.machine import machine_tags
+from sentiment.project.versioning.dvc import committed_md5, stage_dependencies
+from sentiment.project.versioning.git import git, git_bytes, git_paths, literal_pathspec
+from sentiment.project.versioning.own_table import find_pointer
 
 # Tags of a run
 COMMIT = "mlflow.source.git.commit"  # MLflow sets it only if it finds the main program in git

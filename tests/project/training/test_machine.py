@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.project import machine
-from sentiment.project.machine import machine_changes, machine_tags
+from sentiment.project.training import machine
+from sentiment.project.training.machine import machine_changes, machine_tags
 
 TAGS = {"processor": "Zen 4", "threads": "default", "tensorflow": "2.20.0"}
 Change = Callable[[pytest.MonkeyPatch], None]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project.dvc import changed_outputs, differing_outputs, read_model_stages
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
+from sentiment.project.versioning.dvc import changed_outputs, differing_outputs, read_model_stages
 from tests.locks import write_lock
 from tests.small_project import ProjectCopy
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from sentiment.errors import describe_error
-from sentiment.project.libraries import quiet_libraries
+from sentiment.libraries import quiet_libraries
 
 STAGES = ("fetch", "pad", "train", "evaluate")
 

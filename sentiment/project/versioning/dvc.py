@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.errors import UserError
-from sentiment.project.digests import file_md5
-from sentiment.project.documents import wrong_folder_error
-from sentiment.project.params_file import read_yaml
-from sentiment.project.paths import Project
+from sentiment.project.files.digests import file_md5
+from sentiment.project.files.documents import wrong_folder_error
+from sentiment.project.files.params_file import read_yaml
+from sentiment.project.files.paths import Project
 
 DVC = (sys.executable, "-m", "dvc")  # of this environment
 NOT_CACHED = "not in cache"  # of an output: `dvc repro --no-commit` has written it

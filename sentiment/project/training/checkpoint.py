@@ -19,12 +19,12 @@ from filelock import FileLock, Timeout
 
 from sentiment.errors import UserError, first_line
 from sentiment.params import TrainingParams
-from sentiment.project.digests import file_digests, short_digest
-from sentiment.project.documents import replacing
-from sentiment.project.dvc import read_model_stages, stage_dependencies
-from sentiment.project.machine import machine_tags
-from sentiment.project.paths import Project
-from sentiment.project.records import RunRecord, read_record, write_record
+from sentiment.project.files.digests import file_digests, short_digest
+from sentiment.project.files.documents import replacing
+from sentiment.project.files.paths import Project
+from sentiment.project.files.records import RunRecord, read_record, write_record
+from sentiment.project.training.machine import machine_tags
+from sentiment.project.versioning.dvc import read_model_stages, stage_dependencies
 
 if TYPE_CHECKING:
     from sentiment.model.training import State

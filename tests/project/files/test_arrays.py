@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project.arrays import read_array, read_reviews, write_reviews
+from sentiment.project.files.arrays import read_array, read_reviews, write_reviews
 from sentiment.text.reviews import Reviews
 
 

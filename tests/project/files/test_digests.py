@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.project.digests import file_digest, file_digests, folder_digest, short_digest
+from sentiment.project.files.digests import file_digest, file_digests, folder_digest, short_digest
 from tests.small_project import ROOT
 
 OF_A = hashlib.sha256(b"a").hexdigest()

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from sentiment.params import FetchParams, TableParams
-from sentiment.project.own_table import (
+from sentiment.project.files.paths import Project
+from sentiment.project.versioning.own_table import (
     is_tracked,
     project_path,
     tracking_advice,
 )
-from sentiment.project.paths import Project
 from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,10 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.params import FetchParams
-from sentiment.project import checkpoint
-from sentiment.project.checkpoint import (
+from sentiment.project.files.paths import Project
+from sentiment.project.files.records import RunRecord
+from sentiment.project.training import checkpoint
+from sentiment.project.training.checkpoint import (
     RUN_FILE,
     STATE_FILE,
     Checkpoint,
@@ -22,8 +24,6 @@ from sentiment.project.checkpoint import (
     remove_recorded_checkpoints,
     training_key,
 )
-from sentiment.project.paths import Project
-from sentiment.project.records import RunRecord
 from tests.full_disk import full_disk
 from tests.locks import write_lock
 from tests.params import training_params

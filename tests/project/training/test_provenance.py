@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.project import machine, provenance
-from sentiment.project.paths import Project
-from sentiment.project.provenance import UncommittedChanges
+from sentiment.project.files.paths import Project
+from sentiment.project.training import machine, provenance
+from sentiment.project.training.provenance import UncommittedChanges
 from tests.small_project import ProjectCopy
 
 SECRET = "AKIAPLANTED"

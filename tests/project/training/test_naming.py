@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sentiment.project.naming import committed_section, describe_training, training_name
-from sentiment.project.paths import Project
+from sentiment.project.files.paths import Project
+from sentiment.project.training.naming import committed_section, describe_training, training_name
 from tests.params import shipped_params, training_params
 from tests.small_project import ROOT
 

@@ -13,8 +13,8 @@ from sentiment.params import (
     VectorsFile,
     used_fetch_params,
 )
-from sentiment.project.documents import damaged_error, read_json, replacing, write_json
-from sentiment.project.paths import DATASET_FILE, Project
+from sentiment.project.files.documents import damaged_error, read_json, replacing, write_json
+from sentiment.project.files.paths import DATASET_FILE, Project
 from sentiment.text.model_files import CONFIG_FILE, ModelConfig
 from sentiment.text.padding import Layout
 
@@ -86,7 +86,7 @@ class RunRecord(StrictModel):
         training: what it was trained with, as params.yaml has it.
         fitted: the values that the stages chose for a table, by their names.
         tags: the tags that the run began with: its name and where the training comes from.
-        diff: the uncommitted changes, see `sentiment.project.provenance`.
+        diff: the uncommitted changes, see `sentiment.project.training.provenance`.
         padded_digest: the digest of `data/pad`.
         trained_digest: the digest of `data/train`. "": the training has not ended.
     """

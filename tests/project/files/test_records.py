@@ -7,9 +7,9 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.params import FetchParams, TableParams
-from sentiment.project.documents import new_folder, write_json
-from sentiment.project.paths import DATASET_FILE, Project
-from sentiment.project.records import (
+from sentiment.project.files.documents import new_folder, write_json
+from sentiment.project.files.paths import DATASET_FILE, Project
+from sentiment.project.files.records import (
     PaddedDataset,
     RunRecord,
     read_model_config,

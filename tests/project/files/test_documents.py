@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project.documents import (
+from sentiment.project.files.documents import (
     count_formulas,
     guard_formulas,
     new_folder,

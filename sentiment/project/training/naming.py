@@ -5,9 +5,9 @@ from typing import Any
 
 from sentiment.errors import UserError
 from sentiment.params import TrainingParams, flatten_mapping
-from sentiment.project.git import git
-from sentiment.project.params_file import PARAMS, parse_yaml
-from sentiment.project.paths import Project
+from sentiment.project.files.params_file import PARAMS, parse_yaml
+from sentiment.project.files.paths import Project
+from sentiment.project.versioning.git import git
 
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.project.stage import run_stage
+from stages.run import run_stage
 from tests.small_project import ROOT, default_signals
 
 STAGE = """
 import time
-from sentiment.project.stage import run_stage
+from stages.run import run_stage
 
 def run():
     print("started", flush=True)

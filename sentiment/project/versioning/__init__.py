@@ -1,0 +1,1 @@
+"""What git and DVC know: commits, hashes, dvc.lock, and the tables that they track."""
