@@ -13,7 +13,6 @@ import click
 from sentiment import options
 from sentiment.errors import describe_error
 from sentiment.libraries import quiet_libraries
-from sentiment.params import FetchParams
 from sentiment.project.files.params_file import (
     PARAMS,
     changed_params,
@@ -129,6 +128,7 @@ def dataset(
     from sentiment.data.dataset import load_dataset
     from sentiment.data.description import describe_dataset, describe_lengths
     from sentiment.project.versioning import own_table
+    from sentiment.tracking.other_tables import describe_other_tables
 
     params = load_params(project)
     test_path = own_table.project_path(project, test) if test else None
@@ -145,7 +145,7 @@ def dataset(
     click.echo("\n".join(written) or f"{PARAMS} has these values already.")
     for line in own_table.tracking_advice(project, fetch):
         click.echo(line)
-    other_tables = find_other_tables(project, fetch)
+    other_tables = describe_other_tables(project, fetch)
     if other_tables:
         click.echo(other_tables)
     if params.training.section.architecture != "linear":
@@ -154,28 +154,6 @@ def dataset(
         )
     click.echo("Then: dvc repro")
     click.echo("To go back to IMDB: in params.yaml, dataset: imdb")
-
-
-def find_other_tables(project: Project, fetch: FetchParams) -> str:
-    """Return the line about runs of other tables in the experiment of a table, or ""."""
-    from sentiment.tracking import address, registry, store
-
-    try:
-        database = address.sqlite_file(address.tracking_uri(project))
-        if database is not None and not database.exists():
-            return ""
-        client = store.connect_to_read(project)
-        with address.store_errors():
-            paths = registry.other_tables(client, fetch.dataset_name, fetch.table_path)
-    except address.StoreError as error:  # the table is named all the same
-        return f"MLflow could not say whether other tables have runs of this name. {error}"
-    if not paths:
-        return ""
-    return (
-        f"The experiment {registry.registered_name(fetch.dataset_name)} has runs of "
-        f"{', '.join(sorted(paths))}. Rename one of the files to keep their runs and champions "
-        "apart."
-    )
 
 
 @main.command()

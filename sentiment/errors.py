@@ -44,7 +44,7 @@ class UserError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, without secrets (see `redact`)."""
+    """Return the first line of an error's message, without secrets."""
     return redact(str(error)).partition("\n")[0]
 
 

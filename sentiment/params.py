@@ -109,7 +109,7 @@ class FetchParams(StrictModel):
 
     @property
     def tokenizer(self) -> str:
-        """The name of the dataset's tokenizer, see `sentiment.text.tokenizer`."""
+        """The name of the dataset's tokenizer."""
         return self.table.tokenizer if self.dataset == "table" else KERAS
 
 

@@ -95,7 +95,7 @@ def check_unchanged(project: Project, key: str) -> None:
     DVC hashes the dependencies after the stage, so dvc.lock would have the changed ones.
 
     Args:
-        key: see `sentiment.project.training.checkpoint.training_key`.
+        key: what `training_key` returned at the start.
 
     Raises:
         UserError: one of them was changed.

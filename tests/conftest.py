@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from sentiment.libraries import quiet_libraries
 from sentiment.project.files.paths import Project
-from sentiment.tracking import address, experiments, registry, store
+from sentiment.tracking import address, experiments, runs, store
 from tests import names
 from tests.command import Command
 from tests.command_log import CommandLog
@@ -105,7 +105,7 @@ def empty_store_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         project = Project.here()
         client = store.connect(project)
         for dataset in ("imdb", "synthetic"):
-            registry.open_trainings(project, client, dataset)
+            runs.open_trainings(project, client, dataset)
     move_store(folder / address.DATABASE, f"{folder}/", "")
     return folder
 

@@ -100,7 +100,7 @@ def describe_runs(
     """Compare two runs: their models, their params over seeds, and what differs.
 
     Args:
-        groups: the runs of "A" and of "B" with other seeds, see `groups.find_group`.
+        groups: the runs that differ from "A" and from "B" by their seeds alone.
         runs: "A" and "B".
         predictions: of "A" and of "B".
     """

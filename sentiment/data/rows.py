@@ -40,7 +40,7 @@ class Row(NamedTuple):
     Attributes:
         number: number of the row, from 1.
         text: the text. Empty if it is blank.
-        label: the label, see `normalize_label`. Empty if no labels are read.
+        label: the normalized label. Empty if no labels are read.
         id: the id. None if the row has none, or no ids are read.
     """
 
@@ -68,7 +68,7 @@ def column_names(path: Path) -> list[str]:
     """Return the names of all columns of a file, or none if it has no row.
 
     Raises:
-        UserError: see `read_rows`.
+        UserError: the file or a row cannot be read.
     """
     return list(next(_read_values(path, []), {}))
 
@@ -100,7 +100,7 @@ def _read_values(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         names: columns that the file must have once. Without any, all are read.
 
     Raises:
-        UserError: see `read_rows`.
+        UserError: the file or a row cannot be read.
     """
     read = READERS.get(_extension(path))
     if read is None:

@@ -76,7 +76,7 @@ def read_labeled_rows(path: str, params: TableParams) -> pd.DataFrame:
         column, `id`.
 
     Raises:
-        UserError: see `sentiment.data.rows.read_rows`; or a text is blank, or the texts are named
+        UserError: the file or a row cannot be read, a text is blank, or the texts are named
             as ids.
     """
     if params.id == params.text:  # the texts would reach the predictions

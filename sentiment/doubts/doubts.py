@@ -58,7 +58,7 @@ def find_doubts(
 
     Args:
         rows: see `sentiment.data.table.read_labeled_rows`.
-        tokenizer: see `sentiment.text.tokenizer`.
+        tokenizer: "keras" or "unicode".
         report: is called after each fold.
 
     Raises:

@@ -37,7 +37,7 @@ def measure_gradients(
     """Return the gradients of a recurrent network before and after its training.
 
     Args:
-        model: the trained network, see `make_gradient_norms`. It is not changed.
+        model: the trained recurrent network. It is not changed.
         initial_model: the same network before the first epoch. It gets the trained weights, because
             one compilation, which takes a second, is then enough for both.
         x: token ids, shape (all reviews, length).
@@ -62,8 +62,8 @@ def make_gradient_norms(model: "keras.Model") -> Callable[[NDArray[Any]], NDArra
     labels, it is the logit of the most probable one.
 
     Args:
-        model: a recurrent network, see `sentiment.model.build.build_model`. The function does not
-            change it, and uses its weights at the time of each call.
+        model: a recurrent network. The function does not change it, and uses
+            its weights at the time of each call.
 
     Returns:
         A function of token ids of any integer type, shape (reviews, length), that returns norms of
@@ -111,7 +111,7 @@ def norms_by_distance(norms: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np
     The reviews' gradients differ in size. Divided by their mean, all reviews count the same.
 
     Args:
-        norms: see `make_gradient_norms`.
+        norms: of the gradient of each word's vector, shape (reviews, length).
         x: token ids, shape (reviews, length), padded on either side.
 
     Returns:
@@ -133,7 +133,7 @@ def distance_table(relative_norms: NDArray[np.float64]) -> pd.DataFrame:
     """Return the gradient at each distance, relative to the mean at the last word.
 
     Args:
-        relative_norms: see `norms_by_distance`.
+        relative_norms: shape (reviews, distances), NaN where a review has no word.
 
     Returns:
         Columns `distance`, in words before the last one; `mean` over the reviews; `low` and `high`,

@@ -141,7 +141,7 @@ def average_precision(predictions: pd.DataFrame, label: str) -> float:
 
 
 def averaged(function: Callable[[pd.DataFrame, str], float]) -> Callable[[pd.DataFrame], float]:
-    """Return a function that averages the metric of a label, see `averaged_labels`."""
+    """Return a function that computes the metric of the positive label, or its macro average."""
     return lambda predictions: float(
         np.mean([function(predictions, label) for label in averaged_labels(predictions)])
     )

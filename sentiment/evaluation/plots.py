@@ -34,7 +34,7 @@ def draw_curve(history: pd.DataFrame, metric: str) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, on the training and the validation set.
 
     Args:
-        history: see `sentiment.model.training.Training.history`.
+        history: columns `epoch`, `accuracy`, `loss`, `val_accuracy` and `val_loss`.
         metric: "accuracy" or "loss".
     """
     figure, axes = new_axes(metric.capitalize(), "Epoch", metric.capitalize())
@@ -54,7 +54,8 @@ def draw_roc_curves(corners: pd.DataFrame, area: float) -> Figure:
     """Draw ROC curves, and the diagonal of a classifier that guesses.
 
     Args:
-        corners: see `sentiment.evaluation.metrics.roc_curves`.
+        corners: columns `false_positive_rate`, `true_positive_rate` and, for several labels,
+            `label`.
         area: the mean area under the curves.
     """
     figure, axes = new_axes("ROC curve", "False positive rate", "True positive rate")
@@ -106,7 +107,7 @@ def draw_reliability(groups: pd.DataFrame, error: float, positive: str | None) -
     """Draw the share of texts with a label by its predicted probability.
 
     Args:
-        groups: see `sentiment.evaluation.metrics.reliability`.
+        groups: columns `predicted` (mean probability) and `observed` (share of the texts).
         error: the calibration error.
         positive: the positive label. None: the label is the predicted one.
     """
@@ -125,7 +126,7 @@ def draw_gradients(table: pd.DataFrame) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
-        table: see `sentiment.evaluation.gradients.measure_gradients`.
+        table: columns `distance`, `mean`, `low`, `high` and `initial_mean`.
     """
     title = "How far back the gradient reaches"
     figure, axes = new_axes(title, "Words before the last", "Norm of the gradient")

@@ -89,11 +89,11 @@ def predictions_table(
     """Return the table that `sentiment.evaluation.metrics` describes.
 
     Args:
-        texts: see `texts_table`.
+        texts: what `texts_table` returns.
         y: the indices of their labels, shape (texts,).
         probabilities: of each label, shape (texts, labels), float32.
         label_names: the names of the labels, in the order of their indices.
-        threshold: see `sentiment.prediction.probabilities.predicted_indices`.
+        threshold: the positive label of two is predicted if its probability is above it.
     """
     names = np.array(label_names)
     columns = {
@@ -158,7 +158,7 @@ def plot_training(history: pd.DataFrame) -> Results:
     """Draw the curves of a training.
 
     Args:
-        history: see `sentiment.model.training.Training.history`.
+        history: columns `epoch`, `accuracy`, `loss`, `val_accuracy` and `val_loss`.
     """
     curves = {metric: plots.draw_curve(history, metric) for metric in ("accuracy", "loss")}
     return Results({}, {}, curves)
@@ -168,7 +168,8 @@ def summarize_gradients(table: pd.DataFrame) -> Results:
     """Compute how far back the gradients reach, and draw them.
 
     Args:
-        table: see `gradients.measure_gradients`. Without a row, there is nothing to draw.
+        table: columns `distance`, `mean`, `low`, `high` and `initial_mean`. Without a row, there is
+            nothing to draw.
     """
     tables = {"gradients": table}
     if table.empty:

@@ -41,7 +41,7 @@ def build_model(
         of two labels, shape (batch, 1), or of each of more labels, shape (batch, labels); float32.
 
     Raises:
-        UserError: see `call_custom`.
+        UserError: the function in `custom.py` has other arguments, or returns another shape.
     """
     keras = load_keras()
     outputs = 1 if label_count == 2 else label_count

@@ -7,7 +7,7 @@ features of their own. With more than two labels, each label has sums, log-ratio
 own, one label against the rest.
 
 With pretrained word vectors, the mean and the maximum of the vectors of a review's words are
-further features, see `pool_vectors`.
+further features.
 
 Only features that are in enough training reviews are read. Each has a row of its own in the tables
 of log-ratios and weights, which have a column for each output. An index of slots gives the row for
@@ -68,10 +68,9 @@ class KnownVectors(NamedTuple):
     Attributes:
         table: the vector of each token id, of length 1, shape (num_words, size). Zeros: it has
             none.
-        weights: the weight of each vector in a mean, see `inverse_document_frequencies`, shape
-            (num_words, 1). 0: it has no vector.
-        pooled: the features of the training reviews, see `pool_vectors`, shape (reviews,
-            2 * size). They give the mean and the standard deviation of each.
+        weights: the weight of each vector in a mean, shape (num_words, 1). 0: it has no vector.
+        pooled: the features of the training reviews, shape (reviews, 2 * size). They give the mean
+            and the standard deviation of each.
     """
 
     table: NDArray[np.float32]
@@ -84,7 +83,7 @@ class KnownFeatures(NamedTuple):
 
     Attributes:
         hashes: their hashes, shape (features,).
-        log_ratios: see `log_ratios`, shape (features, outputs).
+        log_ratios: their naive-Bayes log-ratios, shape (features, outputs).
         slots: number of slots of the index, a power of 2. No two features have the same slot.
         vectors: the word vectors, if there are any.
     """
@@ -137,8 +136,8 @@ def pool_vectors(tokens: Any, table: NDArray[np.float32], weights: NDArray[np.fl
 
     Args:
         tokens: token ids, shape (batch, length).
-        table: see `KnownVectors`.
-        weights: see `KnownVectors`.
+        table: the vector of each token id, shape (num_words, size).
+        weights: the weight of each vector in the mean, shape (num_words, 1).
 
     Returns:
         Shape (batch, 2 * size), float32.

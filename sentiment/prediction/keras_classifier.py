@@ -32,7 +32,7 @@ class BatchPredictor:
     """A model compiled by XLA for batches of `BATCH_SIZE` reviews.
 
     Args:
-        model: from token ids, shape (batch, length), to probabilities, see `label_probabilities`.
+        model: from token ids, shape (batch, length), to probabilities.
             It does not use cuDNN from now on: XLA cannot compile cuDNN's kernels.
     """
 
@@ -84,7 +84,7 @@ class KerasClassifier:
     """A Keras model that predicts texts, given as their known words.
 
     Args:
-        model: see `BatchPredictor`.
+        model: from token ids, shape (batch, length), to probabilities.
         layout: how a text becomes a row of token ids.
     """
 

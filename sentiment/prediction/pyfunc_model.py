@@ -53,8 +53,8 @@ class SentimentModel(PythonModel):
 
     Attributes:
         label_names: the names of the labels, in the order of their indices.
-        threshold: see `probabilities.predicted_indices`.
-        tokenizer: name of the tokenizer, see `tokenizer.py`.
+        threshold: the positive label of two is predicted if its probability is above it.
+        tokenizer: name of the tokenizer.
         word_index: the frequency rank of each known word.
         layout: how a text becomes a row of token ids.
     """
@@ -67,7 +67,7 @@ class SentimentModel(PythonModel):
     classifier: KerasClassifier
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the files that travel with the model, see `load`."""
+        """Load the files that travel with the model."""
         files = {name: Path(path) for name, path in context.artifacts.items()}
         self.load(
             ModelConfig.from_document(json.loads(files[CONFIG_FILE].read_bytes())),
@@ -85,7 +85,7 @@ class SentimentModel(PythonModel):
             config: how texts are read, and the names of the labels.
             word_index: the frequency rank of each word.
             weights_file: the network, as Keras has saved it.
-            threshold: see `probabilities.predicted_indices`.
+            threshold: the positive label of two is predicted if its probability is above it.
         """
         self.label_names = config.label_names
         self.tokenizer = config.tokenizer

@@ -21,7 +21,7 @@ class Reproduction(NamedTuple):
 
     Attributes:
         states: `EQUAL` to the bit or `DIFFERS`, for each result by its path.
-        machine: see `sentiment.project.training.machine.machine_changes`.
+        machine: what differs between the machines: the values then and now, by name.
         accuracies: the test accuracy then and now.
     """
 

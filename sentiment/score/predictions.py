@@ -39,7 +39,7 @@ def predictions_schema(label_names: Sequence[str]) -> pa.Schema:
 
 
 def predict_rows(model: "SentimentModel", rows: Iterable[Row]) -> Iterator[pa.Table]:
-    """Yield the predictions for the next `ROWS_AT_ONCE` rows, see `predictions_schema`."""
+    """Yield the predictions for the next `ROWS_AT_ONCE` rows, as a table."""
     schema = predictions_schema(model.label_names)
     remaining = iter(rows)
     while batch := list(islice(remaining, ROWS_AT_ONCE)):
@@ -76,7 +76,7 @@ def write_each(
     """Yield tables, and write them to a file on the way, which appears after the last one.
 
     Args:
-        tables: see `predict_rows`.
+        tables: predictions, with the columns of `predictions_schema`.
         out: the new file. Its extension is one of `WRITERS`.
         label_names: the labels of the model.
     """
@@ -93,7 +93,7 @@ def guard_names(names: Iterable[Any]) -> list[Any]:
 
 
 def guard_table(table: pa.Table) -> pa.Table:
-    """Return predictions whose ids and labels are guarded, see `guard_names`."""
+    """Return predictions of which no id or label is a formula for a spreadsheet."""
     for name in ("id", "actual", "label"):
         guarded = pa.array(guard_names(table[name].to_pylist()), pa.string())
         table = table.set_column(table.column_names.index(name), name, guarded)

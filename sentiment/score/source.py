@@ -35,7 +35,7 @@ class Source(NamedTuple):
         """Read all rows, numbered from 1 through all files.
 
         Raises:
-            UserError: see `sentiment.data.rows.read_rows`.
+            UserError: a file or a row cannot be read.
         """
         rows = chain.from_iterable(map(self._read, list_tables(self.path)))
         for number, row in enumerate(rows, 1):

@@ -20,7 +20,7 @@ class ModelConfig:
     Attributes:
         dataset: the name of the dataset that the model was trained on.
         label_names: the names of the labels, in the order of their indices.
-        tokenizer: the name of the tokenizer, see `tokenizer`.
+        tokenizer: the name of the tokenizer.
         layout: how a text becomes a row of token ids.
     """
 

@@ -92,7 +92,7 @@ def pad_ranks(texts: Sequence[Sequence[int]], layout: Layout) -> NDArray[Any]:
     An empty text has only the start token.
 
     Returns:
-        Shape (texts, max_length), see `pad`.
+        Shape (texts, max_length).
     """
     no_labels = np.zeros(len(texts), np.uint8)
     return pad(Reviews.from_lists(texts, no_labels), np.arange(len(texts)), layout)

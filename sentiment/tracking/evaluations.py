@@ -29,7 +29,7 @@ def check_predictions(client: "MlflowClient", run_id: str) -> None:
 
 
 def download_predictions(client: "MlflowClient", run_id: str) -> "pd.DataFrame":
-    """Return the predictions of a run for the test set, see `sentiment.evaluation.metrics`.
+    """Return the predictions of a run for the test set.
 
     Raises:
         UserError: the run has no predictions, or they are damaged.

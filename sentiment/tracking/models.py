@@ -72,7 +72,7 @@ def log_model(project: Project, run_id: str, threshold: float) -> None:
     load several models, and the project's own modules.
 
     Args:
-        threshold: see `sentiment.prediction.probabilities.predicted_indices`.
+        threshold: the positive label of two is predicted if its probability is above it.
     """
     import mlflow
 

@@ -8,7 +8,6 @@ import re
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError, first_line
-from sentiment.project.files.paths import Project
 from sentiment.tracking import experiments
 
 if TYPE_CHECKING:
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
 
 TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d{1,9})|@(?P<alias>[^/@]+))")
-# What the table of runs shows in MLflow's UI
-RUN_COLUMNS = (
-    "metrics.`test_accuracy`",
-    "metrics.`test_f1`",  # of the positive label, or macro F1
-    "metrics.`val_accuracy_kept`",
-    "params.`model`",
-    "params.`architecture`",
-    "params.`units`",
-)
 CHAMPION = "champion"  # the alias
 # Tags of a run and of its version
 TABLE = "table"  # the path of the training table in the project; only tables have it
@@ -43,33 +33,6 @@ def registered_name(dataset: str) -> str:
     if plain != dataset and plain in ("", "imdb", "synthetic"):  # a table of that name
         plain = f"{plain}-table".strip("-")
     return f"{plain}-sentiment"
-
-
-def open_trainings(project: Project, client: "MlflowClient", dataset: str) -> str:
-    """Return the id of the experiment that gets new trainings on a dataset.
-
-    Raises:
-        StoreError: the experiment was deleted.
-    """
-    description = f"Trainings on `{dataset}`: each run is a model with its evaluation."
-    name = registered_name(dataset)
-    return experiments.open_experiment(project, client, name, description, RUN_COLUMNS)
-
-
-def other_tables(client: "MlflowClient", dataset: str, path: str) -> set[str]:
-    """Return the paths of other tables that have runs in the experiment of a dataset.
-
-    Args:
-        dataset: the name of the dataset, which tables of the same name in other folders share.
-        path: the path of its table.
-    """
-    experiment = client.get_experiment_by_name(registered_name(dataset))
-    if experiment is None:
-        return set()
-    tags = (
-        run.data.tags for run in experiments.experiment_runs(client, [experiment.experiment_id])
-    )
-    return {each[TABLE] for each in tags if TABLE in each} - {path}
 
 
 def find_champion(client: "MlflowClient", name: str) -> "ModelVersion | None":

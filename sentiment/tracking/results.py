@@ -28,7 +28,7 @@ from sentiment.project.files.paths import (
 from sentiment.project.files.records import RunRecord, read_record, read_run_record
 from sentiment.project.versioning.dvc import changed_outputs, read_model_stages
 from sentiment.text.model_files import THRESHOLD
-from sentiment.tracking import address, experiments, models, registry, runs
+from sentiment.tracking import address, experiments, models, runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -180,7 +180,7 @@ def find_locked_run(project: Project, client: "MlflowClient") -> "Run":
 
 def start_copy(project: Project, client: "MlflowClient", record: RunRecord) -> "Run":
     """Start a run with the tags of a training and the tag `original_run`, and return the run."""
-    experiment_id = registry.open_trainings(project, client, record.fetch.dataset_name)
+    experiment_id = runs.open_trainings(project, client, record.fetch.dataset_name)
     tags = record.tags | {runs.ORIGINAL_RUN: record.run_id}
     return client.create_run(experiment_id, tags=tags)
 

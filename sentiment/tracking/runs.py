@@ -50,6 +50,26 @@ PARAMS_ARTIFACT = "params.yaml"
 DIFF_ARTIFACT = "uncommitted.diff"
 LOCK_ARTIFACT = "dvc.lock"
 TABLES_ARTIFACT = "metrics"
+# What the table of runs shows in MLflow's UI
+RUN_COLUMNS = (
+    "metrics.`test_accuracy`",
+    "metrics.`test_f1`",  # of the positive label, or macro F1
+    "metrics.`val_accuracy_kept`",
+    "params.`model`",
+    "params.`architecture`",
+    "params.`units`",
+)
+
+
+def open_trainings(project: Project, client: "MlflowClient", dataset: str) -> str:
+    """Return the id of the experiment that gets new trainings on a dataset.
+
+    Raises:
+        StoreError: the experiment was deleted.
+    """
+    description = f"Trainings on `{dataset}`: each run is a model with its evaluation."
+    name = registry.registered_name(dataset)
+    return experiments.open_experiment(project, client, name, description, RUN_COLUMNS)
 
 
 def create_run(
@@ -105,7 +125,7 @@ def training_run(
     was deleted or is not in the store.
 
     Args:
-        fitted: see `RunRecord`.
+        fitted: the values that the stages chose for a table, by their names.
         padded_digest: the digest of `data/pad`.
 
     Raises:
@@ -127,7 +147,7 @@ def training_run(
     training = training_name(project, params)
     name = SEPARATOR.join(filter(None, [training, tags.get(DVC_EXPERIMENT)]))
     with address.store_errors():
-        experiment_id = registry.open_trainings(project, client, dataset.fetch.dataset_name)
+        experiment_id = open_trainings(project, client, dataset.fetch.dataset_name)
         run_id = create_run(client, experiment_id, name, tags)
     with active_run(run_id) as run:
         record = RunRecord(
@@ -184,7 +204,7 @@ def log_epochs(client: "MlflowClient", run_id: str, history: "pd.DataFrame") -> 
     """Log a point for each metric of each epoch that a run lacks.
 
     Args:
-        history: see `sentiment.model.training.Training.history`.
+        history: a row for each epoch, with the columns `epoch` and `EPOCH_METRICS`.
     """
     from mlflow.entities import Metric
 
@@ -201,7 +221,7 @@ def log_kept_epoch(client: "MlflowClient", run_id: str, metrics: Mapping[str, fl
     """Log the number and the validation accuracy of the epoch whose weights are kept.
 
     Args:
-        metrics: see `sentiment.model.training.Training.metrics`.
+        metrics: `val_accuracy` of this epoch, and its number as `KEPT_EPOCH`.
     """
     from mlflow.entities import Metric
 

@@ -86,7 +86,7 @@ class RunRecord(StrictModel):
         training: what it was trained with, as params.yaml has it.
         fitted: the values that the stages chose for a table, by their names.
         tags: the tags that the run began with: its name and where the training comes from.
-        diff: the uncommitted changes, see `sentiment.project.training.provenance`.
+        diff: the uncommitted changes of code and params.
         padded_digest: the digest of `data/pad`.
         trained_digest: the digest of `data/train`. "": the training has not ended.
     """

@@ -51,7 +51,7 @@ def machine_changes(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str
 
     Args:
         then: tags of a run. A name that only one of the two has is ignored.
-        now: see `machine_tags`.
+        now: the tags of this machine.
     """
     return {
         name: (then[name], value) for name, value in now.items() if then.get(name, value) != value

@@ -95,7 +95,7 @@ def differing_outputs(project: Project, status: Mapping[str, Sequence[Any]]) -> 
 
 
 def changed_paths(status: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return the dependencies and outputs that differ from dvc.lock, see `differing_outputs`."""
+    """Return the dependencies and outputs that differ, given what `dvc status --json` prints."""
     sections = [section for entries in status.values() for section in entries]
     states = [
         path_and_state

@@ -19,7 +19,7 @@ class TableOptions(NamedTuple):
         text: the column of the texts.
         label: the column of the labels.
         id: the column of the ids, or "" for none.
-        test: the path of the table of the test set, see `project_path`.
+        test: the path of the table of the test set, from the project's root.
         positive: the positive label of two, or "" for the second.
     """
 
