@@ -9,7 +9,21 @@ export PYTHON
 # pip trusts the system's certificates. uv does so only with this variable.
 export UV_SYSTEM_CERTS ?= true
 ACTIVE = PATH="$$PWD/.venv/bin:$$PATH" VIRTUAL_ENV="$$PWD/.venv"
-INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
+# Install the packages of a lock. uv is faster than pip and shows its progress, but does not read
+# pip's settings. If these say where packages come from, or which ones, pip installs them.
+INSTALL = install() { \
+	settings="$$(.venv/bin/python -m pip config list | \
+		grep -oE '[.](index-url|extra-index-url|no-index|proxy|constraint)=' | tr -d '.=' | sort -u | xargs)"; \
+	if [ -n "$$settings" ]; then \
+		echo "pip installs them, which takes minutes: its settings have $$settings, which uv does not read" >&2; \
+		$(PIP) install --require-hashes --requirement "$$1"; \
+	else \
+		sed -n '/^uv==/,/\# via/p' requirements.txt > .venv/uv.txt; \
+		$(PIP) install --require-hashes --requirement .venv/uv.txt && \
+		.venv/bin/uv pip install --python .venv/bin/python --compile-bytecode --require-hashes \
+			--requirement "$$1"; \
+	fi; }; install
 
 .DEFAULT_GOAL := help
 .PHONY: help environment repro ui test check bench lock
@@ -58,11 +72,11 @@ lock: .venv/dev-complete  ## lock the newest releases of all packages
 		echo "There is no Python at $$PYTHON. Name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 	@"$$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
 		"Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/path/to/python3.12 ...")'
-	@echo "Installing the packages into .venv: up to 650 MB to download, 2.5 GB on the disk." \
-		"Nothing is printed for one to three minutes, or longer on a slow network" >&2
+	@echo "Installing the packages into .venv:" >&2
+	@echo "up to 650 MB to download, 2.5 GB on the disk" >&2
 	@test -x .venv/bin/pip || "$$PYTHON" -m venv --clear .venv
-	@$(INSTALL) --requirement requirements.txt
-	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@$(INSTALL) requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@test -n "$$(.venv/bin/python -m dvc config core.site_cache_dir)" || { \
 		cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/dvc-site"; mkdir -p "$$cache"; chmod 700 "$$cache"; \
 		.venv/bin/python -m dvc config --local core.site_cache_dir "$$cache"; }
@@ -71,7 +85,7 @@ lock: .venv/dev-complete  ## lock the newest releases of all packages
 # What checks and tests need in addition to the packages of the pipeline.
 .venv/dev-complete: .venv/complete requirements-dev.txt
 	@echo "Installing what checks and tests need: 50 MB to download, 200 MB on the disk" >&2
-	@$(INSTALL) --requirement requirements-dev.txt
+	@$(INSTALL) requirements-dev.txt
 	@touch $@
 
 .bench/complete: benchmarks/requirements.txt

@@ -1,14 +1,7 @@
-"""The README's lines for pip build the environment, and `make` runs the same ones once.
+"""`make` builds the environment once, and says in one line why it cannot. CI builds a real one."""
 
-The packages are those of the tests' environment: .ci/lock_fits checks that the locks install.
-"""
-
-import re
-import shutil
 import stat
 import sys
-import sysconfig
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,70 +10,91 @@ from tests.small_project import ROOT, ProjectCopy
 
 pytestmark = pytest.mark.slow
 
-
-@pytest.fixture
-def project(clone: ProjectCopy, tmp_path: Path) -> ProjectCopy:
-    """Return a clone of the project in a folder with a blank in its name."""
-    copied = clone.copy(tmp_path / "my project")
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
-        shutil.copy(ROOT / name, copied.path)
-    copied.environment |= {"PYTHON": sys.executable, "HOME": str(tmp_path)}
-    copied.environment |= {"MAKEFLAGS": "", "MAKELEVEL": "0"}  # `make test` set others
-    copied.environment.pop("XDG_CACHE_HOME", None)
-    return copied
-
-
-def is_private(folder: Path) -> bool:
-    """Return whether nobody else can enter a folder."""
-    return stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-# Packages that the environment need not install
-PACKAGES = sysconfig.get_path("purelib")
-ADD_PACKAGES = f"echo {PACKAGES} > $(echo .venv/lib/*/site-packages)/tests.pth"
-
-
-def commands_for_pip() -> list[str]:
-    """Return the README's lines that build the environment without make."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.search(r"## Without make\n\n.*\n\n((?: {4}.*\n)+)", readme)
-    assert lines is not None
-    return textwrap.dedent(lines[1]).splitlines()
-
-
-# A Python that notes how it is called, and makes an environment of itself
+# A Python that notes how it is called. Its environments have copies of itself.
 NOTING_PYTHON = f"""\
 #!/bin/sh
-echo "$*" >> calls
+echo "$(basename "$0") $*" >> calls
 case "$*" in
-  "-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$0" .venv/bin/pip;;
-  "-m pip"*) ;;
+  "-m venv"*) mkdir -p .venv/bin; for name in python pip uv; do cp "$0" .venv/bin/$name; done;;
+  *"pip config list"*) echo "$PIP_SETTINGS";;
+  *pip*) ;;
   *) exec "{sys.executable}" "$@";;
 esac
 """
 
 
-def test_make_builds_the_environment_once_as_the_lines_for_pip_do(
-    project: ProjectCopy, tmp_path: Path
-) -> None:
+@pytest.fixture
+def project(clone: ProjectCopy, tmp_path: Path) -> ProjectCopy:
+    """Return a clone of the project in a folder with a blank in its name, and such a Python."""
+    copied = clone.copy(tmp_path / "my project")
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        (copied.path / name).write_bytes((ROOT / name).read_bytes())
     python = tmp_path / "python"
     python.write_text(NOTING_PYTHON, encoding="utf-8")
     python.chmod(0o755)
-    project.environment["PYTHON"] = str(python)
-    (line,) = project.run("make", "environment").splitlines()
-    assert line.startswith("Installing the packages into .venv")
+    copied.environment |= {"PYTHON": str(python), "HOME": str(tmp_path), "PIP_SETTINGS": ""}
+    copied.environment |= {"MAKEFLAGS": "", "MAKELEVEL": "0"}  # `make test` set others
+    copied.environment.pop("XDG_CACHE_HOME", None)
+    return copied
+
+
+def installations(project: ProjectCopy) -> list[str]:
+    """Return the calls that installed packages, without those of other commands."""
     calls = (project.path / "calls").read_text(encoding="utf-8").splitlines()
-    long = {"-r": "--requirement", "-e": "--editable"}
-    installed = [
-        " ".join(long.get(word, word) for word in command.split()[2:])
-        for command in commands_for_pip()
-        if command.startswith("pip install ")
-    ]
-    quiet = "-m pip install --quiet --disable-pip-version-check "
-    assert [call.removeprefix(quiet) for call in calls if call.startswith("-m pip")] == installed
-    assert is_private(tmp_path / ".cache" / "dvc-site")
-    assert str(tmp_path) in project.run("dvc", "config", "core.site_cache_dir")
-    assert "Installing" not in project.run("make", "environment")
+    return [call for call in calls if "install" in call.split()]
+
+
+def test_uv_installs_the_lock_once_with_its_hashes(project: ProjectCopy, tmp_path: Path) -> None:
+    project.run("make", "environment")
+    uv_itself, packages, own = installations(project)
+    assert uv_itself.startswith("python -m pip")
+    assert uv_itself.endswith("--require-hashes --requirement .venv/uv.txt")
+    assert packages.startswith("uv pip install")
+    assert packages.endswith("--require-hashes --requirement requirements.txt")
+    assert own.endswith("--no-deps --no-build-isolation --editable .")
+    locked = (project.path / ".venv" / "uv.txt").read_text(encoding="utf-8")
+    assert locked.startswith("uv==")
+    assert "--hash=sha256:" in locked
+
+    site_cache = tmp_path / ".cache" / "dvc-site"
+    assert str(site_cache) in project.run("dvc", "config", "core.site_cache_dir")
+    assert stat.S_IMODE(site_cache.stat().st_mode) == 0o700
+    project.run("make", "environment")
+    assert len(installations(project)) == 3
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "global.index-url='https://example.org/simple'",
+        ":env:.extra-index-url='https://example.org/simple'",
+        ":env:.no-index='1'",
+        "global.proxy='http://example.org:3128'",
+        ":env:.constraint='constraints.txt'",
+    ],
+)
+def test_pip_installs_if_it_has_settings_that_uv_does_not_read(
+    project: ProjectCopy, setting: str
+) -> None:
+    project.environment["PIP_SETTINGS"] = f"global.cert='/etc/ssl/ca.crt'\n{setting}"
+    printed = project.run("make", "environment")
+    name = setting.partition("=")[0].rpartition(".")[2]
+    assert f"its settings have {name}, which uv does not read" in printed
+    assert "example.org" not in printed
+    packages, _ = installations(project)
+    assert packages.startswith("python -m pip")
+    assert packages.endswith("--require-hashes --requirement requirements.txt")
+
+
+@pytest.mark.parametrize(
+    "setting", ["global.cert='/etc/ssl/ca.crt'", "global.find-links='/wheels'"]
+)
+def test_uv_installs_if_pip_only_has_a_certificate_or_links(
+    project: ProjectCopy, setting: str
+) -> None:
+    project.environment["PIP_SETTINGS"] = setting
+    project.run("make", "environment")
+    assert any(call.startswith("uv pip install") for call in installations(project))
 
 
 def test_an_unsuitable_python_is_one_line(project: ProjectCopy, tmp_path: Path) -> None:
@@ -104,21 +118,3 @@ def test_a_python_that_is_not_there_is_one_line(project: ProjectCopy) -> None:
     printed = project.fail("make", "PYTHON=/nonexistent", "environment")
     assert "There is no Python at /nonexistent" in printed
     assert "not found" not in printed
-
-
-def test_make_lists_its_targets(project: ProjectCopy) -> None:
-    listed = re.findall(r"^  make ([\w-]+)", project.run("make"), re.MULTILINE)
-    assert listed == ["environment", "repro", "ui", "test", "check", "bench", "lock"]
-
-
-def test_the_lines_for_pip_build_the_environment(project: ProjectCopy, tmp_path: Path) -> None:
-    commands = commands_for_pip()
-    assert (commands[1], commands[-1]) == ("source .venv/bin/activate", "dvc repro")
-    commands[1] += f"; {ADD_PACKAGES}"
-    script = "which sentiment; sentiment --help; dvc doctor"
-    printed = project.run("bash", "-ec", "\n".join([*commands[:-1], script]))
-    assert f"{project.path}/.venv/bin/sentiment\n" in printed
-    assert "Log the results" in printed
-    (cache,) = re.findall(r"^Repo\.site_cache_dir: (.*)$", printed, re.MULTILINE)
-    assert is_private(tmp_path / ".cache" / "dvc-site")
-    assert Path(cache).is_relative_to(tmp_path / ".cache" / "dvc-site")

@@ -1,7 +1,6 @@
 """`sentiment score FILE`: predict the texts of a file and, with labels, evaluate them."""
 
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from sentiment.errors import UserError
 from sentiment.project.files.paths import Project
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pandas as pd
 
     from sentiment.score.source import Source
     from sentiment.tracking.models import LoadedModel
@@ -78,12 +77,10 @@ def command(
         raise click.UsageError("Name a file with --out, or a column with --label-column, or both.")
     if against and label_column is None:
         raise click.UsageError("--against compares by labels: name their column, --label-column.")
-    import pandas as pd
-
     from sentiment.data.rows import Columns
     from sentiment.project.files.documents import describe_guarded_ids
     from sentiment.project.files.params_file import load_params
-    from sentiment.score import predictions, report
+    from sentiment.score import report
     from sentiment.score.source import Source
     from sentiment.tracking import address, models, store
 
@@ -100,41 +97,40 @@ def command(
         click.echo(loaded.note)
     if source.is_one_of(project, tables):
         click.echo(f"{loaded.title} was trained on {file}: it is better there than elsewhere.")
-    for each in filter(None, (loaded, other)):
-        rows, formula_ids = source.check_rows(each.model.label_names)
+    if other and set(other.model.label_names) != set(loaded.model.label_names):
+        raise UserError(f"{other.title} has other labels than {loaded.title}.")
+    rows, formula_ids = source.check_rows(loaded.model.label_names)
     if out and out.suffix == ".csv" and formula_ids:
         click.echo(describe_guarded_ids(formula_ids, str(out)))
-    predicted = predict(source, loaded, rows)
-    if out:
-        predicted = predictions.write_each(predicted, out, loaded.model.label_names)
-    made = map(predictions.without_errors, predicted)
-    if label_column is None:
-        texts = sum(map(len, made))  # each table is dropped before the next one is made
-    else:
-        evaluated = pd.concat(made, ignore_index=True)
-        texts = len(evaluated)
+
+    texts, evaluated = predict(source, loaded, rows, out)
     click.echo(f"{loaded.title} on {click.format_filename(file, shorten=True)}: {rows:,} rows")
     if texts < rows:
         click.echo(f"{rows - texts:,} rows have no text, and so no prediction.")
     if label_column is not None:
         click.echo(report.describe_metrics(evaluated))
-    if other is not None:
-        if set(other.model.label_names) != set(loaded.model.label_names):
-            raise UserError(f"{other.title} has other labels than {loaded.title}.")
-        tables_of_other = map(predictions.without_errors, predict(source, other, rows))
-        of_other = pd.concat(tables_of_other, ignore_index=True)
-        click.echo(report.describe_against(other.title, of_other, evaluated))
+        if other:
+            _, of_other = predict(source, other, rows)
+            click.echo(report.describe_against(other.title, of_other, evaluated))
 
 
-def predict(source: "Source", loaded: "LoadedModel", rows: int) -> "Iterator[pa.Table]":
-    """Return the predictions of a model for the rows of a source, and show the progress.
+def predict(
+    source: "Source", loaded: "LoadedModel", rows: int, out: Path | None = None
+) -> "tuple[int, pd.DataFrame]":
+    """Predict the rows of a source, show the progress, and write the predictions.
 
     Args:
         rows: number of rows. A program may have added others since they were counted.
+        out: the new file, or None.
+
+    Returns:
+        The number of texts, and their predictions. Without labels, the table is empty: each part of
+        it is dropped before the next one is made.
     """
+    import pandas as pd
     from tqdm import tqdm
 
-    from sentiment.score.predictions import predict_rows
+    from sentiment.score import predictions
 
     bar = tqdm(
         islice(source.rows(), rows),
@@ -142,4 +138,11 @@ def predict(source: "Source", loaded: "LoadedModel", rows: int) -> "Iterator[pa.
         unit=" rows",
         mininterval=1 if sys.stderr.isatty() else LOG_SECONDS,
     )
-    return predict_rows(loaded.model, bar)
+    predicted = predictions.predict_rows(loaded.model, bar)
+    if out:
+        predicted = predictions.write_each(predicted, out, loaded.model.label_names)
+    made = map(predictions.without_errors, predicted)
+    if source.columns.label is None:
+        return sum(map(len, made)), pd.DataFrame()
+    table = pd.concat(made, ignore_index=True)
+    return len(table), table
