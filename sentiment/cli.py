@@ -20,6 +20,7 @@ from sentiment.project.files.params_file import (
     update_params_file,
 )
 from sentiment.project.files.paths import Project
+from sentiment.terminal import fit_to_terminal, show
 
 PACKAGE = Path(__file__).parent  # a folder of it with a module `command` adds that command
 SHOWN_WORDS = 5  # those with the largest effects
@@ -45,11 +46,18 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # `| head`: click exits quietly
             raise
+        except click.UsageError as error:
+            raise click.UsageError(_fit(error.format_message()), error.ctx) from None
         except Exception as error:
             message = describe_error(error, "the command")
             if message is None:
                 raise
-            raise click.ClickException(message) from None
+            raise click.ClickException(_fit(message)) from None
+
+
+def _fit(message: str) -> str:
+    """Break the lines of a message between words. click writes `Error: ` before it."""
+    return fit_to_terminal(f"Error: {message}").removeprefix("Error: ")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,8 +81,8 @@ def log(project: Project) -> None:
     locked = results.read_locked_results(project)
     client = store.connect(project)
     run = results.log_results(project, client, *locked)
-    click.echo(f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}")
-    click.echo(results.describe_logged_run(client, run))
+    show(f"Test Accuracy: {run.data.metrics['test_accuracy']:.4f}")
+    show(results.describe_logged_run(run))
 
 
 @main.command()
@@ -90,14 +98,15 @@ def ui(project: Project, port: int | None) -> None:
     from sentiment.tracking import address, store
     from sentiment.tracking import ui as mlflow_ui
 
-    click.echo("Opening MLflow's store")
+    show("Opening MLflow's store")
+    dataset_name = load_params(project).fetch.dataset_name
     client = store.connect_to_read(project)
     if address.is_server(client.tracking_uri):
-        click.echo(mlflow_ui.describe_newest(client, client.tracking_uri))
+        show(mlflow_ui.describe_pages(client, address.shown_uri(client.tracking_uri), dataset_name))
         return
     port = port or mlflow_ui.find_port()
-    click.echo(mlflow_ui.describe_newest(client, f"http://127.0.0.1:{port}"))
-    click.echo("Starting MLflow's UI, which takes some seconds. To stop it, press Ctrl-C.")
+    show(mlflow_ui.describe_pages(client, f"http://127.0.0.1:{port}", dataset_name))
+    show("Starting MLflow's UI, which takes some seconds. To stop it, press Ctrl-C.")
     sys.exit(mlflow_ui.serve_ui(client.tracking_uri, port))
 
 
@@ -138,22 +147,20 @@ def dataset(
     changes = own_table.table_changes(project, file, columns, options)
     fetch = changed_params(params, changes).fetch
     loaded = load_dataset(fetch)
-    click.echo(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
-    click.echo(describe_dataset(fetch.dataset_name, loaded))
-    click.echo(f"  {describe_lengths(loaded)}")
+    show(f"Texts: column {columns.text!r}. Labels: column {columns.label!r}.")
+    show(describe_dataset(fetch.dataset_name, loaded))
+    show(f"  {describe_lengths(loaded)}")
     written = update_params_file(project, changes)
-    click.echo("\n".join(written) or f"{PARAMS} has these values already.")
+    show("\n".join(written) or f"{PARAMS} has these values already.")
     for line in own_table.tracking_advice(project, fetch):
-        click.echo(line)
+        show(line)
     other_tables = describe_other_tables(project, fetch)
     if other_tables:
-        click.echo(other_tables)
+        show(other_tables)
     if params.training.section.architecture != "linear":
-        click.echo(
-            "Begin with the linear model, which takes seconds: in params.yaml, model: linear"
-        )
-    click.echo("Then: dvc repro")
-    click.echo("To go back to IMDB: in params.yaml, dataset: imdb")
+        show("Begin with the linear model, which takes seconds: in params.yaml, model: linear")
+    show("Then: dvc repro")
+    show("To go back to IMDB: in params.yaml, dataset: imdb")
 
 
 @main.command()
@@ -180,14 +187,14 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:SHOWN_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]
     if not words:
-        click.echo("The model knows none of these words.")
-    click.echo(f"{explanation.label}, probability {explanation.probability:.4f} ({source})")
+        show("The model knows none of these words.")
+    show(f"{explanation.label}, probability {explanation.probability:.4f} ({source})")
     if len(explanation.probabilities) > 2:
         by_probability = sorted(explanation.probabilities.items(), key=lambda item: -item[1])
         listed = [f"{label} {share:.4f}" for label, share in by_probability[:SHOWN_LABELS]]
-        click.echo(f"All labels: {', '.join(listed)}")
+        show(f"All labels: {', '.join(listed)}")
     if words:
-        click.echo(f"Words that matter most: {', '.join(words)}")
+        show(f"Words that matter most: {', '.join(words)}")
 
 
 @main.command()
@@ -212,7 +219,7 @@ def promote(
         if run_id or dry_run or force:
             raise click.UsageError("--undo takes neither a RUN nor --dry-run nor --force.")
         name = registry.registered_name(load_params(project).fetch.dataset_name)
-        click.echo(promotion.undo_promotion(store.connect_to_read(project), name))
+        show(promotion.undo_promotion(store.connect_to_read(project), name))
         return
     client = store.connect_to_read(project)
     if run_id is None:
@@ -221,7 +228,7 @@ def promote(
         with address.store_errors():
             candidate = runs.find_run(client, run_id)
     outcome = promotion.promote_run(client, candidate, metric, force, dry_run)
-    click.echo(outcome.text)
+    show(outcome.text)
     if not outcome.is_champion and not dry_run:
         sys.exit(NOT_PROMOTED_STATUS)
 
@@ -230,7 +237,7 @@ def run() -> None:
     """Run the installed command, and say so if it has the code of another clone."""
     own = Path(__file__).resolve().parents[1]
     if Path("sentiment/cli.py").is_file() and Path.cwd() != own:
-        click.echo(
+        show(
             f"This command runs the code in {own}, because its environment was built there. To run "
             "the code in this folder: python -m sentiment",
             err=True,

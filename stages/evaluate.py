@@ -62,6 +62,7 @@ from sentiment.project.files.records import (
     write_record,
 )
 from sentiment.project.training.checkpoint import remove_recorded_checkpoints
+from sentiment.terminal import show
 from sentiment.text.model_files import WEIGHTS_FILE, WORD_INDEX_FILE, ModelConfig
 from sentiment.tracking import store
 from sentiment.tracking.results import (
@@ -125,7 +126,7 @@ def predict_baselines(
     train = read_reviews(project.fetched, "train")
     baselines = [predict_most_frequent(train.labels, predictions)]
     if is_table and len(train) <= MAX_TFIDF_TEXTS:
-        print("Training the baseline, TF-IDF with logistic regression", flush=True)
+        show("Training the baseline, TF-IDF with logistic regression")
         test = read_reviews(project.fetched, "test")
         baselines.append(predict_by_tfidf(train, test, order, predictions))
     return baselines
@@ -138,14 +139,14 @@ def evaluate(
     x = read_array(project.padded / "x_test.npy")
     y = read_array(project.padded / "y_test.npy")
     reviews = read_reviews(project.fetched, "test")
-    print("Importing TensorFlow", flush=True)
+    show("Importing TensorFlow")
     model = load_keras_model(project.trained / WEIGHTS_FILE)
     test_rows = read_parquet(project.fetched / TEST_ROWS_FILE)
     order = read_array(project.padded / "test_order.npy")
     texts = texts_table(reviews, test_rows, config.layout, order)
-    print(f"Predicting {len(x):,} test texts", flush=True)
+    show(f"Predicting {len(x):,} test texts")
     probabilities = BatchPredictor(model)(x)
-    print("Computing metrics and plots", flush=True)
+    show("Computing metrics and plots")
     predictions = predictions_table(texts, y, probabilities, config.label_names, params.threshold)
     results = evaluate_predictions(predictions)
     if params.log_texts:
@@ -158,7 +159,7 @@ def evaluate(
         results = results.with_texts(mistaken)
     vectors = read_padded_vectors(project, bool(record.training.vectors))
     if isinstance(record.training.section, RecurrentParams):
-        print("Measuring gradients", flush=True)
+        show("Measuring gradients")
     gradients = gradients_before_and_after(model, record, config, x, vectors)
     results = results.join(plot_training(read_table(project.trained / HISTORY_FILE)))
     results = results.join(summarize_gradients(gradients))
@@ -200,21 +201,20 @@ def main(project: Project) -> None:
     check_results(project, record)
     check_dataset(project)
     remove_recorded_checkpoints(project)
-    print("Opening MLflow's store", flush=True)
+    show("Opening MLflow's store")
     client = store.connect(project)
     config = read_model_config(project)
     results, baselines = evaluate(project, record, config, params)
-    print("Writing and logging metrics, tables and plots", flush=True)
+    show("Writing and logging metrics, tables and plots")
     write_results(project, results, baselines, config, params)
     if load_params(project).evaluate != params:
         raise changed_error()
     predictions = results.tables["predictions"]
     guarded_ids = count_formulas(predictions["id"]) if "id" in predictions else 0
     if guarded_ids:
-        print(describe_guarded_ids(guarded_ids, PREDICTIONS_FILE))
+        show(describe_guarded_ids(guarded_ids, PREDICTIONS_FILE))
     run = log_results(project, client, record, params.threshold, results.metrics)
-    print(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")
+    show(f"Test Accuracy: {results.metrics['test_accuracy']:.4f}")
     if len(config.label_names) > 2:
-        print(f"Test macro F1: {results.metrics['test_f1']:.4f}")
-    print(describe_logged_run(client, run))
-    print(f"To promote its model if it is better: sentiment promote {run.info.run_id[:8]}")
+        show(f"Test macro F1: {results.metrics['test_f1']:.4f}")
+    show(describe_logged_run(run))

@@ -7,6 +7,7 @@ from types import FrameType
 
 from sentiment.errors import describe_error
 from sentiment.libraries import quiet_libraries
+from sentiment.terminal import fit_to_terminal, show
 
 STAGES = ("fetch", "pad", "train", "evaluate")
 
@@ -22,13 +23,13 @@ def run_stage(name: str, run: Callable[[], None]) -> None:
         run()
     except KeyboardInterrupt as error:
         number = error.args[0] if error.args else signal.SIGINT
-        print(f"{name}: interrupted. To continue, run the same command again.", file=sys.stderr)
+        show(f"{name}: interrupted. To continue, run the same command again.", err=True)
         sys.exit(128 + number)
     except Exception as error:
         message = describe_error(error, "`dvc repro`")
         if message is None:
             raise
-        sys.exit(f"{name}: {message}")
+        sys.exit(fit_to_terminal(f"{name}: {message}"))
 
 
 def interrupt(number: int, _: FrameType | None) -> None:

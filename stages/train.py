@@ -31,6 +31,7 @@ from sentiment.project.training.checkpoint import (
     remove_recorded_checkpoints,
     training_key,
 )
+from sentiment.terminal import show
 from sentiment.text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.tracking import address, runs, store
 
@@ -80,7 +81,7 @@ def train(
     if state is not None:
         training.restore(state)
         trained = len(training.epoch_metrics)
-        print(f"Resuming after epoch {trained} of {training.params.epochs}", flush=True)
+        show(f"Resuming after epoch {trained} of {training.params.epochs}")
         after_epoch()  # the last epoch may not be logged yet
     elif training.params.architecture == "custom":
         check_loads(training.model, training.val_split.x)
@@ -127,7 +128,7 @@ def fitted_values(dataset: PaddedDataset, section: AnyModel) -> dict[str, int | 
 
 def main(project: Project) -> None:
     params = load_params(project).training
-    print("Opening MLflow's store", flush=True)
+    show("Opening MLflow's store")
     client = store.connect(project)
     with ExitStack() as locks:
         locks.enter_context(exclusive_folder(project))
@@ -142,13 +143,13 @@ def main(project: Project) -> None:
             texts = len(splits[0].y)
             section = fit_to_table(params.section, texts, dataset.median_words)
             for line in describe_fit(params.section, section, texts):
-                print(line, flush=True)
-        print("Importing TensorFlow", flush=True)
+                show(line)
+        show("Importing TensorFlow")
         key = training_key(project, params)
         locks.enter_context(exclusive_key(project, key))
         checkpoint = Checkpoint(project.checkpoints / key)
         padded_digest = folder_digest(project.padded)
-        print("Building the model", flush=True)
+        show("Building the model")
         make_deterministic(params.seed)
         # Before the run starts, which names all modules that the network has imported.
         training = Training(section, dataset.layout, len(dataset.label_names), *splits, vectors)
@@ -164,7 +165,7 @@ def main(project: Project) -> None:
             with address.store_errors():
                 runs.log_training(client, record.run_id, record, splits)
             train(project, client, checkpoint, training, record.run_id)
-            print("Writing the model", flush=True)
+            show("Writing the model")
             check_unchanged(project, key)
             write_model(project, training, dataset)
             record = record.model_copy(update={"trained_digest": folder_digest(project.trained)})

@@ -8,6 +8,7 @@ from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.files.params_file import load_params
 from sentiment.project.files.paths import Project
+from sentiment.terminal import show
 from sentiment.tracking import address, evaluations, registry, store
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def command(project: Project, names: tuple[str, ...], metric: Any) -> None:
     with address.store_errors():
         if not names:
             groups = find_groups(client, find_evaluated_runs(client, dataset))
-            click.echo(report.describe_groups(groups, metric))
+            show(report.describe_groups(groups, metric))
             return
         both = dict(zip("AB", (resolve_run(client, name, dataset) for name in names), strict=True))
         ids = [run.info.run_id for run in both.values()]
@@ -52,7 +53,7 @@ def command(project: Project, names: tuple[str, ...], metric: Any) -> None:
         others = find_evaluated_runs(client, both["A"].data.tags.get(runs.DATASET, dataset))
         found = [*both.values(), *(run for run in others if run.info.run_id not in ids)]
         groups_of_both = {letter: find_group(client, found, run) for letter, run in both.items()}
-    click.echo(report.describe_runs(groups_of_both, both, predictions, metric))
+    show(report.describe_runs(groups_of_both, both, predictions, metric))
 
 
 def find_evaluated_runs(client: "MlflowClient", dataset: str) -> "list[Run]":

@@ -9,6 +9,7 @@ import click
 from sentiment.errors import UserError
 from sentiment.project.files.params_file import load_params
 from sentiment.project.files.paths import Project
+from sentiment.terminal import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,31 +49,31 @@ def command(project: Project, count: int, out: Path | None) -> None:
     if out is not None and out.exists():
         raise UserError(f"{out} exists. Name another file, or remove it.")
     table = params.fetch.table
-    click.echo(f"Reading {table.train}")
+    show(f"Reading {table.train}")
     rows = read_labeled_rows(table.train, table)
-    click.echo("Training TF-IDF with logistic regression")
+    show("Training TF-IDF with logistic regression")
     found = find_doubts(rows, table.tokenizer, report=show_fold)
     for metric, values in (
         ("accuracy", [fold.accuracy for fold in found.folds]),
         ("macro F1", [fold.macro_f1 for fold in found.folds]),
     ):
-        click.echo(describe_spread(metric, values))
+        show(describe_spread(metric, values))
     if found.rare:
-        click.echo(f"Left out, with fewer than five different texts: {', '.join(found.rare)}")
+        show(f"Left out, with fewer than five different texts: {', '.join(found.rare)}")
     path = project.folder / (out or DEFAULT_FILE)
     listed = write_doubts(path, found.doubted.head(count), found.conflicts)
     has_texts = params.evaluate.log_texts
-    click.echo(f"The most doubtful of {len(found.doubted):,} doubtful labels:")
-    click.echo(describe_rows(found.doubted.head(SHOWN), has_texts))
+    show(f"The most doubtful of {len(found.doubted):,} doubtful labels:")
+    show(describe_rows(found.doubted.head(SHOWN), has_texts))
     if not found.conflicts.empty:
-        click.echo(f"Equal texts with different labels, in {len(found.conflicts):,} rows:")
-        click.echo(describe_rows(found.conflicts.head(SHOWN), has_texts))
-    click.echo(f"All {listed:,} rows are in {out or DEFAULT_FILE}. A doubtful label may be right.")
+        show(f"Equal texts with different labels, in {len(found.conflicts):,} rows:")
+        show(describe_rows(found.conflicts.head(SHOWN), has_texts))
+    show(f"All {listed:,} rows are in {out or DEFAULT_FILE}. A doubtful label may be right.")
 
 
 def show_fold(fold: "Fold") -> None:
     """Print the accuracy of a fold."""
-    click.echo(f"Fold {fold.number}: accuracy {fold.accuracy:.4f}, macro F1 {fold.macro_f1:.4f}")
+    show(f"Fold {fold.number}: accuracy {fold.accuracy:.4f}, macro F1 {fold.macro_f1:.4f}")
 
 
 def describe_spread(metric: str, values: list[float]) -> str:

@@ -6,7 +6,6 @@ from a state therefore gives the same bits as one that was not interrupted.
 """
 
 import math
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from sentiment.errors import UserError
 from sentiment.model.batches import Split, batched_dataset
 from sentiment.model.build import build_model, compile_model
 from sentiment.model.linear import find_features, initialize_linear_model
+from sentiment.model.progress import show_epochs
 from sentiment.params import AnyModel, LinearParams
 from sentiment.text.padding import Layout
 
@@ -100,6 +100,11 @@ class Training:
         return losses.index(min(losses)) + 1 if self.params.patience else len(losses)
 
     @property
+    def batches(self) -> int:
+        """The number of batches of an epoch."""
+        return math.ceil(len(self.train_split.y) / self.params.batch_size)
+
+    @property
     def is_done(self) -> bool:
         """Whether all epochs are trained, or `val_loss` has not improved for too long.
 
@@ -142,8 +147,11 @@ class Training:
                 initial_epoch=len(self.epoch_metrics),
                 epochs=self.params.epochs,
                 shuffle=False,  # Keras ignores True for a dataset, and warns
-                callbacks=[self._epoch_callback(after_epoch)],
-                verbose=1 if sys.stdout.isatty() else 2,  # a bar, or a line for each epoch
+                callbacks=[
+                    show_epochs(self.params.epochs, self.batches),
+                    self._epoch_callback(after_epoch),
+                ],
+                verbose=0,
             )
         if self.best:
             self.model.set_weights(self.best)

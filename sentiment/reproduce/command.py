@@ -9,6 +9,7 @@ import click
 from sentiment.project.files.params_file import PARAMS, load_params, update_params_file
 from sentiment.project.files.paths import Project
 from sentiment.project.files.records import read_run_record
+from sentiment.terminal import show
 from sentiment.tracking import address, store
 
 
@@ -33,12 +34,12 @@ def command(project: Project, run_id: str | None, params: bool) -> None:
         if params:
             values = record.read_params(client, run, load_params(project))
             changes = update_params_file(project, values)
-            click.echo("\n".join(changes) or f"{PARAMS} has these values already.")
+            show("\n".join(changes) or f"{PARAMS} has these values already.")
             return
         with tempfile.TemporaryDirectory() as scratch:
             recorded = record.download_run(client, run, Path(scratch))
             with worktree.worktree(project, recorded, Path(scratch) / "worktree") as copy:
                 worktree.run_stages(project, recorded, copy, Path(scratch) / "mlflow.db")
                 results = comparison.compare_results(recorded, copy)
-    click.echo(comparison.describe_comparison(recorded, results))
+    show(comparison.describe_comparison(recorded, results))
     sys.exit(not results.is_equal)

@@ -23,6 +23,7 @@ from sentiment.project.versioning.dvc import DVC, changed_paths, is_output
 from sentiment.project.versioning.git import git
 from sentiment.project.versioning.own_table import find_pointer
 from sentiment.reproduce.record import RecordedRun
+from sentiment.terminal import show
 from sentiment.tracking.runs import DIFF_ARTIFACT, LOCK_ARTIFACT
 
 GIT = ("git", "-c", f"core.hooksPath={os.devnull}")  # `dvc install` adds hooks that call DVC
@@ -131,7 +132,7 @@ def run_stages(project: Project, run: RecordedRun, copy: Project, database: Path
     forced = ("repro", "--force", "--single-item", "--no-commit")
     check_dependencies(run, copy)
     for arguments in (("repro", "pad"), (*forced, "train"), (*forced, "evaluate")):
-        print(f"In a worktree of the run: dvc {' '.join(arguments)}", flush=True)
+        show(f"In a worktree of the run: dvc {' '.join(arguments)}")
         done = subprocess.run(
             [*DVC, *arguments],
             cwd=copy.folder,

@@ -10,6 +10,7 @@ import click
 from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.files.paths import Project
+from sentiment.terminal import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,24 +95,24 @@ def command(
         other = models.load_named(project, client, against, params.fetch) if against else None
         tables = models.training_tables(client, loaded)
     if loaded.note:
-        click.echo(loaded.note)
+        show(loaded.note)
     if source.is_one_of(project, tables):
-        click.echo(f"{loaded.title} was trained on {file}: it is better there than elsewhere.")
+        show(f"{loaded.title} was trained on {file}: it is better there than elsewhere.")
     if other and set(other.model.label_names) != set(loaded.model.label_names):
         raise UserError(f"{other.title} has other labels than {loaded.title}.")
     rows, formula_ids = source.check_rows(loaded.model.label_names)
     if out and out.suffix == ".csv" and formula_ids:
-        click.echo(describe_guarded_ids(formula_ids, str(out)))
+        show(describe_guarded_ids(formula_ids, str(out)))
 
     texts, evaluated = predict(source, loaded, rows, out)
-    click.echo(f"{loaded.title} on {click.format_filename(file, shorten=True)}: {rows:,} rows")
+    show(f"{loaded.title} on {click.format_filename(file, shorten=True)}: {rows:,} rows")
     if texts < rows:
-        click.echo(f"{rows - texts:,} rows have no text, and so no prediction.")
+        show(f"{rows - texts:,} rows have no text, and so no prediction.")
     if label_column is not None:
-        click.echo(report.describe_metrics(evaluated))
+        show(report.describe_metrics(evaluated))
         if other:
             _, of_other = predict(source, other, rows)
-            click.echo(report.describe_against(other.title, of_other, evaluated))
+            show(report.describe_against(other.title, of_other, evaluated))
 
 
 def predict(

@@ -8,6 +8,7 @@ from sentiment import options
 from sentiment.errors import UserError
 from sentiment.project.files.params_file import load_params
 from sentiment.project.files.paths import Project
+from sentiment.terminal import show
 from sentiment.tracking import address, store
 
 LOOPBACK = "127.0.0.1"  # no other machine reaches it
@@ -40,8 +41,8 @@ def command(project: Project, port: int, model_uri: str | None) -> None:
     with address.store_errors():
         loaded = models.load_named(project, client, model_uri, fetch)
     if loaded.note:
-        click.echo(loaded.note)
-    click.echo(f"Serving {loaded.title}\nPage: http://{LOOPBACK}:{port}")
+        show(loaded.note)
+    show(f"Serving {loaded.title}\nPage: http://{LOOPBACK}:{port}")
     uvicorn.run(
         create_app(loaded.title, loaded.model),
         host=LOOPBACK,

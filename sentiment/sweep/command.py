@@ -7,6 +7,7 @@ import click
 
 from sentiment.errors import UserError
 from sentiment.project.files.paths import Project
+from sentiment.terminal import show
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -71,21 +72,21 @@ def command(
     url = storage or f"sqlite:///{project.root / SWEEP_DATABASE}"
     with study.storage_errors():
         opened = study.open_study(url, name, project)
-        click.echo(f"{name}: {study.describe_counts(opened)}")
-        click.echo(study.describe_precision(opened, len(reviews), share))
+        show(f"{name}: {study.describe_counts(opened)}")
+        show(study.describe_precision(opened, len(reviews), share))
         if trials:
             run_trials(opened, start_sweep(project, params, opened, label_count), trials)
         if not study.completed(opened):
             return
         texts = study.count_validation_texts(len(reviews), share)
-        click.echo(study.describe_best(opened.best_trial, texts))
+        show(study.describe_best(opened.best_trial, texts))
         if apply is None:
             return
         chosen = opened.best_trial if apply == BEST else study.find_trial(opened, apply)
     values = {f"{params.model}.{key}": value for key, value in values_of(chosen).items()}
     changes = update_params_file(project, values)
-    click.echo("\n".join(changes) or "params.yaml has these values already.")
-    click.echo(
+    show("\n".join(changes) or "params.yaml has these values already.")
+    show(
         "The best of many trials was partly lucky: its accuracy is optimistic. Train it with "
         "several seeds."
     )

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import NormalDist
 
-import click
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning, OptunaError
@@ -19,6 +18,7 @@ from sentiment.model.batches import train_validation_split
 from sentiment.project.files.digests import folder_digest
 from sentiment.project.files.paths import Project
 from sentiment.sweep.trials import values_of
+from sentiment.terminal import show
 from sentiment.tracking.address import StoreError
 
 HEARTBEAT_SECONDS = 5
@@ -83,10 +83,10 @@ def show_trial(study: optuna.Study, trial: FrozenTrial) -> None:
     if trial.intermediate_values:
         reported = trial.intermediate_values[max(trial.intermediate_values)]
         value = trial.value if trial.value is not None else reported
-        click.echo(f"Trial {trial.number} {trial.state.name}: val_accuracy {value:.4f}")
+        show(f"Trial {trial.number} {trial.state.name}: val_accuracy {value:.4f}")
     if completed(study):
         best = study.best_trial
-        click.echo(f"{describe_counts(study)}; best: trial {best.number}, {best.value:.4f}")
+        show(f"{describe_counts(study)}; best: trial {best.number}, {best.value:.4f}")
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:

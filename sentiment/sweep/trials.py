@@ -6,7 +6,6 @@ It never sees the test set.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import click
 import numpy as np
 import optuna
 from mlflow import MlflowClient
@@ -23,6 +22,7 @@ from sentiment.model.training import Training, make_deterministic
 from sentiment.params import AnyModel, Params
 from sentiment.project.files.params_file import changed_params
 from sentiment.sweep.space import suggest
+from sentiment.terminal import show
 from sentiment.text.reviews import Reviews
 from sentiment.tracking import address, runs
 
@@ -61,13 +61,11 @@ def objective(sweep: Sweep, trial: optuna.Trial) -> float:
         StoreError: MLflow's store failed.
     """
     draw(sweep, trial)
-    click.echo(
-        f"Trial {trial.number}: {', '.join(f'{k} {v}' for k, v in values_of(trial).items())}"
-    )
+    show(f"Trial {trial.number}: {', '.join(f'{k} {v}' for k, v in values_of(trial).items())}")
     try:
         section, splits, length = prepare(sweep, trial)
     except UserError as error:
-        click.echo(str(error))
+        show(str(error))
         raise optuna.TrialPruned from None
     with address.store_errors():
         run_id = runs.create_run(
@@ -85,7 +83,7 @@ def objective(sweep: Sweep, trial: optuna.Trial) -> float:
             training.fit(after_epoch(sweep, trial, training, run_id))
         except (optuna.TrialPruned, UserError) as error:
             if isinstance(error, UserError):  # the training diverged
-                click.echo(str(error))
+                show(str(error))
             ended_early = True
         else:
             ended_early = False

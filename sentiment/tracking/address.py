@@ -7,7 +7,6 @@ Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` sh
 import logging
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -17,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from sentiment.errors import UserError, first_line, redact
 from sentiment.project.files.paths import Project
+from sentiment.terminal import show
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
@@ -211,11 +211,10 @@ class RetryFilter(logging.Filter):
             return True
         if not self.is_said:
             self.is_said = True
-            print(
+            show(
                 f"The MLflow server at {self.uri} does not answer. Trying again for some minutes "
                 "(MLFLOW_HTTP_REQUEST_MAX_RETRIES sets how often)",
-                file=sys.stderr,
-                flush=True,
+                err=True,
             )
         return False
 

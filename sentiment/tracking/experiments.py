@@ -1,4 +1,4 @@
-"""Experiments of the tracking store, their runs, and the pages of MLflow's UI."""
+"""Experiments of the tracking store, and their runs."""
 
 import json
 import shlex
@@ -13,15 +13,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
 ARTIFACTS = "mlruns"
-MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens by default
 # A server with users returns the second code also for what the user must not see.
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow shows as a description
 # MLflow keeps a view of an experiment that somebody shared in a tag with this prefix.
 SHARED_VIEW = "mlflow.sharedViewState."  # no part of MLflow's API
-# In the query of a URL: MLflow's pages for training runs, not those for language models
-TRAINING_PAGES = "workflowType=machine_learning"
-VIEW = "metrics"  # the view of an experiment's runs with its own columns
+VIEW = "metrics"  # the shared view of an experiment's runs with its own columns
 
 
 def open_experiment(
@@ -30,7 +27,7 @@ def open_experiment(
     """Return the id of the experiment with this name, which is created if the store lacks it.
 
     Args:
-        columns: what its runs show in `runs_url`, such as "metrics.`val_accuracy`".
+        columns: what its runs show in the view `VIEW`, such as "metrics.`val_accuracy`".
 
     Raises:
         StoreError: the experiment was deleted.
@@ -109,35 +106,3 @@ def _artifact_location(project: Project, uri: str, experiment: str) -> str | Non
     database = sqlite_file(uri)
     folder = database.parent if database is not None else project.root
     return str(folder / ARTIFACTS / experiment.replace(" ", "-"))
-
-
-def run_url(uri: str, experiment_id: str, run_id: str) -> str:
-    """Return the URL of a run's page, on the server or in the UI at its default port."""
-    return f"{_experiment_url(uri, experiment_id)}/{run_id}?{TRAINING_PAGES}"
-
-
-def runs_url(uri: str, experiment_id: str) -> str:
-    """Return the URL of the runs of an experiment, on the server or in the UI at its port."""
-    return f"{_experiment_url(uri, experiment_id)}?viewStateShareKey={VIEW}&{TRAINING_PAGES}"
-
-
-def _experiment_url(uri: str, experiment_id: str) -> str:
-    base = shown_uri(uri).rstrip("/") if is_server(uri) else MLFLOW_UI
-    return f"{base}/#/experiments/{experiment_id}/runs"
-
-
-def describe_pages(uri: str, experiment_id: str, run_id: str) -> str:
-    """Return lines that say where to look at a run and at all runs."""
-    return (
-        f"To look at it, {how_to_open(uri)}\n"
-        f"  {run_url(uri, experiment_id, run_id)}\n"
-        f"or, for all runs,\n"
-        f"  {runs_url(uri, experiment_id)}"
-    )
-
-
-def how_to_open(uri: str) -> str:
-    """Return the words before the address of a page."""
-    if is_server(uri):
-        return "open"
-    return "start `make ui`, and open the address it prints, such as"

@@ -221,7 +221,9 @@ def log_evaluation(
     client.set_tag(run_id, experiments.DESCRIPTION, card)
 
 
-def describe_logged_run(client: "MlflowClient", run: "Run") -> str:
-    """Return lines that name a run, and say where to look at it."""
-    pages = experiments.describe_pages(client.tracking_uri, run.info.experiment_id, run.info.run_id)
-    return f"Run {run.info.run_id}: {run.info.run_name}\n{pages}"
+def describe_logged_run(run: "Run") -> str:
+    """Return lines that name a run, and the commands for it."""
+    return (
+        f"Run {run.info.run_id}, {run.info.run_name}, is in MLflow: `make ui`\n"
+        f"To promote its model if it is better: `sentiment promote {run.info.run_id[:8]}`"
+    )

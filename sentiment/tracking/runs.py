@@ -27,6 +27,7 @@ from sentiment.project.training.provenance import (
     uncommitted_changes,
 )
 from sentiment.project.versioning.own_table import named_files
+from sentiment.terminal import show
 from sentiment.tracking import address, experiments, registry
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def training_run(
     changes = uncommitted_changes(project, named_files(dataset.fetch, params.vectors))
     unrecorded = changes.describe(with_md5=False)
     if unrecorded:
-        print(f"Neither the commit nor the run's diff has: {unrecorded}", flush=True)
+        show(f"Neither the commit nor the run's diff has: {unrecorded}")
     tags = {**provenance_tags(project, changes), **dataset_tags(dataset), SOURCE_NAME: SOURCE}
     training = training_name(project, params)
     name = SEPARATOR.join(filter(None, [training, tags.get(DVC_EXPERIMENT)]))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
-from sentiment.tracking import address, experiments, runs
+from sentiment.tracking import address, experiments, registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,6 +18,8 @@ PORTS: tuple[int, ...] = (
     5000,
     *range(5002, 5100),
 )  # MLflow's default first. 5001 is that of `sentiment serve`.
+# In the query of a URL: MLflow's pages for training runs, not those for language models
+TRAINING_PAGES = "workflowType=machine_learning"
 # One worker and no jobs, which are for language models: 0.5 GB of memory instead of 2 GB.
 SETTINGS = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
@@ -39,22 +41,24 @@ def find_port() -> int:
     )
 
 
-def describe_newest(client: "MlflowClient", pages: str) -> str:
-    """Return lines with the addresses of the newest run and of all runs of its experiment.
+def describe_pages(client: "MlflowClient", base: str, dataset: str) -> str:
+    """Return lines with the addresses of a dataset's newest run and of all its runs.
 
     Args:
-        pages: where the UI or the server is.
+        base: the address of the UI or the server.
     """
     with address.store_errors():
-        newest = next(runs.search_runs(client, "", page_size=1), None)
+        experiment = client.get_experiment_by_name(registry.registered_name(dataset))
+        ids = [experiment.experiment_id] if experiment else []
+        newest = next(experiments.experiment_runs(client, ids, page_size=1), None)
     if newest is None:
-        return f"There is no run yet. `dvc repro` makes one:\n  {pages}"
-    info = newest.info
+        return f"There is no run of {dataset} yet. `dvc repro` makes one:\n  {base}"
+    runs = f"{base.rstrip('/')}/#/experiments/{newest.info.experiment_id}/runs"
     return (
-        f"The newest run ({info.run_name}):\n"
-        f"  {experiments.run_url(pages, info.experiment_id, info.run_id)}\n"
-        "All runs:\n"
-        f"  {experiments.runs_url(pages, info.experiment_id)}"
+        f"The newest run of {dataset}, {newest.info.run_name}:\n"
+        f"  {runs}/{newest.info.run_id}?{TRAINING_PAGES}\n"
+        f"All runs of {dataset}:\n"
+        f"  {runs}?viewStateShareKey={experiments.VIEW}&{TRAINING_PAGES}"
     )
 
 

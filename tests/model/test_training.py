@@ -153,25 +153,28 @@ def test_operations_that_are_not_deterministic_are_refused() -> None:
         tf.random.Generator.from_non_deterministic_state()
 
 
-def test_under_a_pipe_each_epoch_is_a_line_and_keras_warns_of_nothing(
+def test_each_epoch_is_a_line_of_a_table_and_keras_warns_of_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     training = new_training(cell="simple_rnn", epochs=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         fit(training)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"]
-    assert f"val_accuracy: {training.metrics['val_accuracy']:.4f}" in lines[-1]
-    assert len(lines) == 4
+    names, *lines = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert names == ["epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy"]
+    shown = [[line[0], *line[2:]] for line in lines]
+    assert shown == [
+        [f"{number}/2", *(f"{row[name]:.4f}" for name in names[2:])]
+        for number, row in enumerate(training.epoch_metrics, 1)
+    ]
 
 
 def test_in_a_terminal_an_epoch_counts_its_batches(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     fit(new_training(cell="simple_rnn", epochs=1))
-    assert "1/5" in capsys.readouterr().out
+    assert "epoch 1/1:   0%" in capsys.readouterr().err
 
 
 def test_network_of_three_labels_learns() -> None:

@@ -73,9 +73,8 @@ def test_a_new_experiment_has_its_description() -> None:
 
 def shown_columns(experiment: Experiment) -> object:
     """Return the columns of an experiment's shared view, to which the link to its runs leads."""
-    page = experiments.runs_url(URI, experiment.experiment_id)
-    key = page.partition("viewStateShareKey=")[2].partition("&")[0]
-    return json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])["selectedColumns"]
+    view = experiment.tags[f"mlflow.sharedViewState.{experiments.VIEW}"]
+    return json.loads(view)["selectedColumns"]
 
 
 @pytest.mark.usefixtures("empty_store")
@@ -311,28 +310,3 @@ def test_folder_of_a_database_is_not_created(
     with pytest.raises(StoreError, match=rf"^There is no folder {in_tmp_path}/mistaken for the"):
         store.connect(Project.here())
     assert list(in_tmp_path.iterdir()) == []
-
-
-def test_pages_of_runs_are_on_the_server_or_in_the_local_ui() -> None:
-    page = "#/experiments/1/runs/abc?workflowType=machine_learning"
-    assert experiments.run_url(URI, "1", "abc") == f"http://127.0.0.1:5000/{page}"
-    server = "https://ann:secret@mlflow.example.org/"
-    assert experiments.run_url(server, "1", "abc") == f"https://mlflow.example.org/{page}"
-
-
-@pytest.mark.parametrize(
-    ("uri", "first_line"),
-    [
-        (URI, "To look at it, start `make ui`, and open the address it prints, such as"),
-        ("https://mlflow.example.org", "To look at it, open"),
-    ],
-)
-def test_pages_are_named_with_what_starts_the_ui_unless_there_is_a_server(
-    uri: str, first_line: str
-) -> None:
-    assert experiments.describe_pages(uri, "1", "abc").splitlines() == [
-        first_line,
-        f"  {experiments.run_url(uri, '1', 'abc')}",
-        "or, for all runs,",
-        f"  {experiments.runs_url(uri, '1')}",
-    ]

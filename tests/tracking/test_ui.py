@@ -54,6 +54,7 @@ def test_a_port_that_is_taken_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> 
         assert ui.find_port() == ports[1]
 
 
+@pytest.mark.usefixtures("params")
 def test_the_newest_run_and_all_runs_are_at_the_port_that_is_served(
     empty_store: MlflowClient,
     sentiment: Command,
@@ -61,23 +62,24 @@ def test_the_newest_run_and_all_runs_are_at_the_port_that_is_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_PORT", "5077")
+    empty_store.create_run("0", start_time=9, run_name="no training")
     for start in (2, 3, 1):
         empty_store.create_run("1", start_time=start, run_name=f"run {start}")
     newest = empty_store.search_runs(["1"])[0].info
     pages = "http://127.0.0.1:5077/#/experiments/1/runs"
     assert sentiment("ui").splitlines()[1:5] == [
-        "The newest run (run 3):",
+        "The newest run of imdb, run 3:",
         f"  {pages}/{newest.run_id}?workflowType=machine_learning",
-        "All runs:",
+        "All runs of imdb:",
         f"  {pages}?viewStateShareKey=metrics&workflowType=machine_learning",
     ]
     assert started[:5] == ["-m", "mlflow", "ui", "--port", "5077"]
     assert os.environ["MLFLOW_BACKEND_STORE_URI"] == empty_store.tracking_uri
 
 
-@pytest.mark.usefixtures("empty_store", "started")
+@pytest.mark.usefixtures("empty_store", "started", "params")
 def test_a_store_without_runs_is_served(sentiment: Command) -> None:
-    assert "There is no run yet" in sentiment("ui")
+    assert "There is no run of imdb yet" in sentiment("ui")
 
 
 @pytest.mark.slow
