@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
+from sentiment.terminal import show
 from sentiment.tracking import address, experiments, registry
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ PORTS: tuple[int, ...] = (
 # In the query of a URL: MLflow's pages for training runs, not those for language models
 TRAINING_PAGES = "workflowType=machine_learning"
 # One worker and no jobs, which are for language models: 0.5 GB of memory instead of 2 GB.
-SETTINGS = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+SETTINGS = {
+    "MLFLOW_WORKERS": "1",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PYTHONWARNINGS": "ignore",
+}
+SECURITY_LINE = "[MLflow] Security middleware enabled"  # MLflow says so at each start
 
 
 def find_port() -> int:
@@ -66,13 +72,16 @@ def serve_ui(uri: str, port: int) -> int:
     """Run MLflow's UI of a store until it ends or Ctrl-C ends it, and return its exit status."""
     # A URI may contain a password, and other accounts can read the arguments of a process.
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    os.environ["MLFLOW_REGISTRY_STORE_URI"] = uri
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    # A line for each request would push the addresses off the screen.
-    options = ["--port", str(port), "--uvicorn-opts", "--no-access-log"]
+    # Messages of the start, and a line for each request, would push the addresses off the screen.
+    options = ["--port", str(port), "--uvicorn-opts", "--no-access-log --log-level warning"]
     command = [sys.executable, "-m", "mlflow", "ui", *options]
     # In a group of its own, no signal of the terminal reaches it: MLflow would print a traceback.
-    with subprocess.Popen(command, process_group=0) as process:
+    with subprocess.Popen(
+        command, process_group=0, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
 
         def stop(*_: object) -> None:
             with suppress(ProcessLookupError):
@@ -80,5 +89,9 @@ def serve_ui(uri: str, port: int) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if not line.startswith(SECURITY_LINE):
+                show(line.rstrip("\n"), err=True)
         status = process.wait()
     return 0 if status == -signal.SIGTERM else status
