@@ -22,8 +22,6 @@ from sentiment.tracking.experiments import ARTIFACTS, SHARED_VIEW, VIEW
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MOVED_PAGE = "docs/pipeline.md#a-moved-folder"
-
 
 def connect(project: Project) -> "MlflowClient":
     """Point MLflow at the tracking store, and return a client. An SQLite database is created.
@@ -129,6 +127,6 @@ def _check_place(client: "MlflowClient") -> None:
         if is_own and artifacts.resolve() != (database.parent / ARTIFACTS).resolve():
             raise StoreError(
                 f"The MLflow store {database} expects its artifacts in {artifacts}: its folder was "
-                f"moved or copied. Move it back, or change the paths ({MOVED_PAGE}), or start a "
-                f"new store: rename {database.name}, and run `sentiment log`."
+                f"moved or copied. Move it back, or start a new store: rename {database.name}, and "
+                "run `sentiment log`."
             )
