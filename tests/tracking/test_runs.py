@@ -137,35 +137,19 @@ def test_the_status_of_a_run_says_how_its_training_ended(
     assert all_runs()[0].info.status == status
 
 
-def test_a_training_that_resumes_has_the_same_run(training: AnotherTraining) -> None:
-    with pytest.raises(KeyboardInterrupt), training.run():
-        raise KeyboardInterrupt
-    with training.run() as record:
-        pass
-    assert record.run_id == all_runs()[0].info.run_id
-    assert len(all_runs()) == 2
-    assert all_runs()[0].info.status == "FINISHED"
-
-
-def test_a_training_whose_run_the_store_lacks_gets_another_one(
-    training: AnotherTraining,
+@pytest.mark.parametrize("is_deleted", [True, False], ids=["deleted", "of another store"])
+def test_a_training_whose_run_is_gone_gets_another_one(
+    training: AnotherTraining, is_deleted: bool
 ) -> None:
+    with training.run() as gone:
+        pass
+    if is_deleted:
+        training.client.delete_run(gone.run_id)
+    else:
+        training.checkpoint.write_run(gone.model_copy(update={"run_id": "0" * 32}))
     with training.run() as record:
         pass
-    training.checkpoint.write_run(record.model_copy(update={"run_id": "0" * 32}))
-    with training.run() as record:
-        pass
-    assert training.checkpoint.read_run() == record
-    assert record.run_id == all_runs()[0].info.run_id
-
-
-def test_a_training_whose_run_was_deleted_gets_another_one(training: AnotherTraining) -> None:
-    with training.run() as deleted:
-        pass
-    training.client.delete_run(deleted.run_id)
-    with training.run() as record:
-        pass
-    assert record.run_id == all_runs()[0].info.run_id != deleted.run_id
+    assert record.run_id == all_runs()[0].info.run_id != gone.run_id
     assert training.checkpoint.read_run() == record
 
 

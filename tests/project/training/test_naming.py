@@ -53,6 +53,10 @@ def test_at_most_five_differences_are_named_and_the_others_counted() -> None:
     assert name("lstm", seed=3, **changes) == (
         "lstm · num_words 500 · max_length 9 · units 8 · layers 2 · epochs 1 · +2 · seed 3"
     )
+    five = {key: value for key, value in changes.items() if key not in ("batch_size", "patience")}
+    assert name("lstm", **five) == (
+        "lstm · num_words 500 · max_length 9 · units 8 · layers 2 · epochs 1"
+    )
 
 
 def test_a_section_that_the_commit_lacks_is_named_alone() -> None:
