@@ -159,7 +159,7 @@ def dataset(
         show(other_tables)
     if params.training.section.architecture != "linear":
         show("Begin with the linear model, which takes seconds: in params.yaml, model: linear")
-    show("Then: dvc repro")
+    show("Then: `dvc repro`")
     show("To go back to IMDB: in params.yaml, dataset: imdb")
 
 

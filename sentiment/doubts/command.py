@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("data") / "doubts.csv"
 SHOWN = 10  # in the terminal
 LABEL_WIDTH = 14
-TEXT_WIDTH = 33  # so that a line has at most 80 columns
+TEXT_WIDTH = 32  # so that a line has at most 80 columns
 
 
 @click.command()

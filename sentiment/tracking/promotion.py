@@ -17,7 +17,7 @@ MIN_COMMON_SHARE = 0.5  # of the champion's test texts
 # Tags of a version that was promoted
 BEFORE = "promoted.before"  # the version that was the champion before, or "" if there was none
 REASON = "promoted.reason"
-UNDO = "To undo this: sentiment promote --undo"
+UNDO = "To undo this: `sentiment promote --undo`"
 
 
 class Outcome(NamedTuple):
@@ -170,7 +170,7 @@ def incomparable_error(run: "Run", champion: "ModelVersion", reason: str) -> Use
     """Return the error for a champion that a run cannot be compared with."""
     return UserError(
         f"The champion, version {champion.version}, cannot be compared: {reason} To promote the "
-        f"run all the same: sentiment promote --force {run.info.run_id}"
+        f"run all the same: `sentiment promote --force {run.info.run_id[:8]}`"
     )
 
 
@@ -240,8 +240,8 @@ def compare_with_champion(
     is_same_test_set = not relabeled and texts == len(predictions[0]) == len(predictions[1])
     if verdict == comparison.NOT_SHOWN and not is_same_test_set:
         lines.append(
-            "If the data are better now, promote it all the same: sentiment promote --force "
-            f"{str(run.info.run_id)[:8]}"
+            "If the data are better now, promote it all the same: "
+            f"`sentiment promote --force {run.info.run_id[:8]}`"
         )
     return Comparison(lines, verdict == comparison.BETTER, f"{values}: {difference}")
 

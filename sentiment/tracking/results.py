@@ -223,7 +223,8 @@ def log_evaluation(
 
 def describe_logged_run(run: "Run") -> str:
     """Return lines that name a run, and the commands for it."""
+    run_id = run.info.run_id[:8]
     return (
-        f"Run {run.info.run_id}, {run.info.run_name}, is in MLflow: `make ui`\n"
-        f"To promote its model if it is better: `sentiment promote {run.info.run_id[:8]}`"
+        f"Run {run_id}, {run.info.run_name}, is in MLflow: `make ui`\n"
+        f"To promote its model if it is better: `sentiment promote {run_id}`"
     )

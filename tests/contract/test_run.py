@@ -18,7 +18,9 @@ def test_the_result_and_the_run_are_said_at_the_end(pipeline: CommandLog) -> Non
     assert run.data.metrics["test_accuracy"] == accuracy
     _, found, said = pipeline.printed["repro"].partition(f"Test Accuracy: {accuracy:.4f}\n")
     assert found
-    assert said.startswith(f"Run {run.info.run_id}, {run.info.run_name}, is in MLflow: `make ui`\n")
+    assert said.startswith(
+        f"Run {run.info.run_id[:8]}, {run.info.run_name}, is in MLflow: `make ui`\n"
+    )
     # With the run, because an experiment may run in a copy of the project.
     assert f"`sentiment promote {run.info.run_id[:8]}`\n" in said
 

@@ -50,7 +50,7 @@ def first(empty_store: MlflowClient, sentiment: Command) -> str:
     printed = sentiment("promote", run_id)
     assert printed.splitlines()[1:] == [
         f"Version 1 of {NAME} is the champion now.",
-        "To undo this: sentiment promote --undo",
+        "To undo this: `sentiment promote --undo`",
     ]
     return run_id
 
@@ -67,7 +67,7 @@ def test_a_better_run_becomes_the_champion_and_says_why_and_what_undoes_it(
     assert verdict.startswith("Better: the 99% interval, ")
     assert evaluated.endswith(": 2")
     assert did == f"Version 2 of {NAME} is the champion now."
-    assert undo == "To undo this: sentiment promote --undo"
+    assert undo == "To undo this: `sentiment promote --undo`"
     version = champion(empty_store)
     assert version.run_id == better != first
     assert version.tags["promoted.before"] == "1"
@@ -155,7 +155,7 @@ def test_texts_that_both_have_are_compared_by_the_labels_of_the_run(
     assert "champion (version 1) 0.7580, on the 500 texts" in printed
     assert "1 of these texts have another label" in printed
     assert "evaluated on this test set: 1" in printed
-    assert f"If the data are better now, promote it all the same: {FORCE} {grown[:8]}" in printed
+    assert f"If the data are better now, promote it all the same: `{FORCE} {grown[:8]}`" in printed
     assert champion(empty_store).run_id == first
 
 
@@ -241,10 +241,10 @@ def test_a_champion_without_a_run_cannot_be_compared(
     empty_store.set_registered_model_alias(NAME, "champion", version.version)
     better = log_run(empty_store, 560)
     message = (
-        f"cannot be compared: MLflow has no run of it. To promote the run all the same: {FORCE}"
+        f"cannot be compared: MLflow has no run of it. To promote the run all the same: `{FORCE}"
     )
-    assert f"{message} {better}" in sentiment.fail("promote", better)
-    assert f"{message} {better}" in sentiment.fail("promote", better, "--dry-run")
+    assert f"{message} {better[:8]}`" in sentiment.fail("promote", better)
+    assert f"{message} {better[:8]}`" in sentiment.fail("promote", better, "--dry-run")
     sentiment("promote", better, "--force")
     assert champion(empty_store).run_id == better
 
