@@ -176,7 +176,7 @@ def predict(project: Project, text: str, model_uri: str | None) -> None:
 
         threshold = load_params(project).evaluate.threshold
         model = models.load_own_model(project, threshold)
-        source = f"run {read_run_record(project).run_id}"
+        source = f"run {read_run_record(project).run_id[:8]}"
     else:
         client = store.connect_to_read(project)
         with address.store_errors():
@@ -211,7 +211,8 @@ def promote(
 
     Without RUN, the run of the results in data/ is taken. The beginning of an id is enough. With
     two labels, f1 is the F1 of the positive label; with more, it is macro F1. The exit status is 0
-    if the model is the champion now, and 3 if it is not shown to be better.
+    if the model is the champion now or, with --dry-run, would be, and 3 if it is not shown to be
+    better.
     """
     from sentiment.tracking import address, promotion, registry, results, runs, store
 
@@ -229,7 +230,7 @@ def promote(
             candidate = runs.find_run(client, run_id)
     outcome = promotion.promote_run(client, candidate, metric, force, dry_run)
     show(outcome.text)
-    if not outcome.is_champion and not dry_run:
+    if not outcome.is_better:
         sys.exit(NOT_PROMOTED_STATUS)
 
 

@@ -7,6 +7,11 @@ import textwrap
 import click
 
 
+def shorten(text: str, width: int) -> str:
+    """Return a text of at most `width` characters, which ends with an ellipsis if it was cut."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def show(text: str, err: bool = False) -> None:
     """Print lines, to standard error if asked, and break the longer ones between words.
 

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.evaluation.baseline import Baseline, predict_by_tfidf, predict_most_frequent
+from sentiment.evaluation.baseline import (
+    Baseline,
+    most_accurate,
+    predict_by_tfidf,
+    predict_most_frequent,
+)
 from sentiment.evaluation.card import describe_evaluation
 from sentiment.evaluation.gradients import NO_GRADIENTS, measure_gradients
 from sentiment.evaluation.results import (
@@ -117,7 +122,7 @@ def gradients_before_and_after(
 def predict_baselines(
     project: Project, is_table: bool, predictions: pd.DataFrame, order: NDArray[np.int64]
 ) -> list[Baseline]:
-    """Return the baselines of the dataset, the best one last.
+    """Return the baselines of the dataset.
 
     Args:
         predictions: of the model.
@@ -187,7 +192,11 @@ def write_results(
     write_record(folder / PARAMS_FILE, params)
     tables = results.tables
     card = describe_evaluation(
-        config, tables["predictions"], results.metrics, tables["labels"], baselines[-1]
+        config,
+        tables["predictions"],
+        results.metrics,
+        tables["labels"],
+        most_accurate(baselines),
     )
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     names = [*COMPARED_TEST_METRICS, *(MACRO_METRICS if len(config.label_names) > 2 else [])]

@@ -31,6 +31,7 @@ from sentiment.project.training.checkpoint import (
     remove_recorded_checkpoints,
     training_key,
 )
+from sentiment.project.training.progress import show_epochs
 from sentiment.terminal import show
 from sentiment.text.model_files import CONFIG_FILE, WEIGHTS_FILE, WORD_INDEX_FILE
 from sentiment.tracking import address, runs, store
@@ -85,7 +86,7 @@ def train(
         after_epoch()  # the last epoch may not be logged yet
     elif training.params.architecture == "custom":
         check_loads(training.model, training.val_split.x)
-    training.fit(after_epoch)
+    training.fit(after_epoch, [show_epochs(training.params.epochs, training.batches)])
     with address.store_errors():
         runs.log_kept_epoch(client, run_id, training.metrics)
 

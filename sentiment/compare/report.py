@@ -18,8 +18,10 @@ from sentiment.evaluation.comparison import (
     show_points,
     unknown_labels,
 )
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS
+from sentiment.evaluation.intervals import CONFIDENCE
+from sentiment.evaluation.metrics import METRICS
 from sentiment.project.training.naming import SEPARATOR
+from sentiment.terminal import shorten
 from sentiment.tracking.runs import TEST_SET_DIGEST
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> st
         parts.append(f"{title}{format_table(table)}")
         if table["name"].duplicated().any():
             parts.append("Groups of the same name differ in code, data, packages or machine.")
-        parts.append(f"To train another seed of the first row:\n{training_commands(ordered[0])}")
+        parts.append(f"To train another seed of the first row, {describe_training(ordered[0])}")
     return "\n\n".join(parts)
 
 
@@ -146,7 +148,7 @@ def describe_seeds(
     if lacking:
         lines = ["Their params cannot be compared: that takes two seeds of each."]
         for letter, group in lacking.items():
-            lines.append(f"To train another seed of {letter}:\n{training_commands(group)}")
+            lines.append(f"To train another seed of {letter}, {describe_training(group)}")
         return "\n".join(lines)
     means = [float(np.mean(values_of(group, metric))) for group in (a, b)]
     interval = difference_interval(values_of(a, metric), values_of(b, metric))
@@ -164,13 +166,10 @@ def describe_seeds(
     return "\n".join(lines)
 
 
-def training_commands(group: "Sequence[Run]") -> str:
-    """Return the commands that train a seed which a group lacks."""
+def describe_training(group: "Sequence[Run]") -> str:
+    """Say how to train a seed that a group lacks."""
     run_id = str(group[0].info.run_id)[:SHORT_ID]
-    return (
-        f"  sentiment reproduce --params {run_id}\n"
-        f"  dvc exp run --temp -S seed={missing_seed(group)}"
-    )
+    return f"with the params of run {run_id}:\n  dvc exp run --temp -S seed={missing_seed(group)}"
 
 
 def describe_params(a: "Run", b: "Run") -> str:
@@ -181,11 +180,6 @@ def describe_params(a: "Run", b: "Run") -> str:
         return "No param that both have differs."
     shown = table.map(lambda value: shorten(value, MAX_VALUE))
     return format_table(shown.rename_axis("differs").reset_index())
-
-
-def shorten(text: str, width: int) -> str:
-    """Return a text of at most `width` characters, which ends with an ellipsis if it was cut."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def format_table(table: pd.DataFrame, left: Sequence[str] = ()) -> str:

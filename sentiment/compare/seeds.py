@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from sentiment.evaluation.metrics import CONFIDENCE, Interval
+from sentiment.evaluation.intervals import CONFIDENCE, Interval
 
 
 def difference_interval(a: Sequence[float], b: Sequence[float]) -> Interval | None:

@@ -9,7 +9,7 @@ import click
 from sentiment.errors import UserError
 from sentiment.project.files.params_file import load_params
 from sentiment.project.files.paths import Project
-from sentiment.terminal import show
+from sentiment.terminal import shorten, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def command(project: Project, count: int, out: Path | None) -> None:
     if not found.conflicts.empty:
         show(f"Equal texts with different labels, in {len(found.conflicts):,} rows:")
         show(describe_rows(found.conflicts.head(SHOWN), has_texts))
-    show(f"All {listed:,} rows are in {out or DEFAULT_FILE}. A doubtful label may be right.")
+    show(f"{listed:,} rows are in {out or DEFAULT_FILE}. A doubtful label may be right.")
 
 
 def show_fold(fold: "Fold") -> None:
@@ -96,11 +96,6 @@ def describe_rows(rows: "pd.DataFrame", has_texts: bool) -> str:
         text = shorten(" ".join(str(row.text).split()), TEXT_WIDTH)
         lines.append(f"{line}  {text}" if has_texts else line)
     return "\n".join(lines)
-
-
-def shorten(text: str, width: int) -> str:
-    """Return a text of at most `width` characters, which ends with an ellipsis if it was cut."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def write_doubts(path: Path, doubted: "pd.DataFrame", conflicts: "pd.DataFrame") -> int:

@@ -74,9 +74,9 @@ def find_doubts(
     # Equal texts, whatever their case and punctuation, are in one fold.
     text_number = pd.factorize(pd.Series(map(" ".join, words)))[0]
     different = pd.DataFrame({"label": rows["label"].array, "text": text_number})
-    texts_by_label = different.drop_duplicates()["label"].value_counts()
-    rare = sorted(texts_by_label.index[texts_by_label < FOLDS])
     has_words = np.array([bool(each) for each in words], np.bool_)
+    texts_by_label = different[has_words].drop_duplicates()["label"].value_counts()
+    rare = sorted(set(rows["label"]) - set(texts_by_label.index[texts_by_label >= FOLDS]))
     is_kept = has_words & ~rows["label"].isin(rare).to_numpy()
     kept = rows[is_kept].reset_index(drop=True)
     text_number = text_number[is_kept]

@@ -3,7 +3,7 @@
 Both are the same for the same data: they have no params.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -65,6 +65,11 @@ def predict_by_tfidf(
     indices = model.predict(vectorizer.transform(words_of(test)))[order]
     title = "TF-IDF with logistic regression"
     return _baseline(title, "baseline_tfidf", indices, predictions)
+
+
+def most_accurate(baselines: Sequence[Baseline]) -> Baseline:
+    """Return the baseline with the highest accuracy."""
+    return max(baselines, key=lambda each: METRICS["accuracy"].compute(each.predictions))
 
 
 def _baseline(

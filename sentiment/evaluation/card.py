@@ -9,7 +9,8 @@ import pandas as pd
 
 from sentiment.evaluation.baseline import Baseline
 from sentiment.evaluation.comparison import compare_predictions, describe_difference
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS
+from sentiment.evaluation.intervals import CONFIDENCE
+from sentiment.evaluation.metrics import METRICS
 from sentiment.text.model_files import ModelConfig
 
 SMALL_TEST_SET = 500  # texts; with fewer, the card says so

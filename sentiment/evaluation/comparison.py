@@ -5,24 +5,25 @@ probabilities name the labels. From A's table, only `predicted`, `text_id` and t
 labels are used.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Interval, averaged_labels
+from sentiment.evaluation.intervals import (
+    CONFIDENCE,
+    Interval,
+    accuracy_by_kind,
+    count_kinds,
+    f1_by_kind,
+    percentile_interval,
+    resample,
+)
+from sentiment.evaluation.metrics import METRICS, averaged_labels
 from sentiment.text.labels import label_names_in
 
 MetricName = Literal["accuracy", "f1"]
-Values = NDArray[np.floating]
 # Of 20 models that are as good as another one, none seems better in about nine of ten cases.
 STRICT_CONFIDENCE = 0.99
-RESAMPLES = 9_999
-RESAMPLING_SEED = 0
-BATCH_VALUES = 2**21  # texts, or kinds of texts, of the resamples that are in memory at once: 50 MB
 # Verdicts about B
 BETTER = "Better"
 WORSE = "Worse"
@@ -74,8 +75,6 @@ def compare_predictions(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) ->
 
     The same tables give the same intervals. The texts are taken as independent of each other.
 
-    Source: Efron and Tibshirani 1993, *An Introduction to the Bootstrap*.
-
     Args:
         a: A's predictions for at least one text.
         b: B's predictions for the same texts, in the same order.
@@ -84,136 +83,21 @@ def compare_predictions(a: pd.DataFrame, b: pd.DataFrame, metric: MetricName) ->
     texts = pd.DataFrame(
         {"actual": b["actual"].array, "a": a["predicted"].array, "b": b["predicted"].array}
     )
-    # Texts of one kind have the same labels. Metrics follow from the number of texts of each kind.
-    kinds = texts.drop_duplicates(ignore_index=True)
-    kind_of_text = texts.groupby([*texts], sort=False).ngroup().to_numpy().astype(np.intp)
+    kinds, counts = count_kinds(texts)
     metric_of_a, metric_of_b = (
         accuracy_by_kind(kinds["actual"], kinds[model])
         if metric == "accuracy"
         else f1_by_kind(kinds["actual"], kinds[model], averaged_labels(b))
         for model in ("a", "b")
     )
-    intervals = bootstrap_intervals(
-        kind_of_text, len(kinds), lambda counts: metric_of_b(counts) - metric_of_a(counts)
-    )
-    counts = count_kinds(kind_of_text, len(kinds))
-    values = (float(metric_of_a(counts)), float(metric_of_b(counts)))
-    return Difference(metric, *values, len(texts), *intervals)
-
-
-def metric_interval(predictions: pd.DataFrame, metric: str) -> Interval | None:
-    """Return the confidence interval of F1 or balanced accuracy by a bootstrap over texts.
-
-    Args:
-        predictions: see `sentiment.evaluation.metrics`.
-
-    Returns:
-        None: it is another metric, or the same in all resamples.
-    """
-    texts = predictions[["actual", "predicted"]]
-    kinds = texts.drop_duplicates(ignore_index=True)
-    if metric == "f1":
-        value = f1_by_kind(kinds["actual"], kinds["predicted"], averaged_labels(predictions))
-    elif metric == "balanced_accuracy":
-        value = balanced_accuracy_by_kind(kinds["actual"], kinds["predicted"])
-    else:
-        return None
-    kind_of_text = texts.groupby([*texts], sort=False).ngroup().to_numpy().astype(np.intp)
-    return bootstrap_intervals(kind_of_text, len(kinds), value)[0]
-
-
-def bootstrap_intervals(
-    kind_of_text: NDArray[np.intp], kinds: int, difference: Callable[[Values], Values]
-) -> tuple[Interval, Interval] | tuple[None, None]:
-    """Return the intervals of a difference at both levels, or None if no resample changes it.
-
-    Args:
-        kind_of_text: shape (texts,).
-        kinds: number of kinds.
-        difference: returns the difference for numbers of texts of each kind, shape (..., kinds).
-    """
-    from scipy.stats import bootstrap
-
-    if len(kind_of_text) < 2:  # SciPy refuses it
-        return None, None
-
-    def statistic(sample: NDArray[np.intp], axis: int) -> Values:  # noqa: ARG001 (the last one)
-        return difference(count_kinds(sample, kinds))
-
-    resample = partial(
-        bootstrap, (kind_of_text,), statistic, vectorized=True, paired=True, method="percentile"
-    )
-    result = resample(
-        n_resamples=RESAMPLES,
-        batch=max(1, BATCH_VALUES // len(kind_of_text)),
-        confidence_level=CONFIDENCE,
-        rng=np.random.default_rng(RESAMPLING_SEED),
-    )
-    strict = resample(n_resamples=0, bootstrap_result=result, confidence_level=STRICT_CONFIDENCE)
-    if not np.ptp(result.bootstrap_distribution):
-        return None, None
-    return Interval(*result.confidence_interval), Interval(*strict.confidence_interval)
-
-
-def count_kinds(sample: NDArray[np.intp], kinds: int) -> Values:
-    """Return how many texts of each kind a sample has.
-
-    Args:
-        sample: the kind of each text, shape (..., texts).
-        kinds: number of kinds.
-
-    Returns:
-        Shape (..., kinds), float64, which matrix products need to be fast.
-    """
-    rows = sample.reshape(-1, sample.shape[-1])
-    first_kinds = kinds * np.arange(len(rows))[:, np.newaxis]
-    counts = np.bincount((rows + first_kinds).ravel(), minlength=len(rows) * kinds)
-    return counts.reshape(*sample.shape[:-1], kinds).astype(np.float64)
-
-
-def accuracy_by_kind(actual: pd.Series, predicted: pd.Series) -> Callable[[Values], Values]:
-    """Return a function that computes the accuracy from the number of texts of each kind.
-
-    Args:
-        actual: the label of each kind, shape (kinds,). `predicted` likewise.
-    """
-    is_hit = (actual == predicted).to_numpy(np.float64)
-    return lambda counts: np.asarray(counts @ is_hit / counts.sum(axis=-1))
-
-
-def f1_by_kind(
-    actual: pd.Series, predicted: pd.Series, labels: list[str]
-) -> Callable[[Values], Values]:
-    """Return a function that computes the mean F1 from the number of texts of each kind.
-
-    Args:
-        actual: the label of each kind, shape (kinds,). `predicted` likewise.
-        labels: those whose F1 is averaged. It is 0 for a label that is neither predicted nor
-            actual, as in scikit-learn with `zero_division=0`.
-    """
-    names = np.array(labels, object)
-    is_actual = actual.to_numpy(object)[:, np.newaxis] == names
-    is_predicted = predicted.to_numpy(object)[:, np.newaxis] == names
-    is_hit = (is_actual & is_predicted).astype(np.float64)
-    occurrences = is_actual.astype(np.float64) + is_predicted
-    return lambda counts: np.asarray(
-        (2 * (counts @ is_hit) / np.maximum(counts @ occurrences, 1)).mean(axis=-1)
-    )
-
-
-def balanced_accuracy_by_kind(
-    actual: pd.Series, predicted: pd.Series
-) -> Callable[[Values], Values]:
-    """Return a function that computes the mean recall of all labels that occur.
-
-    Args:
-        actual: the label of each kind, shape (kinds,). `predicted` likewise.
-    """
-    names = np.array(sorted(set(actual)), object)
-    is_actual = (actual.to_numpy(object)[:, np.newaxis] == names).astype(np.float64)
-    is_hit = is_actual * (actual == predicted).to_numpy()[:, np.newaxis]
-    return lambda counts: np.asarray(
-        ((counts @ is_hit) / np.maximum(counts @ is_actual, 1)).mean(axis=-1)
+    differences = resample(counts, lambda sample: metric_of_b(sample) - metric_of_a(sample))
+    return Difference(
+        metric,
+        a=float(metric_of_a(counts)),
+        b=float(metric_of_b(counts)),
+        texts=len(texts),
+        interval=percentile_interval(differences, CONFIDENCE),
+        strict_interval=percentile_interval(differences, STRICT_CONFIDENCE),
     )
 
 

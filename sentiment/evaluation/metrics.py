@@ -21,22 +21,24 @@ import pandas as pd
 import sklearn.metrics
 from numpy.typing import NDArray
 
+from sentiment.evaluation.intervals import (
+    CONFIDENCE,
+    Interval,
+    balanced_accuracy_by_kind,
+    count_kinds,
+    f1_by_kind,
+    percentile_interval,
+    resample,
+    wilson_interval,
+)
 from sentiment.text.labels import label_names_in, probability_column
 
 DECIMALS = 6  # of a metric; more would only be noise in tables
-CONFIDENCE = 0.95  # of every confidence interval
 MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 CALIBRATION_BINS = 10  # groups of equal width by probability
 MAX_ROC_LABELS = 10  # more curves could not be told apart
 LENGTH_GROUPS = 4  # groups by length, each with about as many texts
 NO_ROC_CURVES = pd.DataFrame(columns=["false_positive_rate", "true_positive_rate", "label"])
-
-
-class Interval(NamedTuple):
-    """A confidence interval."""
-
-    low: float
-    high: float
 
 
 class Metric(NamedTuple):
@@ -45,18 +47,13 @@ class Metric(NamedTuple):
     Attributes:
         title: its name in reports.
         compute: returns its value for a table of predictions, or NaN if it is not defined.
-        proportion: if the metric is a proportion, returns its numbers of successes and trials.
-            None: it is a mean of proportions.
+        interval: returns its confidence interval, at the level `CONFIDENCE`, or None if there is
+            none.
     """
 
     title: str
     compute: Callable[[pd.DataFrame], float]
-    proportion: Callable[[pd.DataFrame], tuple[int, int] | None] | None = None
-
-    def interval(self, predictions: pd.DataFrame) -> Interval | None:
-        """Return Wilson's interval, or None if the metric is not a proportion or has no texts."""
-        counts = self.proportion(predictions) if self.proportion else None
-        return wilson_interval(*counts, CONFIDENCE) if counts and counts[1] else None
+    interval: Callable[[pd.DataFrame], Interval | None] = lambda _: None
 
 
 def positive_label(predictions: pd.DataFrame) -> str | None:
@@ -193,15 +190,36 @@ def unseen(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[~predictions["seen_in_training"]]
 
 
-def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
-    """Return Wilson's confidence interval of a proportion.
+def interval_of(
+    proportion: Callable[[pd.DataFrame], tuple[int, int] | None],
+) -> Callable[[pd.DataFrame], Interval | None]:
+    """Return a function that computes the interval of a proportion.
 
-    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference.
+    Args:
+        proportion: returns the numbers of successes and trials, or None if the metric of these
+            predictions is a mean of proportions.
     """
-    from scipy.stats import binomtest
 
-    ends = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return Interval(float(ends.low), float(ends.high))
+    def interval(predictions: pd.DataFrame) -> Interval | None:
+        counts = proportion(predictions)
+        return wilson_interval(*counts, CONFIDENCE) if counts and counts[1] else None
+
+    return interval
+
+
+def f1_interval(predictions: pd.DataFrame) -> Interval | None:
+    """Return the interval of F1, or of macro F1, by a bootstrap over texts."""
+    kinds, counts = count_kinds(predictions[["actual", "predicted"]])
+    labels = averaged_labels(predictions)
+    values = resample(counts, f1_by_kind(kinds["actual"], kinds["predicted"], labels))
+    return percentile_interval(values, CONFIDENCE)
+
+
+def balanced_accuracy_interval(predictions: pd.DataFrame) -> Interval | None:
+    """Return the interval of the balanced accuracy by a bootstrap over texts."""
+    kinds, counts = count_kinds(predictions[["actual", "predicted"]])
+    values = resample(counts, balanced_accuracy_by_kind(kinds["actual"], kinds["predicted"]))
+    return percentile_interval(values, CONFIDENCE)
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -331,13 +349,17 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
-        "accuracy", lambda predictions: accuracy(predictions, if_empty=0.0), count_correct
+        "accuracy",
+        lambda predictions: accuracy(predictions, if_empty=0.0),
+        interval_of(count_correct),
     ),
-    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy),
+    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy, balanced_accuracy_interval),
     "loss": Metric("loss", log_loss),
-    "precision": Metric("precision", averaged(precision), correct_of_positive("predicted")),
-    "recall": Metric("recall", averaged(recall), correct_of_positive("actual")),
-    "f1": Metric("F1", averaged(f1)),
+    "precision": Metric(
+        "precision", averaged(precision), interval_of(correct_of_positive("predicted"))
+    ),
+    "recall": Metric("recall", averaged(recall), interval_of(correct_of_positive("actual"))),
+    "f1": Metric("F1", averaged(f1), f1_interval),
     "roc_auc": Metric("ROC AUC", averaged(roc_auc)),
     "average_precision": Metric("average precision", averaged(average_precision)),
     "brier": Metric("Brier score", brier_score),
@@ -345,7 +367,7 @@ METRICS: dict[str, Metric] = {
     "accuracy_unseen": Metric(
         "accuracy on unseen texts",
         lambda predictions: accuracy(unseen(predictions), if_empty=math.nan),
-        lambda predictions: count_correct(unseen(predictions)),
+        interval_of(lambda predictions: count_correct(unseen(predictions))),
     ),
 }
 

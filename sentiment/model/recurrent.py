@@ -94,7 +94,7 @@ def _pool(states: Any, mask: Any, pooling: str) -> Any:
         states: the states of all words, shape (batch, length, n). With pooling `last`, the last
             state, shape (batch, n).
         mask: whether each token is a word, shape (batch, length), or None.
-        pooling: `train.pooling`.
+        pooling: "max", "mean" or "last".
 
     Returns:
         Shape (batch, n).

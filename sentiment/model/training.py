@@ -6,7 +6,7 @@ from a state therefore gives the same bits as one that was not interrupted.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from sentiment.errors import UserError
 from sentiment.model.batches import Split, batched_dataset
 from sentiment.model.build import build_model, compile_model
 from sentiment.model.linear import find_features, initialize_linear_model
-from sentiment.model.progress import show_epochs
 from sentiment.params import AnyModel, LinearParams
 from sentiment.text.padding import Layout
 
@@ -39,6 +38,10 @@ def make_deterministic(seed: int) -> None:
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+class DivergedError(UserError):
+    """The loss of an epoch is not finite."""
 
 
 class Training:
@@ -118,14 +121,17 @@ class Training:
         waited = trained - self.weights_from_epoch
         return self.params.patience > 0 and waited >= self.params.patience
 
-    def fit(self, after_epoch: Callable[[], None]) -> None:
+    def fit(
+        self, after_epoch: Callable[[], None], callbacks: "Iterable[keras.callbacks.Callback]" = ()
+    ) -> None:
         """Train the remaining epochs.
 
         Args:
             after_epoch: called after each epoch, when `capture` has it.
+            callbacks: those of Keras that show the training.
 
         Raises:
-            UserError: the loss of an epoch is not finite: the training diverged.
+            DivergedError: the loss of an epoch is not finite.
         """
         sample_weights = []
         if self.params.class_weight != "none":
@@ -147,10 +153,7 @@ class Training:
                 initial_epoch=len(self.epoch_metrics),
                 epochs=self.params.epochs,
                 shuffle=False,  # Keras ignores True for a dataset, and warns
-                callbacks=[
-                    show_epochs(self.params.epochs, self.batches),
-                    self._epoch_callback(after_epoch),
-                ],
+                callbacks=[*callbacks, self._epoch_callback(after_epoch)],
                 verbose=0,
             )
         if self.best:
@@ -163,7 +166,7 @@ class Training:
         def end(epoch: int, logs: dict[str, float]) -> None:
             if not math.isfinite(logs["loss"] + logs["val_loss"]):
                 losses = f"loss {logs['loss']}, val_loss {logs['val_loss']}"
-                raise UserError(
+                raise DivergedError(
                     f"The training diverged in epoch {epoch + 1} ({losses}). Lower learning_rate."
                 )
             metrics = {name: shortest_decimal(logs[name]) for name in EPOCH_METRICS}

@@ -6,9 +6,9 @@ from sentiment.evaluation.comparison import (
     MetricName,
     compare_predictions,
     describe_difference,
-    metric_interval,
 )
-from sentiment.evaluation.metrics import CONFIDENCE, METRICS, Interval, label_metrics
+from sentiment.evaluation.intervals import CONFIDENCE, Interval
+from sentiment.evaluation.metrics import METRICS, label_metrics
 
 UNSEEN = "accuracy_unseen"  # left out: it is not known which texts the model was trained on
 COMPARED: tuple[MetricName, ...] = ("accuracy", "f1")
@@ -26,8 +26,7 @@ def describe_metrics(predictions: pd.DataFrame) -> str:
             "metric": [metric.title for metric in shown.values()],
             "value": [f"{metric.compute(predictions):.4f}" for metric in shown.values()],
             f"{CONFIDENCE:.0%} interval": [
-                show_interval(metric.interval(predictions) or metric_interval(predictions, name))
-                for name, metric in shown.items()
+                show_interval(metric.interval(predictions)) for metric in shown.values()
             ],
         }
     )

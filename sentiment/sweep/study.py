@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment.errors import UserError, first_line
-from sentiment.evaluation.metrics import CONFIDENCE, wilson_interval
+from sentiment.evaluation.intervals import CONFIDENCE, wilson_interval
 from sentiment.model.batches import train_validation_split
 from sentiment.project.files.digests import folder_digest
 from sentiment.project.files.paths import Project

@@ -18,9 +18,10 @@ from sentiment.data.padded import fitted_length, pad_in_chunks, shuffle_orders
 from sentiment.errors import UserError
 from sentiment.model.batches import Split, train_validation_split
 from sentiment.model.fitting import fit_to_table
-from sentiment.model.training import Training, make_deterministic
+from sentiment.model.training import DivergedError, Training, make_deterministic
 from sentiment.params import AnyModel, Params
 from sentiment.project.files.params_file import changed_params
+from sentiment.project.training.progress import show_epochs
 from sentiment.sweep.space import suggest
 from sentiment.terminal import show
 from sentiment.text.reviews import Reviews
@@ -80,9 +81,12 @@ def objective(sweep: Sweep, trial: optuna.Trial) -> float:
         layout = section.layout(length)
         training = Training(section, layout, sweep.label_count, *splits, sweep.vectors)
         try:
-            training.fit(after_epoch(sweep, trial, training, run_id))
-        except (optuna.TrialPruned, UserError) as error:
-            if isinstance(error, UserError):  # the training diverged
+            training.fit(
+                after_epoch(sweep, trial, training, run_id),
+                [show_epochs(section.epochs, training.batches)],
+            )
+        except (optuna.TrialPruned, DivergedError) as error:
+            if isinstance(error, DivergedError):
                 show(str(error))
             ended_early = True
         else:

@@ -25,11 +25,11 @@ class Outcome(NamedTuple):
 
     Attributes:
         text: what to tell the user.
-        is_champion: whether the model of the run is the champion now.
+        is_better: whether the model of the run is the champion now or, in a dry run, would be.
     """
 
     text: str
-    is_champion: bool
+    is_better: bool
 
 
 class Comparison(NamedTuple):
@@ -84,7 +84,7 @@ def promote_run(
             reason = compared.reason
         if is_dry_run:
             lines.append("Without --dry-run, the model would be the champion now.")
-            return Outcome("\n".join(lines), False)
+            return Outcome("\n".join(lines), True)
         version = make_champion(client, name, run, model, champion, reason)
         lines.append(f"Version {version.version} of {name} is the champion now.")
         lines.append(UNDO)

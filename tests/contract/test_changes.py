@@ -1,7 +1,5 @@
 """A user changes params, and runs experiments."""
 
-import re
-import shlex
 from pathlib import Path
 
 import mlflow
@@ -11,7 +9,7 @@ from mlflow.entities import Run
 from tests import names
 from tests.command_log import CommandLog
 from tests.logged import curve, runs
-from tests.small_project import ROOT, ProjectCopy
+from tests.small_project import ProjectCopy
 
 pytestmark = pytest.mark.slow
 
@@ -78,17 +76,6 @@ def test_a_clone_without_results_has_the_views_of_dvc(fresh: ProjectCopy) -> Non
     assert not (fresh.path / "dvc.lock").exists()
     assert "workspace" in fresh.run("dvc", "exp", "show", "--no-pager", COLUMNS="3000")
     fresh.run("dvc", "metrics", "diff")
-
-
-def test_the_readmes_table_of_experiments_has_param_and_accuracy_in_80_columns(
-    experiments: CommandLog,
-) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    command = re.search(r"^ {4}(dvc exp show .*)$", readme, re.MULTILINE)
-    assert command is not None
-    printed = experiments.project.run(*shlex.split(command[1]), COLUMNS="80")
-    header = next(line for line in printed.splitlines() if "Experiment" in line)
-    assert header.split() == ["Experiment", "test_accuracy", "lstm.units"]
 
 
 def test_an_applied_experiment_is_up_to_date_and_has_its_run(experiments: CommandLog) -> None:

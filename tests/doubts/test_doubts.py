@@ -72,10 +72,20 @@ def test_labels_with_fewer_than_five_different_texts_are_named_and_left_out() ->
     assert "rare" not in set(found.doubted["suggested_label"])
 
 
-def test_texts_without_a_word_are_left_out() -> None:
+def test_texts_without_a_word_are_left_out_and_not_counted() -> None:
     rows = table()
     rows.loc[50, "text"] = "?!"
-    assert 51 not in set(find_doubts(rows, "keras").doubted["row"])
+    wordless = pd.DataFrame(
+        {
+            "row": range(301, 306),
+            "id": "",
+            "text": ["w1 odd", "w2 odd", "w3 odd", "w4 odd", "?!"],
+            "label": "rare",
+        }
+    )
+    found = find_doubts(pd.concat([rows, wordless], ignore_index=True), "keras")
+    assert 51 not in set(found.doubted["row"])
+    assert found.rare == ["rare"]
 
 
 def test_a_table_that_no_model_can_learn_or_that_is_too_large_is_refused(

@@ -6,7 +6,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from sentiment.evaluation.baseline import predict_by_tfidf, predict_most_frequent
+from sentiment.evaluation.baseline import most_accurate, predict_by_tfidf, predict_most_frequent
 from sentiment.text.reviews import Reviews
 
 LABELS = ["bad", "fair", "good"]
@@ -35,6 +35,15 @@ def test_the_most_frequent_label_of_the_training_set_is_predicted_for_each_text(
     assert set(baseline.predictions["predicted"]) == {"good"}
     share = float((table["actual"] == "good").mean())
     assert baseline.metrics["baseline_accuracy"] == pytest.approx(share, abs=1e-6)
+
+
+def test_the_most_accurate_baseline_may_be_the_most_frequent_label() -> None:
+    test = reviews(200, 0)
+    table = predictions(test, np.arange(200))
+    frequent = predict_most_frequent(test.labels, table)
+    worse = frequent._replace(predictions=table.assign(predicted="none"))
+    assert most_accurate([frequent, worse]) is frequent
+    assert most_accurate([worse, frequent]) is frequent
 
 
 def test_tfidf_with_logistic_regression_predicts_what_scikit_learns_pipeline_predicts() -> None:

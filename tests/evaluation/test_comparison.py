@@ -8,23 +8,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from sentiment.evaluation import comparison
 from sentiment.evaluation.comparison import (
     BETTER,
     NOT_SHOWN,
     WORSE,
     Difference,
     MetricName,
-    accuracy_by_kind,
     compare_predictions,
-    count_kinds,
     describe_difference,
     describe_verdict,
-    f1_by_kind,
     find_verdict,
     select_common_texts,
 )
-from sentiment.evaluation.metrics import Interval
+from sentiment.evaluation.intervals import Interval
 
 TWO = ["negative", "positive"]
 THREE = ["bad", "fair", "good"]
@@ -79,21 +75,6 @@ def test_the_values_of_both_models_equal_those_of_scikit_learn(
         assert difference.b == pytest.approx(score(b, metric, names))
 
 
-def test_the_metrics_of_resamples_equal_those_of_scikit_learn() -> None:
-    """A label that is absent from a resample has F1 0."""
-    actual = pd.Series([*"xxyyz"], dtype=object)
-    predicted = pd.Series([*"xyyzz"], dtype=object)
-    samples = np.array([[0, 0, 1, 4], [0, 0, 2, 3], [2, 2, 2, 2]])  # without y, z, and both
-    counts = count_kinds(samples, 5)
-    accuracies = accuracy_by_kind(actual, predicted)(counts)
-    f1s = f1_by_kind(actual, predicted, [*"xyz"])(counts)
-    for sample, accuracy, f1 in zip(samples, accuracies, f1s, strict=True):
-        drawn = (actual[sample], predicted[sample])
-        assert accuracy == accuracy_score(*drawn)
-        expected = f1_score(*drawn, labels=[*"xyz"], average="macro", zero_division=0)
-        assert f1 == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("names", [TWO, THREE])
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_interval_has_the_quantiles_of_a_paired_bootstrap(
@@ -114,18 +95,6 @@ def test_the_interval_has_the_quantiles_of_a_paired_bootstrap(
     assert difference.strict_interval is not None
     assert difference.strict_interval.low < difference.interval.low
     assert difference.interval.high < difference.strict_interval.high
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_the_same_tables_have_the_same_interval_in_batches_of_any_size(
-    metric: MetricName, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tables = two_tables(100, THREE)
-    whole = compare_predictions(*tables, metric)
-    assert compare_predictions(*tables, metric) == whole
-    monkeypatch.setattr(comparison, "BATCH_VALUES", 5_000)
-    batches = compare_predictions(*tables, metric)
-    assert batches.interval == pytest.approx(whole.interval, abs=0.01)
 
 
 @pytest.mark.parametrize("names", [TWO, THREE])

@@ -8,6 +8,7 @@ import pytest
 import sklearn.metrics
 
 from sentiment.evaluation import metrics
+from sentiment.evaluation.intervals import wilson_interval
 
 PROBABILITY = np.array([0.9, 0.8, 0.6, 0.3, 0.1, 0.2, 0.4, 0.95])
 PREDICTIONS = pd.DataFrame(  # six of eight are right
@@ -84,32 +85,33 @@ def test_metrics_that_are_not_defined_are_missing_or_zero() -> None:
     assert never["test_precision"] == never["test_recall"] == never["test_f1"] == 0
 
 
-def test_proportions_have_successes_and_trials() -> None:
+def test_a_proportion_has_wilsons_interval() -> None:
     expected = {
         "accuracy": (6, 8),
         "precision": (3, 4),
         "recall": (3, 4),
         "accuracy_unseen": (5, 7),
     }
-    for name, metric in metrics.METRICS.items():
-        counts = metric.proportion(PREDICTIONS) if metric.proportion else None
-        assert counts == expected.get(name)
-        if counts is not None:
-            assert metric.compute(PREDICTIONS) == counts[0] / counts[1]
+    for name, (successes, trials) in expected.items():
+        metric = metrics.METRICS[name]
+        assert metric.compute(PREDICTIONS) == successes / trials
+        assert metric.interval(PREDICTIONS) == wilson_interval(successes, trials, 0.95)
 
 
-def test_wilson_interval_equals_its_formula() -> None:
-    """Solve |p - x| = z * sqrt(p * (1 - p) / n) for p, with x = 6 / 8 and z of 95%."""
-    interval = metrics.wilson_interval(6, 8, 0.95)
-    z = 1.959963984540054
-    for p in interval:
-        assert abs(p - 6 / 8) == pytest.approx(z * np.sqrt(p * (1 - p) / 8))
-    assert interval.low < 6 / 8 < interval.high
-    assert metrics.wilson_interval(8, 8, 0.95).high == 1
-    assert metrics.METRICS["accuracy"].interval(PREDICTIONS) == interval
+@pytest.mark.parametrize("name", ["f1", "balanced_accuracy"])
+@pytest.mark.parametrize("labels", [2, 3])
+def test_f1_and_balanced_accuracy_have_the_interval_of_a_bootstrap_over_texts(
+    name: str, labels: int, rng: np.random.Generator
+) -> None:
+    table = many_labels(labels, 300, rng)
+    metric = metrics.METRICS[name]
+    resampled = [metric.compute(table.iloc[rng.integers(0, 300, 300)]) for _ in range(1000)]
+    assert metric.interval(table) == pytest.approx(
+        np.quantile(resampled, [0.025, 0.975]), abs=0.015
+    )
 
 
-def test_metric_has_no_interval_without_a_proportion_or_reviews() -> None:
+def test_a_metric_has_no_interval_without_texts_or_a_method() -> None:
     assert metrics.METRICS["loss"].interval(PREDICTIONS) is None
     never = PREDICTIONS.assign(predicted="negative")
     assert metrics.METRICS["precision"].interval(never) is None

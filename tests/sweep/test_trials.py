@@ -15,6 +15,8 @@ from sentiment.project.files.params_file import load_params
 from sentiment.project.files.paths import Project
 from sentiment.sweep import command, space, study, trials
 from sentiment.sweep.trials import Sweep, draw, present_values, values_of
+from sentiment.tracking import runs as tracked_runs
+from sentiment.tracking.address import StoreError
 from tests.logged import curve, runs
 from tests.params import new_params, training_params
 from tests.small_project import ProjectCopy
@@ -95,6 +97,19 @@ def test_values_that_are_not_allowed_are_a_pruned_trial_and_the_sweep_continues(
     assert TrialState.FAIL not in states
     assert len(states) == 3
     assert "sentiment/sweep/space.py is not valid" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_store_that_fails_ends_the_sweep_and_not_the_trial_alone(
+    sweep: tuple[optuna.Study, Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("away")
+
+    monkeypatch.setattr(tracked_runs, "log_epochs", fail)
+    with pytest.raises(StoreError):
+        command.run_trials(*sweep, 2)
+    assert [trial.state for trial in sweep[0].trials] == [TrialState.FAIL]
 
 
 def draw_names(training: TrainingParams, is_fitted: bool, label_count: int) -> set[str]:

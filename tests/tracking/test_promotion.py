@@ -101,11 +101,13 @@ def test_f1_is_compared_instead(empty_store: MlflowClient, sentiment: Command) -
     assert "F1 0.9000, champion (version 1) 0.8000" in sentiment("promote", better, "--metric=f1")
 
 
-@pytest.mark.parametrize(("correct", "said"), [(540, "would be the champion"), (481, "stays")])
+@pytest.mark.parametrize(
+    ("correct", "said", "status"), [(540, "would be the champion", 0), (481, "stays", 3)]
+)
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(
-    empty_store: MlflowClient, first: str, sentiment: Command, correct: int, said: str
+    empty_store: MlflowClient, first: str, sentiment: Command, correct: int, said: str, status: int
 ) -> None:
-    printed = sentiment("promote", log_run(empty_store, correct), "--dry-run")
+    printed = sentiment("promote", log_run(empty_store, correct), "--dry-run", status=status)
     assert said in printed.splitlines()[-1]
     assert aliases(empty_store) == {"champion": "1"}
     assert "is the champion already" in sentiment("promote", first, "--dry-run")

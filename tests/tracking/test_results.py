@@ -263,7 +263,7 @@ def test_the_command_log_logs_what_the_store_lacks_and_says_which_run_has_it(
     accuracy = finished_results.metrics["test_accuracy"]
     assert printed[:2] == [
         f"Test Accuracy: {accuracy:.4f}",
-        f"Run {run.info.run_id}: {run.info.run_name}",
+        f"Run {run.info.run_id[:8]}, {run.info.run_name}, is in MLflow: `make ui`",
     ]
     assert len(runs()) == 1
 
@@ -287,7 +287,6 @@ def test_the_command_log_refuses_results_that_dvc_lock_does_not_describe(
     monkeypatch.setattr(results, "changed_outputs", lambda _: ["data/train"])
     printed = sentiment.fail("log")
     assert "dvc.lock describes other results than these: data/train. Run `dvc repro`." in printed
-    assert finished_results.metrics  # nothing was logged
     assert len(runs()) == 1
 
 
