@@ -1,6 +1,5 @@
 """The texts that are scored: a file, or all files of a folder."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 from sentiment.data.labels import list_labels
 from sentiment.data.rows import ColumnError, Columns, Row, list_tables, read_rows
 from sentiment.errors import UserError
+from sentiment.project.files.digests import file_md5
 from sentiment.project.files.documents import count_formulas
 from sentiment.project.files.paths import Project
 
@@ -99,5 +99,4 @@ class Source(NamedTuple):
         paths = {(project.folder / path).resolve() for path in tables}
         if self.path.resolve() in paths:
             return True
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest() in tables.values()
+        return file_md5(self.path) in tables.values()

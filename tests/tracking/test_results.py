@@ -281,8 +281,9 @@ def test_the_command_log_takes_the_threshold_of_the_evaluation(
     assert copy.data.params["evaluate.threshold"] == "0.75"
 
 
+@pytest.mark.usefixtures("finished_results")
 def test_the_command_log_refuses_results_that_dvc_lock_does_not_describe(
-    finished_results: Results, sentiment: Command, monkeypatch: pytest.MonkeyPatch
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "changed_outputs", lambda _: ["data/train"])
     printed = sentiment.fail("log")
