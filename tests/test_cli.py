@@ -131,7 +131,7 @@ def test_a_prediction_names_label_probability_model_and_words(sentiment: Command
     first_line, words = sentiment("predict", text).splitlines()
     match = re.fullmatch(r"(positive|negative), probability (0\.\d{4}) \((.+)\)", first_line)
     assert match is not None
-    assert match[3] == f"run {run.info.run_id}"
+    assert match[3] == f"run {run.info.run_id[:8]}"
     assert words.startswith("Words that matter most: ")
     assert sentiment("predict", "Xyzzy!").splitlines()[0] == "The model knows none of these words."
 
@@ -148,7 +148,7 @@ def test_a_prediction_by_a_version_needs_no_params_of_this_folder(
     own = sentiment("predict", "A fine plot.")
     (project.path / "params.yaml").unlink()
     printed = sentiment("predict", "A fine plot.", "--model", "models:/mine/1")
-    assert printed == own.replace(f"run {run.info.run_id}", "models:/mine/1")
+    assert printed == own.replace(f"run {run.info.run_id[:8]}", "models:/mine/1")
 
 
 @pytest.mark.slow

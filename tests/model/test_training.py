@@ -1,6 +1,5 @@
 """A training equals Keras' own, stops in time, and resumes to the same bits."""
 
-import sys
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -153,28 +152,10 @@ def test_operations_that_are_not_deterministic_are_refused() -> None:
         tf.random.Generator.from_non_deterministic_state()
 
 
-def test_each_epoch_is_a_line_of_a_table_and_keras_warns_of_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    training = new_training(cell="simple_rnn", epochs=2)
+def test_keras_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        fit(training)
-    names, *lines = (line.split() for line in capsys.readouterr().out.splitlines())
-    assert names == ["epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy"]
-    shown = [[line[0], *line[2:]] for line in lines]
-    assert shown == [
-        [f"{number}/2", *(f"{row[name]:.4f}" for name in names[2:])]
-        for number, row in enumerate(training.epoch_metrics, 1)
-    ]
-
-
-def test_in_a_terminal_an_epoch_counts_its_batches(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    fit(new_training(cell="simple_rnn", epochs=1))
-    assert "epoch 1/1:   0%" in capsys.readouterr().err
+        fit(new_training(cell="simple_rnn", epochs=1))
 
 
 def test_network_of_three_labels_learns() -> None:
