@@ -43,9 +43,10 @@ def count_kinds(texts: pd.DataFrame) -> tuple[pd.DataFrame, Values]:
     """Return the different rows of a table, and how often it has each.
 
     Returns:
-        A row for each kind; shape (kinds,), float64, which matrix products need to be fast.
+        A row for each kind, sorted, so that resamples do not depend on the order of the texts;
+        shape (kinds,), float64, which matrix products need to be fast.
     """
-    counts = texts.groupby([*texts], sort=False).size().astype(np.float64)
+    counts = texts.groupby([*texts]).size().astype(np.float64)
     return counts.index.to_frame(index=False), counts.to_numpy()
 
 

@@ -18,11 +18,11 @@ def test_wilson_interval_equals_its_formula() -> None:
     assert intervals.wilson_interval(8, 8, 0.95).high == 1
 
 
-def test_kinds_are_the_different_rows_and_their_numbers() -> None:
+def test_kinds_are_the_different_rows_in_order_and_their_numbers() -> None:
     table = pd.DataFrame({"actual": [*"yxyy"], "predicted": [*"xxxy"]})
     kinds, counts = intervals.count_kinds(table)
-    assert kinds.to_numpy().tolist() == [["y", "x"], ["x", "x"], ["y", "y"]]
-    assert counts.tolist() == [2, 1, 1]
+    assert kinds.to_numpy().tolist() == [["x", "x"], ["y", "x"], ["y", "y"]]
+    assert counts.tolist() == [1, 2, 1]
 
 
 def test_the_metrics_of_resamples_equal_those_of_scikit_learn() -> None:
