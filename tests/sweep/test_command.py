@@ -13,7 +13,9 @@ from optuna.trial import TrialState
 from sentiment.project.files.params_file import load_params
 from sentiment.project.files.paths import Project
 from sentiment.sweep import study
+from sentiment.sweep.trials import PARENT
 from tests.command import Command
+from tests.logged import runs
 from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,8 @@ def test_two_processes_of_which_one_is_killed_end_with_all_trials(
     finished = [trial for trial in done if trial.state != TrialState.FAIL]
     assert len(finished) >= TRIALS
     assert "The best is trial" in printed
+    logged = runs("synthetic-sentiment sweeps")
+    assert sum(PARENT not in run.data.tags for run in logged) == 1  # the sweep
     monkeypatch.setattr(study, "GRACE_SECONDS", 6)
     best = max((t for t in finished if t.value is not None), key=lambda t: float(t.value or 0))
     assert "partly lucky" in sentiment("sweep", "--apply", str(best.number))

@@ -49,18 +49,19 @@ def test_an_unusable_database_is_one_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "share", "advice"),
+    ("texts", "share", "points", "advice"),
     [
-        (25_000, 0.2, None),  # 5,000 validation texts: 2.2 points
-        (20_000, 0.04, "validation_split: 0.08 would help"),  # 1,537 texts have 4 points
-        (2_600, 0.04, "More texts would help"),
+        (25_000, 0.2, "2.2", None),
+        (20_000, 0.04, "5.5", "validation_split: 0.08 would help"),  # 1,537 texts have 4 points
+        (2_600, 0.04, "15.4", "More texts would help"),
     ],
 )
 def test_a_wide_interval_is_said_with_what_would_help(
-    searched: optuna.Study, texts: int, share: float, advice: str | None
+    searched: optuna.Study, texts: int, share: float, points: str, advice: str | None
 ) -> None:
     said = study.describe_precision(searched, texts, share)
     assert f"{round(texts * share):,} validation texts" in said
+    assert f"{points} points" in said
     assert (advice in said) if advice else ("\n" not in said)
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from mlflow import MlflowClient
 
+from sentiment.errors import UserError
 from sentiment.tracking import ui
 from tests.command import Command
 from tests.small_project import ProjectCopy, free_port, wait_for
@@ -59,6 +60,14 @@ def test_a_port_that_is_taken_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> 
         free.close()
         monkeypatch.setattr(ui, "PORTS", ports)
         assert ui.find_port() == ports[1]
+
+
+def test_no_free_port_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ui, "PORTS", (port,))
+        with pytest.raises(UserError, match=f"from {port} to {port}.*MLFLOW_PORT"):
+            ui.find_port()
 
 
 @pytest.mark.usefixtures("params")
