@@ -13,9 +13,9 @@ from sentiment.evaluation.comparison import (
     compare_predictions,
     describe_difference,
     find_verdict,
+    format_interval,
+    format_points,
     select_common_texts,
-    show_interval,
-    show_points,
     unknown_labels,
 )
 from sentiment.evaluation.intervals import CONFIDENCE
@@ -157,12 +157,12 @@ def describe_seeds(
         f"Mean {METRICS[metric].title}: A {means[0]:.4f} over {len(a)} seeds, B {means[1]:.4f} "
         f"over {len(b)} seeds",
     ]
-    difference = f"B − A: {show_points(means[1] - means[0])} points"
+    difference = f"B − A: {format_points(means[1] - means[0])} points"
     if interval is None:
         lines.append(f"{difference}, without an interval: no seed changes the metric")
     else:
         few = ", few seeds" if min(len(a), len(b)) < FEW_SEEDS else ""
-        lines.append(f"{difference}, {CONFIDENCE:.0%} interval {show_interval(interval)}{few}")
+        lines.append(f"{difference}, {CONFIDENCE:.0%} interval {format_interval(interval)}{few}")
     return "\n".join(lines)
 
 

@@ -113,10 +113,10 @@ def find_verdict(interval: Interval | None) -> str:
 def describe_difference(difference: Difference) -> str:
     """Return B minus A in points, with its interval."""
     title = METRICS[difference.metric].title
-    value = f"{show_points(difference.b - difference.a)} points of {title}"
+    value = f"{format_points(difference.b - difference.a)} points of {title}"
     if difference.interval is None:
         return f"{value}, without an interval: all resamples of the texts give the same difference"
-    return f"{value}, {CONFIDENCE:.0%} interval {show_interval(difference.interval)}"
+    return f"{value}, {CONFIDENCE:.0%} interval {format_interval(difference.interval)}"
 
 
 def describe_verdict(difference: Difference) -> str:
@@ -127,15 +127,15 @@ def describe_verdict(difference: Difference) -> str:
     place = {BETTER: "lies above 0", WORSE: "lies below 0", NOT_SHOWN: "contains 0"}[verdict]
     return (
         f"{verdict}: the {STRICT_CONFIDENCE:.0%} interval, "
-        f"{show_interval(difference.strict_interval)}, {place}."
+        f"{format_interval(difference.strict_interval)}, {place}."
     )
 
 
-def show_interval(interval: Interval) -> str:
+def format_interval(interval: Interval) -> str:
     """Return an interval in points, such as "+6.43 to +7.39"."""
-    return f"{show_points(interval.low)} to {show_points(interval.high)}"
+    return f"{format_points(interval.low)} to {format_points(interval.high)}"
 
 
-def show_points(share: float) -> str:
+def format_points(share: float) -> str:
     """Return a difference in percentage points with its sign. A zero has the sign +."""
     return f"{round(100 * share, 2) + 0.0:+.2f}"

@@ -48,14 +48,14 @@ def worktree(project: Project, run: RecordedRun, folder: Path) -> Iterator[Proje
             "fetch`, which may get it."
         )
     subfolder = git(project.folder, "rev-parse", "--show-prefix")
-    ask(project.folder, *GIT, "worktree", "add", "--detach", str(folder), commit)
+    run_command(project.folder, *GIT, "worktree", "add", "--detach", str(folder), commit)
     try:
         root = folder / subfolder
         copy = Project(root, root)
         diff = run.folder / DIFF_ARTIFACT
         if diff.exists():
             # The diff's paths begin in the project, and git takes them from the top.
-            ask(
+            run_command(
                 folder, "git", "apply", "--whitespace=nowarn", f"--directory={subfolder}", str(diff)
             )
         # Not validated: the commit's params.yaml need not have the params of today.
@@ -90,7 +90,9 @@ def get_tables(project: Project, run: RecordedRun, copy: Project) -> None:
             )
         tracked = str(pointer.relative_to(copy.folder).with_suffix(""))
         place = str(copy.folder.resolve() / tracked)
-        ask(project.folder, *DVC, "get", ".", tracked, "--rev", run.tags[COMMIT], "--out", place)
+        run_command(
+            project.folder, *DVC, "get", ".", tracked, "--rev", run.tags[COMMIT], "--out", place
+        )
 
 
 def check_dependencies(run: RecordedRun, copy: Project) -> None:
@@ -101,7 +103,7 @@ def check_dependencies(run: RecordedRun, copy: Project) -> None:
     """
     shutil.copyfile(run.folder / LOCK_ARTIFACT, copy.dvc_lock)
     stages = read_yaml(copy.dvc_lock)["stages"]
-    status = json.loads(ask(copy.folder, *DVC, "status", "--json", *stages))
+    status = json.loads(run_command(copy.folder, *DVC, "status", "--json", *stages))
     fetch = run.params["fetch"]
     unread = {*fetch["table"].values()} if fetch["dataset"] != "table" else set()
     differing = [path for path in changed_paths(status) if path not in unread]
@@ -124,11 +126,11 @@ def run_stages(project: Project, run: RecordedRun, copy: Project, database: Path
     """
     environment = {name: value for name, value in os.environ.items() if is_allowed(name)}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{database}"
-    cache = ask(project.folder, *DVC, "cache", "dir").strip()
-    ask(copy.folder, *DVC, "config", "--local", "cache.dir", cache)
+    cache = run_command(project.folder, *DVC, "cache", "dir").strip()
+    run_command(copy.folder, *DVC, "config", "--local", "cache.dir", cache)
     # DVC's own site cache may be written by every account (SECURITY.md).
     site = str(copy.folder.resolve() / ".dvc" / "tmp" / "site")
-    ask(copy.folder, *DVC, "config", "--local", "core.site_cache_dir", site)
+    run_command(copy.folder, *DVC, "config", "--local", "core.site_cache_dir", site)
     forced = ("repro", "--force", "--single-item", "--no-commit")
     check_dependencies(run, copy)
     for arguments in (("repro", "pad"), (*forced, "train"), (*forced, "evaluate")):
@@ -152,7 +154,7 @@ def is_allowed(name: str) -> bool:
     return not name.startswith(VARIABLES)
 
 
-def ask(folder: Path, *command: str) -> str:
+def run_command(folder: Path, *command: str) -> str:
     """Run a command of git or DVC in a folder, and return its output.
 
     Raises:

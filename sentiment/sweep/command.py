@@ -134,7 +134,7 @@ def start_sweep(project: Project, params: "Params", study: "Study", label_count:
         name = f"{registry.registered_name(dataset)} sweeps"
         experiment_id = experiments.open_experiment(project, client, name, about, ())
         run_id = str(study.user_attrs.get(RUN, ""))
-        if not run_id or runs.find_any_run(client, run_id) is None:
+        if not run_id or runs.find_run_even_deleted(client, run_id) is None:
             run_id = runs.create_run(client, experiment_id, study.study_name, {})
             client.set_terminated(run_id)
             study.set_user_attr(RUN, run_id)

@@ -250,7 +250,7 @@ def training_tables(client: "MlflowClient", loaded: LoadedModel) -> dict[str, st
     Returns:
         {} if its run was not trained on a table, has no dvc.lock or is not in the store.
     """
-    run = runs.find_any_run(client, loaded.run_id)
+    run = runs.find_run_even_deleted(client, loaded.run_id)
     if run is None or registry.TABLE not in run.data.tags:
         return {}
     read = runs.read_dependencies(client, run, "fetch")

@@ -109,7 +109,7 @@ def log_results(
 
     predictions_digest = file_digest(project.evaluated / PREDICTIONS_FILE)
     with address.store_errors():
-        run = find_fitting_run(client, record, threshold, test_metrics, predictions_digest)
+        run = find_matching_run(client, record, threshold, test_metrics, predictions_digest)
         if run is None:
             run = start_copy(project, client, record)
         run_id = run.info.run_id
@@ -133,7 +133,7 @@ def log_results(
         return run
 
 
-def find_fitting_run(
+def find_matching_run(
     client: "MlflowClient",
     record: RunRecord,
     threshold: float,
@@ -172,7 +172,7 @@ def find_locked_run(project: Project, client: "MlflowClient") -> "Run":
     locked = read_locked_results(project)
     predictions_digest = file_digest(project.evaluated / PREDICTIONS_FILE)
     with address.store_errors():
-        run = find_fitting_run(client, *locked, predictions_digest)
+        run = find_matching_run(client, *locked, predictions_digest)
     if run is None or THRESHOLD not in run.data.params:
         raise UserError("MLflow has no run with the results in data/. Run `sentiment log` first.")
     return run

@@ -135,7 +135,7 @@ def training_run(
     """
     record = checkpoint.read_run()
     with address.store_errors():
-        interrupted = find_any_run(client, record.run_id) if record else None
+        interrupted = find_run_even_deleted(client, record.run_id) if record else None
     if record and interrupted and interrupted.info.lifecycle_stage == "active":
         with active_run(record.run_id):
             yield record
@@ -249,7 +249,7 @@ def dataset_input(name: str, context: str, split: Split) -> "DatasetInput":
     return DatasetInput(Dataset(**dataset.to_dict()), tags)
 
 
-def find_any_run(client: "MlflowClient", run_id: str) -> "Run | None":
+def find_run_even_deleted(client: "MlflowClient", run_id: str) -> "Run | None":
     """Return a run, which may be deleted, or None if the store lacks it."""
     from mlflow.exceptions import MlflowException
 
@@ -267,7 +267,7 @@ def get_run(client: "MlflowClient", run_id: str) -> "Run | None":
     Raises:
         UserError: it was deleted, or its experiment was.
     """
-    run = find_any_run(client, run_id)
+    run = find_run_even_deleted(client, run_id)
     if run is None:
         return None
     experiments.check_experiment(client, client.get_experiment(run.info.experiment_id))

@@ -110,7 +110,7 @@ def exclusive_folder(project: Project) -> Iterator[None]:
     Raises:
         UserError: another training is running.
     """
-    with hold(project.folder / ".checkpoint" / "lock", "in this folder"):
+    with hold_lock(project.folder / ".checkpoint" / "lock", "in this folder"):
         yield
 
 
@@ -123,12 +123,12 @@ def exclusive_key(project: Project, key: str) -> Iterator[None]:
     Raises:
         UserError: another training is using it.
     """
-    with hold(project.checkpoints / f"{key}.lock", "with the same params, data and code"):
+    with hold_lock(project.checkpoints / f"{key}.lock", "with the same params, data and code"):
         yield
 
 
 @contextmanager
-def hold(path: Path, what: str) -> Iterator[None]:
+def hold_lock(path: Path, what: str) -> Iterator[None]:
     """Hold the lock at a path during the block. A file next to it names the process.
 
     Args:

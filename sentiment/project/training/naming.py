@@ -11,7 +11,7 @@ from sentiment.project.versioning.git import git
 
 SEPARATOR = " · "  # joins the parts of a name
 MAX_DIFFERENCES = 5  # in a name; a run has all its params anyway
-USUAL_SEED = 42
+DEFAULT_SEED = 42
 
 
 def training_name(project: Project, training: TrainingParams) -> str:
@@ -35,7 +35,7 @@ def describe_training(training: TrainingParams, usual: dict[str, Any] | None) ->
         parts += describe_differences(training, flatten_mapping(usual))
     if training.vectors:
         parts.append(f"vectors {PurePath(training.vectors).stem}")
-    if training.seed != USUAL_SEED:
+    if training.seed != DEFAULT_SEED:
         parts.append(f"seed {training.seed}")
     return SEPARATOR.join(parts)
 
