@@ -169,20 +169,20 @@ def dataset(
 @click.pass_obj
 def predict(project: Project, text: str, model_uri: str | None) -> None:
     """Predict the label of a TEXT, and show the words that matter."""
-    from sentiment.tracking import address, models, registry, store
+    from sentiment.tracking import address, loading, registry, store
 
     if model_uri is None:
         from sentiment.project.files.records import read_run_record
 
         threshold = load_params(project).evaluate.threshold
-        model = models.load_own_model(project, threshold)
+        model = loading.load_own_model(project, threshold)
         source = f"run {read_run_record(project).run_id[:8]}"
     else:
         client = store.connect_to_read(project)
         with address.store_errors():
             version = registry.named_version(client, model_uri)
             source = registry.version_uri(version)
-            model = models.load_model(source)
+            model = loading.load_model(source)
     explanation = model.explain(text)
     strongest = sorted(explanation.words, key=lambda word: -abs(word.log_odds))[:SHOWN_WORDS]
     words = [f"{text[word.start : word.end]} {word.log_odds:+.2f}" for word in strongest]

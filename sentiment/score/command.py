@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sentiment.score.source import Source
-    from sentiment.tracking.models import LoadedModel
+    from sentiment.tracking.loading import LoadedModel
 
 LOG_SECONDS = 30  # between two lines of progress in a log
 
@@ -83,7 +83,7 @@ def command(
     from sentiment.project.files.params_file import load_params
     from sentiment.score import report
     from sentiment.score.source import Source
-    from sentiment.tracking import address, models, store
+    from sentiment.tracking import address, loading, store
 
     params = load_params(project)
     table = params.fetch.table
@@ -91,9 +91,9 @@ def command(
     source = Source(file, Columns(text_column or table.text, label_column, ids or None))
     client = store.connect_to_read(project)
     with address.store_errors():
-        loaded = models.load_named(project, client, model, params.fetch)
-        other = models.load_named(project, client, against, params.fetch) if against else None
-        tables = models.training_tables(client, loaded)
+        loaded = loading.load_named(project, client, model, params.fetch)
+        other = loading.load_named(project, client, against, params.fetch) if against else None
+        tables = loading.training_tables(client, loaded)
     if loaded.note:
         show(loaded.note)
     if source.is_one_of(project, tables):

@@ -33,13 +33,13 @@ def command(project: Project, port: int, model_uri: str | None) -> None:
     import uvicorn
 
     from sentiment.serve.app import create_app
-    from sentiment.tracking import models
+    from sentiment.tracking import loading
 
     check_port_is_free(port)
     fetch = load_params(project).fetch
     client = store.connect_to_read(project)
     with address.store_errors():
-        loaded = models.load_named(project, client, model_uri, fetch)
+        loaded = loading.load_named(project, client, model_uri, fetch)
     if loaded.note:
         show(loaded.note)
     show(f"Serving {loaded.title}\nPage: http://{LOOPBACK}:{port}")

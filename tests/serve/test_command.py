@@ -15,7 +15,7 @@ import requests
 from sentiment.project.files.arrays import read_reviews
 from sentiment.project.files.documents import read_json
 from sentiment.project.files.paths import Project
-from sentiment.tracking import models
+from sentiment.tracking import loading
 from sentiment.tracking.evaluations import read_predictions
 from tests.command import Command
 from tests.logged import runs
@@ -101,7 +101,7 @@ def test_explanation_has_all_pieces_of_the_text_and_the_numbers_of_the_model(
     server: Server,
 ) -> None:
     explained = server.post("explain", {"text": REVIEW})
-    expected = models.load_own_model(Project.here(), threshold=0.5).explain(REVIEW)
+    expected = loading.load_own_model(Project.here(), threshold=0.5).explain(REVIEW)
     assert explained["version"] == FIRST
     assert (explained["label"], explained["probability"]) == expected[:2]
     assert "".join(piece["text"] for piece in explained["pieces"]) == REVIEW

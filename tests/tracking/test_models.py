@@ -13,7 +13,7 @@ from sentiment.errors import UserError
 from sentiment.project.files.documents import read_json
 from sentiment.project.files.paths import Project
 from sentiment.text.model_files import MODEL_FILES
-from sentiment.tracking import models
+from sentiment.tracking import loading, models
 from sentiment.tracking.evaluations import read_predictions
 from tests.logged import runs
 
@@ -79,15 +79,15 @@ def test_a_model_predicts_to_the_bit_where_the_package_of_the_project_is_missing
 @pytest.mark.usefixtures("finished")
 def test_the_model_in_data_predicts_as_the_logged_one() -> None:
     text = "A fine plot, and an awful end."
-    own = models.load_own_model(Project.here(), threshold=0.5)
-    logged = models.load_model(logged_model().model_uri)
+    own = loading.load_own_model(Project.here(), threshold=0.5)
+    logged = loading.load_model(logged_model().model_uri)
     assert own.predict_texts([text])[0] == logged.predict_texts([text])[0]
 
 
 @pytest.mark.usefixtures("in_tmp_path")
 def test_without_a_training_there_is_one_message() -> None:
     with pytest.raises(UserError, match=r"data/train/config\.json is missing\. `dvc repro`"):
-        models.load_own_model(Project.here(), threshold=0.5)
+        loading.load_own_model(Project.here(), threshold=0.5)
 
 
 def requirements(model: LoggedModel) -> list[str]:

@@ -13,7 +13,7 @@ from sentiment.params import EvaluateParams
 from sentiment.project.files.documents import read_json, write_json
 from sentiment.project.files.paths import METRICS_FILE, PARAMS_FILE, PREDICTIONS_FILE, Project
 from sentiment.project.files.records import read_record, read_run_record, write_record
-from sentiment.tracking import address, models, results, store
+from sentiment.tracking import address, loading, models, results, store
 from sentiment.tracking.address import StoreError
 from sentiment.tracking.results import check_results, log_results
 from tests.command import Command
@@ -305,4 +305,4 @@ def test_an_evaluation_with_another_threshold_leaves_the_run_of_its_training_as_
         for model in MlflowClient().search_logged_models([copy.info.experiment_id])
         if model.source_run_id == copy.info.run_id
     ]
-    assert models.load_model(found.model_uri).threshold == 0.9
+    assert loading.load_model(found.model_uri).threshold == 0.9
