@@ -144,25 +144,26 @@ def lacking_modules(project: Project) -> list[Path]:
     """
     folder = project.folder.resolve()
     tracked = {folder / path for path in git_paths(folder, "ls-files", "-z")}
-    imported = imported_files(folder) | imported_files(project.root)
+    imported = imported_files({folder, project.root})
     return [
         path.relative_to(folder) if path.is_relative_to(folder) else path
         for path in sorted(imported - tracked)
     ]
 
 
-def imported_files(folder: Path) -> set[Path]:
-    """Return the files in a folder that this process has imported, but no installed packages."""
-    places = ("stdlib", "platstdlib", "purelib", "platlib")
-    installed = [Path(sysconfig.get_path(place)).resolve() for place in places]
+def imported_files(folders: set[Path]) -> set[Path]:
+    """Return the files in folders that this process has imported, but no installed packages."""
+    places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    installed = [Path(place).resolve() for place in places]
     # Attributes of a module that is loaded lazily would load it.
     modules = tuple(sys.modules.values())
     names = [getattr(module, "__dict__", {}).get("__file__") for module in modules]
-    files = {Path(name).resolve() for name in names if name}
+    # Most are installed, and resolving thousands of paths would take a second.
+    files = {Path(name).resolve() for name in names if name and not name.startswith((*places,))}
     return {
         file
         for file in files
-        if file.is_relative_to(folder) and not any(map(file.is_relative_to, installed))
+        if any(map(file.is_relative_to, folders)) and not any(map(file.is_relative_to, installed))
     }
 
 
