@@ -83,7 +83,7 @@ def test_the_interval_has_the_quantiles_of_a_paired_bootstrap(
     a, b = two_tables(300, names)
     rng = np.random.default_rng(1)
     differences = []
-    for _ in range(400):
+    for _ in range(200):
         drawn = rng.integers(0, 300, 300)
         differences.append(
             score(b.iloc[drawn], metric, names) - score(a.iloc[drawn], metric, names)
