@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SEED = "seed"  # a param
-MODEL = "model"  # the param that names the section, which may be copied to another name
+MODEL_PARAM = "model"  # the param that names the section, which may be copied to another name
 FIRST_SEED = 42
 
 
@@ -46,7 +46,9 @@ def conditions(run: "Run") -> Hashable:
 
 def compared_params(run: "Run") -> dict[str, str]:
     """Return the params of a run by which it can differ from another one of its group."""
-    return {name: value for name, value in run.data.params.items() if name not in (SEED, MODEL)}
+    return {
+        name: value for name, value in run.data.params.items() if name not in (SEED, MODEL_PARAM)
+    }
 
 
 def dependencies(client: "MlflowClient", run: "Run") -> Hashable:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentiment.compare.groups import MODEL, compared_params, missing_seed
+from sentiment.compare.groups import MODEL_PARAM, compared_params, missing_seed
 from sentiment.compare.seeds import difference_interval, mean_interval
 from sentiment.evaluation.comparison import (
     MetricName,
@@ -45,13 +45,13 @@ def describe_groups(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> st
         by_test_set.setdefault(group[0].data.tags.get(TEST_SET_DIGEST, ABSENT), []).append(group)
     parts = []
     for test_set, comparable in by_test_set.items():
-        ordered = sorted(comparable, key=lambda group: -np.mean(values_of(group, metric)))
+        ordered = sorted(comparable, key=lambda group: -np.mean(metric_values(group, metric)))
         table = groups_table(ordered, metric)
         title = f"Test set {test_set}:\n" if len(by_test_set) > 1 else ""
         parts.append(f"{title}{format_table(table)}")
         if table["name"].duplicated().any():
             parts.append("Groups of the same name differ in code, data, packages or machine.")
-        parts.append(f"To train another seed of the first row, {describe_training(ordered[0])}")
+        parts.append(f"To train another seed of the first row, {describe_next_seed(ordered[0])}")
     return "\n\n".join(parts)
 
 
@@ -60,7 +60,7 @@ def groups_table(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> pd.Da
     interval = f"{CONFIDENCE:.0%} interval"
     rows = []
     for name, group in zip(group_names(groups), groups, strict=True):
-        values = values_of(group, metric)
+        values = metric_values(group, metric)
         row = {
             "name": shorten(name, MAX_NAME),
             "seeds": str(len(group)),
@@ -77,7 +77,7 @@ def groups_table(groups: "Sequence[Sequence[Run]]", metric: MetricName) -> pd.Da
 
 def group_names(groups: "Sequence[Sequence[Run]]") -> list[str]:
     """Return the model of each group, and the params that not all groups of this model have."""
-    models = [group[0].data.params.get(MODEL, ABSENT) for group in groups]
+    models = [group[0].data.params.get(MODEL_PARAM, ABSENT) for group in groups]
     params = pd.DataFrame([compared_params(group[0]) for group in groups])
     names = []
     for index, model in enumerate(models):
@@ -88,7 +88,7 @@ def group_names(groups: "Sequence[Sequence[Run]]") -> list[str]:
     return names
 
 
-def values_of(group: "Sequence[Run]", metric: MetricName) -> list[float]:
+def metric_values(group: "Sequence[Run]", metric: MetricName) -> list[float]:
     """Return the value of a test metric of each run."""
     return [run.data.metrics[f"test_{metric}"] for run in group]
 
@@ -148,10 +148,10 @@ def describe_seeds(
     if lacking:
         lines = ["Their params cannot be compared: that takes two seeds of each."]
         for letter, group in lacking.items():
-            lines.append(f"To train another seed of {letter}, {describe_training(group)}")
+            lines.append(f"To train another seed of {letter}, {describe_next_seed(group)}")
         return "\n".join(lines)
-    means = [float(np.mean(values_of(group, metric))) for group in (a, b)]
-    interval = difference_interval(values_of(a, metric), values_of(b, metric))
+    means = [float(np.mean(metric_values(group, metric))) for group in (a, b)]
+    interval = difference_interval(metric_values(a, metric), metric_values(b, metric))
     lines = [
         f"The params of B: {find_verdict(interval).lower()}",
         f"Mean {METRICS[metric].title}: A {means[0]:.4f} over {len(a)} seeds, B {means[1]:.4f} "
@@ -166,7 +166,7 @@ def describe_seeds(
     return "\n".join(lines)
 
 
-def describe_training(group: "Sequence[Run]") -> str:
+def describe_next_seed(group: "Sequence[Run]") -> str:
     """Say how to train a seed that a group lacks."""
     run_id = str(group[0].info.run_id)[:SHORT_ID]
     return f"with the params of run {run_id}:\n  dvc exp run --temp -S seed={missing_seed(group)}"

@@ -104,18 +104,18 @@ def command(
     if out and out.suffix == ".csv" and formula_ids:
         show(describe_guarded_ids(formula_ids, str(out)))
 
-    texts, evaluated = predict(source, loaded, rows, out)
+    texts, evaluated = predict_source(source, loaded, rows, out)
     show(f"{loaded.title} on {click.format_filename(file, shorten=True)}: {rows:,} rows")
     if texts < rows:
         show(f"{rows - texts:,} rows have no text, and so no prediction.")
     if label_column is not None:
         show(report.describe_metrics(evaluated))
         if other:
-            _, of_other = predict(source, other, rows)
+            _, of_other = predict_source(source, other, rows)
             show(report.describe_against(other.title, of_other, evaluated))
 
 
-def predict(
+def predict_source(
     source: "Source", loaded: "LoadedModel", rows: int, out: Path | None = None
 ) -> "tuple[int, pd.DataFrame]":
     """Predict the rows of a source, show the progress, and write the predictions.

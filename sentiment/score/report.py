@@ -26,7 +26,7 @@ def describe_metrics(predictions: pd.DataFrame) -> str:
             "metric": [metric.title for metric in shown.values()],
             "value": [f"{metric.compute(predictions):.4f}" for metric in shown.values()],
             f"{CONFIDENCE:.0%} interval": [
-                format_interval(metric.interval(predictions)) for metric in shown.values()
+                describe_interval(metric.interval(predictions)) for metric in shown.values()
             ],
         }
     )
@@ -34,7 +34,7 @@ def describe_metrics(predictions: pd.DataFrame) -> str:
     return f"{table.to_string(index=False)}\n{labels}"
 
 
-def format_interval(interval: Interval | None) -> str:
+def describe_interval(interval: Interval | None) -> str:
     """Return an interval as text, or "" if there is none."""
     return f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
 

@@ -99,7 +99,7 @@ def test_a_store_without_runs_is_served(sentiment: Command) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_a_signal_ends_the_ui_which_prints_no_more_than_the_links(
     fresh: ProjectCopy, number: signal.Signals
 ) -> None:

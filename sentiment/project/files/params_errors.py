@@ -94,7 +94,7 @@ def _describe(detail: ErrorDetails) -> str:
 
 
 def _describe_no_model(name: str, section: Any) -> str:
-    """Say why a section is that of no model: it has no known architecture."""
+    """Say why a section belongs to no model: it has no known architecture."""
     architectures = ", ".join(ARCHITECTURES)
     if not isinstance(section, dict):
         similar = get_close_matches(name, Params.model_fields, n=1)

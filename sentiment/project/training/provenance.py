@@ -159,7 +159,8 @@ def imported_files(folders: set[Path]) -> set[Path]:
     modules = tuple(sys.modules.values())
     names = [getattr(module, "__dict__", {}).get("__file__") for module in modules]
     # Most are installed, and resolving thousands of paths would take a second.
-    files = {Path(name).resolve() for name in names if name and not name.startswith((*places,))}
+    prefixes = tuple(f"{place}{os.sep}" for place in places)
+    files = {Path(name).resolve() for name in names if name and not name.startswith(prefixes)}
     return {
         file
         for file in files
