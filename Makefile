@@ -40,9 +40,10 @@ repro: .venv/complete  ## run the pipeline, and log the run to MLflow
 ui: .venv/complete  ## serve MLflow's UI, at a port of your choice with MLFLOW_PORT=5050
 	@exec env $(ACTIVE) python -m sentiment ui
 
-# They come first, so that no process is left with one of them at the end.
+# They come first, so that no process is left with one of them at the end. The first one does not
+# wait for the project that those of `contract` make and share.
 # Optional commands may be deleted with their tests.
-LONG_TESTS = $(wildcard tests/contract tests/test_team.py tests/reproduce tests/sweep \
+LONG_TESTS = $(wildcard tests/test_team.py tests/contract tests/reproduce tests/sweep \
 	tests/test_makefile.py tests/tracking/test_results.py)
 test: .venv/dev-complete  ## run all tests, or those in some folders: PART="tests/data tests/model"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \

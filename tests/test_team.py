@@ -21,6 +21,7 @@ USERS = {"alice": "a password for alice", "bob": "a password for bob"}
 CONFIG = f"""\
 [mlflow]
 default_permission = EDIT
+auth_cache_ttl_seconds = 60
 database_uri = sqlite:///users.db
 admin_username = {ADMIN[0]}
 admin_password = {ADMIN[1]}

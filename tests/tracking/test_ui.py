@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
@@ -16,11 +17,13 @@ from tests.command import Command
 from tests.small_project import ProjectCopy, free_port, wait_for
 
 Arguments = list[str]
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class Ended:
     """A process that has ended."""
 
+    pid = 12345
     stderr: ClassVar[list[str]] = []
 
     def __enter__(self) -> "Ended":
@@ -34,7 +37,7 @@ class Ended:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Arguments:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arguments]:
     """Return the list that gets the arguments of the process that the command starts."""
     arguments: Arguments = []
 
@@ -50,7 +53,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Arguments:
     ):  # the command sets them
         monkeypatch.setenv(name, "")
     monkeypatch.delenv("MLFLOW_PORT", raising=False)
-    return arguments
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield arguments
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def test_a_port_that_is_taken_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,15 +104,30 @@ def test_a_store_without_runs_is_served(sentiment: Command) -> None:
     assert "There is no run of imdb yet" in sentiment("ui")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
-def test_a_signal_ends_the_ui_which_prints_no_more_than_the_links(
-    fresh: ProjectCopy, number: signal.Signals
+@pytest.mark.usefixtures("empty_store", "started", "params")
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_the_group_of_the_server(
+    sentiment: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
+    sent: list[tuple[int, int]] = []
+
+    def wait(_: Ended) -> int:
+        signal.raise_signal(number)
+        return -signal.SIGTERM
+
+    signal.signal(number, signal.SIG_IGN)  # its default would end the tests
+    monkeypatch.setattr(os, "killpg", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr(Ended, "wait", wait)
+    sentiment("ui")
+    assert sent == [(Ended.pid, signal.SIGTERM)]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_ui_which_prints_no_more_than_the_links(fresh: ProjectCopy) -> None:
     port = free_port()
     process = fresh.start(sys.executable, "-m", "sentiment", "ui", f"--port={port}")
     wait_for(f"http://127.0.0.1:{port}/health")
-    os.killpg(process.pid, number)  # as a terminal does
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert len(printed.splitlines()) == 4, printed
