@@ -15,7 +15,7 @@ from tests.logged import curve, runs
 from tests.small_project import ProjectCopy, enter, run_stages, wait_until
 
 pytestmark = pytest.mark.slow
-EPOCHS = 20
+EPOCHS = 12
 LONGER = {"cell": "lstm", "epochs": EPOCHS}
 
 

@@ -53,10 +53,12 @@ def two_tables(
 
 def score(predictions: pd.DataFrame, metric: MetricName, names: list[str]) -> float:
     """Return a metric by scikit-learn: macro F1 of all labels that are actual, with three."""
-    actual, predicted = predictions["actual"], predictions["predicted"]
+    actual, predicted = (
+        predictions[column].map(names.index).to_numpy() for column in ("actual", "predicted")
+    )
     if metric == "accuracy":
         return float(accuracy_score(actual, predicted))
-    averaged = names[1:] if len(names) == 2 else sorted(set(actual))
+    averaged = [1] if len(names) == 2 else np.unique(actual)
     return float(f1_score(actual, predicted, labels=averaged, average="macro", zero_division=0))
 
 

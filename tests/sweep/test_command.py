@@ -19,7 +19,7 @@ from tests.logged import runs
 from tests.small_project import ProjectCopy, wait_until
 
 pytestmark = pytest.mark.slow
-TRIALS = 6
+TRIALS = 4
 
 
 def suggest(trial: optuna.Trial, *_: object) -> None:
@@ -28,14 +28,9 @@ def suggest(trial: optuna.Trial, *_: object) -> None:
     trial.suggest_int("epochs", 1, 4)
 
 
-def read_trials() -> list[optuna.trial.FrozenTrial]:
-    study_name = "synthetic-lstm"
-    return list(optuna.load_study(study_name=study_name, storage="sqlite:///sweeps.db").trials)
-
-
-def has_reported() -> bool:
+def has_reported(trials: list[optuna.trial.FrozenTrial]) -> bool:
     """Return whether a trial has ended an epoch."""
-    return any(trial.intermediate_values for trial in read_trials())
+    return any(trial.intermediate_values for trial in trials)
 
 
 def wait_for_first_trial(process: "subprocess.Popen[str]") -> None:
@@ -65,12 +60,13 @@ def test_two_processes_of_which_one_is_killed_end_with_all_trials(
     with project.start(*command) as killed:
         wait_for_first_trial(killed)
         with project.start(*command) as other:
-            wait_until(lambda: killed.poll() is not None or has_reported(), pause=0.1)
+            shared = optuna.load_study(study_name="synthetic-lstm", storage="sqlite:///sweeps.db")
+            wait_until(lambda: killed.poll() is not None or has_reported(shared.trials), pause=0.1)
             assert killed.poll() is None, killed.communicate()
             os.killpg(killed.pid, signal.SIGKILL)
             printed, _ = other.communicate(timeout=600)
     assert other.returncode == 0, printed
-    done = [trial for trial in read_trials() if trial.state.is_finished()]
+    done = [trial for trial in shared.trials if trial.state.is_finished()]
     finished = [trial for trial in done if trial.state != TrialState.FAIL]
     assert len(finished) >= TRIALS
     assert "The best is trial" in printed

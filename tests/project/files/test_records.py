@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,25 @@ def test_the_config_of_a_model_says_how_its_texts_are_read(here: Project) -> Non
     assert (config.dataset, config.tokenizer) == ("own.csv", "unicode")
     assert config.label_names == ["bad", "good"]
     assert config.layout.max_length == 7
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_length": 30},
+        {"num_words": 500},
+        {"padding": "post"},
+        {"truncating": "post"},
+        {"vectors": ""},
+        {"model": "linear"},
+    ],
+)
+def test_rows_are_made_again_for_other_params_of_the_layout_or_other_vectors(
+    changes: dict[str, Any],
+) -> None:
+    used: dict[str, Any] = {"vectors": "glove.txt"}
+    assert DATASET.is_made_with(training_params(**used, units=8))
+    assert not DATASET.is_made_with(training_params(**{**used, **changes}))
 
 
 def test_a_run_has_the_params_that_its_training_reads() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -44,18 +45,26 @@ def test_a_folder_without_git_is_said_to_have_no_commit() -> None:
     assert provenance.COMMIT not in provenance.provenance_tags(Project.here(), NO_CHANGES)
 
 
-@pytest.fixture
-def repository(in_tmp_path: Path) -> ProjectCopy:
-    """Return a repository with a module that a stage reads, and files that may hold secrets."""
-    project = ProjectCopy(in_tmp_path)
-    (in_tmp_path / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
+@pytest.fixture(scope="module")
+def repository_once(tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
+    """Make a repository with a module that a stage reads, and files that may hold secrets."""
+    folder = tmp_path_factory.mktemp("repository")
+    project = ProjectCopy(folder)
+    (folder / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
     for path in ("code.py", "params.yaml", *HOLDING_SECRETS):
-        (in_tmp_path / path).parent.mkdir(exist_ok=True)
-        (in_tmp_path / path).write_text("before\n", encoding="utf-8")
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text("before\n", encoding="utf-8")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all", "--force")
     project.run("git", "commit", "--quiet", "--message", "state")
     return project
+
+
+@pytest.fixture
+def repository(repository_once: ProjectCopy, in_tmp_path: Path) -> ProjectCopy:
+    """Copy the repository into the working directory of a test."""
+    shutil.copytree(repository_once.path, in_tmp_path, dirs_exist_ok=True)
+    return ProjectCopy(in_tmp_path)
 
 
 @pytest.mark.slow
@@ -187,7 +196,7 @@ def test_a_table_that_dvc_tracks_is_named_if_the_commit_has_another_one(
     (repository.path / ".dvc" / "config.local").unlink()
     (repository.path / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
     (repository.path / "params.yaml").write_text("{}\n", encoding="utf-8")
-    repository.run("dvc", "init", "--quiet", "--force")
+    (repository.path / ".dvc" / "config").touch()
     table = repository.path / "own.csv"
     table.write_text("first", encoding="utf-8")
     assert changes_of("own.csv").files == {"own.csv": md5("first")}
