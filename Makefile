@@ -44,7 +44,7 @@ ui: .venv/complete  ## serve MLflow's UI, at a port of your choice with MLFLOW_P
 # wait for the project that those of `contract` make and share.
 # Optional commands may be deleted with their tests.
 LONG_TESTS = $(wildcard tests/test_team.py tests/contract tests/reproduce tests/sweep \
-	tests/test_makefile.py tests/tracking/test_results.py)
+	tests/test_makefile.py tests/tracking)
 test: .venv/dev-complete  ## run all tests, or those in some folders: PART="tests/data tests/model"
 	@exec env $(ACTIVE) python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		$${PART:-$(LONG_TESTS) tests}
