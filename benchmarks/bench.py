@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from importlib.metadata import version
 from itertools import pairwise
@@ -31,7 +31,7 @@ NOTEBOOK = Path(__file__).with_name("notebook.py")
 PYTORCH = Path(__file__).with_name("pytorch.py")
 RESULTS = Path(__file__).with_name("results.md")
 PYTHON_OF_PYTORCH = ROOT / ".bench" / "bin" / "python"
-EPOCH_LINE = re.compile(r"Epoch \d+/\d+")  # printed when an epoch starts
+EPOCH_LINE = re.compile(r"(Epoch)? *\d/\d\b")  # "Epoch 1/5" of Keras, " 1/5" of the pipeline
 Series = dict[str, list[float]]  # seconds by what was measured
 
 
@@ -40,7 +40,7 @@ class Timed(NamedTuple):
 
     Attributes:
         seconds: its duration.
-        epochs: seconds of each epoch but the first, which compiles, and the last.
+        epochs: seconds of each epoch that `epoch_seconds` returns.
     """
 
     seconds: float
@@ -69,8 +69,20 @@ def run(folder: Path, *command: str | Path) -> Timed:
     if process.returncode:
         output = "".join(line for _, line in lines)
         raise click.ClickException(f"{process.args!r} exited with {process.returncode}:\n{output}")
-    starts = [moment for moment, line in lines if EPOCH_LINE.match(line)]
-    return Timed(seconds, [after - before for before, after in pairwise(starts)][1:])
+    return Timed(seconds, epoch_seconds(lines))
+
+
+def epoch_seconds(lines: Iterable[tuple[float, str]]) -> list[float]:
+    """Return the durations of three of the five epochs, and not of the first, which compiles.
+
+    These are epochs 2 to 4 if each line is printed when its epoch starts, as most programs do, and
+    epochs 3 to 5 if it is printed when its epoch ends, as the pipeline does.
+
+    Args:
+        lines: the moment in seconds at which each line was printed, and the line.
+    """
+    moments = [moment for moment, line in lines if EPOCH_LINE.match(line)]
+    return [after - before for before, after in pairwise(moments)][1:]
 
 
 def environment() -> dict[str, str]:
